@@ -1,0 +1,747 @@
+//! What was asked of DNS servers and what came back.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DnsName, Owner};
+
+/// A DNS response code as it stood on the wire, extended ones included (RFC 6895 section 2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rcode(pub u16);
+
+impl Rcode {
+    /// No error.
+    pub const NOERROR: Self = Self(0);
+    /// The server could not interpret the query.
+    pub const FORMERR: Self = Self(1);
+    /// The server failed.
+    pub const SERVFAIL: Self = Self(2);
+    /// The name does not exist.
+    pub const NXDOMAIN: Self = Self(3);
+    /// The server does not implement this kind of query.
+    pub const NOTIMP: Self = Self(4);
+    /// The server refuses by policy.
+    pub const REFUSED: Self = Self(5);
+}
+
+/// `SERVFAIL`, or `RCODE17` for what has no name here.
+impl std::fmt::Display for Rcode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = match self.0 {
+            0 => "NOERROR",
+            1 => "FORMERR",
+            2 => "SERVFAIL",
+            3 => "NXDOMAIN",
+            4 => "NOTIMP",
+            5 => "REFUSED",
+            6 => "YXDOMAIN",
+            8 => "NXRRSET",
+            9 => "NOTAUTH",
+            10 => "NOTZONE",
+            16 => "BADVERS",
+            23 => "BADCOOKIE",
+            other => return write!(f, "RCODE{other}"),
+        };
+        f.write_str(name)
+    }
+}
+
+/// A question: name and type, class IN.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Question {
+    /// The name asked for.
+    pub name: DnsName,
+    /// The type's mnemonic, for example `AAAA` or `TYPE65`.
+    #[serde(rename = "type")]
+    pub rtype: String,
+}
+
+/// A resource record in presentation form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Record {
+    /// Owner name.
+    pub name: DnsName,
+    /// Time to live, seconds, as received.
+    pub ttl: u32,
+    /// The type's mnemonic.
+    #[serde(rename = "type")]
+    pub rtype: String,
+    /// The data as a zone file writes it; names in it are lower case with the final dot.
+    pub data: String,
+}
+
+impl Record {
+    /// The address of an A or AAAA record.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        matches!(self.rtype.as_str(), "A" | "AAAA")
+            .then(|| self.data.parse().ok())
+            .flatten()
+    }
+
+    /// The name that an NS or CNAME record points to.
+    #[must_use]
+    pub fn target(&self) -> Option<DnsName> {
+        matches!(self.rtype.as_str(), "NS" | "CNAME" | "DNAME")
+            .then(|| self.data.parse().ok())
+            .flatten()
+    }
+
+    /// Serial number and negative TTL (minimum field) of an SOA record (RFC 1035 section 3.3.13).
+    #[must_use]
+    pub fn soa(&self) -> Option<Soa> {
+        if self.rtype != "SOA" {
+            return None;
+        }
+        let mut fields = self.data.split_ascii_whitespace().skip(2);
+        let serial = fields.next()?.parse().ok()?;
+        let minimum = fields.nth(3)?.parse().ok()?;
+        Some(Soa { serial, minimum })
+    }
+}
+
+/// What judging needs of an SOA record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Soa {
+    /// Serial number.
+    pub serial: u32,
+    /// Negative TTL in seconds (RFC 2308 section 4).
+    pub minimum: u32,
+}
+
+/// How the bytes travelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// UDP, port 53.
+    Udp,
+    /// TCP, port 53.
+    Tcp,
+}
+
+/// Header flags of a response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flags {
+    /// Authoritative answer.
+    #[serde(default)]
+    pub aa: bool,
+    /// Truncated.
+    #[serde(default)]
+    pub tc: bool,
+    /// Recursion available.
+    #[serde(default)]
+    pub ra: bool,
+    /// Authentic data.
+    #[serde(default)]
+    pub ad: bool,
+}
+
+/// Extended DNS error (RFC 8914).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ExtendedError {
+    /// INFO-CODE.
+    pub code: u16,
+    /// EXTRA-TEXT, as received but for control characters, which are escaped.
+    #[serde(default)]
+    pub text: String,
+}
+
+/// A response that matched its query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// Response code, the extended bits included.
+    pub rcode: Rcode,
+    /// Header flags.
+    #[serde(default)]
+    pub flags: Flags,
+    /// Did the response carry an OPT record (RFC 6891)?
+    #[serde(default)]
+    pub edns: bool,
+    /// Extended errors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extended_errors: Vec<ExtendedError>,
+    /// Answer section.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answer: Vec<Record>,
+    /// Authority section.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authority: Vec<Record>,
+    /// Additional section, without OPT.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub additional: Vec<Record>,
+    /// Bytes of the message.
+    pub size: usize,
+    /// Did the question come back in the case it was sent in (0x20)?
+    #[serde(default = "yes")]
+    pub case_kept: bool,
+    /// The parser's complaint, if a part could not be read; the rest is what could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub malformed: Option<String>,
+    /// The message, base64; kept where the record above may not tell everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What is good about a response, for somebody who wants the question answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerKind {
+    /// Records of the asked type, or an alias chain that ends in them.
+    Positive,
+    /// An alias chain whose end is not in this response.
+    Alias,
+    /// The name exists, the type does not (NODATA, RFC 2308 section 2.2).
+    NoData,
+    /// The name does not exist.
+    NxDomain,
+    /// NS records of a zone below, and no authority.
+    Referral,
+    /// Nothing usable: an error rcode, or a referral to the zone itself or upwards.
+    Unusable,
+}
+
+impl Response {
+    /// The alias chain from `name`, in order; a loop ends where it would repeat.
+    #[must_use]
+    pub fn aliases(&self, name: &DnsName) -> Vec<DnsName> {
+        let mut chain = vec![name.clone()];
+        while let Some(next) = self
+            .answer
+            .iter()
+            .find(|r| r.rtype == "CNAME" && Some(&r.name) == chain.last())
+            .and_then(Record::target)
+        {
+            let repeats = chain.contains(&next);
+            chain.push(next);
+            if repeats {
+                break;
+            }
+        }
+        chain.remove(0);
+        chain
+    }
+
+    /// The records of the asked type at the end of the alias chain.
+    #[must_use]
+    pub fn records(&self, question: &Question) -> Vec<&Record> {
+        let end = self
+            .aliases(&question.name)
+            .pop()
+            .unwrap_or_else(|| question.name.clone());
+        self.answer
+            .iter()
+            .filter(|r| r.rtype == question.rtype && r.name == end)
+            .collect()
+    }
+
+    /// The addresses that answer the question, sorted.
+    #[must_use]
+    pub fn addresses(&self, question: &Question) -> Vec<IpAddr> {
+        let mut found: Vec<IpAddr> = self
+            .records(question)
+            .into_iter()
+            .filter_map(Record::address)
+            .collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// NS names and TTL of a referral to a zone that is an ancestor of `name` or `name` itself.
+    #[must_use]
+    pub fn referral(&self, name: &DnsName) -> Option<Referral> {
+        if self.rcode != Rcode::NOERROR || !self.answer.is_empty() {
+            return None;
+        }
+        let owner = self
+            .authority
+            .iter()
+            .filter(|r| r.rtype == "NS" && name.is_at_or_below(&r.name))
+            .map(|r| r.name.clone())
+            .max_by_key(|n| n.labels().len())?;
+        let records = self
+            .authority
+            .iter()
+            .filter(|r| r.rtype == "NS" && r.name == owner);
+        let ttl = records.clone().map(|r| r.ttl).min().unwrap_or(0);
+        let mut names: Vec<DnsName> = records.filter_map(Record::target).collect();
+        names.sort();
+        names.dedup();
+        Some(Referral {
+            zone: owner,
+            names,
+            ttl,
+        })
+    }
+
+    /// What kind of answer this is to the question, asked of a server of `zone`.
+    #[must_use]
+    pub fn kind(&self, question: &Question, zone: Option<&DnsName>) -> AnswerKind {
+        match self.rcode {
+            Rcode::NXDOMAIN => AnswerKind::NxDomain,
+            Rcode::NOERROR if !self.records(question).is_empty() => AnswerKind::Positive,
+            Rcode::NOERROR if !self.aliases(&question.name).is_empty() => {
+                let has_soa = self.authority.iter().any(|r| r.rtype == "SOA");
+                if has_soa {
+                    AnswerKind::NoData
+                } else {
+                    AnswerKind::Alias
+                }
+            }
+            Rcode::NOERROR => match self.referral(&question.name) {
+                Some(found) if !self.flags.aa => match zone {
+                    Some(zone) if found.zone == *zone || !found.zone.is_at_or_below(zone) => {
+                        AnswerKind::Unusable
+                    }
+                    _ => AnswerKind::Referral,
+                },
+                _ => AnswerKind::NoData,
+            },
+            _ => AnswerKind::Unusable,
+        }
+    }
+}
+
+/// An NS set handed out by the parent's servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referral {
+    /// The zone that is delegated.
+    pub zone: DnsName,
+    /// Its name servers, sorted.
+    pub names: Vec<DnsName>,
+    /// Least TTL of the set, seconds.
+    pub ttl: u32,
+}
+
+/// How one exchange ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ExchangeResult {
+    /// A response that matches the query.
+    Answered {
+        /// The response.
+        response: Box<Response>,
+    },
+    /// Nothing that matches came before the time ran out.
+    Silent,
+    /// The port is closed: ICMP port unreachable, or a reset.
+    Refused,
+    /// An ICMP error, or no route.
+    Unreachable {
+        /// The system's words.
+        error: String,
+    },
+    /// A TCP connection that opened and then ended or stalled.
+    Broken {
+        /// How.
+        error: String,
+    },
+    /// Not asked.
+    NotAsked {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Datagrams that came and did not count, by reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discarded {
+    /// Why: `wrong_id`, `wrong_question`, `wrong_source`, `runt`, `not_a_response`.
+    pub reason: String,
+    /// How many.
+    pub count: u32,
+}
+
+/// One question to one server over one transport, with the tries it took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// What was asked.
+    pub question: Question,
+    /// Over what.
+    pub transport: Transport,
+    /// Was an OPT record sent?
+    pub edns: bool,
+    /// Was recursion desired?
+    #[serde(default)]
+    pub recursion: bool,
+    /// Tries used.
+    pub tries: u8,
+    /// From sending the counted try to its response, or the whole wait.
+    pub took_ms: f64,
+    /// How it ended.
+    pub result: ExchangeResult,
+    /// What else came in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discarded: Vec<Discarded>,
+}
+
+impl Exchange {
+    /// The response, if there was one.
+    #[must_use]
+    pub fn response(&self) -> Option<&Response> {
+        match &self.result {
+            ExchangeResult::Answered { response } => Some(response),
+            ExchangeResult::Silent
+            | ExchangeResult::Refused
+            | ExchangeResult::Unreachable { .. }
+            | ExchangeResult::Broken { .. }
+            | ExchangeResult::NotAsked { .. } => None,
+        }
+    }
+
+    /// Was the server asked at all?
+    #[must_use]
+    pub fn was_asked(&self) -> bool {
+        !matches!(self.result, ExchangeResult::NotAsked { .. })
+    }
+}
+
+/// Who names a name server of a zone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ListedBy {
+    /// The root hints.
+    Hints,
+    /// A referral of the parent's servers.
+    Parent,
+    /// The NS set in the zone itself, as its own servers give it.
+    Child,
+    /// The baseline.
+    Baseline,
+    /// `expect.name_servers`.
+    Expected,
+    /// The NS set in a resolver's cache.
+    Cache {
+        /// The resolver, as asked.
+        resolver: String,
+    },
+}
+
+/// Why a name server's name has no address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum HostFailure {
+    /// The name does not exist.
+    NxDomain,
+    /// The name exists and has neither A nor AAAA.
+    NoData,
+    /// The name's own zone does not answer usably.
+    ServersFail,
+    /// The look-up needs its own result.
+    Cycle {
+        /// The names in the circle, in order.
+        names: Vec<DnsName>,
+    },
+    /// A limit of the walk ended it.
+    Limit,
+}
+
+/// A name server's name, with what the parent and its own zone say of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostSeen {
+    /// The name server's name.
+    pub name: DnsName,
+    /// Who names it.
+    pub listed_by: Vec<ListedBy>,
+    /// Addresses that the parent's referral carried.
+    #[serde(default)]
+    pub glue: Vec<IpAddr>,
+    /// Addresses known without asking: from hints or the baseline.
+    #[serde(default)]
+    pub known: Vec<IpAddr>,
+    /// Addresses that the name's own zone gives; `None` if that was not asked.
+    #[serde(default)]
+    pub resolved: Option<Vec<IpAddr>>,
+    /// The name is an alias for this one (forbidden, RFC 2181 section 10.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias_of: Option<DnsName>,
+    /// Why the own zone gave no address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<HostFailure>,
+}
+
+impl HostSeen {
+    /// Every address by which it can be asked, sorted.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let resolved = self.resolved.iter().flatten();
+        let mut all: Vec<IpAddr> = self
+            .glue
+            .iter()
+            .chain(&self.known)
+            .chain(resolved)
+            .copied()
+            .collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+/// What one name server at one address answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerSeen {
+    /// The name server's name.
+    pub name: DnsName,
+    /// The address asked.
+    pub address: IpAddr,
+    /// Its owner, if a table was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+    /// What it was asked.
+    pub exchanges: Vec<Exchange>,
+}
+
+impl ServerSeen {
+    /// `ns1.example.com.@192.0.2.1`, as in a report's scope.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}@{}", self.name, self.address)
+    }
+
+    /// The first exchange over UDP for a question of this name and type that was answered, or
+    /// else the first one.
+    #[must_use]
+    pub fn exchange(&self, name: &DnsName, rtype: &str) -> Option<&Exchange> {
+        let mut asked = self
+            .exchanges
+            .iter()
+            .filter(|e| e.question.name == *name && e.question.rtype == rtype);
+        asked
+            .clone()
+            .find(|e| e.response().is_some())
+            .or_else(|| asked.next())
+    }
+
+    /// Did any exchange bring a response?
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.exchanges.iter().any(|e| e.response().is_some())
+    }
+}
+
+/// The servers of one zone on the way to a name (probe `delegation`).
+///
+/// The NS set that the *parent* gives for this zone stands in `parent_sets`, as the parent's
+/// servers gave it, grouped by set; the zone's own NS set is in the servers' answers to the NS
+/// question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ZoneSeen {
+    /// The apex of the zone.
+    pub zone: DnsName,
+    /// The zone above; `None` for the root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<DnsName>,
+    /// The name that this walk is for: the target's, or one that it is an alias of.
+    pub name: DnsName,
+    /// Is this the zone that holds `name`: the last one on the way?
+    pub holds_name: bool,
+    /// The NS sets that the parent's servers gave, with who gave each.
+    #[serde(default)]
+    pub parent_sets: Vec<ParentSet>,
+    /// The name servers' names.
+    pub hosts: Vec<HostSeen>,
+    /// What each gave at each address.
+    pub servers: Vec<ServerSeen>,
+    /// Why the walk stopped here, if it did not reach the end: a named limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+}
+
+/// One NS set given by some of the parent's servers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ParentSet {
+    /// The names, sorted.
+    pub names: Vec<DnsName>,
+    /// Least TTL, seconds.
+    pub ttl: u32,
+    /// The parent's servers that gave it, as `NAME@ADDRESS`.
+    pub given_by: Vec<String>,
+}
+
+impl ZoneSeen {
+    /// The names that the parent's servers give, all sets together, sorted.
+    #[must_use]
+    pub fn parent_names(&self) -> Vec<DnsName> {
+        let mut names: Vec<DnsName> = self
+            .parent_sets
+            .iter()
+            .flat_map(|s| s.names.clone())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Who names this server's host.
+    #[must_use]
+    pub fn listed_by(&self, name: &DnsName) -> &[ListedBy] {
+        self.hosts
+            .iter()
+            .find(|h| h.name == *name)
+            .map_or(&[], |h| &h.listed_by)
+    }
+}
+
+/// Where a resolver to ask came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResolverOrigin {
+    /// Given by the operator.
+    Given,
+    /// The system's own.
+    System,
+    /// One of the public defaults.
+    Default,
+}
+
+/// What one resolver answered (probe `resolver_matrix`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResolverSeen {
+    /// As asked: `192.0.2.53`.
+    pub resolver: String,
+    /// Where it came from.
+    pub origin: ResolverOrigin,
+    /// Its address and port.
+    pub address: SocketAddr,
+    /// The target's name: A, AAAA (or the check's own type), each with its TCP retry and its
+    /// repetition after a failure.
+    pub answers: Vec<Exchange>,
+    /// The NS set of the target's zone, as cached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone_ns: Option<Exchange>,
+    /// Another name of the same zone: its apex, asked for its SOA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sibling: Option<Exchange>,
+}
+
+impl ResolverSeen {
+    /// The last exchange that counts for a type: a TCP retry and a repetition replace what they
+    /// repeat.
+    #[must_use]
+    pub fn last(&self, rtype: &str) -> Option<&Exchange> {
+        let asked = || self.answers.iter().filter(|e| e.question.rtype == rtype);
+        asked()
+            .rfind(|e| e.response().is_some())
+            .or_else(|| asked().next_back())
+    }
+}
+
+/// How a control was reached.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ControlVia {
+    /// A control name through a resolver.
+    Resolver {
+        /// The resolver, as asked.
+        resolver: String,
+    },
+    /// A control name by our own iteration.
+    Own,
+    /// A control address, asked on port 53.
+    Address,
+}
+
+/// What became of a control: something that works if the vantage works (probe `control`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ControlSeen {
+    /// The control's name or address.
+    pub control: String,
+    /// How it was reached.
+    pub via: ControlVia,
+    /// Did it work: did a usable answer come?
+    pub ok: bool,
+    /// The exchange.
+    pub exchange: Exchange,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> DnsName {
+        DnsName::typed(text).unwrap()
+    }
+
+    fn record(owner: &str, rtype: &str, data: &str) -> Record {
+        Record {
+            name: name(owner),
+            ttl: 60,
+            rtype: rtype.into(),
+            data: data.into(),
+        }
+    }
+
+    fn response(aa: bool, answer: Vec<Record>, authority: Vec<Record>) -> Response {
+        Response {
+            rcode: Rcode::NOERROR,
+            flags: Flags {
+                aa,
+                ..Flags::default()
+            },
+            edns: true,
+            extended_errors: vec![],
+            answer,
+            authority,
+            additional: vec![],
+            size: 100,
+            case_kept: true,
+            malformed: None,
+            raw: None,
+        }
+    }
+
+    #[test]
+    fn kinds_of_answers() {
+        let question = Question {
+            name: name("www.svc.test"),
+            rtype: "A".into(),
+        };
+        let zone = name("svc.test");
+        let kind = |r: &Response| r.kind(&question, Some(&zone));
+        let positive = response(true, vec![record("www.svc.test", "A", "192.0.2.1")], vec![]);
+        assert_eq!(kind(&positive), AnswerKind::Positive);
+        let soa = record("svc.test", "SOA", "ns. host. 7 1 2 3 300");
+        assert_eq!(
+            soa.soa(),
+            Some(Soa {
+                serial: 7,
+                minimum: 300
+            })
+        );
+        assert_eq!(kind(&response(true, vec![], vec![soa])), AnswerKind::NoData);
+        let upward = response(
+            false,
+            vec![],
+            vec![record(".", "NS", "a.root-servers.net.")],
+        );
+        assert_eq!(kind(&upward), AnswerKind::Unusable);
+        let below = response(
+            false,
+            vec![],
+            vec![record("www.svc.test", "NS", "ns1.b.test.")],
+        );
+        assert_eq!(kind(&below), AnswerKind::Referral);
+    }
+
+    #[test]
+    fn an_alias_loop_ends() {
+        let looped = response(
+            true,
+            vec![
+                record("a.test", "CNAME", "b.test."),
+                record("b.test", "CNAME", "a.test."),
+            ],
+            vec![],
+        );
+        assert_eq!(
+            looped.aliases(&name("a.test")),
+            [name("b.test"), name("a.test")]
+        );
+    }
+}

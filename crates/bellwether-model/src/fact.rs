@@ -1,0 +1,174 @@
+//! What is known: typed statements computed from observations, from which causes are concluded.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::DnsName;
+
+macro_rules! facts {
+    ($($name:ident = $code:literal, $meaning:literal;)*) => {
+        /// The kinds of fact. Their names are public API, like cause codes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum FactKind {
+            $(#[doc = concat!("`", $code, "`: ", $meaning, ".")] $name,)*
+        }
+
+        impl FactKind {
+            /// Every kind of fact.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The name as it stands in reports.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// What the fact states, in one clause.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
+            }
+        }
+    };
+}
+
+facts! {
+    ControlsFailed = "controls_failed", "controls that have nothing to do with the target failed too";
+    NoRoute = "no_route", "the vantage has no route: connecting fails at once, before a packet leaves";
+    ProbesNotRun = "probes_not_run", "probes needed for a verdict did not run";
+    ParentNsChanged = "parent_ns_changed", "the NS set at the parent differs from the baseline's";
+    ParentChildNsDiffer = "parent_child_ns_differ", "the NS sets at the parent and in the zone itself differ";
+    CacheNsDiffer = "cache_ns_differ", "resolvers hold an NS set in their caches that the parent no longer gives";
+    NsUnexpected = "ns_unexpected", "the parent's NS set holds names that `expect.name_servers` does not";
+    NsAnswersDisjoint = "ns_answers_disjoint", "two groups of name servers, each authoritative, answer with nothing in common";
+    OwnerChanged = "owner_changed", "the addresses in the answer belong to another operator than before";
+    OldNsAnswer = "old_ns_answer", "name servers of the earlier NS set still answer, with authority";
+    NsRcode = "ns_rcode", "a name server answers with an error rcode";
+    NsNotAuthoritative = "ns_not_authoritative", "a listed name server answers without authority (AA=0, or an upward referral)";
+    NsAddressMissing = "ns_address_missing", "a listed name server's name has no address";
+    NsIsCname = "ns_is_cname", "a listed name server's name is an alias (RFC 2181 section 10.3)";
+    NsCycle = "ns_cycle", "the addresses of name servers can only be found by asking those same name servers";
+    GlueDiffers = "glue_differs", "glue at the parent and the name server's own address records differ";
+    ParentNxdomain = "parent_nxdomain", "the parent's servers say that the delegated name does not exist";
+    ParentServersFail = "parent_servers_fail", "no server of the parent zone gives a usable answer";
+    ParentServersDiffer = "parent_servers_differ", "servers of the parent zone give different NS sets";
+    NsDeniesExistingName = "ns_denies_existing_name", "one name server denies, with authority, a name that others have";
+    SerialBehind = "serial_behind", "a name server serves an older serial of the zone than others";
+    NsSilent = "ns_silent", "a name server's address does not answer";
+    NsTcpFails = "ns_tcp_fails", "a name server answers over UDP and not over TCP";
+    NsEdnsFails = "ns_edns_fails", "a name server answers plain queries and not those with EDNS";
+    RrsetEmptyEverywhere = "rrset_empty_everywhere", "every name server that answers says that the name or its addresses do not exist";
+    RecordsChanged = "records_changed", "the zone's addresses for the name differ from the baseline's while the NS set is the same";
+    PrivateAddress = "private_address", "a public answer holds an address that is private, loopback or link-local";
+    AddressUnexpected = "address_unexpected", "an answer holds an address outside `expect.addresses`";
+    CnameLoop = "cname_loop", "the aliases lead back to themselves";
+    CnameTargetMissing = "cname_target_missing", "an alias leads to a name that does not exist or has no address";
+    AnswerTooLarge = "answer_too_large", "the address record set is above the answer policy in records or bytes";
+    ResolverDeniesExistingName = "resolver_denies_existing_name", "a resolver denies a name that the authority has";
+    ResolverFailsControls = "resolver_fails_controls", "a resolver gives no usable answer for control names either";
+    ResolverServfail = "resolver_servfail", "a resolver gives no usable answer for this name, and does for controls";
+    ResolverAnswerDiffers = "resolver_answer_differs", "a resolver answers with addresses that no name server gives";
+    ResolverServesOldAnswer = "resolver_serves_old_answer", "a resolver still answers as in the baseline, the authority no longer does";
+    ResolverSinkhole = "resolver_sinkhole", "a resolver rewrites the answer, or says so by an extended error (RFC 8914)";
+    ResolverOtherNamesRight = "resolver_other_names_right", "the same resolver answers controls and sibling names rightly";
+    AddressRefused = "address_refused", "an address answers a connection attempt with a reset";
+    AddressTimesOut = "address_times_out", "an address does not answer connection attempts";
+    AddressUnreachable = "address_unreachable", "a connection attempt is answered by an ICMP error";
+    AddressResets = "address_resets", "an address resets connections after they opened";
+    AddressOwner = "address_owner", "who owns an address, by the table given";
+    PingAnswers = "ping_answers", "an address answers ICMP echo";
+    OtherAddressesWork = "other_addresses_work", "other addresses of the same name work";
+    OtherFamilyWorks = "other_family_works", "the other address family works";
+    CertEnded = "cert_ended", "a certificate's validity ended";
+    CertNotBegun = "cert_not_begun", "a certificate's validity has not begun";
+    CertNamesDiffer = "cert_names_differ", "the certificate does not name the host";
+    CertDependsOnSni = "cert_depends_on_sni", "another certificate is shown without SNI or for another name";
+    SameCertWithoutSni = "same_cert_without_sni", "the certificate shown for the name is the one shown without SNI";
+    NoTrustAnchor = "no_trust_anchor", "no path leads to a trust anchor";
+    CertSelfSigned = "cert_self_signed", "the certificate is signed by its own key";
+    IntermediateMissing = "intermediate_missing", "the chain lacks the certificate that issued its last one";
+    ChainLinkEnded = "chain_link_ended", "an intermediate certificate's validity ended";
+    CertMalformed = "cert_malformed", "a certificate cannot be parsed";
+    CertWeak = "cert_weak", "a certificate's key, signature or usage is refused by client policy";
+    CertsDiffer = "certs_differ", "addresses of one name show different certificates";
+    AddressUnchanged = "address_unchanged", "the failing address is the one of the baseline, with the same owner";
+    TlsAlert = "tls_alert", "the server ended the handshake with an alert";
+    TlsStalled = "tls_stalled", "the connection opened, the handshake did not go on";
+    TlsNotSpoken = "tls_not_spoken", "what answers on the port is not TLS";
+    TlsClosed = "tls_closed", "the connection was closed or reset during the handshake";
+    ClientCertRequested = "client_cert_requested", "the server asked for a client certificate";
+    HttpStatus = "http_status", "the status is not among the expected ones";
+    HttpStalled = "http_stalled", "the request was sent, no whole response came";
+    HttpMalformed = "http_malformed", "what came is not HTTP";
+    HttpTruncated = "http_truncated", "the body is shorter than announced";
+    RedirectLoop = "redirect_loop", "redirects lead back to themselves, or on past the limit";
+    RedirectRefused = "redirect_refused", "a redirect leads to where we may not go";
+    RedirectFails = "redirect_fails", "a redirect leads to a host that fails";
+    EdgeGenerated = "edge_generated", "the error was made by an edge or proxy, not by the origin";
+    ExpectationFailed = "expectation_failed", "what was declared by `expect` was not met";
+    SlowerThanDeclared = "slower_than_declared", "the answer took longer than `expect.within`";
+}
+
+impl std::fmt::Display for FactKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for FactKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| format!("unknown fact `{text}`"))
+    }
+}
+
+impl Serialize for FactKind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for FactKind {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What a fact speaks of. Judging groups facts by it; reports show it inside `value`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// The vantage itself.
+    Vantage,
+    /// A zone.
+    Zone(DnsName),
+    /// A name server at one of its addresses; `None` where it has none.
+    NameServer(DnsName, Option<IpAddr>),
+    /// A resolver, as asked.
+    Resolver(String),
+    /// An address of the service.
+    Address(IpAddr),
+    /// The service as a whole.
+    Service,
+}
+
+/// One fact as it stands in a report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Fact {
+    /// The kind of fact.
+    #[schemars(with = "String")]
+    pub fact: FactKind,
+    /// What exactly was seen: JSON, never prose.
+    pub value: serde_json::Value,
+    /// The observations that prove it.
+    #[serde(default)]
+    pub from: Vec<String>,
+}

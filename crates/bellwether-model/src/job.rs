@@ -1,0 +1,133 @@
+//! The envelope between a supervisor and its worker process: one [`Job`] in, [`Event`]s out.
+//!
+//! Each is JSON behind its length as four little-endian bytes.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::dns::ResolverOrigin;
+use crate::net::Family;
+use crate::observation::{NotRun, Observation, ProbeKind};
+use crate::service::Expect;
+use crate::{Baseline, DnsName, Egress, Target};
+
+/// The schema that a job names.
+pub const JOB_SCHEMA: &str = "bellwether.worker/1";
+
+/// Longest frame, bytes: above any observation that the probes' own limits allow.
+pub const FRAME_LEN_MAX: usize = 16 * 1024 * 1024;
+
+/// Everything a worker needs for one check: workers hold no configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// [`JOB_SCHEMA`].
+    pub schema: String,
+    /// What to aim at.
+    pub target: Target,
+    /// What a healthy answer is like.
+    pub expect: Expect,
+    /// Resolvers to ask.
+    pub resolvers: Vec<ResolverAsk>,
+    /// Controls to ask.
+    pub controls: Vec<Control>,
+    /// Root name servers to begin at.
+    pub root_hints: Vec<RootHint>,
+    /// Further trust anchors for TLS, DER in base64.
+    #[serde(default)]
+    pub extra_roots: Vec<String>,
+    /// Addresses to dial from, at most one for each family.
+    #[serde(default)]
+    pub sources: Vec<IpAddr>,
+    /// Dial this address instead of those found.
+    #[serde(default)]
+    pub connect: Option<IpAddr>,
+    /// Only this family.
+    #[serde(default)]
+    pub family: Option<Family>,
+    /// What may be dialled.
+    #[serde(default)]
+    pub egress: Egress,
+    /// What was last known good.
+    #[serde(default)]
+    pub baseline: Option<Baseline>,
+    /// As of when validity is judged.
+    pub now: Timestamp,
+    /// Table of prefixes, AS numbers and owners.
+    #[serde(default)]
+    pub asn_table: Option<PathBuf>,
+    /// When the whole check must be over, milliseconds from its start.
+    pub deadline_ms: u64,
+    /// Probes not to run, by their key: an earlier worker died over them.
+    #[serde(default)]
+    pub avoid: Vec<String>,
+}
+
+/// A resolver to ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolverAsk {
+    /// As asked, for reports: `192.0.2.53`.
+    pub label: String,
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Where it came from.
+    pub origin: ResolverOrigin,
+}
+
+/// A control: something that works if the vantage works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// A name, resolved through each resolver and by our own iteration.
+    Name(DnsName),
+    /// An address, asked on port 53.
+    Address(IpAddr),
+}
+
+impl std::fmt::Display for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// A root name server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootHint {
+    /// Its name.
+    pub name: DnsName,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// What a worker says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A probe begins. If nothing more comes of it, the worker hung or died over it.
+    Started {
+        /// Unique in this check and the same in every run of it, for example
+        /// `tls 192.0.2.1:443 user`.
+        key: String,
+        /// Its kind.
+        probe: ProbeKind,
+        /// What stands in for its outcome if none comes; its reason is filled in then.
+        stand_in: NotRun,
+    },
+    /// A probe ended. The id is empty; the supervisor gives it.
+    Observed {
+        /// The key it was started with.
+        key: String,
+        /// The record.
+        observation: Box<Observation>,
+    },
+    /// Everything was asked.
+    Done {
+        /// DNS queries sent.
+        queries: u32,
+    },
+}

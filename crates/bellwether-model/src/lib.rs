@@ -1,0 +1,43 @@
+//! The words of bellwether as types.
+//!
+//! Every other crate speaks in these: what is aimed at ([`Target`]), what was promised of it
+//! ([`Service`]), what one probe saw ([`Observation`]), which causes and facts exist ([`Cause`],
+//! [`FactKind`]), and what a check reports ([`Report`]).
+//!
+//! This crate does no I/O, reads no clock and spawns nothing. Reading a file, dialling a socket or
+//! judging an observation happens elsewhere; here is only what the others hand to each other.
+//!
+//! - [`cause`], [`layer`], [`fact`]: the public vocabulary of findings
+//! - [`name`], [`target`], [`owner`], [`egress`]: what is aimed at, and what may be dialled
+//! - [`service`]: services, checks, expectations, promises
+//! - [`dns`], [`tls`], [`http`], [`net`]: what the probes of each layer saw
+//! - [`observation`]: the record of one probe run
+//! - [`report`]: the report of one check, and its [`Baseline`]
+//! - [`job`]: the envelope between a supervisor and its worker process
+
+pub mod cause;
+pub mod dns;
+pub mod egress;
+pub mod fact;
+pub mod http;
+pub mod job;
+pub mod layer;
+pub mod name;
+pub mod net;
+pub mod observation;
+pub mod owner;
+pub mod report;
+pub mod service;
+pub mod target;
+pub mod tls;
+
+pub use cause::Cause;
+pub use egress::{Egress, Origin};
+pub use fact::{Fact, FactKind};
+pub use layer::Layer;
+pub use name::DnsName;
+pub use observation::{NotRun, NotRunReason, Observation, Outcome, ProbeKind};
+pub use owner::Owner;
+pub use report::{Baseline, Diagnosis, Finding, Report, Scope, Verdict};
+pub use service::{Expect, Service};
+pub use target::Target;

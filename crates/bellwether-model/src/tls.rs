@@ -1,0 +1,218 @@
+//! What TLS probes saw, and what certificates say.
+
+use std::net::{IpAddr, SocketAddr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::DnsName;
+use crate::net::TcpInfo;
+
+/// Why a handshake was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TlsPurpose {
+    /// As a user does: SNI is the host of the target.
+    User,
+    /// Without SNI, to see the default certificate.
+    NoSni,
+    /// For a name that the server cannot know.
+    OtherSni,
+}
+
+/// How a handshake ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TlsResult {
+    /// It completed; what verification says stands in `problems`.
+    Completed,
+    /// An alert of the server ended it (RFC 8446 section 6).
+    Alert {
+        /// Alert number.
+        code: u8,
+        /// Its name, for example `handshake_failure`.
+        name: String,
+    },
+    /// Nothing more came before the time ran out.
+    Stalled,
+    /// The server closed or reset the connection.
+    Closed {
+        /// The system's words.
+        error: String,
+    },
+    /// What came is not TLS.
+    NotTls {
+        /// What it looks like: `HTTP`, `SSH`, `SMTP`, or the first bytes in hexadecimal.
+        looks_like: String,
+    },
+    /// The TCP connection did not open.
+    NotConnected {
+        /// The system's words.
+        error: String,
+    },
+    /// Our library gave up on what the peer sent.
+    Failed {
+        /// The library's words.
+        error: String,
+    },
+}
+
+/// What a certificate says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertSeen {
+    /// SHA-256 of the bytes, hexadecimal.
+    pub sha256: String,
+    /// Bytes.
+    pub size: usize,
+    /// Subject, RFC 4514 form, control characters escaped.
+    #[serde(default)]
+    pub subject: String,
+    /// Issuer, same form.
+    #[serde(default)]
+    pub issuer: String,
+    /// Serial number, hexadecimal.
+    #[serde(default)]
+    pub serial: String,
+    /// Begin of validity.
+    #[serde(default)]
+    pub not_before: Option<Timestamp>,
+    /// End of validity.
+    #[serde(default)]
+    pub not_after: Option<Timestamp>,
+    /// DNS names of the subject alternative name extension.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// IP addresses of the same extension.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+    /// Basic constraints say CA.
+    #[serde(default)]
+    pub is_ca: bool,
+    /// Signed by its own key.
+    #[serde(default)]
+    pub self_signed: bool,
+    /// For example `ECDSA P-256` or `RSA 2048`.
+    #[serde(default)]
+    pub key: String,
+    /// For example `ecdsa-with-SHA256`.
+    #[serde(default)]
+    pub signature: String,
+    /// Where the issuer's certificate can be had (authority information access).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuer_urls: Vec<String>,
+    /// The parser's complaint, if it could not be read in full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub malformed: Option<String>,
+    /// The certificate, DER in base64; kept for the first of a chain and for ill-formed ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub der: Option<String>,
+}
+
+/// A reason for a strict client to refuse a chain. All that hold are listed, not only the first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum CertProblem {
+    /// A certificate's validity ended; index 0 is the server's own.
+    Expired {
+        /// Place in the chain as sent.
+        index: usize,
+        /// End of validity.
+        not_after: Timestamp,
+    },
+    /// A certificate's validity has not begun.
+    NotYetValid {
+        /// Place in the chain as sent.
+        index: usize,
+        /// Begin of validity.
+        not_before: Timestamp,
+    },
+    /// The certificate does not name the host (RFC 9525 section 6).
+    NameMismatch {
+        /// The host.
+        expected: String,
+        /// The names in the certificate.
+        presented: Vec<String>,
+    },
+    /// No path leads to a trust anchor, and none is missing in between.
+    UntrustedRoot {
+        /// Issuer of the last certificate of the best path.
+        issuer: String,
+        /// The server's certificate is signed by its own key.
+        self_signed: bool,
+    },
+    /// No path leads to a trust anchor because an intermediate certificate was not sent.
+    ChainIncomplete {
+        /// Its subject.
+        missing: String,
+    },
+    /// Key, signature, usage or another constraint is refused.
+    Policy {
+        /// Place in the chain as sent.
+        index: usize,
+        /// What is refused.
+        reason: String,
+    },
+    /// A signature does not verify.
+    BadSignature {
+        /// Place in the chain as sent.
+        index: usize,
+    },
+    /// A certificate cannot be parsed.
+    Malformed {
+        /// Place in the chain as sent.
+        index: usize,
+        /// The parser's complaint.
+        error: String,
+    },
+    /// Anything else that verification says.
+    Other {
+        /// The library's words.
+        detail: String,
+    },
+}
+
+/// A handshake with one address (probe `tls`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TlsSeen {
+    /// The address and port aimed at.
+    pub address: SocketAddr,
+    /// The server name sent; `None` without SNI.
+    #[serde(default)]
+    pub sni: Option<DnsName>,
+    /// Why this handshake.
+    pub purpose: TlsPurpose,
+    /// How it ended.
+    pub result: TlsResult,
+    /// From ClientHello to the end.
+    pub handshake_ms: f64,
+    /// For example `TLSv1.3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Cipher suite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<String>,
+    /// Key exchange group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Application protocol that was agreed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<String>,
+    /// The chain as sent, bounded; kept whatever verification says.
+    #[serde(default)]
+    pub chain: Vec<CertSeen>,
+    /// Certificates sent, also those above the bound.
+    #[serde(default)]
+    pub chain_len: usize,
+    /// What a strict client refuses, judged at the check's time; empty if nothing.
+    #[serde(default)]
+    pub problems: Vec<CertProblem>,
+    /// Did the server ask for a client certificate?
+    #[serde(default)]
+    pub client_cert_requested: bool,
+    /// Did the server send an OCSP response?
+    #[serde(default)]
+    pub stapled: bool,
+    /// `TCP_INFO` of the connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpInfo>,
+}

@@ -1,0 +1,166 @@
+//! What all probes of one check share.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bellwether_model::job::{Event, Job};
+use bellwether_model::observation::NotRun;
+use bellwether_model::{NotRunReason, Observation, Outcome, ProbeKind};
+use futures_util::FutureExt;
+use jiff::Timestamp;
+
+use crate::dial::Dialer;
+
+/// What all probes of one check share: the job, the clock, the dialler and the event sink.
+///
+/// One check runs on one thread (`tokio` current-thread runtime and a `LocalSet`), so plain cells
+/// suffice. Clones share everything.
+#[derive(Clone)]
+pub struct Cx {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    job: Job,
+    dialer: Dialer,
+    began: Instant,
+    avoid: HashSet<String>,
+    queries: Cell<u32>,
+    sink: RefCell<Box<dyn FnMut(Event)>>,
+}
+
+/// The stand-in of a probe before it ends: what it was aimed at.
+pub type StandIn = NotRun;
+
+impl Cx {
+    /// Begins a check.
+    #[must_use]
+    pub fn new(job: Job, sink: impl FnMut(Event) + 'static) -> Self {
+        let dialer = Dialer::new(&job);
+        let avoid = job.avoid.iter().cloned().collect();
+        let inner = Inner {
+            job,
+            dialer,
+            began: Instant::now(),
+            avoid,
+            queries: Cell::new(0),
+            sink: RefCell::new(Box::new(sink)),
+        };
+        Self {
+            inner: Rc::new(inner),
+        }
+    }
+
+    /// What is to be asked.
+    #[must_use]
+    pub fn job(&self) -> &Job {
+        &self.inner.job
+    }
+
+    /// Opens sockets.
+    #[must_use]
+    pub fn dialer(&self) -> &Dialer {
+        &self.inner.dialer
+    }
+
+    /// Time left until the deadline of the whole check.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        Duration::from_millis(self.inner.job.deadline_ms).saturating_sub(self.inner.began.elapsed())
+    }
+
+    /// Counts a DNS query that was sent.
+    pub fn count_query(&self) {
+        self.inner.queries.set(self.inner.queries.get() + 1);
+    }
+
+    /// DNS queries sent so far.
+    #[must_use]
+    pub fn queries(&self) -> u32 {
+        self.inner.queries.get()
+    }
+
+    /// Says something to the supervisor.
+    pub fn emit(&self, event: Event) {
+        (self.inner.sink.borrow_mut())(event);
+    }
+
+    /// Runs one probe: announces it, catches its panic, bounds it by the deadline, and reports
+    /// what came of it. `run` returns the outcome and the waits up to its end.
+    ///
+    /// The result is also handed back, for the probes that need it.
+    pub async fn probe<F>(
+        &self,
+        probe: ProbeKind,
+        key: String,
+        stand_in: StandIn,
+        run: F,
+    ) -> Outcome
+    where
+        F: Future<Output = (Outcome, u32)>,
+    {
+        let began = now();
+        let start = Instant::now();
+        let not_run = |reason, detail: String| {
+            Outcome::NotRun(NotRun {
+                reason,
+                detail,
+                ..stand_in.clone()
+            })
+        };
+        let (outcome, waits) = if self.inner.avoid.contains(&key) {
+            let detail = "an earlier worker died while this probe ran".to_owned();
+            (not_run(NotRunReason::WorkerDied, detail), 0)
+        } else {
+            self.emit(Event::Started {
+                key: key.clone(),
+                probe,
+                stand_in: stand_in.clone(),
+            });
+            let caught = AssertUnwindSafe(run).catch_unwind();
+            match tokio::time::timeout(self.left(), caught).await {
+                Ok(Ok(done)) => done,
+                Ok(Err(panic)) => (not_run(NotRunReason::Panicked, panic_text(&*panic)), 0),
+                Err(_) => {
+                    let detail = "the check's time ran out first".to_owned();
+                    (not_run(NotRunReason::Deadline, detail), 0)
+                }
+            }
+        };
+        let took_ms = start.elapsed().as_secs_f64() * 1000.0;
+        let observation = Observation {
+            id: String::new(),
+            probe,
+            began,
+            took_ms,
+            waits,
+            outcome: outcome.clone(),
+        };
+        self.emit(Event::Observed {
+            key,
+            observation: Box::new(observation),
+        });
+        outcome
+    }
+}
+
+/// The wall clock, for the time that an observation carries; nothing is timed by it.
+#[must_use]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    format!(
+        "the probe's own code panicked: {}",
+        text.unwrap_or_else(|| "no message".to_owned())
+    )
+}

@@ -1,0 +1,12 @@
+//! Probes: what is asked of the network, and what it said.
+//!
+//! Each probe returns facts with timings and raw evidence. What a target does is never an error
+//! here: a refused query, a bad certificate and a timeout are outcomes, and a probe that could not
+//! run leaves a [`NotRun`](bellwether_model::NotRun) that says why. This crate knows no store, no
+//! web and no cause: it never judges.
+//!
+//! - [`cx`]: what all probes of one check share: job, time, event sink
+//! - [`dial`]: every socket is opened here, under the egress rule
+
+pub mod cx;
+pub mod dial;
