@@ -7,6 +7,10 @@
 //!
 //! - [`cx`]: what all probes of one check share: job, time, event sink
 //! - [`dial`]: every socket is opened here, under the egress rule
+//! - [`attempt`]: what a user's client does with one address: connect, shake hands, ask
+//! - [`icmp`]: echo
 
+pub mod attempt;
 pub mod cx;
 pub mod dial;
+pub mod icmp;
