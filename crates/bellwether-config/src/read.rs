@@ -69,7 +69,7 @@ pub fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
         return Err(ConfigError::new(Place::default(), Problem::Shape(why)));
     }
     let options = serde_saphyr::options! { strict_booleans: true };
-    serde_saphyr::from_str_with_options(text, options).map_err(complaint)
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| complaint(error, text))
 }
 
 /// JSON Schema of `bellwether.yaml`.
@@ -182,7 +182,7 @@ impl<'de> Deserialize<'de> for Shape {
 }
 
 /// The parser's complaint in our words.
-fn complaint(error: serde_saphyr::Error) -> ConfigError {
+fn complaint(error: serde_saphyr::Error, text: &str) -> ConfigError {
     let place = error
         .location()
         .map(|at| Place {
@@ -211,30 +211,66 @@ fn complaint(error: serde_saphyr::Error) -> ConfigError {
             of: "what begins here".to_owned(),
             example: format!("`{field}: …`"),
         },
-        serde_saphyr::Error::SerdeInvalidType {
-            unexpected,
-            expected,
-            ..
-        } => Problem::Shape(format!(
-            "wrong type: {unexpected} where {expected} is wanted"
-        )),
         serde_saphyr::Error::DuplicateMappingKey { key, .. } => {
             let key = key.as_deref().unwrap_or("a key");
             Problem::Shape(format!("the key `{key}` stands twice here; remove one"))
         }
-        other => Problem::Shape(one_line(&other.to_string())),
+        other => wrong_form(&one_line(&other.to_string()), key_at(text, place)),
     };
     ConfigError::new(place, problem)
+}
+
+/// What a value should have been, with the key it stands behind.
+fn wrong_form(message: &str, key: Option<&str>) -> Problem {
+    let wanted = [
+        (
+            "sequence start",
+            "a list: `[a, b]`, or lines that begin with `- `",
+        ),
+        ("mapping start", "a mapping: lines of `key: value`"),
+        ("string scalar", "one text"),
+        ("boolean", "true or false"),
+        ("invalid u32", "a whole number"),
+        ("integer", "a whole number"),
+        ("number", "a number"),
+    ]
+    .into_iter()
+    .find(|(words, _)| message.contains(words))
+    .map(|(_, wanted)| wanted);
+    match (wanted, key) {
+        (Some(wanted), Some(key)) => Problem::Value {
+            key: key.to_owned(),
+            why: format!("wrong type; it must be {wanted}"),
+        },
+        (Some(wanted), None) => Problem::Shape(format!("wrong type; this must be {wanted}")),
+        (None, Some(key)) => Problem::Shape(format!("{message} (behind `{key}`)")),
+        (None, None) => Problem::Shape(format!("{message}; look at the indentation here")),
+    }
+}
+
+/// The key of the value at a place: the nearest word before it on its line that has a colon.
+fn key_at(text: &str, place: Place) -> Option<&str> {
+    let line = text
+        .lines()
+        .nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
+    let column = usize::try_from(place.column).ok()?.checked_sub(1)?;
+    let end = line
+        .char_indices()
+        .nth(column)
+        .map_or(line.len(), |(at, _)| at);
+    let before = line[..end].rsplit_once(':')?.0;
+    let start = before
+        .rfind(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .map_or(0, |at| at + 1);
+    Some(&before[start..]).filter(|key| !key.is_empty())
 }
 
 /// The message without the place, which is said in front already.
 fn one_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
-    match line.split_once(": ") {
-        Some((place, rest)) if place.contains("line ") && place.contains("column ") => {
-            rest.to_owned()
-        }
-        _ => line.to_owned(),
+    match line.rsplit_once(" at line ") {
+        Some((words, _)) => words.to_owned(),
+        None => line.to_owned(),
     }
 }
 
