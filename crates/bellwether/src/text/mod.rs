@@ -4,6 +4,7 @@ mod fact;
 mod healthy;
 mod wrap;
 
+use bellwether_model::net::Family;
 use bellwether_model::report::{Diagnosis, LayerReport, LayerState, Role};
 use bellwether_model::text::inert;
 use bellwether_model::{Cause, Fact, Outcome, ProbeKind, Report, Verdict};
@@ -13,8 +14,36 @@ use wrap::{Paint, wrapped};
 /// Columns of a screen.
 const WIDTH: usize = 80;
 
-/// Rows that `Why` may take, so that the whole fits 24 rows.
-const WHY_ROWS_MAX: usize = 8;
+/// Rows of a screen.
+const HEIGHT: usize = 24;
+
+/// How much is told, from the most to the least; the first that fits a screen is taken.
+const BUDGETS: &[Budget] = &[
+    Budget {
+        why_rows: 8,
+        others: 3,
+    },
+    Budget {
+        why_rows: 6,
+        others: 2,
+    },
+    Budget {
+        why_rows: 6,
+        others: 1,
+    },
+    Budget {
+        why_rows: 4,
+        others: 1,
+    },
+    Budget {
+        why_rows: 4,
+        others: 0,
+    },
+    Budget {
+        why_rows: 2,
+        others: 0,
+    },
+];
 
 /// Longest text of a stranger that is shown.
 const SHOWN_MAX: usize = 400;
@@ -40,11 +69,32 @@ impl Default for Style {
     }
 }
 
+/// How much is told of what could be long.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    /// Rows for facts.
+    why_rows: usize,
+    /// Other findings.
+    others: usize,
+}
+
 /// The whole report.
 pub(crate) fn render(report: &Report, style: Style) -> String {
+    let mut text = String::new();
+    for budget in BUDGETS {
+        text = page(report, style, *budget);
+        if text.lines().count() <= HEIGHT {
+            break;
+        }
+    }
+    text
+}
+
+fn page(report: &Report, style: Style, budget: Budget) -> String {
     let mut page = Page {
         text: String::new(),
         style,
+        budget,
     };
     page.asked(report);
     page.text.push_str(&verdict_line(report, style));
@@ -95,6 +145,7 @@ fn count(number: usize, what: &str) -> String {
 struct Page {
     text: String,
     style: Style,
+    budget: Budget,
 }
 
 impl Page {
@@ -193,14 +244,14 @@ impl Page {
             if rows.contains(&lines[0]) {
                 continue;
             }
-            if rows.len() + lines.len() > WHY_ROWS_MAX {
+            if rows.len() + lines.len() > self.budget.why_rows {
                 left += 1;
             } else {
                 rows.extend(lines);
             }
         }
         if left > 0 {
-            rows.push(format!("and {} more: --format json", count(left, "fact")));
+            rows.push(format!("and {}: --format json", count(left, "more fact")));
         }
         for (at, row) in rows.iter().enumerate() {
             let label = if at == 0 {
@@ -242,15 +293,20 @@ impl Page {
             .iter()
             .filter(|f| f.role == Role::Root)
             .skip(1);
-        for root in roots.take(2) {
-            self.labelled("Also", &format!("{}: {}", root.cause, shown(&root.summary)));
-        }
         let warnings = report.findings.iter().filter(|f| f.role == Role::Warning);
-        for warning in warnings.take(2) {
+        let beside: Vec<_> = roots
+            .map(|f| ("Also", f))
+            .chain(warnings.map(|f| ("Besides", f)))
+            .collect();
+        for (label, finding) in beside.iter().take(self.budget.others) {
             self.labelled(
-                "Besides",
-                &format!("{}: {}", warning.cause, shown(&warning.summary)),
+                label,
+                &format!("{}: {}", finding.cause, shown(&finding.summary)),
             );
+        }
+        if beside.len() > self.budget.others {
+            let left = count(beside.len() - self.budget.others, "other finding");
+            self.labelled("", &format!("and {left}: --format json"));
         }
     }
 
@@ -336,46 +392,71 @@ fn counts(report: &Report) -> String {
 /// Who is affected.
 fn who(report: &Report, diagnosis: &Diagnosis) -> String {
     let scope = &diagnosis.scope;
-    let asked = report
-        .observations
-        .iter()
-        .filter(|o| o.probe == ProbeKind::ResolverMatrix)
-        .count();
     let mut parts = Vec::new();
     if !scope.resolvers.is_empty() {
         let listed = some(&scope.resolvers);
-        parts.push(
-            if asked >= scope.resolvers.len() && scope.resolvers.iter().all(|r| r != "own") {
-                format!(
-                    "{} of {}: {listed}",
-                    scope.resolvers.len(),
-                    count(asked, "resolver")
-                )
-            } else {
-                format!("resolvers: {listed}")
-            },
-        );
-    }
-    if !scope.name_servers.is_empty() {
-        parts.push(format!("name servers: {}", some(&scope.name_servers)));
+        let asked = report
+            .observations
+            .iter()
+            .filter(|o| o.probe == ProbeKind::ResolverMatrix)
+            .count();
+        let own = scope.resolvers.iter().any(|r| r == "own");
+        parts.push(if own || asked < scope.resolvers.len() {
+            format!("resolvers {listed}")
+        } else {
+            format!(
+                "{} of {}: {listed}",
+                scope.resolvers.len(),
+                count(asked, "resolver")
+            )
+        });
     }
     if !scope.addresses.is_empty() {
         let addresses: Vec<String> = scope.addresses.iter().map(ToString::to_string).collect();
-        parts.push(format!("addresses: {}", some(&addresses)));
+        let owners = match scope.owners.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", some(&scope.owners)),
+        };
+        parts.push(format!("{}{owners}", some(&addresses)));
     }
-    if !scope.owners.is_empty() {
-        parts.push(format!("of {}", some(&scope.owners)));
+    if !scope.name_servers.is_empty() {
+        let mut names: Vec<String> = scope
+            .name_servers
+            .iter()
+            .map(|label| label.split('@').next().unwrap_or(label).to_owned())
+            .collect();
+        names.dedup();
+        parts.push(some(&names));
     }
-    if let [family] = &scope.families[..] {
+    if let [family] = &scope.families[..]
+        && families(report) > 1
+    {
         parts.push(format!("only IP{family}"));
     }
-    if report.verdict == Verdict::Degraded && scope.share > 0.0 {
-        parts.push(format!("about {} % of attempts fail", percent(scope.share)));
+    match report.verdict {
+        Verdict::Degraded if scope.share > 0.0 => {
+            parts.push(format!("about {} % of attempts fail", percent(scope.share)));
+        }
+        Verdict::Broken => parts.push("every attempt fails".to_owned()),
+        Verdict::Healthy | Verdict::Degraded | Verdict::Unknown => {}
     }
-    if report.verdict == Verdict::Broken {
-        parts.push("every attempt fails".to_owned());
-    }
-    shown(&parts.join(". "))
+    shown(&parts.join("; "))
+}
+
+/// In how many families addresses were found.
+fn families(report: &Report) -> usize {
+    let mut found: Vec<Family> = report
+        .observations
+        .iter()
+        .flat_map(|o| match &o.outcome {
+            Outcome::Addresses(seen) => seen.found.clone(),
+            _ => Vec::new(),
+        })
+        .map(|seen| Family::of(seen.address))
+        .collect();
+    found.sort();
+    found.dedup();
+    found.len()
 }
 
 /// The first few of a list.
