@@ -10,8 +10,17 @@ use super::{Facts, addresses};
 use crate::picture::{Hop, Picture, ServerStatus, ServerView};
 
 pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
-    let knew_it = picture.context.baseline.as_ref().is_some_and(|b| !b.addresses.is_empty());
-    for (index, hop) in picture.hops.iter().enumerate().filter(|(_, h)| h.is_reached()) {
+    let knew_it = picture
+        .context
+        .baseline
+        .as_ref()
+        .is_some_and(|b| !b.addresses.is_empty());
+    for (index, hop) in picture
+        .hops
+        .iter()
+        .enumerate()
+        .filter(|(_, h)| h.is_reached())
+    {
         for server in hop.delegated() {
             status(hop, server, facts);
             transports(hop, server, facts);
@@ -25,10 +34,19 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
 /// No resolver gets anything but SERVFAIL here: the servers run and have lost their zone.
 fn all_servfail(hop: &Hop<'_>, facts: &mut Facts) {
     let servfail = |s: &ServerView<'_>| s.status == ServerStatus::Error(Rcode::SERVFAIL);
-    let labels: Vec<&str> = hop.delegated().filter(|s| servfail(s)).map(|s| s.label.as_str()).collect();
+    let labels: Vec<&str> = hop
+        .delegated()
+        .filter(|s| servfail(s))
+        .map(|s| s.label.as_str())
+        .collect();
     if !labels.is_empty() && hop.delegated().all(servfail) {
         let value = json!({ "zone": hop.seen.zone, "name_servers": labels });
-        facts.add(FactKind::AllNsServfail, Subject::Zone(hop.seen.zone.clone()), value, [hop.id]);
+        facts.add(
+            FactKind::AllNsServfail,
+            Subject::Zone(hop.seen.zone.clone()),
+            value,
+            [hop.id],
+        );
     }
 }
 
@@ -39,12 +57,14 @@ fn subject(server: &ServerView<'_>) -> Subject {
 fn status(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
     let zone: Option<&DnsName> = Some(&hop.seen.zone);
     let (kind, value) = match &server.status {
-        ServerStatus::Silent(how) => {
-            (FactKind::NsSilent, json!({ "name_server": server.label, "how": how }))
-        }
-        ServerStatus::Error(rcode) => {
-            (FactKind::NsRcode, json!({ "name_server": server.label, "rcode": rcode.to_string() }))
-        }
+        ServerStatus::Silent(how) => (
+            FactKind::NsSilent,
+            json!({ "name_server": server.label, "how": how }),
+        ),
+        ServerStatus::Error(rcode) => (
+            FactKind::NsRcode,
+            json!({ "name_server": server.label, "rcode": rcode.to_string() }),
+        ),
         ServerStatus::NotAuthoritative { upward } => (
             FactKind::NsNotAuthoritative,
             json!({ "name_server": server.label, "upward_referral": upward }),
@@ -57,8 +77,16 @@ fn status(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
 /// One protocol dead where the other works.
 fn transports(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
     let answered = |wanted: &dyn Fn(&bellwether_model::dns::Exchange) -> bool| -> (bool, bool) {
-        let mut asked = server.seen.exchanges.iter().filter(|e| e.was_asked() && wanted(e)).peekable();
-        (asked.peek().is_some(), asked.any(|e| e.response().is_some()))
+        let mut asked = server
+            .seen
+            .exchanges
+            .iter()
+            .filter(|e| e.was_asked() && wanted(e))
+            .peekable();
+        (
+            asked.peek().is_some(),
+            asked.any(|e| e.response().is_some()),
+        )
     };
     let (udp_asked, udp) = answered(&|e| e.transport == Transport::Udp && e.edns);
     let (tcp_asked, tcp) = answered(&|e| e.transport == Transport::Tcp);
@@ -66,10 +94,22 @@ fn transports(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
     let zone = Some(&hop.seen.zone);
     let value = json!({ "name_server": server.label });
     if udp && tcp_asked && !tcp {
-        facts.add_in(zone, FactKind::NsTcpFails, subject(server), value.clone(), [hop.id]);
+        facts.add_in(
+            zone,
+            FactKind::NsTcpFails,
+            subject(server),
+            value.clone(),
+            [hop.id],
+        );
     }
     if udp_asked && !udp && plain_asked && plain {
-        facts.add_in(zone, FactKind::NsEdnsFails, subject(server), value, [hop.id]);
+        facts.add_in(
+            zone,
+            FactKind::NsEdnsFails,
+            subject(server),
+            value,
+            [hop.id],
+        );
     }
 }
 
@@ -92,8 +132,10 @@ fn denials(hop: &Hop<'_>, index: usize, facts: &mut Facts) {
         return;
     }
     if have.is_empty() {
-        let each: Vec<String> =
-            deny.iter().map(|s| format!("{}: {}", s.label, status_word(&s.status))).collect();
+        let each: Vec<String> = deny
+            .iter()
+            .map(|s| format!("{}: {}", s.label, status_word(&s.status)))
+            .collect();
         let value = json!({ "name": hop.seen.name, "zone": hop.seen.zone, "name_servers": each });
         let subject = Subject::Zone(hop.seen.zone.clone());
         facts.add(FactKind::RrsetEmptyEverywhere, subject, value, [hop.id]);
@@ -107,7 +149,13 @@ fn denials(hop: &Hop<'_>, index: usize, facts: &mut Facts) {
             "others_have_it": have,
         });
         let zone = Some(&hop.seen.zone);
-        facts.add_in(zone, FactKind::NsDeniesExistingName, subject(server), value, [hop.id]);
+        facts.add_in(
+            zone,
+            FactKind::NsDeniesExistingName,
+            subject(server),
+            value,
+            [hop.id],
+        );
     }
 }
 
@@ -119,15 +167,23 @@ fn denials(hop: &Hop<'_>, index: usize, facts: &mut Facts) {
 /// A server that denies a name which was there before has no *older* copy: that is a blank zone.
 fn serials(hop: &Hop<'_>, knew_it: bool, facts: &mut Facts) {
     let known = || hop.delegated().filter(|s| s.serial.is_some());
-    let Some(newest) = known().filter_map(|s| s.serial).reduce(|a, b| if behind(a, b) { b } else { a })
+    let Some(newest) = known()
+        .filter_map(|s| s.serial)
+        .reduce(|a, b| if behind(a, b) { b } else { a })
     else {
         return;
     };
     let current: Vec<&ServerView<'_>> = known().filter(|s| s.serial == Some(newest)).collect();
     for server in known() {
-        let Some(serial) = server.serial.filter(|s| behind(*s, newest)) else { continue };
-        let same = current.iter().any(|c| c.status == server.status && c.addresses == server.addresses
-            && c.aliases == server.aliases && c.values == server.values);
+        let Some(serial) = server.serial.filter(|s| behind(*s, newest)) else {
+            continue;
+        };
+        let same = current.iter().any(|c| {
+            c.status == server.status
+                && c.addresses == server.addresses
+                && c.aliases == server.aliases
+                && c.values == server.values
+        });
         let lost = knew_it && matches!(server.status, ServerStatus::Denies(_));
         if same || lost {
             continue;
@@ -139,7 +195,13 @@ fn serials(hop: &Hop<'_>, knew_it: bool, facts: &mut Facts) {
             "addresses": addresses(&server.addresses),
         });
         let zone = Some(&hop.seen.zone);
-        facts.add_in(zone, FactKind::SerialBehind, subject(server), value, [hop.id]);
+        facts.add_in(
+            zone,
+            FactKind::SerialBehind,
+            subject(server),
+            value,
+            [hop.id],
+        );
     }
 }
 

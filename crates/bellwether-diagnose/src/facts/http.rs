@@ -9,7 +9,14 @@ use super::Facts;
 use crate::picture::Picture;
 
 /// Headers by which content delivery networks and proxies sign what they make themselves.
-const EDGE_HEADERS: [&str; 6] = ["cf-ray", "x-amz-cf-id", "x-served-by", "x-cache", "via", "x-azure-ref"];
+const EDGE_HEADERS: [&str; 6] = [
+    "cf-ray",
+    "x-amz-cf-id",
+    "x-served-by",
+    "x-cache",
+    "via",
+    "x-azure-ref",
+];
 
 pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     for view in picture.addresses.values() {
@@ -56,13 +63,26 @@ fn exchange(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
 }
 
 fn status(picture: &Picture<'_>, id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
-    let Some(status) = seen.status.filter(|s| !picture.context.expect.takes_status(*s)) else { return };
-    let expected: Vec<String> = picture.context.expect.status.iter().map(ToString::to_string).collect();
+    let Some(status) = seen
+        .status
+        .filter(|s| !picture.context.expect.takes_status(*s))
+    else {
+        return;
+    };
+    let expected: Vec<String> = picture
+        .context
+        .expect
+        .status
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let value = json!({ "url": seen.url, "status": status, "expected": expected, "server": seen.header("server") });
     facts.add(FactKind::HttpStatus, subject.clone(), value.clone(), [id]);
     match status {
         500..=599 => facts.add(FactKind::HttpServerError, subject.clone(), value, [id]),
-        401 | 403 | 407 | 429 | 451 => facts.add(FactKind::HttpDenied, subject.clone(), value, [id]),
+        401 | 403 | 407 | 429 | 451 => {
+            facts.add(FactKind::HttpDenied, subject.clone(), value, [id])
+        }
         _ => {}
     }
     let edge = EDGE_HEADERS.iter().find(|h| seen.header(h).is_some());
@@ -73,7 +93,9 @@ fn status(picture: &Picture<'_>, id: &str, seen: &HttpSeen, subject: &Subject, f
 }
 
 fn redirect(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
-    let Some(redirect) = &seen.redirect else { return };
+    let Some(redirect) = &seen.redirect else {
+        return;
+    };
     let (kind, reason) = match &redirect.end {
         RedirectEnd::Loop => (FactKind::RedirectLoop, "loop".to_owned()),
         RedirectEnd::Limit => (FactKind::RedirectLoop, "limit".to_owned()),
@@ -86,8 +108,13 @@ fn redirect(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
 }
 
 fn expectations(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
-    for failed in seen.expectations.iter().filter(|e| !e.met && e.what != "status") {
-        let value = json!({ "what": failed.what, "expected": failed.expected, "found": failed.found });
+    for failed in seen
+        .expectations
+        .iter()
+        .filter(|e| !e.met && e.what != "status")
+    {
+        let value =
+            json!({ "what": failed.what, "expected": failed.expected, "found": failed.found });
         let kind = match failed.what.as_str() {
             "within" => FactKind::SlowerThanDeclared,
             "role" => FactKind::RoleDiffers,

@@ -36,7 +36,11 @@ impl Known {
     /// As it stands in a report.
     #[must_use]
     pub fn report(&self) -> Fact {
-        Fact { fact: self.kind, value: self.value.clone(), from: self.from.clone() }
+        Fact {
+            fact: self.kind,
+            value: self.value.clone(),
+            from: self.from.clone(),
+        }
     }
 }
 
@@ -76,8 +80,14 @@ impl Facts {
         self.add_in(None, kind, subject, value, from);
     }
 
-    fn add_in<I>(&mut self, zone: Option<&DnsName>, kind: FactKind, subject: Subject, value: Value, from: I)
-    where
+    fn add_in<I>(
+        &mut self,
+        zone: Option<&DnsName>,
+        kind: FactKind,
+        subject: Subject,
+        value: Value,
+        from: I,
+    ) where
         I: IntoIterator,
         I::Item: Into<String>,
     {
@@ -87,9 +97,17 @@ impl Facts {
         let zone = match &subject {
             Subject::Zone(zone) => Some(zone.clone()),
             Subject::NameServer(..) => zone.cloned(),
-            Subject::Vantage | Subject::Service | Subject::Resolver(_) | Subject::Address(_) => None,
+            Subject::Vantage | Subject::Service | Subject::Resolver(_) | Subject::Address(_) => {
+                None
+            }
         };
-        self.all.push(Known { kind, subject, zone, value, from });
+        self.all.push(Known {
+            kind,
+            subject,
+            zone,
+            value,
+            from,
+        });
     }
 
     /// The facts of a kind.

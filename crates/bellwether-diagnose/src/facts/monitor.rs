@@ -23,7 +23,12 @@ fn controls(picture: &Picture<'_>, facts: &mut Facts) {
     }
     let names: Vec<String> = failed.iter().map(|(_, c)| c.control.clone()).collect();
     let value = json!({ "failed": names.len(), "of": picture.controls.len(), "controls": names });
-    facts.add(FactKind::ControlsFailed, Subject::Vantage, value, failed.iter().map(|(id, _)| *id));
+    facts.add(
+        FactKind::ControlsFailed,
+        Subject::Vantage,
+        value,
+        failed.iter().map(|(id, _)| *id),
+    );
 }
 
 fn routes(picture: &Picture<'_>, facts: &mut Facts) {
@@ -38,7 +43,12 @@ fn routes(picture: &Picture<'_>, facts: &mut Facts) {
     });
     let from: Vec<&str> = by_tcp.chain(own).collect();
     if !from.is_empty() && picture.controls.iter().all(|(_, c)| !c.ok) {
-        facts.add(FactKind::NoRoute, Subject::Vantage, json!({ "attempts": from.len() }), from);
+        facts.add(
+            FactKind::NoRoute,
+            Subject::Vantage,
+            json!({ "attempts": from.len() }),
+            from,
+        );
     }
 }
 
@@ -52,16 +62,35 @@ fn not_run(picture: &Picture<'_>, facts: &mut Facts) {
                 | NotRunReason::Panicked
         )
     };
-    let side = |probe| matches!(probe, ProbeKind::Icmp | ProbeKind::Path | ProbeKind::Control);
-    let lost: Vec<_> =
-        picture.not_run.iter().filter(|(_, probe, n)| ours(n.reason) && !side(*probe)).collect();
+    let side = |probe| {
+        matches!(
+            probe,
+            ProbeKind::Icmp | ProbeKind::Path | ProbeKind::Control
+        )
+    };
+    let lost: Vec<_> = picture
+        .not_run
+        .iter()
+        .filter(|(_, probe, n)| ours(n.reason) && !side(*probe))
+        .collect();
     if lost.is_empty() {
         return;
     }
-    let mut probes: Vec<String> =
-        lost.iter().map(|(_, p, n)| format!("{} {}", p.name(), n.subject)).collect();
+    let mut probes: Vec<String> = lost
+        .iter()
+        .map(|(_, p, n)| format!("{} {}", p.name(), n.subject))
+        .collect();
     probes.sort();
-    let why: Vec<&str> = lost.iter().map(|(_, _, n)| n.detail.as_str()).take(1).collect();
+    let why: Vec<&str> = lost
+        .iter()
+        .map(|(_, _, n)| n.detail.as_str())
+        .take(1)
+        .collect();
     let value = json!({ "probes": probes, "reason": why.first() });
-    facts.add(FactKind::ProbesNotRun, Subject::Vantage, value, lost.iter().map(|(id, ..)| *id));
+    facts.add(
+        FactKind::ProbesNotRun,
+        Subject::Vantage,
+        value,
+        lost.iter().map(|(id, ..)| *id),
+    );
 }

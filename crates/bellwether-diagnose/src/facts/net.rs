@@ -32,16 +32,27 @@ fn connection(view: &AddressView<'_>, subject: &Subject, facts: &mut Facts) {
     let Some((id, tcp)) = view.tcp else { return };
     let aimed = tcp.address.to_string();
     let (kind, value) = match &tcp.result {
-        TcpResult::Refused => (FactKind::AddressRefused, json!({ "address": aimed, "rtt_ms": tcp.connect_ms })),
+        TcpResult::Refused => (
+            FactKind::AddressRefused,
+            json!({ "address": aimed, "rtt_ms": tcp.connect_ms }),
+        ),
         TcpResult::Reset => (FactKind::AddressResets, json!({ "address": aimed })),
         TcpResult::TimedOut => (FactKind::AddressTimesOut, json!({ "address": aimed })),
-        TcpResult::Unreachable { error } => {
-            (FactKind::AddressUnreachable, json!({ "address": aimed, "error": error }))
-        }
+        TcpResult::Unreachable { error } => (
+            FactKind::AddressUnreachable,
+            json!({ "address": aimed, "error": error }),
+        ),
         TcpResult::Connected => {
-            let reset = view.tls.filter(|(_, t)| matches!(t.result, TlsResult::Closed { .. }));
+            let reset = view
+                .tls
+                .filter(|(_, t)| matches!(t.result, TlsResult::Closed { .. }));
             let Some((tls_id, _)) = reset else { return };
-            facts.add(FactKind::TlsClosed, subject.clone(), json!({ "address": aimed }), [id, tls_id]);
+            facts.add(
+                FactKind::TlsClosed,
+                subject.clone(),
+                json!({ "address": aimed }),
+                [id, tls_id],
+            );
             return;
         }
         TcpResult::NoRoute | TcpResult::Error { .. } => return,
@@ -58,7 +69,12 @@ fn unchanged(view: &AddressView<'_>, subject: &Subject, facts: &mut Facts) {
     };
     if same {
         let value = json!({ "address": view.address.to_string(), "owner": view.owner.as_ref().map(ToString::to_string) });
-        facts.add(FactKind::AddressUnchanged, subject.clone(), value, view.listed);
+        facts.add(
+            FactKind::AddressUnchanged,
+            subject.clone(),
+            value,
+            view.listed,
+        );
     }
 }
 
@@ -67,7 +83,8 @@ fn others(picture: &Picture<'_>, view: &AddressView<'_>, subject: &Subject, fact
     let family = Family::of(view.address);
     let working = |same: bool| -> Vec<&AddressView<'_>> {
         let all = picture.addresses.values();
-        all.filter(|v| v.attempt.works() && (Family::of(v.address) == family) == same).collect()
+        all.filter(|v| v.attempt.works() && (Family::of(v.address) == family) == same)
+            .collect()
     };
     let same = working(true);
     if !same.is_empty() {
@@ -82,7 +99,8 @@ fn others(picture: &Picture<'_>, view: &AddressView<'_>, subject: &Subject, fact
         .all(|v| matches!(v.attempt, Attempt::Fails(Layer::Net) | Attempt::Unjudged(_)));
     let other = working(false);
     if family == Family::V6 && whole_family && !other.is_empty() {
-        let value = json!({ "fails": family.name(), "works": addresses(other.iter().map(|v| &v.address)) });
+        let value =
+            json!({ "fails": family.name(), "works": addresses(other.iter().map(|v| &v.address)) });
         let from = other.iter().filter_map(|v| v.tcp.map(|(id, _)| id));
         facts.add(FactKind::OtherFamilyWorks, subject.clone(), value, from);
     }

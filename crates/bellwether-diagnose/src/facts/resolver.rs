@@ -30,7 +30,12 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
         controls(resolver, &subject, facts);
         if is_system(resolver) {
             let value = json!({ "resolver": resolver.label });
-            facts.add(FactKind::ResolverIsSystem, subject.clone(), value, [resolver.id]);
+            facts.add(
+                FactKind::ResolverIsSystem,
+                subject.clone(),
+                value,
+                [resolver.id],
+            );
         }
         caches(picture, resolver, &subject, facts);
         if has_it {
@@ -47,12 +52,22 @@ fn controls(resolver: &ResolverView<'_>, subject: &Subject, facts: &mut Facts) {
         Some(false) => {
             let value = json!({ "resolver": resolver.label, "system": is_system(resolver) });
             let from = resolver.control_ids.iter().copied().chain([resolver.id]);
-            facts.add(FactKind::ResolverFailsControls, subject.clone(), value, from);
+            facts.add(
+                FactKind::ResolverFailsControls,
+                subject.clone(),
+                value,
+                from,
+            );
         }
         Some(true) if resolver.sibling_works != Some(false) => {
             let value = json!({ "resolver": resolver.label, "sibling": resolver.sibling_works });
             let from = resolver.control_ids.iter().copied().chain([resolver.id]);
-            facts.add(FactKind::ResolverOtherNamesRight, subject.clone(), value, from);
+            facts.add(
+                FactKind::ResolverOtherNamesRight,
+                subject.clone(),
+                value,
+                from,
+            );
         }
         Some(true) | None => {}
     }
@@ -63,8 +78,15 @@ fn is_system(resolver: &ResolverView<'_>) -> bool {
 }
 
 /// The NS set that a cache holds against the parent's.
-fn caches(picture: &Picture<'_>, resolver: &ResolverView<'_>, subject: &Subject, facts: &mut Facts) {
-    let (Some(hop), Some((held, ttl))) = (picture.own_hop(), &resolver.ns_set) else { return };
+fn caches(
+    picture: &Picture<'_>,
+    resolver: &ResolverView<'_>,
+    subject: &Subject,
+    facts: &mut Facts,
+) {
+    let (Some(hop), Some((held, ttl))) = (picture.own_hop(), &resolver.ns_set) else {
+        return;
+    };
     let now = hop.seen.parent_names();
     let children = hop.servers.iter().filter_map(|s| s.ns_set.as_ref());
     let known = now == *held || children.clone().any(|c| c == held);
@@ -74,23 +96,41 @@ fn caches(picture: &Picture<'_>, resolver: &ResolverView<'_>, subject: &Subject,
         return;
     }
     let value = json!({ "resolver": resolver.label, "held": names(held), "parent": names(&now), "seconds_left": ttl });
-    facts.add(FactKind::CacheNsDiffer, subject.clone(), value, [resolver.id, hop.id]);
+    facts.add(
+        FactKind::CacheNsDiffer,
+        subject.clone(),
+        value,
+        [resolver.id, hop.id],
+    );
 }
 
 /// It denies what the authority has.
 fn denial(resolver: &ResolverView<'_>, subject: &Subject, facts: &mut Facts) {
-    let ResolverStatus::Denies(kind) = resolver.status else { return };
+    let ResolverStatus::Denies(kind) = resolver.status else {
+        return;
+    };
     let answer = match kind {
         bellwether_model::dns::AnswerKind::NxDomain => "NXDOMAIN",
         _ => "NODATA",
     };
     let value = json!({ "resolver": resolver.label, "answer": answer });
-    facts.add(FactKind::ResolverDeniesExistingName, subject.clone(), value, [resolver.id]);
+    facts.add(
+        FactKind::ResolverDeniesExistingName,
+        subject.clone(),
+        value,
+        [resolver.id],
+    );
     if let Some((left, minimum)) = resolver.negative
         && left < minimum
     {
-        let value = json!({ "resolver": resolver.label, "seconds_left": left, "negative_ttl": minimum });
-        facts.add(FactKind::ResolverNegativeCached, subject.clone(), value, [resolver.id]);
+        let value =
+            json!({ "resolver": resolver.label, "seconds_left": left, "negative_ttl": minimum });
+        facts.add(
+            FactKind::ResolverNegativeCached,
+            subject.clone(),
+            value,
+            [resolver.id],
+        );
     }
 }
 
@@ -105,7 +145,12 @@ fn failure(resolver: &ResolverView<'_>, subject: &Subject, facts: &mut Facts) {
         return;
     }
     let value = json!({ "resolver": resolver.label, "answer": answer });
-    facts.add(FactKind::ResolverServfail, subject.clone(), value, [resolver.id]);
+    facts.add(
+        FactKind::ResolverServfail,
+        subject.clone(),
+        value,
+        [resolver.id],
+    );
 }
 
 /// Addresses that no name server gives.
@@ -120,8 +165,12 @@ fn answers(
     if extra.is_empty() || authority.is_empty() {
         return;
     }
-    let before: BTreeSet<IpAddr> =
-        picture.context.baseline.iter().flat_map(|b| b.addresses.iter().map(|a| a.address)).collect();
+    let before: BTreeSet<IpAddr> = picture
+        .context
+        .baseline
+        .iter()
+        .flat_map(|b| b.addresses.iter().map(|a| a.address))
+        .collect();
     let kind = if extra.is_subset(&before) {
         FactKind::ResolverServesOldAnswer
     } else {
@@ -143,8 +192,12 @@ fn rewriting(
     authority: &BTreeSet<IpAddr>,
     facts: &mut Facts,
 ) {
-    let codes: BTreeSet<u16> =
-        resolver.extended.iter().map(|e| e.code).filter(|c| POLICY_ERRORS.contains(c)).collect();
+    let codes: BTreeSet<u16> = resolver
+        .extended
+        .iter()
+        .map(|e| e.code)
+        .filter(|c| POLICY_ERRORS.contains(c))
+        .collect();
     let nowhere: BTreeSet<IpAddr> = resolver
         .addresses
         .difference(authority)
@@ -155,5 +208,10 @@ fn rewriting(
         return;
     }
     let value = json!({ "resolver": resolver.label, "extended_errors": codes, "addresses": addresses(&nowhere) });
-    facts.add(FactKind::ResolverSinkhole, subject.clone(), value, [resolver.id]);
+    facts.add(
+        FactKind::ResolverSinkhole,
+        subject.clone(),
+        value,
+        [resolver.id],
+    );
 }

@@ -51,12 +51,17 @@ fn aliases(picture: &Picture<'_>, facts: &mut Facts) {
             facts.add(FactKind::CnameLoop, subject, value, from);
         }
     }
-    let Some(last) = picture.hops.last().filter(|_| picture.hops.len() > 1) else { return };
+    let Some(last) = picture.hops.last().filter(|_| picture.hops.len() > 1) else {
+        return;
+    };
     let denied = last.delegated().next().is_some()
-        && last.delegated().all(|s| matches!(s.status, ServerStatus::Denies(_)));
+        && last
+            .delegated()
+            .all(|s| matches!(s.status, ServerStatus::Denies(_)));
     if denied {
         let before = &picture.hops[picture.hops.len() - 2];
-        let value = json!({ "alias": before.seen.name, "target": last.seen.name, "zone": last.seen.zone });
+        let value =
+            json!({ "alias": before.seen.name, "target": last.seen.name, "zone": last.seen.zone });
         let from = picture.hops.iter().map(|h| h.id);
         facts.add(FactKind::CnameTargetMissing, zone(before), value, from);
     }
@@ -64,23 +69,43 @@ fn aliases(picture: &Picture<'_>, facts: &mut Facts) {
 
 /// Private addresses in what the public tree answers.
 fn private(picture: &Picture<'_>, facts: &mut Facts) {
-    let Some(hop) = picture.last_hop() else { return };
-    let given: BTreeSet<IpAddr> = hop.delegated().flat_map(|s| s.addresses.iter().copied()).collect();
-    let inside: Vec<IpAddr> =
-        given.iter().copied().filter(|a| !AddressClass::of(*a).is_public()).collect();
+    let Some(hop) = picture.last_hop() else {
+        return;
+    };
+    let given: BTreeSet<IpAddr> = hop
+        .delegated()
+        .flat_map(|s| s.addresses.iter().copied())
+        .collect();
+    let inside: Vec<IpAddr> = given
+        .iter()
+        .copied()
+        .filter(|a| !AddressClass::of(*a).is_public())
+        .collect();
     for address in inside {
-        let value = json!({ "address": address.to_string(), "class": AddressClass::of(address).words() });
-        let mut servers = hop.delegated().filter(|s| s.status == ServerStatus::Answers);
+        let value =
+            json!({ "address": address.to_string(), "class": AddressClass::of(address).words() });
+        let mut servers = hop
+            .delegated()
+            .filter(|s| s.status == ServerStatus::Answers);
         let everywhere = servers.all(|s| s.addresses.contains(&address));
-        let subject = if everywhere { zone(hop) } else { Subject::Address(address) };
+        let subject = if everywhere {
+            zone(hop)
+        } else {
+            Subject::Address(address)
+        };
         facts.add(FactKind::PrivateAddress, subject, value, [hop.id]);
     }
 }
 
 /// The addresses against the baseline's, the NS set being the same.
 fn changed(picture: &Picture<'_>, facts: &mut Facts) {
-    let (Some(hop), Some(baseline)) = (picture.last_hop(), &picture.context.baseline) else { return };
-    let now: BTreeSet<IpAddr> = hop.delegated().flat_map(|s| s.addresses.iter().copied()).collect();
+    let (Some(hop), Some(baseline)) = (picture.last_hop(), &picture.context.baseline) else {
+        return;
+    };
+    let now: BTreeSet<IpAddr> = hop
+        .delegated()
+        .flat_map(|s| s.addresses.iter().copied())
+        .collect();
     let before: BTreeSet<IpAddr> = baseline.addresses.iter().map(|a| a.address).collect();
     if now.is_empty() || before.is_empty() || !now.is_disjoint(&before) {
         return;
@@ -89,10 +114,16 @@ fn changed(picture: &Picture<'_>, facts: &mut Facts) {
     facts.add(FactKind::RecordsChanged, zone(hop), value, [hop.id]);
     let owner = |a: &IpAddr| picture.addresses.get(a).and_then(|v| v.owner.clone());
     let after: Vec<_> = now.iter().filter_map(owner).collect();
-    let earlier: Vec<_> = baseline.addresses.iter().filter_map(|a| a.owner.clone()).collect();
+    let earlier: Vec<_> = baseline
+        .addresses
+        .iter()
+        .filter_map(|a| a.owner.clone())
+        .collect();
     let foreign = !after.is_empty()
         && !earlier.is_empty()
-        && !after.iter().any(|a| earlier.iter().any(|b| a.same_operator(b)));
+        && !after
+            .iter()
+            .any(|a| earlier.iter().any(|b| a.same_operator(b)));
     if foreign && !facts.holds(FactKind::OwnerChanged, &zone(hop)) {
         let text = |all: &[bellwether_model::Owner]| -> BTreeSet<String> {
             all.iter().map(ToString::to_string).collect()
@@ -108,17 +139,35 @@ fn unexpected(picture: &Picture<'_>, facts: &mut Facts) {
     if declared.is_empty() {
         return;
     }
-    for view in picture.addresses.values().filter(|v| !v.servers.is_empty() || !v.resolvers.is_empty()) {
+    for view in picture
+        .addresses
+        .values()
+        .filter(|v| !v.servers.is_empty() || !v.resolvers.is_empty())
+    {
         if declared.iter().any(|net| net.contains(&view.address)) {
             continue;
         }
         let nets: Vec<String> = declared.iter().map(ToString::to_string).collect();
         let value = json!({ "address": view.address.to_string(), "expected": nets });
-        facts.add(FactKind::AddressUnexpected, Subject::Address(view.address), value, view.listed);
+        facts.add(
+            FactKind::AddressUnexpected,
+            Subject::Address(view.address),
+            value,
+            view.listed,
+        );
     }
-    let Some(hop) = picture.last_hop() else { return };
-    let given: BTreeSet<IpAddr> = hop.delegated().flat_map(|s| s.addresses.iter().copied()).collect();
-    if !given.is_empty() && !given.iter().any(|a| declared.iter().any(|net| net.contains(a))) {
+    let Some(hop) = picture.last_hop() else {
+        return;
+    };
+    let given: BTreeSet<IpAddr> = hop
+        .delegated()
+        .flat_map(|s| s.addresses.iter().copied())
+        .collect();
+    if !given.is_empty()
+        && !given
+            .iter()
+            .any(|a| declared.iter().any(|net| net.contains(a)))
+    {
         let nets: Vec<String> = declared.iter().map(ToString::to_string).collect();
         let value = json!({ "addresses": addresses(&given), "expected": nets });
         facts.add(FactKind::AddressUnexpected, zone(hop), value, [hop.id]);
@@ -127,19 +176,31 @@ fn unexpected(picture: &Picture<'_>, facts: &mut Facts) {
 
 /// The record set against the answer policy.
 fn size(picture: &Picture<'_>, facts: &mut Facts) {
-    let Some(hop) = picture.last_hop() else { return };
+    let Some(hop) = picture.last_hop() else {
+        return;
+    };
     let policy = picture.context.expect.answer;
     for family in [Family::V4, Family::V6] {
         let largest = hop
             .delegated()
-            .map(|s| s.addresses.iter().filter(|a| Family::of(**a) == family).count())
+            .map(|s| {
+                s.addresses
+                    .iter()
+                    .filter(|a| Family::of(**a) == family)
+                    .count()
+            })
             .max()
             .unwrap_or(0);
-        let each = if family == Family::V4 { A_LEN } else { AAAA_LEN };
+        let each = if family == Family::V4 {
+            A_LEN
+        } else {
+            AAAA_LEN
+        };
         let name_len = hop.seen.name.as_str().len() + 1;
         let bytes = HEADER_LEN + QUESTION_FIXED_LEN + name_len + largest * each;
         let over = |limit: u32, found: usize| u32::try_from(found).is_ok_and(|f| f > limit);
-        let breach = over(policy.max_addresses, largest) || (largest > 0 && over(policy.max_bytes, bytes));
+        let breach =
+            over(policy.max_addresses, largest) || (largest > 0 && over(policy.max_bytes, bytes));
         if breach || over(policy.warn_addresses, largest) {
             let value = json!({
                 "name": hop.seen.name,
@@ -157,12 +218,18 @@ fn size(picture: &Picture<'_>, facts: &mut Facts) {
 
 /// `exists: false` and declared record data against what the servers say.
 fn existence(picture: &Picture<'_>, facts: &mut Facts) {
-    let Some(hop) = picture.last_hop() else { return };
+    let Some(hop) = picture.last_hop() else {
+        return;
+    };
     let expect = &picture.context.expect;
-    let answering: Vec<_> = hop.delegated().filter(|s| s.status == ServerStatus::Answers).collect();
+    let answering: Vec<_> = hop
+        .delegated()
+        .filter(|s| s.status == ServerStatus::Answers)
+        .collect();
     if !expect.exists && !answering.is_empty() {
         let labels: Vec<&str> = answering.iter().map(|s| s.label.as_str()).collect();
-        let value = json!({ "what": "exists", "expected": false, "found": true, "name_servers": labels });
+        let value =
+            json!({ "what": "exists", "expected": false, "found": true, "name_servers": labels });
         facts.add(FactKind::ExpectationFailed, zone(hop), value, [hop.id]);
     }
     if expect.values.is_empty() || answering.is_empty() {
@@ -182,6 +249,8 @@ fn existence(picture: &Picture<'_>, facts: &mut Facts) {
 
 /// Record data with single spaces, in lower case, names with the final dot.
 pub(crate) fn normal(data: &str) -> String {
-    data.split_ascii_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase()
+    data.split_ascii_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .to_ascii_lowercase()
 }
-

@@ -74,7 +74,9 @@ impl AddressView<'_> {
     /// The certificate shown to users, its SHA-256.
     #[must_use]
     pub fn certificate(&self) -> Option<&str> {
-        self.tls.and_then(|(_, t)| t.chain.first()).map(|c| c.sha256.as_str())
+        self.tls
+            .and_then(|(_, t)| t.chain.first())
+            .map(|c| c.sha256.as_str())
     }
 }
 
@@ -91,25 +93,36 @@ pub(super) fn views<'a>(
         baseline.addresses.iter().find(|b| b.address == address)
     };
     let mut wanted: BTreeSet<IpAddr> = BTreeSet::new();
-    wanted.extend(hops.iter().flat_map(|h| h.servers.iter()).flat_map(|s| s.addresses.iter()));
+    wanted.extend(
+        hops.iter()
+            .flat_map(|h| h.servers.iter())
+            .flat_map(|s| s.addresses.iter()),
+    );
     wanted.extend(resolvers.iter().flat_map(|r| r.addresses.iter()));
-    wanted.extend(found.iter().flat_map(|(_, f)| f.found.iter().map(|a| a.address)));
+    wanted.extend(
+        found
+            .iter()
+            .flat_map(|(_, f)| f.found.iter().map(|a| a.address)),
+    );
     wanted.extend(sorted.iter().filter_map(|o| aimed_at(o)));
     for address in wanted {
-        views.insert(address, AddressView {
+        views.insert(
             address,
-            attempt: Attempt::Unjudged("not tried".to_owned()),
-            owner: None,
-            resolvers: BTreeSet::new(),
-            servers: BTreeSet::new(),
-            tcp: None,
-            tls: None,
-            tls_no_sni: None,
-            http: Vec::new(),
-            pings: None,
-            before: before(address),
-            listed: None,
-        });
+            AddressView {
+                address,
+                attempt: Attempt::Unjudged("not tried".to_owned()),
+                owner: None,
+                resolvers: BTreeSet::new(),
+                servers: BTreeSet::new(),
+                tcp: None,
+                tls: None,
+                tls_no_sni: None,
+                http: Vec::new(),
+                pings: None,
+                before: before(address),
+                listed: None,
+            },
+        );
     }
     fill_sources(&mut views, found, hops, resolvers);
     fill_probes(&mut views, sorted);
@@ -176,7 +189,9 @@ fn fill_probes<'a>(views: &mut BTreeMap<IpAddr, AddressView<'a>>, sorted: &[&'a 
                 }
             }
             Outcome::Tls(seen) => {
-                let Some(view) = views.get_mut(&seen.address.ip()) else { continue };
+                let Some(view) = views.get_mut(&seen.address.ip()) else {
+                    continue;
+                };
                 match seen.purpose {
                     TlsPurpose::User => view.tls = Some((id, seen)),
                     TlsPurpose::NoSni => view.tls_no_sni = Some((id, seen)),
@@ -235,7 +250,9 @@ fn judge(
     };
     match &tcp.result {
         TcpResult::Connected => {}
-        TcpResult::NoRoute => return Attempt::Unjudged("the vantage has no route to it".to_owned()),
+        TcpResult::NoRoute => {
+            return Attempt::Unjudged("the vantage has no route to it".to_owned());
+        }
         TcpResult::Error { error } => return Attempt::Unjudged(error.clone()),
         TcpResult::Refused
         | TcpResult::Reset
@@ -287,9 +304,10 @@ fn http_attempt(
         }
     }
     let status_fits = last.status.is_some_and(|s| context.expect.takes_status(s));
-    let body_whole = last.body.as_ref().is_none_or(|b| {
-        matches!(b.end, BodyEnd::Complete | BodyEnd::Cut | BodyEnd::None)
-    });
+    let body_whole = last
+        .body
+        .as_ref()
+        .is_none_or(|b| matches!(b.end, BodyEnd::Complete | BodyEnd::Cut | BodyEnd::None));
     if status_fits && body_whole && last.expectations.iter().all(|e| e.met) {
         Attempt::Works
     } else {
@@ -302,10 +320,13 @@ fn untried(
     found: &[Seen<'_, AddressesSeen>],
     not_run: &[(ProbeKind, &NotRun)],
 ) -> Attempt {
-    let refused = not_run.iter().any(|(_, n)| {
-        n.address == Some(view.address) && n.reason == NotRunReason::EgressRefused
-    });
-    let listed = found.iter().flat_map(|(_, f)| f.found.iter()).find(|a| a.address == view.address);
+    let refused = not_run
+        .iter()
+        .any(|(_, n)| n.address == Some(view.address) && n.reason == NotRunReason::EgressRefused);
+    let listed = found
+        .iter()
+        .flat_map(|(_, f)| f.found.iter())
+        .find(|a| a.address == view.address);
     let why = listed.and_then(|a| a.not_dialled.clone());
     // A user who is given a private address by the public tree cannot connect to it.
     let outside = !AddressClass::of(view.address).is_public();
@@ -322,6 +343,9 @@ fn lacking(probe: ProbeKind, view: &AddressView<'_>, not_run: &[(ProbeKind, &Not
     let why = not_run
         .iter()
         .find(|(kind, n)| *kind == probe && n.address == Some(view.address))
-        .map_or_else(|| format!("no {} probe ran", probe.name()), |(_, n)| n.detail.clone());
+        .map_or_else(
+            || format!("no {} probe ran", probe.name()),
+            |(_, n)| n.detail.clone(),
+        );
     Attempt::Unjudged(why)
 }

@@ -46,7 +46,12 @@ impl<'a> Picture<'a> {
     #[must_use]
     pub fn of(situation: &'a Situation) -> Self {
         let mut sorted: Vec<&Observation> = situation.observations.iter().collect();
-        sorted.sort_by_key(|o| (o.id.trim_start_matches('e').parse::<u64>().unwrap_or(0), o.id.clone()));
+        sorted.sort_by_key(|o| {
+            (
+                o.id.trim_start_matches('e').parse::<u64>().unwrap_or(0),
+                o.id.clone(),
+            )
+        });
         let context = &situation.context;
         let (mut levels, mut matrix, mut controls, mut not_run) = (vec![], vec![], vec![], vec![]);
         let mut found: Vec<Seen<'a, AddressesSeen>> = vec![];
@@ -70,7 +75,15 @@ impl<'a> Picture<'a> {
         let mut resolvers = resolvers::views(context, &matrix, &controls);
         let addresses = addresses::views(context, &sorted, &found, &hops, &resolvers);
         resolvers.sort_by(|a, b| a.label.cmp(&b.label));
-        let mut picture = Self { context, levels, hops, resolvers, addresses, controls, not_run };
+        let mut picture = Self {
+            context,
+            levels,
+            hops,
+            resolvers,
+            addresses,
+            controls,
+            not_run,
+        };
         picture.decide_sides();
         picture
     }
@@ -99,7 +112,11 @@ impl<'a> Picture<'a> {
         let mut all: Vec<Family> = self.addresses.keys().map(|a| Family::of(*a)).collect();
         all.sort();
         all.dedup();
-        if all.is_empty() { vec![Family::V4] } else { all }
+        if all.is_empty() {
+            vec![Family::V4]
+        } else {
+            all
+        }
     }
 
     /// Where nothing but caches remembers another NS set, what became of the addresses decides

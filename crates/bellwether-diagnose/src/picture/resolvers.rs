@@ -73,7 +73,9 @@ pub(super) fn views<'a>(
 ) -> Vec<ResolverView<'a>> {
     let mut by_label: BTreeMap<&str, ResolverView<'a>> = BTreeMap::new();
     for (id, seen) in matrix {
-        by_label.entry(seen.resolver.as_str()).or_insert_with(|| view(context, id, seen, controls));
+        by_label
+            .entry(seen.resolver.as_str())
+            .or_insert_with(|| view(context, id, seen, controls));
     }
     by_label.into_values().collect()
 }
@@ -113,12 +115,15 @@ fn read_answers(context: &Context, seen: &ResolverSeen, view: &mut ResolverView<
     let mut kinds: Vec<AnswerKind> = Vec::new();
     let mut error = None;
     for rtype in context.target.rtypes() {
-        let Some(exchange) = seen.last(&rtype) else { continue };
+        let Some(exchange) = seen.last(&rtype) else {
+            continue;
+        };
         let Some(response) = exchange.response() else {
             view.failing_types.push(rtype);
             continue;
         };
-        view.extended.extend(response.extended_errors.iter().cloned());
+        view.extended
+            .extend(response.extended_errors.iter().cloned());
         let kind = response.kind(&exchange.question, None);
         if kind == AnswerKind::Unusable {
             error = error.or(Some(response.rcode));
@@ -126,7 +131,8 @@ fn read_answers(context: &Context, seen: &ResolverSeen, view: &mut ResolverView<
             continue;
         }
         let records = response.records(&exchange.question);
-        view.addresses.extend(records.iter().filter_map(|r| r.address()));
+        view.addresses
+            .extend(records.iter().filter_map(|r| r.address()));
         view.values.extend(records.iter().map(|r| r.data.clone()));
         let ttl = records.iter().map(|r| r.ttl).min();
         view.ttl = [view.ttl, ttl].into_iter().flatten().min();

@@ -51,7 +51,10 @@ impl ServerStatus {
     /// Does a resolver that meets this answer try the next server?
     #[must_use]
     pub fn is_unusable(&self) -> bool {
-        matches!(self, Self::Silent(_) | Self::Error(_) | Self::NotAuthoritative { .. })
+        matches!(
+            self,
+            Self::Silent(_) | Self::Error(_) | Self::NotAuthoritative { .. }
+        )
     }
 }
 
@@ -111,7 +114,9 @@ pub struct Sides {
 impl<'a> Hop<'a> {
     /// The servers that users' resolvers come to.
     pub fn delegated(&self) -> impl Iterator<Item = &ServerView<'a>> {
-        self.servers.iter().filter(|s| s.delegated && !matches!(s.status, ServerStatus::NotAsked(_)))
+        self.servers
+            .iter()
+            .filter(|s| s.delegated && !matches!(s.status, ServerStatus::NotAsked(_)))
     }
 
     /// The server of a label.
@@ -135,7 +140,9 @@ impl<'a> Hop<'a> {
 
 /// The zones that hold the name and its aliases' targets, in the order of the alias chain.
 pub(super) fn hops<'a>(context: &'a Context, levels: &[Seen<'a, ZoneSeen>]) -> Vec<Hop<'a>> {
-    let Some(name) = context.target.name() else { return Vec::new() };
+    let Some(name) = context.target.name() else {
+        return Vec::new();
+    };
     let mut hops: Vec<Hop<'a>> = Vec::new();
     let mut next = Some(name.clone());
     while let Some(name) = next.take() {
@@ -160,30 +167,51 @@ fn hop<'a>(context: &'a Context, id: &'a str, seen: &'a ZoneSeen) -> Hop<'a> {
         .as_ref()
         .and_then(|b| b.zones.iter().find(|z| z.zone == seen.zone));
     let rtypes = context.target.rtypes();
-    let mut servers: Vec<ServerView<'a>> =
-        seen.servers.iter().map(|s| server(seen, s, &rtypes)).collect();
+    let mut servers: Vec<ServerView<'a>> = seen
+        .servers
+        .iter()
+        .map(|s| server(seen, s, &rtypes))
+        .collect();
     servers.sort_by(|a, b| a.label.cmp(&b.label));
-    let mut hop = Hop { id, seen, servers, before, sides: None, undecided: None };
+    let mut hop = Hop {
+        id,
+        seen,
+        servers,
+        before,
+        sides: None,
+        undecided: None,
+    };
     hop.sides = sides(context, &hop);
     hop
 }
 
 fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> ServerView<'a> {
-    let asked: Vec<&Exchange> =
-        rtypes.iter().filter_map(|t| seen.exchange(&zone.name, t)).collect();
+    let asked: Vec<&Exchange> = rtypes
+        .iter()
+        .filter_map(|t| seen.exchange(&zone.name, t))
+        .collect();
     let mut addresses = BTreeSet::new();
     let mut values = BTreeSet::new();
     let mut aliases = Vec::new();
     for exchange in &asked {
-        let Some(response) = exchange.response() else { continue };
+        let Some(response) = exchange.response() else {
+            continue;
+        };
         addresses.extend(response.addresses(&exchange.question));
-        values.extend(response.records(&exchange.question).into_iter().map(|r| r.data.clone()));
+        values.extend(
+            response
+                .records(&exchange.question)
+                .into_iter()
+                .map(|r| r.data.clone()),
+        );
         if aliases.is_empty() {
             aliases = response.aliases(&zone.name);
         }
     }
     let listed = zone.listed_by(&seen.name);
-    let from_parent = listed.iter().any(|l| matches!(l, ListedBy::Parent | ListedBy::Hints));
+    let from_parent = listed
+        .iter()
+        .any(|l| matches!(l, ListedBy::Parent | ListedBy::Hints));
     ServerView {
         seen,
         label: seen.label(),
@@ -210,13 +238,17 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStat
     {
         return ServerStatus::NotAsked(reason);
     }
-    let responses: Vec<(&Exchange, &Response)> =
-        asked.iter().filter_map(|e| Some((*e, e.response()?))).collect();
+    let responses: Vec<(&Exchange, &Response)> = asked
+        .iter()
+        .filter_map(|e| Some((*e, e.response()?)))
+        .collect();
     if responses.is_empty() {
         return ServerStatus::Silent(silence(seen));
     }
-    let kinds: Vec<AnswerKind> =
-        responses.iter().map(|(e, r)| r.kind(&e.question, Some(&zone.zone))).collect();
+    let kinds: Vec<AnswerKind> = responses
+        .iter()
+        .map(|(e, r)| r.kind(&e.question, Some(&zone.zone)))
+        .collect();
     let has = |kind| kinds.contains(&kind);
     if has(AnswerKind::Positive) || has(AnswerKind::Alias) {
         let authoritative = responses.iter().any(|(_, r)| r.flags.aa);
@@ -226,9 +258,10 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStat
             ServerStatus::NotAuthoritative { upward: false }
         };
     }
-    let error = responses.iter().map(|(_, r)| r.rcode).find(|r| {
-        *r != Rcode::NOERROR && *r != Rcode::NXDOMAIN
-    });
+    let error = responses
+        .iter()
+        .map(|(_, r)| r.rcode)
+        .find(|r| *r != Rcode::NOERROR && *r != Rcode::NXDOMAIN);
     if let Some(rcode) = error {
         return ServerStatus::Error(rcode);
     }
@@ -236,7 +269,11 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStat
         return ServerStatus::NotAuthoritative { upward: true };
     }
     let aa = responses.iter().all(|(_, r)| r.flags.aa);
-    let kind = if has(AnswerKind::NxDomain) { AnswerKind::NxDomain } else { AnswerKind::NoData };
+    let kind = if has(AnswerKind::NxDomain) {
+        AnswerKind::NxDomain
+    } else {
+        AnswerKind::NoData
+    };
     match (aa, has(AnswerKind::Referral)) {
         (_, true) => ServerStatus::Denies(AnswerKind::Referral),
         (true, false) => ServerStatus::Denies(kind),
@@ -245,7 +282,8 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStat
 }
 
 fn silence(seen: &ServerSeen) -> &'static str {
-    let ended = |wanted: fn(&ExchangeResult) -> bool| seen.exchanges.iter().any(|e| wanted(&e.result));
+    let ended =
+        |wanted: fn(&ExchangeResult) -> bool| seen.exchanges.iter().any(|e| wanted(&e.result));
     if ended(|r| matches!(r, ExchangeResult::Refused)) {
         "refused"
     } else if ended(|r| matches!(r, ExchangeResult::Unreachable { .. })) {
@@ -257,14 +295,26 @@ fn silence(seen: &ServerSeen) -> &'static str {
 
 fn serial(zone: &ZoneSeen, seen: &ServerSeen) -> Option<u32> {
     let response = seen.exchange(&zone.zone, "SOA")?.response()?;
-    let soa = response.answer.iter().find(|r| r.rtype == "SOA" && r.name == zone.zone)?;
-    response.flags.aa.then(|| soa.soa().map(|s| s.serial)).flatten()
+    let soa = response
+        .answer
+        .iter()
+        .find(|r| r.rtype == "SOA" && r.name == zone.zone)?;
+    response
+        .flags
+        .aa
+        .then(|| soa.soa().map(|s| s.serial))
+        .flatten()
 }
 
 fn ns_set(zone: &ZoneSeen, seen: &ServerSeen) -> Option<Vec<DnsName>> {
     let response = seen.exchange(&zone.zone, "NS")?.response()?;
-    let records = response.answer.iter().filter(|r| r.rtype == "NS" && r.name == zone.zone);
-    let mut names: Vec<DnsName> = records.filter_map(bellwether_model::dns::Record::target).collect();
+    let records = response
+        .answer
+        .iter()
+        .filter(|r| r.rtype == "NS" && r.name == zone.zone);
+    let mut names: Vec<DnsName> = records
+        .filter_map(bellwether_model::dns::Record::target)
+        .collect();
     names.sort();
     names.dedup();
     (response.flags.aa && !names.is_empty()).then_some(names)
@@ -277,7 +327,11 @@ fn sides(context: &Context, hop: &Hop<'_>) -> Option<Sides> {
         return None;
     }
     let (basis, before) = remembered(context, hop, &now)?;
-    let added: Vec<DnsName> = now.iter().filter(|n| !before.contains(n)).cloned().collect();
+    let added: Vec<DnsName> = now
+        .iter()
+        .filter(|n| !before.contains(n))
+        .cloned()
+        .collect();
     if added.is_empty() {
         return None;
     }
@@ -287,7 +341,13 @@ fn sides(context: &Context, hop: &Hop<'_>) -> Option<Sides> {
     };
     let wrong = of(&added);
     let right = of(&before);
-    Some(Sides { basis, before, added, wrong, right })
+    Some(Sides {
+        basis,
+        before,
+        added,
+        wrong,
+        right,
+    })
 }
 
 /// The NS set that something besides the parent remembers, if it lacks a name of the parent's.
@@ -305,7 +365,11 @@ fn remembered(context: &Context, hop: &Hop<'_>, now: &[DnsName]) -> Option<(Basi
         return lacks(&declared).then_some((Basis::Expected, declared));
     }
     let by = |wanted: fn(&ListedBy) -> bool| -> Vec<DnsName> {
-        let hosts = hop.seen.hosts.iter().filter(|h| h.listed_by.iter().any(wanted));
+        let hosts = hop
+            .seen
+            .hosts
+            .iter()
+            .filter(|h| h.listed_by.iter().any(wanted));
         hosts.map(|h| h.name.clone()).collect()
     };
     let cached = by(|l| matches!(l, ListedBy::Cache { .. }));

@@ -1,13 +1,15 @@
 //! Delegation, name servers, zone content.
 
-use bellwether_model::FactKind as F;
 use bellwether_model::Cause;
+use bellwether_model::FactKind as F;
 
 use super::{Alone, Blame, Over, Rule};
 
 const NO_HOLD: &[&str] = &["a registry or registrar hold: registration data (RDAP) would tell"];
-const NO_HIJACK: &[&str] = &["an unauthorised change at the registrar: registration data (RDAP) would tell"];
-const ONE_NETWORK: &[&str] = &["a fault on the path from here to those servers: a second network would tell"];
+const NO_HIJACK: &[&str] =
+    &["an unauthorised change at the registrar: registration data (RDAP) would tell"];
+const ONE_NETWORK: &[&str] =
+    &["a fault on the path from here to those servers: a second network would tell"];
 
 const RESTORE: &str = "Restore the NS set at your registrar. Old caches heal by themselves; resolvers that have the wrong set keep it until its TTL ends.";
 
@@ -16,7 +18,11 @@ const WRONG_NS: Rule = Rule {
     over: Over::Zones,
     requires: &[],
     excludes: &[],
-    supports: &[(F::OwnerChanged, 15), (F::OldNsAnswer, 15), (F::NsUnexpected, 10)],
+    supports: &[
+        (F::OwnerChanged, 15),
+        (F::OldNsAnswer, 15),
+        (F::NsUnexpected, 10),
+    ],
     prior: 20,
     cap: 97,
     blame: Blame::WrongSide,
@@ -97,9 +103,17 @@ pub const RULES: &[Rule] = &[
         not_excluded: ONE_NETWORK,
     },
     // The delegation leads to servers that the baseline does not know, and they say something else.
-    Rule { requires: &[F::ParentNsChanged, F::NsAnswersDisjoint], prior: 25, cap: 98, ..WRONG_NS },
+    Rule {
+        requires: &[F::ParentNsChanged, F::NsAnswersDisjoint],
+        prior: 25,
+        cap: 98,
+        ..WRONG_NS
+    },
     // ... or nothing usable, while the earlier ones still answer.
-    Rule { requires: &[F::ParentNsChanged, F::NewNsUnusable, F::OldNsAnswer], ..WRONG_NS },
+    Rule {
+        requires: &[F::ParentNsChanged, F::NewNsUnusable, F::OldNsAnswer],
+        ..WRONG_NS
+    },
     // ... and the earlier ones are gone, but the addresses lead to somebody else.
     Rule {
         requires: &[F::ParentNsChanged, F::RecordsChanged, F::OwnerChanged],
@@ -139,7 +153,12 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         requires: &[F::ParentChildNsDiffer, F::NsAnswersDisjoint],
-        excludes: &[F::ParentNsChanged, F::NsUnexpected, F::CacheNsDiffer, F::SidesUndecided],
+        excludes: &[
+            F::ParentNsChanged,
+            F::NsUnexpected,
+            F::CacheNsDiffer,
+            F::SidesUndecided,
+        ],
         prior: 5,
         cap: 75,
         ..WRONG_NS
@@ -181,13 +200,38 @@ pub const RULES: &[Rule] = &[
         remedy: "Look at the registration first (expired, on hold, deleted?), then have the NS set put back at the registrar.",
         not_excluded: NO_HOLD,
     },
-    Rule { requires: &[F::NsIsCname], ..UNRESOLVABLE },
-    Rule { requires: &[F::NsCycle], excludes: &[F::NsIsCname], ..UNRESOLVABLE },
-    Rule { requires: &[F::NsAddressMissing], excludes: &[F::NsIsCname, F::NsCycle], ..UNRESOLVABLE },
-    Rule { requires: &[F::NsRcode], excludes: &[F::AllNsServfail], ..LAME },
-    Rule { requires: &[F::NsNotAuthoritative], ..LAME },
-    Rule { requires: &[F::NsSilent], ..UNRESPONSIVE },
-    Rule { requires: &[F::NsRcode, F::AllNsServfail], cap: 80, ..UNRESPONSIVE },
+    Rule {
+        requires: &[F::NsIsCname],
+        ..UNRESOLVABLE
+    },
+    Rule {
+        requires: &[F::NsCycle],
+        excludes: &[F::NsIsCname],
+        ..UNRESOLVABLE
+    },
+    Rule {
+        requires: &[F::NsAddressMissing],
+        excludes: &[F::NsIsCname, F::NsCycle],
+        ..UNRESOLVABLE
+    },
+    Rule {
+        requires: &[F::NsRcode],
+        excludes: &[F::AllNsServfail],
+        ..LAME
+    },
+    Rule {
+        requires: &[F::NsNotAuthoritative],
+        ..LAME
+    },
+    Rule {
+        requires: &[F::NsSilent],
+        ..UNRESPONSIVE
+    },
+    Rule {
+        requires: &[F::NsRcode, F::AllNsServfail],
+        cap: 80,
+        ..UNRESPONSIVE
+    },
     Rule {
         requires: &[F::NsTcpFails],
         excludes: &[F::NsSilent],
@@ -243,9 +287,19 @@ pub const RULES: &[Rule] = &[
         remedy: "Put the record back into the zone. Resolvers keep the denial for the zone's negative TTL (SOA minimum).",
         not_excluded: &[],
     },
-    Rule { requires: &[F::CnameLoop], ..RECORD_WRONG },
-    Rule { requires: &[F::CnameTargetMissing], excludes: &[F::CnameLoop], ..RECORD_WRONG },
-    Rule { requires: &[F::PrivateAddress], ..RECORD_WRONG },
+    Rule {
+        requires: &[F::CnameLoop],
+        ..RECORD_WRONG
+    },
+    Rule {
+        requires: &[F::CnameTargetMissing],
+        excludes: &[F::CnameLoop],
+        ..RECORD_WRONG
+    },
+    Rule {
+        requires: &[F::PrivateAddress],
+        ..RECORD_WRONG
+    },
     Rule {
         requires: &[F::RecordsChanged, F::OwnerChanged],
         excludes: &[F::ParentNsChanged, F::NsUnexpected, F::PrivateAddress],
@@ -260,5 +314,10 @@ pub const RULES: &[Rule] = &[
         cap: 90,
         ..RECORD_WRONG
     },
-    Rule { requires: &[F::ExpectationFailed], prior: 20, cap: 90, ..RECORD_WRONG },
+    Rule {
+        requires: &[F::ExpectationFailed],
+        prior: 20,
+        cap: 90,
+        ..RECORD_WRONG
+    },
 ];

@@ -1,7 +1,7 @@
 //! Requests and what came back.
 
-use bellwether_model::FactKind as F;
 use bellwether_model::Cause;
+use bellwether_model::FactKind as F;
 
 use super::{Alone, Blame, Over, Rule};
 
@@ -43,7 +43,9 @@ pub const RULES: &[Rule] = &[
         prior: 10,
         cap: 65,
         remedy: "Look whether a firewall, rate limit or login rule refuses this client; other clients may be served.",
-        not_excluded: &["that everybody is refused: a second network and another client would tell"],
+        not_excluded: &[
+            "that everybody is refused: a second network and another client would tell",
+        ],
         ..BASE
     },
     Rule {
@@ -57,7 +59,12 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::HttpWrongContent,
         requires: &[F::ExpectationFailed],
-        excludes: &[F::HttpServerError, F::HttpDenied, F::SlowerThanDeclared, F::HttpStatus],
+        excludes: &[
+            F::HttpServerError,
+            F::HttpDenied,
+            F::SlowerThanDeclared,
+            F::HttpStatus,
+        ],
         cap: 92,
         remedy: CONTENT,
         ..BASE

@@ -112,7 +112,10 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
 /// Every cause that a row can conclude, sorted.
 #[must_use]
 pub fn causes_with_rules() -> Vec<Cause> {
-    let mut causes: Vec<Cause> = all().map(|r| r.cause).filter(|c| *c != Cause::Unknown).collect();
+    let mut causes: Vec<Cause> = all()
+        .map(|r| r.cause)
+        .filter(|c| *c != Cause::Unknown)
+        .collect();
     causes.sort();
     causes.dedup();
     causes
@@ -136,7 +139,12 @@ mod tests {
                     && b.requires.iter().all(|f| a.requires.contains(f));
                 let apart = a.requires.iter().any(|f| b.excludes.contains(f))
                     || b.requires.iter().any(|f| a.excludes.contains(f));
-                assert!(!same || apart, "nothing separates {} from {}", a.cause, b.cause);
+                assert!(
+                    !same || apart,
+                    "nothing separates {} from {}",
+                    a.cause,
+                    b.cause
+                );
             }
         }
     }
@@ -145,8 +153,16 @@ mod tests {
     fn no_row_requires_what_it_excludes() {
         for row in all() {
             assert!(!row.requires.is_empty(), "{} fires on nothing", row.cause);
-            assert!(row.requires.iter().all(|f| !row.excludes.contains(f)), "{}", row.cause);
-            assert!(row.supports.iter().all(|(_, w)| w.abs() <= 60), "{}", row.cause);
+            assert!(
+                row.requires.iter().all(|f| !row.excludes.contains(f)),
+                "{}",
+                row.cause
+            );
+            assert!(
+                row.supports.iter().all(|(_, w)| w.abs() <= 60),
+                "{}",
+                row.cause
+            );
         }
     }
 }

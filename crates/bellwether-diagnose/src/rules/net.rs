@@ -1,7 +1,7 @@
 //! Addresses: who owns them, and do they take connections?
 
-use bellwether_model::FactKind as F;
 use bellwether_model::Cause;
+use bellwether_model::FactKind as F;
 
 use super::{Alone, Blame, Over, Rule};
 
@@ -61,7 +61,9 @@ pub const RULES: &[Rule] = &[
         prior: 15,
         cap: 90,
         remedy: "Look for a firewall, a dead host or a lost route at that address; until it is mended take the address out of the answer.",
-        not_excluded: &["a route that ends before the host: a second network, or a trace, would tell"],
+        not_excluded: &[
+            "a route that ends before the host: a second network, or a trace, would tell",
+        ],
         ..BASE
     },
 ];

@@ -1,7 +1,7 @@
 //! Answers that are too large, and resolvers.
 
-use bellwether_model::FactKind as F;
 use bellwether_model::Cause;
+use bellwether_model::FactKind as F;
 
 use super::{Alone, Blame, Over, Rule};
 
@@ -16,7 +16,9 @@ const TOO_MANY: Rule = Rule {
     blame: Blame::Resolvers,
     alone: Alone::Drop,
     remedy: "Answer with fewer records: hand out subsets of at most 8 addresses that together cover the pool.",
-    not_excluded: &["where those resolvers begin to fail: answers of 10, 20, 40 and 80 records through them would tell"],
+    not_excluded: &[
+        "where those resolvers begin to fail: answers of 10, 20, 40 and 80 records through them would tell",
+    ],
 };
 
 const STALE: Rule = Rule {
@@ -35,7 +37,10 @@ const STALE: Rule = Rule {
 
 /// The rows.
 pub const RULES: &[Rule] = &[
-    Rule { requires: &[F::AnswerTooLarge, F::ResolverDeniesExistingName], ..TOO_MANY },
+    Rule {
+        requires: &[F::AnswerTooLarge, F::ResolverDeniesExistingName],
+        ..TOO_MANY
+    },
     Rule {
         requires: &[F::AnswerTooLarge, F::ResolverServfail],
         prior: 5,
@@ -53,10 +58,18 @@ pub const RULES: &[Rule] = &[
         blame: Blame::Resolvers,
         alone: Alone::Warn,
         remedy: "Nothing in your zone mends this: its operator must. Users can be told to choose another resolver.",
-        not_excluded: &["an access list at the resolver that leaves out this vantage's network: a second network would tell"],
+        not_excluded: &[
+            "an access list at the resolver that leaves out this vantage's network: a second network would tell",
+        ],
     },
-    Rule { requires: &[F::ResolverServesOldAnswer], ..STALE },
-    Rule { requires: &[F::ResolverAnswerDiffers, F::CacheNsDiffer], ..STALE },
+    Rule {
+        requires: &[F::ResolverServesOldAnswer],
+        ..STALE
+    },
+    Rule {
+        requires: &[F::ResolverAnswerDiffers, F::CacheNsDiffer],
+        ..STALE
+    },
     Rule {
         requires: &[F::ResolverDeniesExistingName, F::ResolverNegativeCached],
         excludes: &[F::AnswerTooLarge, F::ResolverFailsControls],
@@ -92,6 +105,8 @@ pub const RULES: &[Rule] = &[
         blame: Blame::Resolvers,
         alone: Alone::Drop,
         remedy: "Tell the resolver's operator: the authority has the name, and the resolver answers others rightly.",
-        not_excluded: &["a denial cached while the name was missing for a moment: asking again after the negative TTL would tell"],
+        not_excluded: &[
+            "a denial cached while the name was missing for a moment: asking again after the negative TTL would tell",
+        ],
     },
 ];

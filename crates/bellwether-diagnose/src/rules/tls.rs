@@ -1,7 +1,7 @@
 //! Handshakes and certificates.
 
-use bellwether_model::FactKind as F;
 use bellwether_model::Cause;
+use bellwether_model::FactKind as F;
 
 use super::{Alone, Blame, Over, Rule};
 
@@ -34,13 +34,23 @@ pub const RULES: &[Rule] = &[
     Rule {
         requires: &[F::CertNamesDiffer],
         excludes: &[F::CertMalformed],
-        supports: &[(F::AddressUnchanged, 5), (F::CertDependsOnSni, 2), (F::SameCertWithoutSni, 2)],
+        supports: &[
+            (F::AddressUnchanged, 5),
+            (F::CertDependsOnSni, 2),
+            (F::SameCertWithoutSni, 2),
+        ],
         prior: 33,
         cap: 95,
         remedy: "Configure the host's certificate for this name on the server; a missing virtual host shows the default one.",
         ..BASE
     },
-    Rule { cause: Cause::CertExpired, requires: &[F::CertEnded], prior: 31, remedy: RENEW, ..BASE },
+    Rule {
+        cause: Cause::CertExpired,
+        requires: &[F::CertEnded],
+        prior: 31,
+        remedy: RENEW,
+        ..BASE
+    },
     Rule {
         cause: Cause::CertNotYetValid,
         requires: &[F::CertNotBegun],
