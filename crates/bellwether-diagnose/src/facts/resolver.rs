@@ -39,7 +39,7 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
         }
         caches(picture, resolver, &subject, facts);
         if has_it {
-            denial(resolver, &subject, facts);
+            denial(picture, resolver, &subject, facts);
             failure(resolver, &subject, facts);
         }
         answers(picture, resolver, &subject, &authority, facts);
@@ -105,7 +105,15 @@ fn caches(
 }
 
 /// It denies what the authority has.
-fn denial(resolver: &ResolverView<'_>, subject: &Subject, facts: &mut Facts) {
+///
+/// A denial is kept for the lesser of the SOA record's own TTL and its minimum field (RFC 2308
+/// section 5); one that comes with less was made earlier.
+fn denial(
+    picture: &Picture<'_>,
+    resolver: &ResolverView<'_>,
+    subject: &Subject,
+    facts: &mut Facts,
+) {
     let ResolverStatus::Denies(kind) = resolver.status else {
         return;
     };

@@ -83,14 +83,13 @@ fn problem_fact(
     problem: &CertProblem,
     subject: &Subject,
 ) -> Known {
-    let address = view.address.to_string();
-    let cert = |index: usize| {
+    let subject_of = |index: usize| {
         tls.chain
             .get(index)
             .map(|c| c.subject.clone())
             .unwrap_or_default()
     };
-    let (kind, value) = match problem {
+    let (kind, mut value) = match problem {
         CertProblem::Expired { index, not_after } => {
             let kind = if *index == 0 {
                 FactKind::CertEnded
@@ -99,19 +98,19 @@ fn problem_fact(
             };
             (
                 kind,
-                json!({ "address": address, "index": index, "subject": cert(*index), "not_after": not_after }),
+                json!({ "index": index, "subject": subject_of(*index), "not_after": not_after }),
             )
         }
         CertProblem::NotYetValid { index, not_before } => (
             FactKind::CertNotBegun,
-            json!({ "address": address, "index": index, "subject": cert(*index), "not_before": not_before }),
+            json!({ "index": index, "subject": subject_of(*index), "not_before": not_before }),
         ),
         CertProblem::NameMismatch {
             expected,
             presented,
         } => (
             FactKind::CertNamesDiffer,
-            json!({ "address": address, "expected": expected, "presented": presented }),
+            json!({ "expected": expected, "presented": presented }),
         ),
         CertProblem::UntrustedRoot {
             issuer,
@@ -124,30 +123,27 @@ fn problem_fact(
             };
             (
                 kind,
-                json!({ "address": address, "issuer": issuer, "self_signed": self_signed }),
+                json!({ "issuer": issuer, "self_signed": self_signed }),
             )
         }
-        CertProblem::ChainIncomplete { missing } => (
-            FactKind::IntermediateMissing,
-            json!({ "address": address, "missing": missing }),
-        ),
+        CertProblem::ChainIncomplete { missing } => {
+            (FactKind::IntermediateMissing, json!({ "missing": missing }))
+        }
         CertProblem::Policy { index, reason } => (
             FactKind::CertWeak,
-            json!({ "address": address, "index": index, "reason": reason }),
+            json!({ "index": index, "reason": reason }),
         ),
         CertProblem::BadSignature { index } => (
             FactKind::CertWeak,
-            json!({ "address": address, "index": index, "reason": "a signature does not verify" }),
+            json!({ "index": index, "reason": "a signature does not verify" }),
         ),
         CertProblem::Malformed { index, error } => (
             FactKind::CertMalformed,
-            json!({ "address": address, "index": index, "error": error }),
+            json!({ "index": index, "error": error }),
         ),
-        CertProblem::Other { detail } => (
-            FactKind::CertWeak,
-            json!({ "address": address, "reason": detail }),
-        ),
+        CertProblem::Other { detail } => (FactKind::CertWeak, json!({ "reason": detail })),
     };
+    value["address"] = json!(view.address.to_string());
     Known {
         kind,
         subject: subject.clone(),

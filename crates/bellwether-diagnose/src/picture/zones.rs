@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bellwether_model::DnsName;
 use bellwether_model::dns::{
-    AnswerKind, Exchange, ExchangeResult, ListedBy, Rcode, Response, ServerSeen, ZoneSeen,
+    AnswerKind, Exchange, ExchangeResult, ListedBy, Rcode, Record, Response, ServerSeen, ZoneSeen,
 };
 use bellwether_model::report::{BaselineZone, Context};
 
@@ -74,6 +74,8 @@ pub struct ServerView<'a> {
     pub values: BTreeSet<String>,
     /// Serial number of its copy of the zone.
     pub serial: Option<u32>,
+    /// TTL of its SOA record, seconds.
+    pub soa_ttl: Option<u32>,
     /// The zone's NS set as it gives it.
     pub ns_set: Option<Vec<DnsName>>,
     /// Users' resolvers come here: the parent or the zone itself names it.
@@ -219,7 +221,8 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
         addresses,
         aliases,
         values,
-        serial: serial(zone, seen),
+        serial: soa(zone, seen).and_then(|r| r.soa()).map(|s| s.serial),
+        soa_ttl: soa(zone, seen).map(|r| r.ttl),
         ns_set: ns_set(zone, seen),
         delegated: from_parent || listed.contains(&ListedBy::Child),
         from_parent,
@@ -293,17 +296,16 @@ fn silence(seen: &ServerSeen) -> &'static str {
     }
 }
 
-fn serial(zone: &ZoneSeen, seen: &ServerSeen) -> Option<u32> {
-    let response = seen.exchange(&zone.zone, "SOA")?.response()?;
-    let soa = response
+/// The SOA record that the server gives with authority.
+fn soa<'a>(zone: &ZoneSeen, seen: &'a ServerSeen) -> Option<&'a Record> {
+    let response = seen
+        .exchange(&zone.zone, "SOA")?
+        .response()
+        .filter(|r| r.flags.aa)?;
+    response
         .answer
         .iter()
-        .find(|r| r.rtype == "SOA" && r.name == zone.zone)?;
-    response
-        .flags
-        .aa
-        .then(|| soa.soa().map(|s| s.serial))
-        .flatten()
+        .find(|r| r.rtype == "SOA" && r.name == zone.zone)
 }
 
 fn ns_set(zone: &ZoneSeen, seen: &ServerSeen) -> Option<Vec<DnsName>> {
@@ -312,9 +314,7 @@ fn ns_set(zone: &ZoneSeen, seen: &ServerSeen) -> Option<Vec<DnsName>> {
         .answer
         .iter()
         .filter(|r| r.rtype == "NS" && r.name == zone.zone);
-    let mut names: Vec<DnsName> = records
-        .filter_map(bellwether_model::dns::Record::target)
-        .collect();
+    let mut names: Vec<DnsName> = records.filter_map(Record::target).collect();
     names.sort();
     names.dedup();
     (response.flags.aa && !names.is_empty()).then_some(names)

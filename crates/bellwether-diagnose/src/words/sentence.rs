@@ -264,66 +264,12 @@ fn zone(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
         .as_ref()
         .map(ToString::to_string)
         .unwrap_or_default();
-    let servers = candidate.group.servers();
-    let some = of_servers(picture, candidate, servers.len());
     match candidate.rule.cause {
-        Cause::DnsAuthUnresponsive if fact(candidate, FactKind::NsTcpFails).is_some() => {
-            format!(
-                "{some} of {zone} answer{} over UDP and not over TCP: {}",
-                plural(&some),
-                list(servers)
-            )
+        Cause::DnsAuthUnresponsive | Cause::DnsAuthProtocolBug => {
+            unresponsive(picture, candidate, &zone)
         }
-        Cause::DnsAuthUnresponsive if fact(candidate, FactKind::AllNsServfail).is_some() => {
-            format!("{some} of {zone} answer SERVFAIL: they run, and have lost the zone")
-        }
-        Cause::DnsAuthUnresponsive => {
-            format!(
-                "{some} of {zone} do{} not answer: {}",
-                if plural(&some).is_empty() { "" } else { "es" },
-                list(servers)
-            )
-        }
-        Cause::DnsAuthProtocolBug => {
-            format!(
-                "{some} of {zone} drop{} queries with EDNS: {}",
-                plural(&some),
-                list(servers)
-            )
-        }
-        Cause::DnsAuthBlankZone => {
-            let known = fact(candidate, FactKind::NsDeniesExistingName);
-            let (name, answer) = known.map_or(("", ""), |k| (value(k, "name"), value(k, "answer")));
-            format!(
-                "{some} of {zone} den{} {name} with authority ({answer}), the others have it: {}",
-                if plural(&some).is_empty() { "y" } else { "ies" },
-                list(servers)
-            )
-        }
-        Cause::DnsAuthStaleSecondary => {
-            let known = fact(candidate, FactKind::SerialBehind);
-            let number = |key: &str| {
-                known
-                    .and_then(|k| k.value.get(key))
-                    .map(ToString::to_string)
-                    .unwrap_or_default()
-            };
-            let gives = if scope.addresses.is_empty() {
-                String::new()
-            } else {
-                format!(
-                    ", and still give{} {}",
-                    plural(&some),
-                    list(scope.addresses.clone())
-                )
-            };
-            format!(
-                "{some} of {zone} serve{} an old copy of the zone (serial {}, newest {}){gives}: {}",
-                plural(&some),
-                number("serial"),
-                number("newest"),
-                list(servers)
-            )
+        Cause::DnsAuthBlankZone | Cause::DnsAuthStaleSecondary => {
+            odd_servers(picture, candidate, scope, &zone)
         }
         Cause::DnsZoneRecordMissing => {
             let answers = strings(
@@ -343,6 +289,62 @@ fn zone(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
         }
         _ => record_wrong(candidate, scope, &zone),
     }
+}
+
+fn unresponsive(picture: &Picture<'_>, candidate: &Candidate, zone: &str) -> String {
+    let servers = candidate.group.servers();
+    let some = of_servers(picture, candidate, servers.len());
+    let s = plural(&some);
+    if fact(candidate, FactKind::NsEdnsFails).is_some() {
+        format!(
+            "{some} of {zone} drop{s} queries with EDNS: {}",
+            list(servers)
+        )
+    } else if fact(candidate, FactKind::NsTcpFails).is_some() {
+        format!(
+            "{some} of {zone} answer{s} over UDP and not over TCP: {}",
+            list(servers)
+        )
+    } else if fact(candidate, FactKind::AllNsServfail).is_some() {
+        format!("{some} of {zone} answer{s} SERVFAIL: they run, and have lost the zone")
+    } else {
+        let does = if s.is_empty() { "do" } else { "does" };
+        format!("{some} of {zone} {does} not answer: {}", list(servers))
+    }
+}
+
+/// Servers that say something else than the others.
+fn odd_servers(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, zone: &str) -> String {
+    let servers = candidate.group.servers();
+    let some = of_servers(picture, candidate, servers.len());
+    let s = plural(&some);
+    if candidate.rule.cause == Cause::DnsAuthBlankZone {
+        let known = fact(candidate, FactKind::NsDeniesExistingName);
+        let (name, answer) = known.map_or(("", ""), |k| (value(k, "name"), value(k, "answer")));
+        let denies = if s.is_empty() { "deny" } else { "denies" };
+        return format!(
+            "{some} of {zone} {denies} {name} with authority ({answer}), the others have it: {}",
+            list(servers)
+        );
+    }
+    let known = fact(candidate, FactKind::SerialBehind);
+    let number = |key: &str| {
+        known
+            .and_then(|k| k.value.get(key))
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    };
+    let gives = if scope.addresses.is_empty() {
+        String::new()
+    } else {
+        format!(", and still give{s} {}", list(scope.addresses.clone()))
+    };
+    format!(
+        "{some} of {zone} serve{s} an old copy of the zone (serial {}, newest {}){gives}: {}",
+        number("serial"),
+        number("newest"),
+        list(servers)
+    )
 }
 
 fn record_wrong(candidate: &Candidate, scope: &Scope, zone: &str) -> String {
