@@ -128,11 +128,19 @@ fn denial(
         value,
         [resolver.id],
     );
+    let servers = || {
+        picture
+            .last_hop()
+            .into_iter()
+            .flat_map(|h| h.servers.iter())
+    };
     if let Some((left, minimum)) = resolver.negative
-        && left < minimum
+        && let Some(own_ttl) = servers().find_map(|s| s.soa_ttl)
+        && left < minimum.min(own_ttl)
     {
+        let whole = minimum.min(own_ttl);
         let value =
-            json!({ "resolver": resolver.label, "seconds_left": left, "negative_ttl": minimum });
+            json!({ "resolver": resolver.label, "seconds_left": left, "negative_ttl": whole });
         facts.add(
             FactKind::ResolverNegativeCached,
             subject.clone(),
