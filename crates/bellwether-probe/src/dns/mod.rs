@@ -15,6 +15,10 @@ pub mod message;
 pub(crate) mod record;
 mod recverr;
 pub(crate) mod tcp;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub(crate) mod udp;
 
 pub use exchange::{Ask, ask, ask_whole, waits};

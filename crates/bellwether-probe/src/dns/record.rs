@@ -32,8 +32,13 @@ pub(super) fn present(record: &ParsedRecord<'_, [u8]>) -> Result<Record, String>
 
 /// A name as the model writes it.
 pub(super) fn name<O: AsRef<[u8]>>(parsed: &ParsedName<O>) -> Result<DnsName, String> {
+    let text = parsed.to_string();
+    if text.is_empty() {
+        // That is how `domain` shows the root of a message.
+        return Ok(DnsName::root());
+    }
     // The `Display` of `domain` escapes what RFC 1035 section 5.1 wants escaped.
-    DnsName::presentation(&parsed.to_string()).map_err(|e| e.to_string())
+    DnsName::presentation(&text).map_err(|e| e.to_string())
 }
 
 /// Names in data are written in lower case, so that equal sets compare equal whatever case a

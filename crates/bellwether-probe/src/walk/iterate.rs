@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 
 use super::cut::{Cut, glue};
-use super::{ALIASES_MAX, Walk, dns_port};
+use super::{ALIASES_MAX, Walk};
 use crate::dns::{Ask, waits};
 
 /// Questions of one look-up, all that it needs on the way included.
@@ -116,9 +116,20 @@ impl Walk {
         errand: Errand,
     ) -> Result<Iterated, HostFailure> {
         let mut waits = base;
+        let mut is_second_try = false;
         for _ in 0..REFERRALS_MAX {
-            let cut = self.deepest_cut(name);
-            let addresses = self.servers(&cut, &errand, &mut waits).await?;
+            let mut cut = self.deepest_cut(name);
+            let addresses = match (self.servers(&cut, &errand, &mut waits).await, &cut.parent) {
+                (Ok(addresses), _) => addresses,
+                // The parent's servers may hold the zone too, or know glue that they left out of
+                // another answer.
+                (Err(_), Some(parent)) if !is_second_try => {
+                    is_second_try = true;
+                    cut = self.cut_at(parent);
+                    self.servers(&cut, &errand, &mut waits).await?
+                }
+                (Err(failure), _) => return Err(failure),
+            };
             let answer = self.hedged(&cut, &addresses, name, rtypes, &errand).await;
             let Some((address, exchanges, spent)) = answer else {
                 return Err(match errand.left.get() {
@@ -170,20 +181,30 @@ impl Walk {
         if !known.is_empty() {
             return Ok(known);
         }
-        let mut failure = HostFailure::ServersFail;
-        for host in cut.hosts.keys().take(HOSTS_MAX) {
+        let stack = &errand.stack;
+        let circle = |host: &DnsName| stack.iter().position(|waiting| waiting == host);
+        let mut failure = match cut.hosts.keys().find_map(circle) {
+            Some(at) => HostFailure::Cycle {
+                names: stack[at..].to_vec(),
+            },
+            None => HostFailure::ServersFail,
+        };
+        let others = cut.hosts.keys().filter(|host| circle(host).is_none());
+        for host in others.take(HOSTS_MAX) {
             let answer = self.host_within(host.clone(), *waits, errand.clone()).await;
             let usable: Vec<IpAddr> = answer.addresses.into_iter().filter(usable).collect();
             if !usable.is_empty() {
                 *waits = answer.waits.max(*waits);
                 return Ok(usable);
             }
-            match (answer.failure, &failure) {
-                (Some(cycle @ HostFailure::Cycle { .. }), _) => failure = cycle,
-                (Some(HostFailure::Limit), HostFailure::ServersFail) => {
-                    failure = HostFailure::Limit
-                }
-                _ => {}
+            let is_telling = matches!(
+                answer.failure,
+                Some(HostFailure::Cycle { .. } | HostFailure::Limit)
+            );
+            if let (HostFailure::ServersFail, Some(theirs), true) =
+                (&failure, answer.failure, is_telling)
+            {
+                failure = theirs;
             }
         }
         Err(failure)
@@ -255,7 +276,7 @@ impl Walk {
             let wanted = Ask {
                 origin,
                 tries: 1,
-                ..Ask::server(dns_port(address), question)
+                ..Ask::server(self.socket(address), question)
             };
             let Some(left) = errand.left.get().checked_sub(1) else {
                 let reason = format!("a look-up's limit of {QUERIES_PER_LOOKUP_MAX} questions");

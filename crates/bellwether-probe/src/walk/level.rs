@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use super::cut::{Glue, glue};
 use super::host::HostAnswer;
 use super::judge::{Step, alias_step, is_answered, ns_set, soa_owner, step};
-use super::{ALIASES_MAX, Found, QUERIES_MAX, Trace, Walk, ZoneHandle, dns_port};
+use super::{ALIASES_MAX, Found, QUERIES_MAX, Trace, Walk, ZoneHandle};
 use crate::dns::Ask;
 use crate::dns::message::Raw;
 
@@ -148,7 +148,7 @@ impl Level {
         let mut parent_tells = true;
         let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
         loop {
-            let caches_tell = self.caches.is_some();
+            let (caches_tell, is_waited_for) = (self.caches.is_some(), self.is_waited_for());
             let caches = async {
                 match &mut self.caches {
                     Some(caches) => caches.recv().await,
@@ -165,7 +165,7 @@ impl Level {
                     Some(tell) => self.hear(tell),
                     None => self.caches = None,
                 },
-                () = &mut patience, if self.full && !self.passed && !self.announced => {
+                () = &mut patience, if is_waited_for => {
                     self.found_zone(self.waits);
                 }
                 else => if !self.settle() { break },
@@ -173,6 +173,12 @@ impl Level {
         }
         let waits = self.waits;
         (Outcome::Delegation(self.seen()), waits)
+    }
+
+    /// Resolvers wait to hear of the zone, this is likely it, and its servers keep silent.
+    fn is_waited_for(&self) -> bool {
+        let is_target = self.trace.depth == 0 && !self.announced;
+        is_target && self.full && !self.passed && !self.jobs.is_empty()
     }
 
     fn hear(&mut self, tell: Tell) {
@@ -267,7 +273,7 @@ impl Level {
             rtype: self.trace.rtypes[0].clone(),
         };
         if let Some(reason) = self.walk.barred(server.1, origin) {
-            let exchange = Ask::server(dns_port(server.1), first).not_asked(reason);
+            let exchange = Ask::server(self.walk.socket(server.1), first).not_asked(reason);
             self.servers.insert(server, vec![exchange]);
             return;
         }
@@ -323,7 +329,7 @@ impl Level {
             } else {
                 Raw::IfMalformed
             },
-            ..Ask::server(dns_port(server.1), question)
+            ..Ask::server(self.walk.socket(server.1), question)
         }
     }
 

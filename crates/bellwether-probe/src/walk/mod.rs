@@ -17,6 +17,8 @@ mod iterate;
 mod judge;
 mod level;
 mod seen;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -100,6 +102,8 @@ struct Inner {
     owners: Rc<Owners>,
     tasks: Tasks,
     asked: Cell<u32>,
+    /// Port of every name server: 53, but for the tests.
+    port: u16,
     /// Why no question goes out over IPv6, if none does.
     no_v6: Option<String>,
     cuts: RefCell<BTreeMap<DnsName, Cut>>,
@@ -129,6 +133,10 @@ impl Walk {
     /// Walks of one check, none begun.
     #[must_use]
     pub fn new(cx: &Cx, owners: Rc<Owners>, tasks: Tasks) -> Self {
+        Self::with_port(cx, owners, tasks, DNS_PORT)
+    }
+
+    fn with_port(cx: &Cx, owners: Rc<Owners>, tasks: Tasks, port: u16) -> Self {
         let mut cuts = BTreeMap::new();
         cuts.insert(DnsName::root(), Cut::root(&cx.job().root_hints));
         let inner = Inner {
@@ -136,6 +144,7 @@ impl Walk {
             owners,
             tasks,
             asked: Cell::new(0),
+            port,
             no_v6: no_v6_route(cx),
             cuts: RefCell::new(cuts),
             hosts: RefCell::default(),
@@ -265,14 +274,14 @@ impl Walk {
         ask_whole(self.cx(), wanted).await
     }
 
+    /// Where an address is asked.
+    fn socket(&self, address: IpAddr) -> SocketAddr {
+        SocketAddr::new(address, self.inner.port)
+    }
+
     fn is_spent(&self) -> bool {
         self.inner.asked.get() >= QUERIES_MAX
     }
-}
-
-/// Port 53 of an address.
-fn dns_port(address: IpAddr) -> SocketAddr {
-    SocketAddr::new(address, DNS_PORT)
 }
 
 /// Why no question can go out over IPv6. Connecting a datagram socket asks the routing table and
