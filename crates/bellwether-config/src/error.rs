@@ -12,7 +12,6 @@ pub struct ConfigError {
     /// Line and column.
     pub place: Place,
     /// What is wrong.
-    #[source]
     pub problem: Problem,
 }
 

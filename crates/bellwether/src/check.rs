@@ -1,6 +1,5 @@
 //! `check`: probe in a worker, judge, print, save.
 
-use std::process::Stdio;
 use std::time::Instant;
 
 use crate::parts::probe::worker::{self, Supervised};
@@ -62,7 +61,7 @@ fn supervise(job: &Job, args: &CheckArgs) -> Result<Supervised> {
         }
         progress.seen(observation);
     };
-    let supervised = runtime.block_on(worker::supervise(command, job, on_event));
+    let supervised = runtime.block_on(worker::supervise(command(), job, on_event));
     progress.finish();
     Ok(supervised)
 }
@@ -70,9 +69,6 @@ fn supervise(job: &Job, args: &CheckArgs) -> Result<Supervised> {
 /// The same program as a worker.
 fn command() -> tokio::process::Command {
     let mut command = tokio::process::Command::new("/proc/self/exe");
-    command
-        .arg0("bellwether-worker")
-        .arg("worker")
-        .stderr(Stdio::inherit());
+    command.arg0("bellwether-worker").arg("worker");
     command
 }

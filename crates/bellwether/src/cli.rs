@@ -57,9 +57,9 @@ pub(crate) enum Command {
     },
 }
 
-/// Asks the DNS root, TARGET's own name servers, the system's resolver and, for public names,
-/// three public resolvers about TARGET; connects to every address found; and asks root servers
-/// and public resolvers whether we ourselves are well.
+/// Asks name servers from the DNS root down to TARGET's own, this system's resolver and, for
+/// public names, 8.8.8.8, 1.1.1.1 and 9.9.9.9; connects to every address found; and asks for
+/// a.root-servers.net and those three resolvers as controls of ourselves.
 ///
 /// Walks from the delegation up to the HTTP answer and says what is broken at the lowest layer.
 /// Given `--resolver`, no other resolver is asked; `--control none` asks no controls.

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::cli::ConfigCommand;
 use crate::exit::Exit;
+use crate::text::count;
 use crate::{files, output, schema};
 
 /// Runs the command.
@@ -13,9 +14,12 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<Exit> {
             let text = files::text("the configuration", file)?;
             let config = bellwether_config::parse(&text, file)?;
             let checks: usize = config.services.iter().map(|s| s.checks.len()).sum();
-            let services = config.services.len();
+            let (services, checks) = (
+                count(config.services.len(), "service"),
+                count(checks, "check"),
+            );
             output::print(&format!(
-                "{}: ok, {services} services with {checks} checks\n",
+                "{}: ok, {services} with {checks}\n",
                 file.display()
             ))?;
         }

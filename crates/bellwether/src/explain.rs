@@ -44,7 +44,7 @@ fn page(cause: Cause) -> String {
 }
 
 fn finds(cause: Cause) -> bool {
-    cause == Cause::Unknown || crate::parts::diagnose::causes_with_rules().contains(&cause)
+    cause == Cause::Unknown || bellwether_diagnose::causes_with_rules().contains(&cause)
 }
 
 fn list() -> String {

@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
-use crate::parts::probe;
 use anyhow::{Result, bail};
 use bellwether_model::dns::ResolverOrigin;
 use bellwether_model::job::{Control, JOB_SCHEMA, Job, ResolverAsk, RootHint};
 use bellwether_model::net::Family;
 use bellwether_model::report::Context as CheckContext;
 use bellwether_model::{Baseline, Egress, Expect, Service, Target, Verdict};
+
+use bellwether_probe::hints::{parse_hints, parse_trust_anchor, shipped_hints};
+use bellwether_probe::system::{DEFAULT_RESOLVERS, default_controls, system_resolvers};
 
 use crate::cli::{CheckArgs, ControlArg, ResolverArg};
 use crate::files;
@@ -87,7 +89,7 @@ pub(crate) fn baseline(path: &std::path::Path, target: &Target) -> Result<Baseli
             target.host_text()
         );
     }
-    let Some(baseline) = crate::parts::diagnose::baseline_of(&report) else {
+    let Some(baseline) = bellwether_diagnose::baseline_of(&report) else {
         bail!(
             "the baseline `{shown}` says nothing of what was seen; save a new one by `bellwether check {target} --save FILE`"
         );
@@ -111,7 +113,7 @@ fn resolvers(args: &CheckArgs) -> Result<Vec<ResolverAsk>> {
     // A file that is not there means what an empty one means (resolv.conf(5)).
     let resolv_conf = std::fs::read_to_string(RESOLV_CONF).unwrap_or_default();
     let system = |origin| {
-        probe::system_resolvers(&resolv_conf)
+        system_resolvers(&resolv_conf)
             .into_iter()
             .map(move |address| ResolverAsk {
                 label: label(address),
@@ -123,13 +125,7 @@ fn resolvers(args: &CheckArgs) -> Result<Vec<ResolverAsk>> {
     for resolver in &args.resolvers {
         match resolver {
             ResolverArg::System => {
-                let before = all.len();
                 all.extend(system(ResolverOrigin::System));
-                if all.len() == before {
-                    bail!(
-                        "`--resolver system`: this system names no resolver in /etc/resolv.conf; give an address"
-                    );
-                }
             }
             ResolverArg::Address { label, address } => all.push(ResolverAsk {
                 label: label.clone(),
@@ -140,7 +136,7 @@ fn resolvers(args: &CheckArgs) -> Result<Vec<ResolverAsk>> {
     }
     if args.resolvers.is_empty() {
         all.extend(system(ResolverOrigin::System));
-        all.extend(probe::DEFAULT_RESOLVERS.iter().map(|ip| ResolverAsk {
+        all.extend(DEFAULT_RESOLVERS.iter().map(|ip| ResolverAsk {
             label: ip.to_string(),
             address: (*ip, 53).into(),
             origin: ResolverOrigin::Default,
@@ -165,7 +161,7 @@ fn label(address: std::net::SocketAddr) -> String {
 
 fn controls(args: &CheckArgs) -> Result<Vec<Control>> {
     if args.controls.is_empty() {
-        return Ok(probe::default_controls());
+        return Ok(default_controls());
     }
     if args.controls.len() > 1 && args.controls.contains(&ControlArg::None) {
         bail!("`--control none` and other controls contradict each other; leave one out");
@@ -182,11 +178,10 @@ fn controls(args: &CheckArgs) -> Result<Vec<Control>> {
 
 fn root_hints(args: &CheckArgs) -> Result<Vec<RootHint>> {
     let Some(path) = &args.root_hints else {
-        return Ok(probe::shipped_hints());
+        return Ok(shipped_hints());
     };
     let text = files::text("the root hints", path)?;
-    probe::parse_hints(&text)
-        .map_err(|why| anyhow::anyhow!("the root hints `{}`: {why}", path.display()))
+    parse_hints(&text).map_err(|why| anyhow::anyhow!("the root hints `{}`: {why}", path.display()))
 }
 
 /// Validated now; signatures are judged by later versions.
@@ -199,7 +194,7 @@ fn trust_anchor(args: &CheckArgs) -> Result<()> {
         return Ok(());
     };
     let text = files::text("the trust anchor", path)?;
-    match probe::parse_trust_anchor(&text) {
+    match parse_trust_anchor(&text) {
         Ok(_) => Ok(()),
         Err(why) => bail!("the trust anchor `{}`: {why}", path.display()),
     }

@@ -1,6 +1,6 @@
 //! From observations to a report.
 
-use crate::parts::diagnose::{Judged, Situation, diagnose};
+use bellwether_diagnose::{Judged, Situation, diagnose};
 use bellwether_model::report::{Context, REPORT_SCHEMA};
 use bellwether_model::{Observation, Report};
 use jiff::Timestamp;

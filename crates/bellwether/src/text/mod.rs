@@ -133,7 +133,7 @@ fn percent(share: f64) -> String {
 }
 
 /// `1 name server`, `2 name servers`.
-fn count(number: usize, what: &str) -> String {
+pub(crate) fn count(number: usize, what: &str) -> String {
     if number == 1 {
         format!("1 {what}")
     } else {
