@@ -15,9 +15,8 @@ use bellwether_model::egress::AddressClass;
 use bellwether_model::job::ResolverAsk;
 use bellwether_model::observation::AddressSource;
 use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, Outcome, ProbeKind};
+use futures_util::FutureExt;
 use futures_util::future::{Shared, join, join_all};
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
 
 use crate::attempt::{Resolve, Resolved};
@@ -93,60 +92,80 @@ pub async fn run(cx: &Cx, asking: Asking, gate: Gate) {
         .await;
 }
 
-async fn matrix(cx: &Cx, mut asking: Asking) -> (Outcome, u32) {
-    let mut running: FuturesUnordered<_> = asking
-        .rtypes
-        .iter()
-        .map(|rtype| one_type(cx, &asking, rtype))
-        .collect();
-    let mut answers: Vec<Vec<Exchange>> = Vec::new();
-    let mut waits = 0;
-    while let Some((exchanges, spent)) = running.next().await {
-        waits = waits.max(spent);
-        answers.push(exchanges);
-    }
-    drop(running);
-    let place = |e: &Vec<Exchange>| {
-        asking
-            .rtypes
-            .iter()
-            .position(|t| e.first().is_some_and(|e| e.question.rtype == *t))
-    };
-    answers.sort_by_key(place);
-    let answers: Vec<Exchange> = answers.into_iter().flatten().collect();
-    if let Some(is_private) = asking.is_private.take() {
-        // Nobody waits if there is no default resolver.
-        let _ = is_private.send(has_private(&answers));
-    }
-    // The addresses are all told; what follows must not keep the list of addresses open.
-    asking.sink = None;
-    let mut seen = ResolverSeen {
-        resolver: asking.resolver.label.clone(),
-        origin: asking.resolver.origin,
-        address: asking.resolver.address,
-        answers,
+async fn matrix(cx: &Cx, asking: Asking) -> (Outcome, u32) {
+    let Asking {
+        resolver,
+        name,
+        rtypes,
+        sink,
+        zone,
+        working,
+        is_private,
+    } = asking;
+    let seen = ResolverSeen {
+        resolver: resolver.label.clone(),
+        origin: resolver.origin,
+        address: resolver.address,
+        answers: Vec::new(),
         zone_ns: None,
         sibling: None,
     };
-    if let Ok(handle) = asking.zone.await {
-        waits = waits.max(handle.waits);
-        let spent;
-        (seen.zone_ns, seen.sibling, spent) =
-            zone_questions(cx, &asking.resolver, &handle, waits).await;
-        waits += spent;
-    }
-    (Outcome::ResolverMatrix(seen), waits)
+    let teller = Teller {
+        resolver: &resolver,
+        sink,
+        working,
+    };
+    let of_name = async {
+        // Dropped when all types are asked: nothing after that finds addresses.
+        let teller = teller;
+        let asked = rtypes
+            .iter()
+            .map(|rtype| one_type(cx, &teller, &name, rtype));
+        let (answers, waits): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().unzip();
+        let answers = answers.concat();
+        if let Some(is_private) = is_private {
+            // Nobody waits if there is no default resolver.
+            let _ = is_private.send(has_private(&answers));
+        }
+        (answers, waits.into_iter().max().unwrap_or(0))
+    };
+    let of_zone = async {
+        match zone.await {
+            Ok(handle) => zone_questions(cx, &resolver, &handle).await,
+            Err(_) => (None, None, 0),
+        }
+    };
+    let ((answers, waits), (zone_ns, sibling, zone_waits)) = join(of_name, of_zone).await;
+    let seen = ResolverSeen {
+        answers,
+        zone_ns,
+        sibling,
+        ..seen
+    };
+    (Outcome::ResolverMatrix(seen), waits.max(zone_waits))
+}
+
+/// Tells the others at once what one resolver answers.
+struct Teller<'a> {
+    resolver: &'a ResolverAsk,
+    sink: Option<FoundSink>,
+    working: Working,
 }
 
 /// One type, with what follows a truncated or failing answer.
-async fn one_type(cx: &Cx, asking: &Asking, rtype: &str) -> (Vec<Exchange>, u32) {
+async fn one_type(
+    cx: &Cx,
+    teller: &Teller<'_>,
+    name: &DnsName,
+    rtype: &str,
+) -> (Vec<Exchange>, u32) {
     let question = Question {
-        name: asking.name.clone(),
+        name: name.clone(),
         rtype: rtype.to_owned(),
     };
-    let wanted = Ask::resolver(asking.resolver.address, question);
+    let wanted = Ask::resolver(teller.resolver.address, question);
     let (mut exchanges, mut waits) = ask_whole(cx, &wanted).await;
-    tell(asking, &exchanges, waits);
+    teller.tell(&exchanges, waits);
     let is_silent = exchanges.iter().all(|e| e.response().is_none());
     let again = if is_silent {
         // Some drop what has an OPT record (RFC 6891 section 6.2.6 tells them not to).
@@ -166,7 +185,7 @@ async fn one_type(cx: &Cx, asking: &Asking, rtype: &str) -> (Vec<Exchange>, u32)
         } else {
             waits + spent
         };
-        tell(asking, &more, waits);
+        teller.tell(&more, waits);
         exchanges.extend(more);
     }
     (exchanges, waits)
@@ -186,36 +205,38 @@ fn is_odd(exchange: &Exchange) -> bool {
     }
 }
 
-/// Tells of the addresses in an answer at once.
-fn tell(asking: &Asking, exchanges: &[Exchange], waits: u32) {
-    let resolver = &asking.resolver;
-    let Some(exchange) = exchanges.iter().rfind(|e| e.response().is_some()) else {
-        return;
-    };
-    let Some(response) = exchange.response() else {
-        return;
-    };
-    if matches!(response.rcode, Rcode::NOERROR | Rcode::NXDOMAIN) {
-        let mut working = asking.working.borrow_mut();
-        if !working.contains(resolver) {
-            working.push(resolver.clone());
+impl Teller<'_> {
+    /// Tells of the addresses in an answer at once.
+    fn tell(&self, exchanges: &[Exchange], waits: u32) {
+        let resolver = self.resolver;
+        let Some(exchange) = exchanges.iter().rfind(|e| e.response().is_some()) else {
+            return;
+        };
+        let Some(response) = exchange.response() else {
+            return;
+        };
+        if matches!(response.rcode, Rcode::NOERROR | Rcode::NXDOMAIN) {
+            let mut working = self.working.borrow_mut();
+            if !working.contains(resolver) {
+                working.push(resolver.clone());
+            }
         }
-    }
-    let Some(sink) = &asking.sink else { return };
-    let origin = match resolver.origin {
-        ResolverOrigin::System => Origin::SystemResolver,
-        ResolverOrigin::Given | ResolverOrigin::Default => Origin::Network,
-    };
-    for address in response.addresses(&exchange.question) {
-        // If nobody takes addresses any more, the check is over.
-        let _ = sink.send(Found {
-            address,
-            source: AddressSource::Resolver {
-                resolver: resolver.label.clone(),
-            },
-            origin,
-            waits,
-        });
+        let Some(sink) = &self.sink else { return };
+        let origin = match resolver.origin {
+            ResolverOrigin::System => Origin::SystemResolver,
+            ResolverOrigin::Given | ResolverOrigin::Default => Origin::Network,
+        };
+        for address in response.addresses(&exchange.question) {
+            // If nobody takes addresses any more, the check is over.
+            let _ = sink.send(Found {
+                address,
+                source: AddressSource::Resolver {
+                    resolver: resolver.label.clone(),
+                },
+                origin,
+                waits,
+            });
+        }
     }
 }
 
@@ -224,7 +245,6 @@ async fn zone_questions(
     cx: &Cx,
     resolver: &ResolverAsk,
     handle: &ZoneHandle,
-    before: u32,
 ) -> (Option<Exchange>, Option<Exchange>, u32) {
     let of = |rtype: &str| {
         let question = Question {
@@ -242,10 +262,10 @@ async fn zone_questions(
             && record.name == handle.zone
             && let Some(name) = record.target()
         {
-            handle.cached(name, &resolver.label, before + ns_waits);
+            handle.cached(name, &resolver.label, handle.waits + ns_waits);
         }
     }
-    (ns.pop(), soa.pop(), ns_waits.max(soa_waits))
+    (ns.pop(), soa.pop(), handle.waits + ns_waits.max(soa_waits))
 }
 
 fn has_private(answers: &[Exchange]) -> bool {

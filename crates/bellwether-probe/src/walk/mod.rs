@@ -18,6 +18,8 @@ mod judge;
 mod level;
 mod seen;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::cell::{Cell, RefCell};
@@ -136,7 +138,8 @@ impl Walk {
         Self::with_port(cx, owners, tasks, DNS_PORT)
     }
 
-    fn with_port(cx: &Cx, owners: Rc<Owners>, tasks: Tasks, port: u16) -> Self {
+    /// The same with name servers at another port, for tests without privilege.
+    pub(crate) fn with_port(cx: &Cx, owners: Rc<Owners>, tasks: Tasks, port: u16) -> Self {
         let mut cuts = BTreeMap::new();
         cuts.insert(DnsName::root(), Cut::root(&cx.job().root_hints));
         let inner = Inner {
