@@ -190,9 +190,7 @@ impl Page {
 
     fn diagnosis(&mut self, report: &Report, diagnosis: &Diagnosis) {
         let mut summary = shown(&diagnosis.summary);
-        if report.verdict == Verdict::Unknown {
-            summary = format!("This is about us, not about the target: {summary}");
-        } else if diagnosis.cause == Cause::Unknown {
+        if diagnosis.cause == Cause::Unknown {
             summary = format!("{summary} (layer {}; no rule explains it)", diagnosis.layer);
         }
         for line in wrapped(&format!("  {summary}"), self.style.width, 2) {
@@ -391,6 +389,9 @@ fn counts(report: &Report) -> String {
 
 /// Who is affected.
 fn who(report: &Report, diagnosis: &Diagnosis) -> String {
+    if report.verdict == Verdict::Unknown {
+        return "this machine; nothing is said about the target".to_owned();
+    }
     let scope = &diagnosis.scope;
     let mut parts = Vec::new();
     if !scope.resolvers.is_empty() {
