@@ -66,7 +66,7 @@ pub fn world_main(job: &Path) -> Result<WorldEnd, LabError> {
 }
 
 async fn run(job: &WorldJob) -> Result<WorldEnd, LabError> {
-    let mut spec = rename(&parse(&job.text, &job.path)?, job.seed);
+    let mut spec = rename(&parse(&job.text, &job.path)?, job.seed)?;
     if job.exec.is_some() {
         spec.now = None;
     }

@@ -249,7 +249,10 @@ fn check(path: String, text: String) -> Result<Loaded, LabError> {
         crate::scenario::parse::mistaken(&path, &text, &mistake.word, mistake.message)
     };
     for seed in [None, Some(SEED_DEFAULT)] {
-        let renamed = seed.map_or_else(|| spec.clone(), |seed| rename(&spec, seed));
+        let renamed = match seed {
+            Some(seed) => rename(&spec, seed)?,
+            None => spec.clone(),
+        };
         let mut world = World::build(&renamed, Clock::new(renamed.now), 0).map_err(mistaken)?;
         for set in renamed.steps.iter().filter_map(|step| step.set.as_ref()) {
             world.set(set).map_err(mistaken)?;
