@@ -14,6 +14,7 @@ use super::fault;
 use super::frame::{self, FrameError};
 use crate::check;
 use crate::cx::Cx;
+use crate::roots;
 
 /// How long after its own deadline a worker waits for probes to give up by themselves.
 const GRACE: Duration = Duration::from_millis(50);
@@ -63,6 +64,9 @@ where
         return Err(WorkerError::Schema(job.schema));
     }
     fault::arm();
+    if job.target.scheme.has_tls() {
+        roots::prepare(&job);
+    }
     end_with(input);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
