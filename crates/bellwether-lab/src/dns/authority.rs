@@ -1,0 +1,226 @@
+//! What an authoritative server answers, behaviour words included.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use domain::base::iana::Rtype;
+
+use super::{FORMERR, NXDOMAIN, REFUSED, Reaction, Reply, Transport};
+use crate::scenario::{Answers, Edns, ServerWords};
+use crate::world::roots::root_servers;
+use crate::world::topology::Topology;
+use crate::world::zone::{Found, Name, Rr, Zone, name};
+
+/// Longest chain of aliases that a server follows inside its own zones.
+const ALIASES_MAX: usize = 16;
+/// TTL of the NS set in an upward referral, seconds: as the root's own.
+const ROOT_NS_TTL: u32 = 518_400;
+
+/// How the server at one address behaves.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Behaviour {
+    pub(crate) answers: Answers,
+    pub(crate) delay: Option<Duration>,
+    pub(crate) edns: Edns,
+}
+
+impl Behaviour {
+    pub(crate) fn change(&mut self, words: &ServerWords) {
+        let ServerWords { answers, delay, edns } = words;
+        if let Some(answers) = answers {
+            self.answers = answers.clone();
+        }
+        if let Some(delay) = delay {
+            self.delay = Some(delay.0);
+        }
+        if let Some(edns) = edns {
+            self.edns = *edns;
+        }
+    }
+
+    /// Does it keep silent over this transport?
+    pub(crate) fn is_silent(&self, transport: Transport) -> bool {
+        match self.answers {
+            Answers::Silent => true,
+            Answers::Udp(_) => transport == Transport::Udp,
+            Answers::Tcp(_) => transport == Transport::Tcp,
+            Answers::Normal
+            | Answers::Rcode(_)
+            | Answers::Blank
+            | Answers::Stale(_)
+            | Answers::UpwardReferral
+            | Answers::NotAuthoritative => false,
+        }
+    }
+
+    /// What EDNS does to a query that carries an OPT record.
+    pub(crate) fn on_edns(&self, asked: bool, after: Duration) -> Option<Reaction> {
+        match self.edns {
+            Edns::Drop if asked => Some(Reaction::Silent),
+            Edns::Formerr if asked => {
+                Some(Reaction::answer(Reply::rcode(FORMERR), after, false))
+            }
+            Edns::On | Edns::Off | Edns::Drop | Edns::Formerr => None,
+        }
+    }
+}
+
+/// Every authoritative server of the world.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Authorities {
+    pub(crate) topology: Topology,
+    pub(crate) behaviour: BTreeMap<IpAddr, Behaviour>,
+    /// Older versions of zones at servers that answer from them, by zone index.
+    pub(crate) stale: BTreeMap<IpAddr, BTreeMap<usize, Zone>>,
+    /// Delay of servers that have none of their own.
+    pub(crate) delay: Duration,
+}
+
+impl Authorities {
+    pub(crate) fn behaviour(&self, address: IpAddr) -> Behaviour {
+        self.behaviour.get(&address).cloned().unwrap_or_default()
+    }
+
+    /// What the server at `address` does with a question.
+    pub(crate) fn react(
+        &self,
+        address: IpAddr,
+        (qname, qtype): (&Name, Rtype),
+        transport: Transport,
+        edns: bool,
+    ) -> Reaction {
+        let behaviour = self.behaviour(address);
+        if behaviour.is_silent(transport) || !self.topology.at.contains_key(&address) {
+            return Reaction::Silent;
+        }
+        let after = behaviour.delay.unwrap_or(self.delay);
+        if let Some(reaction) = behaviour.on_edns(edns, after) {
+            return reaction;
+        }
+        let reply = self.reply(address, &behaviour.answers, qname, qtype);
+        Reaction::answer(reply, after, behaviour.edns == Edns::On)
+    }
+
+    fn reply(&self, address: IpAddr, answers: &Answers, qname: &Name, qtype: Rtype) -> Reply {
+        match answers {
+            Answers::Rcode(word) => Reply::rcode(word.code()),
+            Answers::UpwardReferral => upward_referral(),
+            Answers::NotAuthoritative => {
+                Reply { aa: false, ..self.look_up(address, answers, qname, qtype) }
+            }
+            Answers::Normal
+            | Answers::Silent
+            | Answers::Udp(_)
+            | Answers::Tcp(_)
+            | Answers::Blank
+            | Answers::Stale(_) => self.look_up(address, answers, qname, qtype),
+        }
+    }
+
+    /// The zones of a server, in the version that it has.
+    fn zones(&self, address: IpAddr, answers: &Answers) -> Vec<Cow<'_, Zone>> {
+        let indexes = self.topology.at.get(&address).map_or(&[][..], Vec::as_slice);
+        let version = |index: &usize| {
+            let zone = &self.topology.zones[*index];
+            match answers {
+                Answers::Blank => Cow::Owned(zone.blank()),
+                Answers::Stale(_) => {
+                    let older = self.stale.get(&address).and_then(|zones| zones.get(index));
+                    Cow::Borrowed(older.unwrap_or(zone))
+                }
+                Answers::Normal
+                | Answers::Silent
+                | Answers::Udp(_)
+                | Answers::Tcp(_)
+                | Answers::Rcode(_)
+                | Answers::UpwardReferral
+                | Answers::NotAuthoritative => Cow::Borrowed(zone),
+            }
+        };
+        indexes.iter().map(version).collect()
+    }
+
+    /// RFC 1034 section 4.3.2, aliases followed through the server's own zones.
+    fn look_up(&self, address: IpAddr, answers: &Answers, qname: &Name, qtype: Rtype) -> Reply {
+        let zones = self.zones(address, answers);
+        let mut reply = Reply::default();
+        let mut current = qname.clone();
+        for _ in 0..ALIASES_MAX {
+            let Some(zone) = deepest(&zones, &current, qtype) else {
+                if reply.answer.is_empty() {
+                    return Reply::rcode(REFUSED);
+                }
+                return reply;
+            };
+            match zone.look_up(&current, qtype) {
+                Found::Answer(set) => {
+                    reply.aa = true;
+                    reply.additional = self.beside(&zone.apex, &set);
+                    reply.answer.extend(set);
+                    return reply;
+                }
+                Found::Alias(alias) => {
+                    reply.aa = true;
+                    let target = alias.target().cloned();
+                    let seen = reply.answer.contains(&alias);
+                    match target {
+                        Some(target) if !seen => current = target,
+                        _ => return reply,
+                    }
+                    reply.answer.push(alias);
+                }
+                Found::Referral(set) => {
+                    if reply.answer.is_empty() {
+                        reply.additional = self.beside(&zone.apex, &set);
+                        reply.authority = set;
+                    }
+                    return reply;
+                }
+                Found::NoData => {
+                    reply.aa = true;
+                    reply.authority.extend(zone.soa());
+                    return reply;
+                }
+                Found::NxDomain => {
+                    reply.aa = true;
+                    reply.rcode = NXDOMAIN;
+                    reply.authority.extend(zone.soa());
+                    return reply;
+                }
+            }
+        }
+        reply
+    }
+
+    /// Addresses of the servers that an NS set names.
+    fn beside(&self, parent: &Name, set: &[Rr]) -> Vec<Rr> {
+        let mut all = Vec::new();
+        for rr in set.iter().filter(|rr| rr.rtype() == Rtype::NS) {
+            if let Some(host) = rr.target() {
+                let glue = self.topology.glue(parent, &rr.owner, host);
+                all.extend(glue.into_iter().map(|address| Rr::address(host, rr.ttl, address)));
+            }
+        }
+        all
+    }
+}
+
+/// The deepest zone of a server that a name is in; for DS, the parent's side of a cut.
+fn deepest<'a>(zones: &'a [Cow<'_, Zone>], qname: &Name, qtype: Rtype) -> Option<&'a Zone> {
+    let holding = || zones.iter().filter(|z| qname.ends_with(&z.apex));
+    let above = holding().filter(|z| z.apex != *qname);
+    let best = match qtype {
+        Rtype::DS => above.max_by_key(|z| z.apex.label_count()),
+        _ => None,
+    };
+    best.or_else(|| holding().max_by_key(|z| z.apex.label_count())).map(AsRef::as_ref)
+}
+
+fn upward_referral() -> Reply {
+    let root = Name::root_bytes();
+    let hosts = root_servers().filter_map(|(host, _)| name(&host).ok());
+    let authority = hosts.map(|host| Rr::ns(&root, ROOT_NS_TTL, &host)).collect();
+    Reply { authority, ..Reply::default() }
+}

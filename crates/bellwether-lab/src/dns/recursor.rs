@@ -1,0 +1,404 @@
+//! What a resolver answers, and what it remembers.
+//!
+//! It resolves honestly inside the world: from the root, over the same zones and server
+//! behaviours that its clients could ask themselves.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use domain::base::iana::Rtype;
+use jiff::Timestamp;
+
+use super::authority::{Authorities, Behaviour};
+use super::{NOERROR, NXDOMAIN, REFUSED, Reaction, Reply, SERVFAIL, Transport};
+use crate::chance::mix;
+use crate::scenario::{Answers, Bug, Cache, ResolverWords};
+use crate::world::roots::root_servers;
+use crate::world::zone::{Found, Name, Rr, Zone, ancestors, name, record};
+
+/// Longest chain of aliases followed.
+const ALIASES_MAX: usize = 16;
+/// Most referrals followed for one name.
+const REFERRALS_MAX: usize = 16;
+/// How deep look-ups of name servers' addresses may nest.
+const NESTING_MAX: usize = 6;
+/// TTL of a negative answer without SOA record, seconds.
+const NEGATIVE_TTL: u32 = 60;
+
+/// A recursive resolver.
+#[derive(Clone, Debug)]
+pub(crate) struct Recursor {
+    pub(crate) address: IpAddr,
+    pub(crate) behaviour: Behaviour,
+    pub(crate) keeps: bool,
+    pub(crate) bug: Option<Bug>,
+    pub(crate) seed: u64,
+    cache: Store,
+}
+
+/// What was remembered.
+#[derive(Clone, Debug, Default)]
+struct Store {
+    sets: BTreeMap<(Name, Rtype), Kept>,
+    cuts: BTreeMap<Name, Cut>,
+}
+
+/// An answer, positive or negative, until a second.
+#[derive(Clone, Debug)]
+struct Kept {
+    rcode: u8,
+    answer: Vec<Rr>,
+    authority: Vec<Rr>,
+    until: i64,
+}
+
+/// A zone's name servers, until a second.
+#[derive(Clone, Debug)]
+struct Cut {
+    apex: Name,
+    hosts: Vec<(Name, Vec<IpAddr>)>,
+    until: i64,
+}
+
+/// One resolution under way.
+struct Walk<'a> {
+    authorities: &'a Authorities,
+    now: i64,
+    depth: usize,
+}
+
+/// How asking the servers of one zone ended.
+enum Asked {
+    Final(Reply),
+    Deeper(Cut),
+    Failed,
+}
+
+impl Recursor {
+    pub(crate) fn new(address: IpAddr, seed: u64) -> Self {
+        Self {
+            address,
+            behaviour: Behaviour::default(),
+            keeps: false,
+            bug: None,
+            seed: mix(seed, &address.to_string()),
+            cache: Store::default(),
+        }
+    }
+
+    pub(crate) fn change(&mut self, words: &ResolverWords) {
+        // What it would validate is signed in no world yet, so `validates` changes nothing.
+        let ResolverWords { answers, delay, edns, cache, validates: _, bug } = words;
+        if let Some(answers) = answers {
+            self.behaviour.answers = answers.clone();
+        }
+        if let Some(delay) = delay {
+            self.behaviour.delay = Some(delay.0);
+        }
+        if let Some(edns) = edns {
+            self.behaviour.edns = *edns;
+        }
+        if let Some(cache) = cache {
+            self.keeps = *cache == Cache::Kept;
+        }
+        if let Some(bug) = bug {
+            self.bug = bug.clone();
+        }
+        if !self.keeps {
+            self.cache = Store::default();
+        }
+    }
+
+    /// What it does with a question.
+    pub(crate) fn react(
+        &mut self,
+        authorities: &Authorities,
+        (qname, qtype): (&Name, Rtype),
+        transport: Transport,
+        edns: bool,
+        now: Timestamp,
+    ) -> Reaction {
+        if self.behaviour.is_silent(transport) {
+            return Reaction::Silent;
+        }
+        let after = self.behaviour.delay.unwrap_or(authorities.delay);
+        if let Some(reaction) = self.behaviour.on_edns(edns, after) {
+            return reaction;
+        }
+        let mut reply = match self.behaviour.answers.clone() {
+            Answers::Rcode(word) => Reply::rcode(word.code()),
+            Answers::Blank => Reply::rcode(NXDOMAIN),
+            Answers::UpwardReferral => Reply::rcode(NOERROR),
+            Answers::Stale(spec) => {
+                old_answer(&spec.records.unwrap_or_default(), qname, qtype)
+                    .unwrap_or_else(|| self.resolve(authorities, qname, qtype, now))
+            }
+            Answers::Normal
+            | Answers::Silent
+            | Answers::Udp(_)
+            | Answers::Tcp(_)
+            | Answers::NotAuthoritative => self.resolve(authorities, qname, qtype, now),
+        };
+        self.err(qname, &mut reply);
+        reply.ra = true;
+        Reaction::answer(reply, after, self.behaviour.edns == crate::scenario::Edns::On)
+    }
+
+    /// What it gets wrong.
+    fn err(&self, qname: &Name, reply: &mut Reply) {
+        let wrong = match &self.bug {
+            None => false,
+            Some(Bug::NxdomainAbove(most)) => {
+                let addresses = reply.answer.iter().filter(|rr| rr.ip().is_some()).count();
+                addresses > *most as usize
+            }
+            Some(Bug::NxdomainFor(names)) => {
+                names.iter().any(|n| name(n).is_ok_and(|n| n == *qname))
+            }
+        };
+        if wrong {
+            *reply = Reply::rcode(NXDOMAIN);
+        }
+    }
+
+    /// Fills its cache as of an earlier moment.
+    pub(crate) fn warm(&mut self, authorities: &Authorities, names: &[Name], then: Timestamp) {
+        for qname in names {
+            for qtype in [Rtype::A, Rtype::AAAA] {
+                self.resolve(authorities, qname, qtype, then);
+            }
+        }
+        let apexes: Vec<Name> = self.cache.cuts.keys().cloned().collect();
+        for apex in apexes.iter().filter(|apex| names.iter().any(|n| n.ends_with(*apex))) {
+            self.resolve(authorities, apex, Rtype::NS, then);
+        }
+    }
+
+    /// Resolves a name, aliases followed.
+    pub(crate) fn resolve(
+        &mut self,
+        authorities: &Authorities,
+        qname: &Name,
+        qtype: Rtype,
+        now: Timestamp,
+    ) -> Reply {
+        if !self.keeps {
+            self.cache = Store::default();
+        }
+        let walk = Walk { authorities, now: now.as_second(), depth: 0 };
+        let mut reply = Reply::default();
+        let mut current = qname.clone();
+        for _ in 0..ALIASES_MAX {
+            let found = self.one(&walk, &current, qtype);
+            let alias = found
+                .answer
+                .iter()
+                .find(|rr| rr.owner == current && rr.rtype() == Rtype::CNAME)
+                .and_then(|rr| rr.target().cloned())
+                .filter(|_| qtype != Rtype::CNAME && qtype != Rtype::ANY);
+            reply.rcode = found.rcode;
+            reply.answer.extend(found.answer);
+            reply.authority = found.authority;
+            match alias {
+                None => return reply,
+                Some(target) if reply.answer.iter().any(|rr| rr.owner == target) => {
+                    return Reply::rcode(SERVFAIL);
+                }
+                Some(target) => current = target,
+            }
+        }
+        Reply::rcode(SERVFAIL)
+    }
+
+    /// One owner name: from the cache, or asked. An alias ends it.
+    fn one(&mut self, walk: &Walk<'_>, qname: &Name, qtype: Rtype) -> Reply {
+        for key in [(qname.clone(), qtype), (qname.clone(), Rtype::CNAME)] {
+            if let Some(kept) = self.cache.sets.get(&key).filter(|k| k.until > walk.now) {
+                // A denial of the alias says nothing about the type that was asked for.
+                if key.1 == qtype || !kept.answer.is_empty() {
+                    return kept.reply(walk.now);
+                }
+            }
+        }
+        let mut cut = self.nearest(walk.now, qname);
+        for _ in 0..REFERRALS_MAX {
+            match self.ask(walk, &mut cut, qname, qtype) {
+                Asked::Final(reply) => {
+                    self.keep(walk.now, &cut, qname, qtype, &reply);
+                    return reply;
+                }
+                Asked::Deeper(next) => {
+                    self.cache.cuts.insert(next.apex.clone(), next.clone());
+                    cut = next;
+                }
+                Asked::Failed => return Reply::rcode(SERVFAIL),
+            }
+        }
+        Reply::rcode(SERVFAIL)
+    }
+
+    fn keep(&mut self, now: i64, cut: &Cut, qname: &Name, qtype: Rtype, reply: &Reply) {
+        let records = if reply.answer.is_empty() { &reply.authority } else { &reply.answer };
+        let ttl = records.iter().map(|rr| rr.ttl).min().unwrap_or(NEGATIVE_TTL);
+        let mut until = now + i64::from(ttl);
+        if qtype == Rtype::NS && cut.apex == *qname {
+            // When the delegation is asked for anew, the NS set is too.
+            until = until.min(cut.until);
+        }
+        let is_alias = reply.answer.first().is_some_and(|rr| rr.rtype() == Rtype::CNAME);
+        let key = (qname.clone(), if is_alias { Rtype::CNAME } else { qtype });
+        let kept = Kept {
+            rcode: reply.rcode,
+            answer: reply.answer.clone(),
+            authority: reply.authority.clone(),
+            until,
+        };
+        self.cache.sets.insert(key, kept);
+    }
+
+    /// The deepest zone cut that is remembered, or the root.
+    fn nearest(&self, now: i64, qname: &Name) -> Cut {
+        ancestors(qname, &Name::root_bytes())
+            .iter()
+            .filter_map(|apex| self.cache.cuts.get(apex))
+            .find(|cut| cut.until > now)
+            .cloned()
+            .unwrap_or_else(root)
+    }
+
+    /// Asks the servers of one zone in turn, until one says something usable.
+    fn ask(&mut self, walk: &Walk<'_>, cut: &mut Cut, qname: &Name, qtype: Rtype) -> Asked {
+        let count = cut.hosts.len();
+        let start = match count {
+            0 => return Asked::Failed,
+            _ => (mix(self.seed, &format!("{qname} {}", cut.apex)) % count as u64) as usize,
+        };
+        for index in (0..count).map(|offset| (start + offset) % count) {
+            if cut.hosts[index].1.is_empty() {
+                let host = cut.hosts[index].0.clone();
+                let found = self.addresses(walk, &host);
+                cut.hosts[index].1 = found;
+                if let Some(known) = self.cache.cuts.get_mut(&cut.apex) {
+                    known.hosts.clone_from(&cut.hosts);
+                }
+            }
+            for address in cut.hosts[index].1.clone() {
+                let question = (qname, qtype);
+                let reaction = walk.authorities.react(address, question, Transport::Udp, false);
+                if let Reaction::Answer { reply, .. } = reaction
+                    && let Some(asked) = usable(*reply, cut, qname, qtype, walk.now)
+                {
+                    return asked;
+                }
+            }
+        }
+        Asked::Failed
+    }
+
+    /// The addresses of a name server that came without glue.
+    fn addresses(&mut self, walk: &Walk<'_>, host: &Name) -> Vec<IpAddr> {
+        if walk.depth >= NESTING_MAX {
+            return Vec::new();
+        }
+        let nested = Walk { depth: walk.depth + 1, ..*walk };
+        let mut all = Vec::new();
+        for qtype in [Rtype::A, Rtype::AAAA] {
+            let reply = self.one(&nested, host, qtype);
+            all.extend(reply.answer.iter().filter(|rr| rr.owner == *host).filter_map(Rr::ip));
+        }
+        all
+    }
+}
+
+impl Kept {
+    /// As an answer, with the TTLs that are left.
+    fn reply(&self, now: i64) -> Reply {
+        let left = u32::try_from(self.until - now).unwrap_or(0);
+        let aged = |set: &[Rr]| {
+            set.iter().map(|rr| Rr { ttl: rr.ttl.min(left), ..rr.clone() }).collect::<Vec<_>>()
+        };
+        Reply {
+            rcode: self.rcode,
+            answer: aged(&self.answer),
+            authority: aged(&self.authority),
+            ..Reply::default()
+        }
+    }
+}
+
+/// What a server of `cut` said, if a resolver can use it. Errors, answers without authority and
+/// referrals that lead nowhere are passed over: the next server is asked.
+fn usable(reply: Reply, cut: &Cut, qname: &Name, qtype: Rtype, now: i64) -> Option<Asked> {
+    if reply.rcode == NXDOMAIN && reply.aa && reply.answer.is_empty() {
+        return Some(Asked::Final(negative(reply)));
+    }
+    if !reply.answer.is_empty() {
+        if !reply.aa {
+            return None;
+        }
+        // Only the first owner name: an alias's target is resolved by itself.
+        let answer: Vec<Rr> = reply.answer.into_iter().filter(|rr| rr.owner == *qname).collect();
+        let rcode = NOERROR;
+        let known = !answer.is_empty();
+        return known.then(|| Asked::Final(Reply { rcode, answer, ..Reply::default() }));
+    }
+    if reply.rcode != NOERROR {
+        return None;
+    }
+    if reply.aa {
+        return Some(Asked::Final(negative(reply)));
+    }
+    let ns = |rr: &&Rr| rr.rtype() == Rtype::NS;
+    let apex = reply.authority.iter().find(ns)?.owner.clone();
+    let deeper = apex != cut.apex && apex.ends_with(&cut.apex) && qname.ends_with(&apex);
+    if !deeper || (apex == *qname && qtype == Rtype::DS) {
+        return None;
+    }
+    let set = reply.authority.iter().filter(ns).filter(|rr| rr.owner == apex);
+    let ttl = set.clone().map(|rr| rr.ttl).min().unwrap_or(0);
+    let glue = |host: &Name| {
+        let addresses = reply.additional.iter().filter(|rr| rr.owner == *host);
+        addresses.filter_map(Rr::ip).collect::<Vec<_>>()
+    };
+    let hosts = set.filter_map(|rr| rr.target().cloned()).map(|host| {
+        let addresses = glue(&host);
+        (host, addresses)
+    });
+    let hosts = hosts.collect();
+    Some(Asked::Deeper(Cut { apex, hosts, until: now + i64::from(ttl) }))
+}
+
+fn negative(reply: Reply) -> Reply {
+    Reply { rcode: reply.rcode, authority: reply.authority, ..Reply::default() }
+}
+
+fn root() -> Cut {
+    let hosts = root_servers().filter_map(|(host, addresses)| {
+        let host = name(&host).ok()?;
+        Some((host, addresses.to_vec()))
+    });
+    Cut { apex: Name::root_bytes(), hosts: hosts.collect(), until: i64::MAX }
+}
+
+/// An answer from records that the scenario gives a resolver, their owners absolute.
+fn old_answer(records: &[String], qname: &Name, qtype: Rtype) -> Option<Reply> {
+    let root = Name::root_bytes();
+    let mut zone = Zone::new(root.clone(), None);
+    for rr in records.iter().filter_map(|line| record(line, &root, &[]).ok()) {
+        zone.add(rr);
+    }
+    match zone.look_up(qname, qtype) {
+        Found::Answer(answer) => Some(Reply { answer, ..Reply::default() }),
+        Found::Alias(alias) => Some(Reply { answer: vec![alias], ..Reply::default() }),
+        Found::Referral(_) | Found::NoData | Found::NxDomain => None,
+    }
+}
+
+/// How long at most a delayed answer waits: longer than any client.
+pub(crate) const DELAY_MAX: Duration = Duration::from_secs(60);
+
+/// The answer to a question that resolvers do not take: other classes, transfers.
+pub(crate) fn refused() -> Reply {
+    Reply { ra: true, ..Reply::rcode(REFUSED) }
+}

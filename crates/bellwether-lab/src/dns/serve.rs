@@ -1,0 +1,142 @@
+//! The sockets of the scripted DNS servers.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::base::iana::{Class, Rtype};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::JoinSet;
+
+use super::recursor::{DELAY_MAX, refused};
+use super::wire::{Incoming, Query};
+use super::{Reaction, Transport};
+use crate::LabError;
+use crate::net::{Silence, tcp_listener, udp_socket};
+use crate::world::{Shared, lock};
+
+/// The port of DNS.
+const PORT: u16 = 53;
+/// Largest message.
+const MESSAGE_LEN_MAX: usize = 65_535;
+/// How long a TCP connection may stay idle (RFC 7766 section 6.2.3).
+const TCP_IDLE: Duration = Duration::from_secs(10);
+
+/// The DNS servers that listen.
+pub(crate) struct DnsServers {
+    world: Shared,
+    listeners: BTreeMap<IpAddr, Silence>,
+    tasks: JoinSet<()>,
+}
+
+impl DnsServers {
+    pub(crate) fn new(world: Shared) -> Self {
+        Self { world, listeners: BTreeMap::new(), tasks: JoinSet::new() }
+    }
+
+    /// Listens at every server address of the world, and makes TCP as silent as it has to be.
+    /// UDP is silent by not answering.
+    pub(crate) fn follow(&mut self) -> Result<(), LabError> {
+        let wanted = lock(&self.world).dns_addresses();
+        for (address, silent) in wanted {
+            if !self.listeners.contains_key(&address) {
+                self.listen(address)?;
+            }
+            if let Some(listener) = self.listeners.get_mut(&address) {
+                listener.set(silent)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn listen(&mut self, address: IpAddr) -> Result<(), LabError> {
+        let at = SocketAddr::new(address, PORT);
+        let udp = Arc::new(udp_socket(at)?);
+        let listener = Arc::new(tcp_listener(at)?);
+        self.listeners.insert(address, Silence::new(Arc::clone(&listener), at));
+        self.tasks.spawn(serve_udp(udp, address, Arc::clone(&self.world)));
+        self.tasks.spawn(serve_tcp(listener, address, Arc::clone(&self.world)));
+        Ok(())
+    }
+}
+
+/// What is sent in answer to octets, and after which delay; `None`: nothing.
+fn respond(
+    octets: &[u8],
+    address: IpAddr,
+    transport: Transport,
+    world: &Shared,
+) -> Option<(Vec<u8>, Duration)> {
+    let query = match Query::read(octets) {
+        Incoming::Query(query) => query,
+        Incoming::Bad(reply) => return Some((reply, Duration::ZERO)),
+        Incoming::Noise => return None,
+    };
+    let transfer = query.qtype == Rtype::AXFR || query.qtype == Rtype::IXFR;
+    let reaction = if query.class != Class::IN || transfer {
+        Reaction::answer(refused(), Duration::ZERO, true)
+    } else {
+        let question = (&query.qname, query.qtype);
+        lock(world).react(address, question, transport, query.has_opt())
+    };
+    match reaction {
+        Reaction::Silent => None,
+        Reaction::Answer { reply, after, edns } => {
+            Some((query.write(&reply, transport, edns), after.min(DELAY_MAX)))
+        }
+    }
+}
+
+async fn serve_udp(socket: Arc<UdpSocket>, address: IpAddr, world: Shared) {
+    let mut buffer = vec![0; MESSAGE_LEN_MAX];
+    let mut delayed = JoinSet::new();
+    loop {
+        let Ok((len, peer)) = socket.recv_from(&mut buffer).await else {
+            continue;
+        };
+        let Some((octets, after)) = respond(&buffer[..len], address, Transport::Udp, &world) else {
+            continue;
+        };
+        while delayed.try_join_next().is_some() {}
+        if after.is_zero() {
+            // A client that has gone away is no matter of the server's.
+            let _ = socket.send_to(&octets, peer).await;
+        } else {
+            let socket = Arc::clone(&socket);
+            delayed.spawn(async move {
+                tokio::time::sleep(after).await;
+                let _ = socket.send_to(&octets, peer).await;
+            });
+        }
+    }
+}
+
+async fn serve_tcp(listener: Arc<TcpListener>, address: IpAddr, world: Shared) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        while connections.try_join_next().is_some() {}
+        let world = Arc::clone(&world);
+        connections.spawn(async move {
+            // A connection that ends early is the client's choice.
+            let _ = tokio::time::timeout(TCP_IDLE + DELAY_MAX, converse(stream, address, world)).await;
+        });
+    }
+}
+
+async fn converse(mut stream: TcpStream, address: IpAddr, world: Shared) -> std::io::Result<()> {
+    loop {
+        let len = tokio::time::timeout(TCP_IDLE, stream.read_u16()).await??;
+        let mut octets = vec![0; usize::from(len)];
+        stream.read_exact(&mut octets).await?;
+        let Some((reply, after)) = respond(&octets, address, Transport::Tcp, &world) else {
+            continue;
+        };
+        tokio::time::sleep(after).await;
+        stream.write_all(&reply).await?;
+    }
+}

@@ -1,0 +1,144 @@
+//! Messages from and to octets.
+
+use bytes::Bytes;
+use domain::base::iana::{Class, Opcode, Rcode, Rtype};
+use domain::base::message_builder::{AdditionalBuilder, MessageBuilder, PushError};
+use domain::base::name::ToName;
+use domain::base::{Message, StaticCompressor, StreamTarget};
+
+use super::{FORMERR, NOTIMP, Reply, Transport};
+use crate::world::zone::Name;
+
+/// UDP payload size that every server here offers: what fits any path (DNS flag day 2020).
+const UDP_SIZE: u16 = 1232;
+/// Largest UDP message without EDNS (RFC 1035 section 4.2.1).
+const UDP_SIZE_PLAIN: u16 = 512;
+
+/// A query as it came.
+pub(crate) struct Query {
+    message: Message<Bytes>,
+    pub(crate) qname: Name,
+    pub(crate) qtype: Rtype,
+    pub(crate) class: Class,
+    /// Size and DO bit of its OPT record.
+    opt: Option<(u16, bool)>,
+}
+
+/// What came in.
+pub(crate) enum Incoming {
+    /// A question to answer.
+    Query(Query),
+    /// Octets to send back at once: a query that is none.
+    Bad(Vec<u8>),
+    /// Nothing to answer: a response, or too short.
+    Noise,
+}
+
+impl Query {
+    /// Reads a message.
+    pub(crate) fn read(octets: &[u8]) -> Incoming {
+        let Ok(message) = Message::from_octets(Bytes::copy_from_slice(octets)) else {
+            return Incoming::Noise;
+        };
+        let header = message.header();
+        if header.qr() {
+            return Incoming::Noise;
+        }
+        if header.opcode() != Opcode::QUERY {
+            return bad(&message, NOTIMP);
+        }
+        let Ok(question) = message.sole_question() else {
+            return bad(&message, FORMERR);
+        };
+        let opt = message.opt().map(|opt| (opt.udp_payload_size(), opt.dnssec_ok()));
+        let qname = question.qname().to_name();
+        let (qtype, class) = (question.qtype(), question.qclass());
+        Incoming::Query(Self { message, qname, qtype, class, opt })
+    }
+
+    /// Did it carry an OPT record?
+    pub(crate) fn has_opt(&self) -> bool {
+        self.opt.is_some()
+    }
+
+    /// The octets of a reply; for TCP, with their length before them.
+    pub(crate) fn write(&self, reply: &Reply, transport: Transport, edns: bool) -> Vec<u8> {
+        let opt = self.opt.filter(|_| edns);
+        let limit = match (transport, opt) {
+            (Transport::Tcp, _) => u16::MAX,
+            (Transport::Udp, Some((size, _))) => size.clamp(UDP_SIZE_PLAIN, UDP_SIZE),
+            (Transport::Udp, None) => UDP_SIZE_PLAIN,
+        };
+        let whole = self.compose(reply, opt, false);
+        let fits = |octets: &Vec<u8>| octets.len() <= usize::from(limit);
+        let octets = match whole.ok().filter(fits) {
+            Some(octets) => octets,
+            // Nothing of it is sent: a client has to ask over TCP (RFC 2181 section 9).
+            None => self.compose(reply, opt, true).unwrap_or_default(),
+        };
+        match transport {
+            Transport::Udp => octets,
+            Transport::Tcp => {
+                let len = u16::try_from(octets.len()).unwrap_or(0);
+                let mut framed = len.to_be_bytes().to_vec();
+                framed.extend(octets);
+                framed
+            }
+        }
+    }
+
+    fn compose(
+        &self,
+        reply: &Reply,
+        opt: Option<(u16, bool)>,
+        truncated: bool,
+    ) -> Result<Vec<u8>, PushError> {
+        let target = StreamTarget::new_vec();
+        let builder = MessageBuilder::from_target(StaticCompressor::new(target))
+            .map_err(|_| PushError::ShortBuf)?;
+        let mut answer = builder.start_answer(&self.message, Rcode::masked_from_int(reply.rcode))?;
+        let header = answer.header_mut();
+        header.set_aa(reply.aa);
+        header.set_ra(reply.ra);
+        header.set_cd(self.message.header().cd());
+        header.set_tc(truncated);
+        let sections = if truncated { &Reply::default() } else { reply };
+        for rr in &sections.answer {
+            answer.push(rr.record())?;
+        }
+        let mut authority = answer.authority();
+        for rr in &sections.authority {
+            authority.push(rr.record())?;
+        }
+        let mut additional = authority.additional();
+        for rr in &sections.additional {
+            additional.push(rr.record())?;
+        }
+        push_opt(&mut additional, opt)?;
+        Ok(additional.finish().into_target().as_dgram_slice().to_vec())
+    }
+}
+
+fn push_opt(
+    additional: &mut AdditionalBuilder<StaticCompressor<StreamTarget<Vec<u8>>>>,
+    opt: Option<(u16, bool)>,
+) -> Result<(), PushError> {
+    let Some((_, dnssec_ok)) = opt else {
+        return Ok(());
+    };
+    additional.opt(|opt| {
+        opt.set_udp_payload_size(UDP_SIZE);
+        opt.set_dnssec_ok(dnssec_ok);
+        Ok(())
+    })
+}
+
+fn bad(message: &Message<Bytes>, rcode: u8) -> Incoming {
+    let mut octets = message.as_slice().to_vec();
+    octets.truncate(12);
+    // QR set, the counts of all sections zero.
+    octets[2] |= 0x80;
+    octets[3] = (octets[3] & 0xf0) | rcode;
+    octets[4..12].fill(0);
+    Incoming::Bad(octets)
+}

@@ -1,0 +1,367 @@
+//! Scenario files, `bellwether.scenario/1`: what people write, as types.
+//!
+//! - [`parse`]: text to a checked [`Spec`], with errors that name the place
+//! - [`words`]: the behaviour words, each a variant of a closed enum
+//! - [`time`]: lengths of time and moments
+//! - [`expect`]: what a check step must find
+
+pub mod expect;
+pub(crate) mod line;
+mod nearest;
+pub mod parse;
+pub mod time;
+pub mod words;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use expect::ExpectSpec;
+pub use parse::parse;
+pub use time::{Moment, Span};
+pub use words::{
+    Addresses, Answers, Bug, Cache, ControlsSpec, Delegation, Edns, IcmpWord, Issuer, ResolverWords,
+    ServerWords, StaleSpec, TcpWord,
+};
+
+/// The schema that a scenario names.
+pub const SCENARIO_SCHEMA: &str = "bellwether.scenario/1";
+
+/// A scenario as it stands in its file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// `bellwether.scenario/1`.
+    pub schema: String,
+    /// The scenario's name.
+    pub name: String,
+    /// What is rehearsed, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// The world's clock; left out: the real clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub now: Option<Timestamp>,
+    /// Keep the names and addresses as written: a drill of a real incident.
+    #[serde(default)]
+    pub fixed: bool,
+    /// The Internet of this scenario.
+    #[serde(default)]
+    pub world: WorldSpec,
+    /// What is checked; each entry exactly as in `bellwether.yaml`.
+    #[serde(default)]
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
+    pub services: Vec<serde_json::Value>,
+    /// What happens, in order.
+    #[serde(default)]
+    pub steps: Vec<StepSpec>,
+    /// What each check step must find, by the step's name.
+    #[serde(default)]
+    pub expect: BTreeMap<String, ExpectSpec>,
+}
+
+/// The Internet of a scenario.
+///
+/// Root, top-level domains, the zones that hold the servers' names, SOA records and NS sets exist
+/// by themselves.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorldSpec {
+    /// Who owns which prefix: `192.0.2.0/24: AS64511 Foreign`.
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub owners: BTreeMap<IpNet, String>,
+    /// Zones with their servers.
+    pub zones: Vec<ZoneSpec>,
+    /// Behaviour of DNS servers, by address or name.
+    pub servers: BTreeMap<String, ServerWords>,
+    /// Recursive resolvers; every check asks each of them.
+    pub resolvers: Vec<ResolverSpec>,
+    /// What answers on addresses of services.
+    pub hosts: Vec<HostSpec>,
+    /// NS sets at parents that differ from the zone's own servers, by apex.
+    pub delegation: BTreeMap<String, Delegation>,
+    /// Addresses that unbound clients in the box dial from, at most one for each family.
+    #[schemars(with = "Vec<String>")]
+    pub vantage: Vec<IpAddr>,
+    /// A delay of every scripted server that has none of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Span>,
+}
+
+/// A zone. Several may have the same apex if all but one are `undelegated`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneSpec {
+    /// How the scenario speaks of it.
+    pub name: String,
+    /// Its apex.
+    pub apex: String,
+    /// Its name servers: name to address or list of addresses.
+    pub servers: BTreeMap<String, Addresses>,
+    /// Records as lines of a zone file, `OWNER [TTL] TYPE DATA`, relative to the apex.
+    #[serde(default)]
+    pub records: Vec<String>,
+    /// No parent delegates to it.
+    #[serde(default)]
+    pub undelegated: bool,
+    /// Signed with DNSSEC.
+    #[serde(default)]
+    pub signed: bool,
+    /// The NS set in the zone itself, where it is not the list of its servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ns: Option<Vec<String>>,
+    /// TTL of the NS sets at parent and child.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ns_ttl: Option<Span>,
+    /// Serial of the SOA record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<u32>,
+    /// The other fields of the SOA record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soa: Option<SoaSpec>,
+    /// Glue at the parent, where it is not the servers' own addresses; an empty list removes it.
+    #[serde(default)]
+    pub glue: BTreeMap<String, Addresses>,
+}
+
+/// What `set: zones` may change of a zone; what is left out stays. A change of records without
+/// a serial raises the serial by one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ZonePatch {
+    /// Name servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub servers: Option<BTreeMap<String, Addresses>>,
+    /// All records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<Vec<String>>,
+    /// Delegated or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undelegated: Option<bool>,
+    /// Signed or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<bool>,
+    /// The NS set in the zone itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ns: Option<Vec<String>>,
+    /// TTL of the NS sets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ns_ttl: Option<Span>,
+    /// Serial.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<u32>,
+    /// The other fields of the SOA record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soa: Option<SoaSpec>,
+    /// Glue at the parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub glue: Option<BTreeMap<String, Addresses>>,
+}
+
+/// Timers of a SOA record (RFC 1035 section 3.3.13).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SoaSpec {
+    /// Primary server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mname: Option<String>,
+    /// Mailbox, as a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rname: Option<String>,
+    /// Refresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Span>,
+    /// Retry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Span>,
+    /// Expire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expire: Option<Span>,
+    /// TTL of negative answers (RFC 2308).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<Span>,
+}
+
+/// A recursive resolver.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResolverSpec {
+    /// Its address.
+    #[schemars(with = "String")]
+    pub address: IpAddr,
+    /// Does it keep answers for their TTL?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// How long before the first step it filled its cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age: Option<Span>,
+    /// Does it validate DNSSEC?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validates: Option<bool>,
+    /// Does it speak EDNS?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edns: Option<Edns>,
+    /// How it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
+    /// What it gets wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bug: Option<Bug>,
+    /// How long it takes to answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Span>,
+}
+
+/// One port of one address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostSpec {
+    /// The address.
+    #[schemars(with = "String")]
+    pub address: IpAddr,
+    /// The port.
+    #[serde(default = "https_port")]
+    pub port: u16,
+    /// What becomes of connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpWord>,
+    /// The certificate; without it, no TLS is spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+    /// The response; without it, 200 with a small body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSpec>,
+    /// Does the address answer echo requests?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icmp: Option<IcmpWord>,
+    /// How long it takes before each of its answers, TLS and HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Span>,
+}
+
+fn https_port() -> u16 {
+    443
+}
+
+/// What `set: hosts` may change of a host; what is left out stays, also inside `tls` and `http`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostPatch {
+    /// What becomes of connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpWord>,
+    /// The certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+    /// The response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSpec>,
+    /// Does the address answer echo requests?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icmp: Option<IcmpWord>,
+    /// How long it takes before each answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Span>,
+}
+
+/// A host's certificate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsSpec {
+    /// Names in the certificate; shown for server names among them, and, without `without_sni`,
+    /// for everything else too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub names: Option<Vec<String>>,
+    /// Begin of validity; 30 days ago if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Moment>,
+    /// End of validity; in 60 days if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Moment>,
+    /// Who signs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<Issuer>,
+    /// Names of another certificate, shown without or for an unknown server name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_sni: Option<Vec<String>>,
+}
+
+/// A host's response.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSpec {
+    /// Status code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Headers besides Date, Content-Type and Content-Length, which one of the same name replaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<BTreeMap<String, String>>,
+    /// Body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// How long it takes before the response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Span>,
+    /// Where it redirects to; status 301 if none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<String>,
+}
+
+/// One step; exactly one of `check`, `set` and `wait`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StepSpec {
+    /// Run a check; the step's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
+    /// Keep the report as the baseline of later check steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub save: Option<bool>,
+    /// `false` leaves the baseline out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<bool>,
+    /// The vantage's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub from: Option<IpAddr>,
+    /// Which service; needed if there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Change the world.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<SetSpec>,
+    /// Move the world's clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Span>,
+}
+
+/// A change of the world.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SetSpec {
+    /// NS sets at parents, by apex; an empty list removes the delegation.
+    pub delegation: BTreeMap<String, Delegation>,
+    /// DS records at parents, by apex, as `KEYTAG ALGORITHM DIGESTTYPE DIGEST`.
+    pub ds: BTreeMap<String, Vec<String>>,
+    /// Fields of zones, by the zone's name in this file.
+    pub zones: BTreeMap<String, ZonePatch>,
+    /// Behaviour of DNS servers, by address or name.
+    pub servers: BTreeMap<String, ServerWords>,
+    /// Behaviour of resolvers, by address.
+    pub resolvers: BTreeMap<String, ResolverWords>,
+    /// Behaviour of hosts, by `ADDRESS:PORT`, or `ADDRESS` for all its ports.
+    pub hosts: BTreeMap<String, HostPatch>,
+    /// Behaviour of the default controls: the root servers and the public resolvers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controls: Option<ControlsSpec>,
+}
+
+/// The JSON Schema of scenario files.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Spec).to_value()
+}

@@ -1,0 +1,194 @@
+//! Text to a checked [`Spec`], with errors that name file, line, column, the key and the nearest
+//! known one.
+
+use std::collections::BTreeSet;
+
+use bellwether_model::{Cause, FactKind};
+
+use super::nearest::nearest;
+use super::{SCENARIO_SCHEMA, Spec, StepSpec};
+use crate::LabError;
+
+/// Longest scenario, bytes: above any that a person writes.
+const TEXT_LEN_MAX: usize = 1024 * 1024;
+
+/// Reads a scenario. `path` is for messages.
+///
+/// # Errors
+/// If the text is no scenario; the message names the place and the cure.
+pub fn parse(text: &str, path: &str) -> Result<Spec, LabError> {
+    if text.len() > TEXT_LEN_MAX {
+        let message = format!("is longer than {TEXT_LEN_MAX} bytes");
+        return Err(error(path, None, message));
+    }
+    let mut options = serde_saphyr::Options::default();
+    options.strict_booleans = true;
+    let spec: Spec = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|e| from_yaml(&e, path))?;
+    check(&spec).map_err(|(needle, message)| error(path, place(text, &needle), message))?;
+    Ok(spec)
+}
+
+fn error(path: &str, at: Option<(u64, u64)>, message: String) -> LabError {
+    let place = match at {
+        Some((line, column)) => format!("{path}:{line}:{column}"),
+        None => path.to_owned(),
+    };
+    LabError::Scenario { place, message }
+}
+
+fn from_yaml(failure: &serde_saphyr::Error, path: &str) -> LabError {
+    let bare = failure.without_snippet();
+    let at = bare.location().map(|at| (at.line(), at.column()));
+    error(path, at, words(bare))
+}
+
+/// The parser's complaint in our words, with the nearest known key or code.
+fn words(failure: &serde_saphyr::Error) -> String {
+    match failure {
+        serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => {
+            unknown("unknown key", field, expected)
+        }
+        serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => {
+            unknown("unknown word", variant, expected)
+        }
+        other => {
+            let text = first_line(&other.to_string());
+            let known = match () {
+                () if text.contains("unknown cause") => {
+                    Cause::ALL.iter().map(|c| c.code()).collect::<Vec<_>>()
+                }
+                () if text.contains("unknown fact") => {
+                    FactKind::ALL.iter().map(|f| f.name()).collect()
+                }
+                () => Vec::new(),
+            };
+            let quoted = text.split('`').nth(1).unwrap_or_default().to_owned();
+            match nearest(&quoted, known) {
+                Some(near) => format!("{text}; did you mean `{near}`?"),
+                None => text,
+            }
+        }
+    }
+}
+
+fn unknown(what: &str, word: &str, known: &[&str]) -> String {
+    let list = known.join(", ");
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("{what} `{word}`; did you mean `{near}`? (known: {list})"),
+        None => format!("{what} `{word}`; known are {list}"),
+    }
+}
+
+/// The message without the parser's own place, which stands before it already.
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default().trim();
+    let without = match line.find(" at line ") {
+        Some(at) if line[at..].contains("column") => &line[..at],
+        _ => line,
+    };
+    match without.strip_prefix("error: ") {
+        Some(rest) => rest.to_owned(),
+        None => without.to_owned(),
+    }
+}
+
+/// Line and column of the first place where a word stands.
+fn place(text: &str, needle: &str) -> Option<(u64, u64)> {
+    let at = text.find(needle)?;
+    let line = text[..at].matches('\n').count() as u64 + 1;
+    let start = text[..at].rfind('\n').map_or(0, |n| n + 1);
+    Some((line, text[start..at].chars().count() as u64 + 1))
+}
+
+/// What the types alone do not say. An error names a word to look for, and the complaint.
+fn check(spec: &Spec) -> Result<(), (String, String)> {
+    if spec.schema != SCENARIO_SCHEMA {
+        let message = format!("schema is `{}`, and must be `{SCENARIO_SCHEMA}`", spec.schema);
+        return Err((spec.schema.clone(), message));
+    }
+    let mut zones = BTreeSet::new();
+    for zone in &spec.world.zones {
+        if !zones.insert(zone.name.as_str()) {
+            let message = format!("two zones have the name `{}`", zone.name);
+            return Err((zone.name.clone(), message));
+        }
+    }
+    let mut names = BTreeSet::new();
+    for step in &spec.steps {
+        check_step(spec, step, &zones)?;
+        if let Some(name) = &step.check
+            && !names.insert(name.as_str())
+        {
+            let message = format!("two check steps have the name `{name}`");
+            return Err((name.clone(), message));
+        }
+    }
+    for name in spec.expect.keys() {
+        if !names.contains(name.as_str()) {
+            let message = no_such("expect", "check step", name, names.iter().copied());
+            return Err((name.clone(), message));
+        }
+    }
+    Ok(())
+}
+
+fn no_such<'a>(
+    place: &str,
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> String {
+    match nearest(name, known.clone()) {
+        Some(near) => format!("{place}: there is no {what} `{name}`; did you mean `{near}`?"),
+        None => {
+            let known: Vec<&str> = known.collect();
+            format!("{place}: there is no {what} `{name}` (known: {})", known.join(", "))
+        }
+    }
+}
+
+fn check_step(
+    spec: &Spec,
+    step: &StepSpec,
+    zones: &BTreeSet<&str>,
+) -> Result<(), (String, String)> {
+    let kinds = [step.check.is_some(), step.set.is_some(), step.wait.is_some()];
+    if kinds.iter().filter(|k| **k).count() != 1 {
+        let message = "a step has exactly one of `check`, `set` and `wait`".to_owned();
+        return Err(("steps:".to_owned(), message));
+    }
+    let modified = step.save.is_some()
+        || step.baseline.is_some()
+        || step.from.is_some()
+        || step.service.is_some();
+    if step.check.is_none() && modified {
+        let message = "`save`, `baseline`, `from` and `service` belong to a `check` step".to_owned();
+        return Err(("steps:".to_owned(), message));
+    }
+    if let Some(name) = &step.check {
+        let names = spec.services.iter().filter_map(|s| s["name"].as_str());
+        match &step.service {
+            None if spec.services.len() == 1 => {}
+            None => {
+                let count = spec.services.len();
+                let message = format!(
+                    "check step `{name}`: there are {count} services; name one by `service:`"
+                );
+                return Err((name.clone(), message));
+            }
+            Some(service) if names.clone().any(|n| n == service) => {}
+            Some(service) => {
+                let place = format!("check step `{name}`");
+                return Err((service.clone(), no_such(&place, "service", service, names)));
+            }
+        }
+    }
+    if let Some(set) = &step.set
+        && let Some(zone) = set.zones.keys().find(|z| !zones.contains(z.as_str()))
+    {
+        let message = no_such("set", "zone", zone, zones.iter().copied());
+        return Err((zone.clone(), message));
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! The box's certificate authorities.
+
+use std::ops::{Add, Sub};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SerialNumber,
+};
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::LabError;
+use crate::scenario::{Issuer, TlsSpec};
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+/// Age and life left of certificates that say nothing, days: a third of 90 days is over.
+const LEAF_DAYS: (i64, i64) = (30, 60);
+/// Age and life left of authorities, days.
+const AUTHORITY_DAYS: (i64, i64) = (2000, 4000);
+
+/// An authority with its key.
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+/// The authorities of a box.
+pub(crate) struct Authorities {
+    root: Authority,
+    intermediate: Authority,
+    /// A root that checks do not trust.
+    private: Authority,
+}
+
+fn failed(e: impl std::fmt::Display) -> LabError {
+    LabError::Certificate(e.to_string())
+}
+
+impl Authorities {
+    /// Makes them, valid around the world's time.
+    pub(crate) fn new(now: Timestamp) -> Result<Self, LabError> {
+        let root = root("Bellwether Lab Root", now)?;
+        let params = authority("Bellwether Lab Intermediate", now, BasicConstraints::Constrained(0))?;
+        let key = KeyPair::generate().map_err(failed)?;
+        let intermediate = CertifiedIssuer::signed_by(params, key, &root).map_err(failed)?;
+        let private = self::root("Private Inhouse Root", now)?;
+        Ok(Self { root, intermediate, private })
+    }
+
+    /// The root that checks trust.
+    pub(crate) fn root_pem(&self) -> String {
+        self.root.pem()
+    }
+
+    /// What a host shows, as of the world's time.
+    pub(crate) fn certify(&self, spec: &TlsSpec, now: Timestamp) -> Result<Shown, LabError> {
+        let names = spec.names.clone().unwrap_or_default();
+        let named = self.leaf(&names, spec, now)?;
+        let default = match &spec.without_sni {
+            None => Arc::clone(&named),
+            // The default virtual host is another site: only the names are the fault.
+            Some(other) => self.leaf(other, &TlsSpec::default(), now)?,
+        };
+        Ok(Shown { names, named, default })
+    }
+
+    fn leaf(
+        &self,
+        names: &[String],
+        spec: &TlsSpec,
+        now: Timestamp,
+    ) -> Result<Arc<CertifiedKey>, LabError> {
+        let mut params = CertificateParams::new(names).map_err(failed)?;
+        let (begin, end) = validity(spec, now);
+        params.not_before = moment(rcgen::date_time_ymd(1970, 1, 1), begin);
+        params.not_after = moment(rcgen::date_time_ymd(1970, 1, 1), end);
+        let first = names.first().map_or("nobody", String::as_str);
+        params.distinguished_name = subject(first);
+        params.serial_number = Some(serial());
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = KeyPair::generate().map_err(failed)?;
+        let chain = match spec.issuer.unwrap_or_default() {
+            Issuer::Box => {
+                let leaf = params.signed_by(&key, &self.intermediate).map_err(failed)?;
+                vec![leaf.der().clone(), self.intermediate.der().clone()]
+            }
+            // The root is sent along, as in-house setups do: nothing is missing but trust.
+            Issuer::Private => {
+                let leaf = params.signed_by(&key, &self.private).map_err(failed)?;
+                vec![leaf.der().clone(), self.private.der().clone()]
+            }
+            Issuer::Itself => {
+                params.use_authority_key_identifier_extension = false;
+                vec![params.self_signed(&key).map_err(failed)?.der().clone()]
+            }
+        };
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let key = aws_lc_rs::sign::any_supported_type(&key).map_err(failed)?;
+        Ok(Arc::new(CertifiedKey::new(chain, key)))
+    }
+}
+
+fn root(name: &str, now: Timestamp) -> Result<Authority, LabError> {
+    let params = authority(name, now, BasicConstraints::Unconstrained)?;
+    let key = KeyPair::generate().map_err(failed)?;
+    CertifiedIssuer::self_signed(params, key).map_err(failed)
+}
+
+fn authority(
+    name: &str,
+    now: Timestamp,
+    constraints: BasicConstraints,
+) -> Result<CertificateParams, LabError> {
+    let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
+    params.distinguished_name = subject(name);
+    params.serial_number = Some(serial());
+    params.is_ca = IsCa::Ca(constraints);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.use_authority_key_identifier_extension = true;
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = moment(epoch, now.as_second() - AUTHORITY_DAYS.0 * DAY);
+    params.not_after = moment(epoch, now.as_second() + AUTHORITY_DAYS.1 * DAY);
+    Ok(params)
+}
+
+fn subject(name: &str) -> DistinguishedName {
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, name);
+    subject
+}
+
+/// A serial of 64 positive bits (RFC 5280 section 4.1.2.2).
+fn serial() -> SerialNumber {
+    SerialNumber::from((fastrand::u64(..) >> 1) | 1 << 62)
+}
+
+/// First and last second. What is given moves what is not, so that the life stays positive.
+fn validity(spec: &TlsSpec, now: Timestamp) -> (i64, i64) {
+    let life = (LEAF_DAYS.0 + LEAF_DAYS.1) * DAY;
+    let begin = spec.not_before.map(|moment| moment.second(now));
+    let end = spec.not_after.map(|moment| moment.second(now));
+    let usual = (now.as_second() - LEAF_DAYS.0 * DAY, now.as_second() + LEAF_DAYS.1 * DAY);
+    match (begin, end) {
+        (Some(begin), Some(end)) => (begin, end),
+        (Some(begin), None) if begin < usual.1 => (begin, usual.1),
+        (Some(begin), None) => (begin, begin + life),
+        (None, Some(end)) if end > usual.0 => (usual.0, end),
+        (None, Some(end)) => (end - life, end),
+        (None, None) => usual,
+    }
+}
+
+/// A second after an epoch; generic, since rcgen does not export the type of its moments.
+fn moment<T>(epoch: T, second: i64) -> T
+where
+    T: Add<Duration, Output = T> + Sub<Duration, Output = T>,
+{
+    let distance = Duration::from_secs(second.unsigned_abs());
+    if second < 0 { epoch - distance } else { epoch + distance }
+}
+
+/// What a host shows, chosen by the server name that the client sends (RFC 6066 section 3).
+#[derive(Debug)]
+pub(crate) struct Shown {
+    names: Vec<String>,
+    named: Arc<CertifiedKey>,
+    default: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let wanted = hello.server_name().is_some_and(|sni| covers(&self.names, sni));
+        Some(Arc::clone(if wanted { &self.named } else { &self.default }))
+    }
+}
+
+/// Is a server name among these names, wildcards included (RFC 9525 section 6.3)?
+fn covers(names: &[String], sni: &str) -> bool {
+    let sni = sni.trim_end_matches('.');
+    names.iter().any(|name| {
+        let name = name.trim_end_matches('.');
+        match name.strip_prefix("*.") {
+            Some(rest) => {
+                sni.split_once('.').is_some_and(|(_, tail)| tail.eq_ignore_ascii_case(rest))
+            }
+            None => name.eq_ignore_ascii_case(sni),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(begin: Option<&str>, end: Option<&str>) -> TlsSpec {
+        TlsSpec {
+            not_before: begin.map(|text| text.parse().unwrap()),
+            not_after: end.map(|text| text.parse().unwrap()),
+            ..TlsSpec::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(begin: Option<&str>, end: Option<&str>, days: (i64, i64)) {
+        let now: Timestamp = "2024-10-01T00:00:00Z".parse().unwrap();
+        let (from, to) = validity(&spec(begin, end), now);
+        let day = |second: i64| (second - now.as_second()) / DAY;
+        assert_eq!((day(from), day(to)), days);
+    }
+
+    #[test]
+    fn validities() {
+        check(None, None, (-30, 60));
+        check(None, Some("-1d"), (-30, -1));
+        check(None, Some("-40d"), (-130, -40));
+        check(Some("+1d"), None, (1, 60));
+        check(Some("+70d"), None, (70, 160));
+        check(Some("-1d"), Some("+46d"), (-1, 46));
+    }
+
+    #[test]
+    fn names_that_a_certificate_covers() {
+        let names = ["www.svc.test".to_owned(), "*.cdn.test".to_owned()];
+        assert!(covers(&names, "WWW.svc.test"));
+        assert!(covers(&names, "a.cdn.test"));
+        assert!(!covers(&names, "a.b.cdn.test"));
+        assert!(!covers(&names, "cdn.test"));
+    }
+
+    #[test]
+    fn each_issuer_makes_a_chain() {
+        let now: Timestamp = "2024-10-01T00:00:00Z".parse().unwrap();
+        let authorities = Authorities::new(now).unwrap();
+        for (issuer, length) in [(Issuer::Box, 2), (Issuer::Private, 2), (Issuer::Itself, 1)] {
+            let spec = TlsSpec {
+                names: Some(vec!["www.svc.test".to_owned()]),
+                issuer: Some(issuer),
+                ..TlsSpec::default()
+            };
+            let shown = authorities.certify(&spec, now).unwrap();
+            assert_eq!(shown.named.cert.len(), length);
+        }
+        assert!(authorities.root_pem().contains("BEGIN CERTIFICATE"));
+    }
+}

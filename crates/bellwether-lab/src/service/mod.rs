@@ -1,0 +1,11 @@
+//! What answers at the addresses of services.
+//!
+//! - [`ca`]: the box's certificate authorities
+//! - [`host`]: ports that open, refuse or keep silent, with TLS and HTTP on them
+//! - [`http`]: responses
+//! - [`icmp`]: echo replies, where some addresses keep silent
+
+pub(crate) mod ca;
+pub(crate) mod host;
+pub(crate) mod http;
+pub(crate) mod icmp;

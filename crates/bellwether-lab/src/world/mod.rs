@@ -1,0 +1,427 @@
+//! The world of one scenario: what is declared, what exists because of it, and how it changes.
+//!
+//! Pure but for the clock that [`Clock`] may read: sockets stand in [`crate::dns`] and
+//! [`crate::service`].
+
+pub(crate) mod roots;
+pub(crate) mod topology;
+pub(crate) mod zone;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use domain::base::iana::Rtype;
+
+use crate::clock::Clock;
+use crate::dns::authority::{Authorities, Behaviour};
+use crate::dns::recursor::Recursor;
+use crate::dns::{Reaction, Transport};
+use crate::scenario::{
+    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, ResolverSpec, ResolverWords,
+    ServerWords, SetSpec, Spec, ZonePatch, ZoneSpec,
+};
+use crate::target::target_host;
+use roots::{CONTROL_RESOLVERS, fixed, root_servers};
+use topology::{Declared, Mistake, Topology, named};
+use zone::Name;
+
+/// The world, shared by its servers.
+pub(crate) type Shared = Arc<Mutex<World>>;
+
+/// The world behind a lock. A panic of one server leaves it as it was for the others.
+pub(crate) fn lock(world: &Shared) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The world of one scenario.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    /// Hosts by address and port.
+    pub(crate) hosts: BTreeMap<SocketAddr, HostSpec>,
+    declared: Declared,
+    /// The first version of each zone, for servers that answer from an old one.
+    first: BTreeMap<String, ZoneSpec>,
+    authorities: Authorities,
+    recursors: BTreeMap<IpAddr, Recursor>,
+}
+
+impl World {
+    /// Builds the world of a scenario, as it is before the first step.
+    pub(crate) fn build(spec: &Spec, clock: Clock, seed: u64) -> Result<Self, Mistake> {
+        let mut world = Self {
+            clock,
+            hosts: BTreeMap::new(),
+            declared: Declared { tlds: tlds(spec), ..Declared::default() },
+            first: BTreeMap::new(),
+            authorities: Authorities::default(),
+            recursors: BTreeMap::new(),
+        };
+        world.authorities.delay = spec.world.delay.map_or(Duration::ZERO, |span| span.0);
+        for zone in &spec.world.zones {
+            let zone = ZoneSpec { serial: Some(zone.serial.unwrap_or(1)), ..zone.clone() };
+            world.first.insert(zone.name.clone(), zone.clone());
+            world.declared.zones.push(zone);
+        }
+        world.add_hosts(&spec.world.hosts)?;
+        world.add_resolvers(&spec.world.resolvers, seed)?;
+        for (apex, delegation) in &spec.world.delegation {
+            world.delegate(apex, delegation)?;
+        }
+        world.rebuild()?;
+        for (server, words) in &spec.world.servers {
+            world.set_server(server, words)?;
+        }
+        world.rebuild()?;
+        world.warm(spec);
+        Ok(world)
+    }
+
+    fn add_hosts(&mut self, hosts: &[HostSpec]) -> Result<(), Mistake> {
+        for host in hosts {
+            let at = SocketAddr::new(host.address, host.port);
+            if self.hosts.insert(at, host.clone()).is_some() {
+                let word = host.address.to_string();
+                return Err(Mistake::new(&word, format!("two hosts stand at {at}")));
+            }
+            self.declared.taken.insert(host.address);
+        }
+        Ok(())
+    }
+
+    fn add_resolvers(&mut self, resolvers: &[ResolverSpec], seed: u64) -> Result<(), Mistake> {
+        for address in CONTROL_RESOLVERS.iter().map(|text| fixed(text)) {
+            self.recursors.insert(address, Recursor::new(address, seed));
+        }
+        let mut seen = BTreeSet::new();
+        for spec in resolvers {
+            let ResolverSpec { address, cache, age: _, validates, edns, answers, bug, delay } = spec;
+            if !seen.insert(*address) {
+                let word = address.to_string();
+                return Err(Mistake::new(&word, format!("two resolvers stand at {address}")));
+            }
+            let mut recursor = Recursor::new(*address, seed);
+            recursor.change(&ResolverWords {
+                answers: answers.clone(),
+                delay: *delay,
+                edns: *edns,
+                cache: *cache,
+                validates: *validates,
+                bug: Some(bug.clone()),
+            });
+            self.recursors.insert(*address, recursor);
+            self.declared.taken.insert(*address);
+        }
+        Ok(())
+    }
+
+    /// Fills caches that are older than the first step.
+    fn warm(&mut self, spec: &Spec) {
+        let hosts = spec.services.iter().filter_map(target_host);
+        let names: Vec<Name> = hosts.filter_map(|host| zone::name(&host).ok()).collect();
+        for resolver in &spec.world.resolvers {
+            let then = resolver.age.and_then(|age| self.clock.now().checked_sub(age.0).ok());
+            let recursor = self.recursors.get_mut(&resolver.address);
+            if let (Some(then), Some(recursor)) = (then, recursor) {
+                recursor.warm(&self.authorities, &names, then);
+            }
+        }
+    }
+
+    /// Changes the world as a `set` step says.
+    pub(crate) fn set(&mut self, set: &SetSpec) -> Result<(), Mistake> {
+        let SetSpec { delegation, ds, zones, servers, resolvers, hosts, controls } = set;
+        for (apex, delegation) in delegation {
+            self.delegate(apex, delegation)?;
+        }
+        for (apex, records) in ds {
+            self.declared.ds.insert(named(apex)?, records.clone());
+        }
+        for (label, patch) in zones {
+            self.set_zone(label, patch)?;
+        }
+        for (address, patch) in hosts {
+            self.set_host(address, patch)?;
+        }
+        self.rebuild()?;
+        for (server, words) in servers {
+            self.set_server(server, words)?;
+        }
+        for (address, words) in resolvers {
+            self.set_resolver(address, words)?;
+        }
+        if let Some(controls) = controls {
+            self.set_controls(controls)?;
+        }
+        self.rebuild()
+    }
+
+    fn delegate(&mut self, apex: &str, delegation: &Delegation) -> Result<(), Mistake> {
+        let mut names = Vec::new();
+        for host in &delegation.names {
+            names.push(named(host)?);
+        }
+        let ttl = delegation.ttl.map(|span| span.ttl());
+        self.declared.delegation.insert(named(apex)?, (names, ttl));
+        Ok(())
+    }
+
+    fn set_zone(&mut self, label: &str, patch: &ZonePatch) -> Result<(), Mistake> {
+        let known = self.declared.zones.iter_mut().find(|z| z.name == label);
+        let Some(zone) = known else {
+            return Err(Mistake::new(label, format!("there is no zone `{label}`")));
+        };
+        let ZonePatch { servers, records, undelegated, signed, ns, ns_ttl, serial, soa, glue } =
+            patch.clone();
+        let edited = records.is_some() || ns.is_some() || soa.is_some();
+        let next = zone.serial.map_or(1, |serial| serial.wrapping_add(1));
+        zone.serial = serial.or(if edited { Some(next) } else { zone.serial });
+        zone.servers = servers.unwrap_or_else(|| zone.servers.clone());
+        zone.records = records.unwrap_or_else(|| zone.records.clone());
+        zone.undelegated = undelegated.unwrap_or(zone.undelegated);
+        zone.signed = signed.unwrap_or(zone.signed);
+        zone.ns = ns.or_else(|| zone.ns.clone());
+        zone.ns_ttl = ns_ttl.or(zone.ns_ttl);
+        zone.soa = soa.or_else(|| zone.soa.clone());
+        zone.glue = glue.unwrap_or_else(|| zone.glue.clone());
+        Ok(())
+    }
+
+    fn set_server(&mut self, server: &str, words: &ServerWords) -> Result<(), Mistake> {
+        let addresses = self.server_addresses(server)?;
+        for address in addresses {
+            let behaviour = self.authorities.behaviour.entry(address).or_default();
+            behaviour.change(words);
+        }
+        Ok(())
+    }
+
+    /// A server by its address or its name.
+    fn server_addresses(&self, server: &str) -> Result<Vec<IpAddr>, Mistake> {
+        let topology = &self.authorities.topology;
+        let found = match server.parse::<IpAddr>() {
+            Ok(address) => topology.at.contains_key(&address).then(|| vec![address]),
+            Err(_) => topology.hosts.get(&named(server)?).cloned().filter(|all| !all.is_empty()),
+        };
+        found.ok_or_else(|| {
+            Mistake::new(server, format!("no zone of the scenario has a server `{server}`"))
+        })
+    }
+
+    fn set_resolver(&mut self, address: &str, words: &ResolverWords) -> Result<(), Mistake> {
+        let known = address.parse().ok().and_then(|a: IpAddr| self.recursors.get_mut(&a));
+        match known {
+            Some(recursor) => {
+                recursor.change(words);
+                Ok(())
+            }
+            None => Err(Mistake::new(address, format!("there is no resolver `{address}`"))),
+        }
+    }
+
+    fn set_host(&mut self, key: &str, patch: &HostPatch) -> Result<(), Mistake> {
+        let places: Vec<SocketAddr> = match (key.parse::<SocketAddr>(), key.parse::<IpAddr>()) {
+            (Ok(at), _) => vec![at],
+            (Err(_), Ok(address)) => {
+                self.hosts.keys().filter(|at| at.ip() == address).copied().collect()
+            }
+            (Err(_), Err(_)) => {
+                let message = format!("`{key}` is no place of a host; write `192.0.2.1:443` or `[2001:db8::1]:443`");
+                return Err(Mistake::new(key, message));
+            }
+        };
+        if places.is_empty() {
+            return Err(Mistake::new(key, format!("there is no host at `{key}`")));
+        }
+        for at in places {
+            let host = self.hosts.entry(at).or_insert_with(|| new_host(at));
+            patch_host(host, patch);
+            self.declared.taken.insert(at.ip());
+        }
+        Ok(())
+    }
+
+    fn set_controls(&mut self, controls: &ControlsSpec) -> Result<(), Mistake> {
+        match controls {
+            ControlsSpec::All(words) => {
+                for address in root_servers().flat_map(|(_, addresses)| addresses) {
+                    self.set_control(address, words);
+                }
+                for address in CONTROL_RESOLVERS.iter().map(|text| fixed(text)) {
+                    self.set_control(address, words);
+                }
+            }
+            ControlsSpec::Each(each) => {
+                for (control, words) in each {
+                    let addresses = match control.parse() {
+                        Ok(address) => vec![address],
+                        Err(_) => self.server_addresses(control)?,
+                    };
+                    for address in addresses {
+                        self.set_control(address, words);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set_control(&mut self, address: IpAddr, words: &ServerWords) {
+        match self.recursors.get_mut(&address) {
+            Some(recursor) => recursor.behaviour.change(words),
+            None => self.authorities.behaviour.entry(address).or_default().change(words),
+        }
+    }
+
+    /// Builds everything anew from what is declared.
+    fn rebuild(&mut self) -> Result<(), Mistake> {
+        self.authorities.topology = Topology::build(&self.declared)?;
+        let both = self.recursors.keys().find(|a| self.authorities.topology.at.contains_key(a));
+        if let Some(address) = both {
+            let message = format!("{address} is a resolver, and cannot serve a zone too");
+            return Err(Mistake::new(&address.to_string(), message));
+        }
+        self.authorities.stale = self.stale()?;
+        Ok(())
+    }
+
+    /// Old versions of zones, for the servers that answer from them.
+    fn stale(&self) -> Result<BTreeMap<IpAddr, BTreeMap<usize, zone::Zone>>, Mistake> {
+        let mut all = BTreeMap::new();
+        for (address, Behaviour { answers, .. }) in &self.authorities.behaviour {
+            let Answers::Stale(words) = answers else {
+                continue;
+            };
+            let topology = &self.authorities.topology;
+            let indexes = topology.at.get(address).map_or(&[][..], Vec::as_slice);
+            let mut older = BTreeMap::new();
+            for index in indexes {
+                let Some(label) = &topology.zones[*index].label else {
+                    continue;
+                };
+                let first = self.first.get(label);
+                let named = words.zone.as_ref().is_none_or(|zone| zone == label);
+                if let Some(first) = first.filter(|_| named) {
+                    let mut spec = first.clone();
+                    spec.serial = words.serial.or(first.serial);
+                    spec.records = words.records.clone().unwrap_or_else(|| first.records.clone());
+                    older.insert(*index, Topology::version(&self.declared, &spec)?);
+                }
+            }
+            all.insert(*address, older);
+        }
+        Ok(all)
+    }
+
+    /// What the DNS server at an address does with a question.
+    pub(crate) fn react(
+        &mut self,
+        address: IpAddr,
+        question: (&Name, Rtype),
+        transport: Transport,
+        edns: bool,
+    ) -> Reaction {
+        let now = self.clock.now();
+        match self.recursors.get_mut(&address) {
+            Some(recursor) => recursor.react(&self.authorities, question, transport, edns, now),
+            None => self.authorities.react(address, question, transport, edns),
+        }
+    }
+
+    /// Delay of scripted servers that have none of their own.
+    pub(crate) fn delay(&self) -> Duration {
+        self.authorities.delay
+    }
+
+    /// Every address that something stands at, and those of them that do not answer echo requests.
+    pub(crate) fn echo_addresses(&self) -> (BTreeSet<IpAddr>, BTreeSet<IpAddr>) {
+        let servers = self.authorities.topology.at.keys().chain(self.recursors.keys());
+        let all = self.hosts.keys().map(SocketAddr::ip).chain(servers.copied()).collect();
+        let silent = |host: &&HostSpec| host.icmp == Some(crate::scenario::IcmpWord::Silent);
+        (all, self.hosts.values().filter(silent).map(|host| host.address).collect())
+    }
+
+    /// Where DNS servers listen, and whether they keep silent over TCP.
+    pub(crate) fn dns_addresses(&self) -> Vec<(IpAddr, bool)> {
+        let authorities = self.authorities.topology.at.keys().map(|address| {
+            (*address, self.authorities.behaviour(*address).is_silent(Transport::Tcp))
+        });
+        let recursors = self
+            .recursors
+            .values()
+            .map(|r| (r.address, r.behaviour.is_silent(Transport::Tcp)));
+        authorities.chain(recursors).collect()
+    }
+}
+
+fn new_host(at: SocketAddr) -> HostSpec {
+    HostSpec {
+        address: at.ip(),
+        port: at.port(),
+        tcp: None,
+        tls: None,
+        http: None,
+        icmp: None,
+        delay: None,
+    }
+}
+
+/// Changes what a patch gives, also inside `tls` and `http`.
+fn patch_host(host: &mut HostSpec, patch: &HostPatch) {
+    let HostPatch { tcp, tls, http, icmp, delay } = patch.clone();
+    host.tcp = tcp.or(host.tcp);
+    host.icmp = icmp.or(host.icmp);
+    host.delay = delay.or(host.delay);
+    if let Some(new) = tls {
+        let old = host.tls.take().unwrap_or_default();
+        host.tls = Some(crate::scenario::TlsSpec {
+            names: new.names.or(old.names),
+            not_before: new.not_before.or(old.not_before),
+            not_after: new.not_after.or(old.not_after),
+            issuer: new.issuer.or(old.issuer),
+            without_sni: new.without_sni.or(old.without_sni),
+        });
+    }
+    if let Some(new) = http {
+        let old = host.http.take().unwrap_or_default();
+        host.http = Some(crate::scenario::HttpSpec {
+            status: new.status.or(old.status),
+            headers: new.headers.or(old.headers),
+            body: new.body.or(old.body),
+            delay: new.delay.or(old.delay),
+            redirect: new.redirect.or(old.redirect),
+        });
+    }
+}
+
+/// The top-level domains of every name that a scenario speaks of.
+pub(crate) fn tlds(spec: &Spec) -> Vec<String> {
+    let world = &spec.world;
+    let sets = spec.steps.iter().filter_map(|step| step.set.as_ref());
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    let mut add_servers = |servers: &BTreeMap<String, Addresses>| {
+        names.extend(servers.keys().cloned());
+    };
+    world.zones.iter().for_each(|z| add_servers(&z.servers));
+    for patch in sets.clone().flat_map(|set| set.zones.values()) {
+        patch.servers.iter().for_each(&mut add_servers);
+    }
+    names.extend(world.zones.iter().map(|z| z.apex.clone()));
+    names.extend(world.zones.iter().flat_map(|z| z.ns.iter().flatten().cloned()));
+    let delegations = sets.flat_map(|set| &set.delegation).chain(&world.delegation);
+    for (apex, delegation) in delegations {
+        names.insert(apex.clone());
+        names.extend(delegation.names.iter().cloned());
+    }
+    names.extend(spec.services.iter().filter_map(target_host));
+    let last = |name: &String| {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let last = name.rsplit('.').next().unwrap_or_default().to_owned();
+        let is_label = last.starts_with(|c: char| c.is_ascii_alphabetic());
+        is_label.then_some(last)
+    };
+    let found: BTreeSet<String> = names.iter().filter_map(last).collect();
+    found.into_iter().collect()
+}
