@@ -24,8 +24,8 @@ pub use expect::ExpectSpec;
 pub use parse::parse;
 pub use time::{Moment, Span};
 pub use words::{
-    Addresses, Answers, Bug, Cache, ControlsSpec, Delegation, Edns, IcmpWord, Issuer, ResolverWords,
-    ServerWords, StaleSpec, TcpWord,
+    Addresses, Answers, Bug, Cache, ControlsSpec, Delegation, Edns, IcmpWord, Issuer,
+    ResolverWords, ServerWords, StaleSpec, TcpWord,
 };
 
 /// The schema that a scenario names.

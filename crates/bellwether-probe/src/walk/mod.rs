@@ -46,7 +46,7 @@ use cut::Cut;
 use host::HostAnswer;
 use level::{Level, Tell};
 
-pub use iterate::Iterated;
+pub use iterate::{Failed, Iterated};
 
 /// Most questions of one check's walks: a healthy one takes about a hundred, and a hostile tree of
 /// delegations must not make us a nuisance.
