@@ -1,14 +1,40 @@
-//! The Internet in a box.
+//! The Internet in a box: drills for the diagnosis, on real sockets and real addresses, in a
+//! namespace of which no packet leaves.
+//!
+//! A scenario file says which zones, resolvers and hosts exist and how they misbehave; [`drill()`]
+//! builds that world, runs the program in it by its public flags, and holds its reports against
+//! what the file expects. The lab shares no code with what it judges.
+//!
+//! It never runs where any interface but its own exists, never reads what the probes or the
+//! diagnosis think, and never changes the names of a `fixed` scenario.
+//!
+//! - [`scenario`]: what people write
+//! - `rename`: the seed's names and addresses
+//! - `world`: what exists because of it, and how it changes
+//! - `dns`, `service`: the scripted servers
+//! - `netns`, `net`, `sys`: the namespace and its sockets
+//! - [`mod@drill`]: parent and child of a drill
+//! - [`shipped`]: scenarios inside the program
+
 mod chance;
 mod clock;
 mod dns;
-mod drill;
+pub mod drill;
 pub mod error;
 mod net;
 mod netns;
+mod rename;
 pub mod scenario;
 mod service;
+pub mod shipped;
 mod sys;
 mod target;
 mod world;
+
+pub use drill::{
+    DrillOptions, DrillReport, SEED_DEFAULT, ScenarioReport, Score, StepReport, WORLD_SUBCOMMAND,
+    WorldEnd, drill, exec, world_main,
+};
 pub use error::LabError;
+pub use netns::enter_namespace;
+pub use shipped::shipped;

@@ -1,2 +1,335 @@
-//! x
+//! Drills: scenarios run against the program, each in a box of its own.
+//!
+//! The parent ([`drill`], [`exec`]) starts one child for each scenario and seed; the child
+//! ([`world_main`]) enters its namespace before it starts a thread, builds the world, and runs the
+//! program in it step by step.
+//!
+//! - [`child`]: one world, step by step
+//! - [`compare`]: a report held against what is expected
+//! - [`score`]: how often the right cause was found
+
+mod child;
 mod compare;
+mod score;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde::{Deserialize, Serialize};
+
+use crate::LabError;
+use crate::clock::Clock;
+use crate::rename::rename;
+use crate::scenario::{Spec, parse};
+use crate::shipped::shipped;
+use crate::world::World;
+use crate::world::topology::Mistake;
+
+pub use child::{WorldEnd, world_main};
+pub use score::Score;
+
+/// The schema that a drill's JSON names.
+pub const DRILL_SCHEMA: &str = "bellwether.drill/1";
+/// The hidden subcommand by which the program becomes the child of a drill.
+pub const WORLD_SUBCOMMAND: &str = "drill-world";
+/// The seed of drills that name none.
+pub const SEED_DEFAULT: u64 = 1;
+
+/// What to rehearse.
+#[derive(Clone, Debug)]
+pub struct DrillOptions {
+    /// Names of shipped scenarios, or files; empty: every shipped one.
+    pub scenarios: Vec<String>,
+    /// Seeds, each for every scenario.
+    pub seeds: Vec<u64>,
+    /// The program to judge: `PROGRAM check …` is run in the box.
+    pub program: PathBuf,
+    /// The program that becomes the child: `PROGRAM drill-world JOB` calls [`world_main`].
+    pub world_program: PathBuf,
+    /// Worlds side by side; `None`: one for each core.
+    pub jobs: Option<usize>,
+}
+
+impl DrillOptions {
+    /// Rehearses with this very program.
+    ///
+    /// # Errors
+    /// If the system does not say where this program is.
+    pub fn new(scenarios: Vec<String>, seeds: Vec<u64>) -> Result<Self, LabError> {
+        let program = this_program()?;
+        Ok(Self { scenarios, seeds, world_program: program.clone(), program, jobs: None })
+    }
+}
+
+fn this_program() -> Result<PathBuf, LabError> {
+    std::env::current_exe().map_err(|source| LabError::Child {
+        doing: "find",
+        program: "/proc/self/exe".to_owned(),
+        source,
+    })
+}
+
+/// What became of a drill; as JSON, `bellwether.drill/1`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DrillReport {
+    /// [`DRILL_SCHEMA`].
+    pub schema: String,
+    /// One entry for each scenario and seed.
+    pub scenarios: Vec<ScenarioReport>,
+    /// How often the right cause was found.
+    pub score: Score,
+}
+
+impl DrillReport {
+    /// Was everything as expected?
+    #[must_use]
+    pub fn as_expected(&self) -> bool {
+        self.scenarios.iter().all(ScenarioReport::as_expected)
+    }
+}
+
+/// One scenario with one seed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ScenarioReport {
+    /// The scenario's name.
+    pub name: String,
+    /// The seed.
+    pub seed: u64,
+    /// Its check steps.
+    pub steps: Vec<StepReport>,
+    /// Why it did not run to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl ScenarioReport {
+    /// Was everything as expected?
+    #[must_use]
+    pub fn as_expected(&self) -> bool {
+        self.error.is_none() && self.steps.iter().all(|step| step.as_expected)
+    }
+}
+
+/// One check step.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StepReport {
+    /// The step's name.
+    pub name: String,
+    /// Did it find what it should?
+    pub as_expected: bool,
+    /// Each difference, in words.
+    pub missed: Vec<String>,
+    /// The program's report, or null if it gave none.
+    pub report: serde_json::Value,
+}
+
+/// What a child is to do, as a file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct WorldJob {
+    path: String,
+    text: String,
+    seed: u64,
+    program: PathBuf,
+    exec: Option<String>,
+}
+
+/// A scenario to run.
+struct Loaded {
+    path: String,
+    text: String,
+    spec: Spec,
+}
+
+/// Rehearses scenarios, and tells of each as it ends.
+///
+/// # Errors
+/// If a scenario is unknown or wrong, or a child cannot be started.
+pub fn drill(
+    options: &DrillOptions,
+    progress: &(dyn Fn(&ScenarioReport) + Sync),
+) -> Result<DrillReport, LabError> {
+    let loaded = load_all(&options.scenarios)?;
+    let runs: Vec<(&Loaded, u64)> = loaded
+        .iter()
+        .flat_map(|scenario| options.seeds.iter().map(move |seed| (scenario, *seed)))
+        .collect();
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = options.jobs.unwrap_or(cores).clamp(1, runs.len().max(1));
+    let next = AtomicUsize::new(0);
+    let results: Vec<Mutex<Option<ScenarioReport>>> = runs.iter().map(|_| Mutex::new(None)).collect();
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some(index) = take(&next, runs.len()) {
+                    let (scenario, seed) = runs[index];
+                    let report = run(options, scenario, seed);
+                    progress(&report);
+                    if let Ok(mut slot) = results[index].lock() {
+                        *slot = Some(report);
+                    }
+                }
+            });
+        }
+    });
+    let scenarios: Vec<ScenarioReport> =
+        results.into_iter().filter_map(|slot| slot.into_inner().ok().flatten()).collect();
+    let judged = runs.iter().map(|(loaded, _)| &loaded.spec).zip(&scenarios);
+    let score = Score::of(judged);
+    Ok(DrillReport { schema: DRILL_SCHEMA.to_owned(), scenarios, score })
+}
+
+fn take(next: &AtomicUsize, count: usize) -> Option<usize> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    (index < count).then_some(index)
+}
+
+/// Builds the world of one scenario with the real clock and runs a command in it.
+///
+/// # Errors
+/// If the scenario is unknown or wrong, or the child cannot be started.
+pub fn exec(options: &DrillOptions, command: &str) -> Result<u8, LabError> {
+    let loaded = load_all(&options.scenarios)?;
+    let [scenario] = loaded.as_slice() else {
+        return Err(LabError::Usage("--exec takes exactly one scenario".to_owned()));
+    };
+    let seed = options.seeds.first().copied().unwrap_or(SEED_DEFAULT);
+    let (_directory, job) = job_file(options, scenario, seed, Some(command.to_owned()))?;
+    let status = Command::new(&options.world_program)
+        .arg(WORLD_SUBCOMMAND)
+        .arg(&job)
+        .status()
+        .map_err(|source| child_error("start", &options.world_program, source))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+fn child_error(doing: &'static str, program: &Path, source: io::Error) -> LabError {
+    LabError::Child { doing, program: program.display().to_string(), source }
+}
+
+fn load_all(names: &[String]) -> Result<Vec<Loaded>, LabError> {
+    if names.is_empty() {
+        let all = shipped().iter().map(|s| (s.file.to_owned(), s.text.to_owned()));
+        return all.map(|(path, text)| check(path, text)).collect();
+    }
+    names.iter().map(|name| load(name)).collect()
+}
+
+/// A shipped scenario by its name, or a file.
+fn load(name: &str) -> Result<Loaded, LabError> {
+    if let Some(found) = shipped().iter().find(|s| s.name() == name || s.file == name) {
+        return check(found.file.to_owned(), found.text.to_owned());
+    }
+    let looks_like_file = name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml");
+    if !looks_like_file && !Path::new(name).exists() {
+        let names = shipped().iter().map(|s| s.name());
+        let near = crate::scenario::nearest(name, names);
+        let near = near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+        return Err(LabError::Usage(format!(
+            "there is no scenario `{name}`{near} (`bellwether drill --list` shows all; a file needs its path)"
+        )));
+    }
+    let text = fs::read_to_string(name).map_err(|source| LabError::File {
+        doing: "read",
+        path: name.into(),
+        source,
+    })?;
+    check(name.to_owned(), text)
+}
+
+/// Reads a scenario and rehearses its steps without sockets, so that every mistake in it is found
+/// before anything runs.
+fn check(path: String, text: String) -> Result<Loaded, LabError> {
+    let spec = parse(&text, &path)?;
+    let mistaken = |mistake: Mistake| {
+        crate::scenario::parse::mistaken(&path, &text, &mistake.word, mistake.message)
+    };
+    for seed in [None, Some(SEED_DEFAULT)] {
+        let renamed = match seed {
+            Some(seed) => rename(&spec, seed)?,
+            None => spec.clone(),
+        };
+        let mut world = World::build(&renamed, Clock::new(renamed.now), 0).map_err(mistaken)?;
+        for set in renamed.steps.iter().filter_map(|step| step.set.as_ref()) {
+            world.set(set).map_err(mistaken)?;
+        }
+    }
+    for service in &spec.services {
+        let target = crate::target::target_text(service);
+        let name = service["name"].as_str().unwrap_or_default();
+        let message = match target.as_deref().map(str::parse::<bellwether_model::Target>) {
+            Some(Ok(_)) => continue,
+            Some(Err(e)) => format!("service `{name}`: {e}"),
+            None => format!("service `{name}` has neither a `url` nor a check to run"),
+        };
+        let word = target.unwrap_or_else(|| "services".to_owned());
+        return Err(crate::scenario::parse::mistaken(&path, &text, &word, message));
+    }
+    Ok(Loaded { path, text, spec })
+}
+
+fn job_file(
+    options: &DrillOptions,
+    scenario: &Loaded,
+    seed: u64,
+    exec: Option<String>,
+) -> Result<(tempfile::TempDir, PathBuf), LabError> {
+    let failed = |path: &Path, source| LabError::File { doing: "write", path: path.into(), source };
+    let directory = tempfile::tempdir().map_err(|e| failed(&std::env::temp_dir(), e))?;
+    let job = WorldJob {
+        path: scenario.path.clone(),
+        text: scenario.text.clone(),
+        seed,
+        program: options.program.clone(),
+        exec,
+    };
+    let path = directory.path().join("job.json");
+    let text = serde_json::to_vec(&job).map_err(|e| failed(&path, e.into()))?;
+    fs::write(&path, text).map_err(|e| failed(&path, e))?;
+    Ok((directory, path))
+}
+
+/// Runs one scenario in a child. What goes wrong with it stands in the report: the others go on.
+fn run(options: &DrillOptions, scenario: &Loaded, seed: u64) -> ScenarioReport {
+    run_child(options, scenario, seed).unwrap_or_else(|e| ScenarioReport {
+        name: scenario.spec.name.clone(),
+        seed,
+        steps: Vec::new(),
+        error: Some(chain(&e)),
+    })
+}
+
+fn run_child(
+    options: &DrillOptions,
+    scenario: &Loaded,
+    seed: u64,
+) -> Result<ScenarioReport, LabError> {
+    let (_directory, job) = job_file(options, scenario, seed, None)?;
+    let output = Command::new(&options.world_program)
+        .arg(WORLD_SUBCOMMAND)
+        .arg(&job)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| child_error("start", &options.world_program, source))?;
+    serde_json::from_slice(&output.stdout).map_err(|e| {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let said = stderr.trim();
+        let message = if said.is_empty() { e.to_string() } else { said.to_owned() };
+        LabError::World { scenario: scenario.spec.name.clone(), message }
+    })
+}
+
+/// An error with what caused it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

@@ -21,6 +21,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use expect::ExpectSpec;
+pub(crate) use nearest::nearest;
 pub use parse::parse;
 pub use time::{Moment, Span};
 pub use words::{

@@ -29,6 +29,11 @@ pub fn parse(text: &str, path: &str) -> Result<Spec, LabError> {
     Ok(spec)
 }
 
+/// A mistake that shows only when the world is built, at the first place where `word` stands.
+pub(crate) fn mistaken(path: &str, text: &str, word: &str, message: String) -> LabError {
+    error(path, place(text, word), message)
+}
+
 fn error(path: &str, at: Option<(u64, u64)>, message: String) -> LabError {
     let place = match at {
         Some((line, column)) => format!("{path}:{line}:{column}"),

@@ -517,6 +517,11 @@ pub(crate) fn tlds(spec: &Spec) -> Vec<String> {
         names.extend(delegation.names.iter().cloned());
     }
     names.extend(spec.services.iter().filter_map(target_host));
+    let patched = spec.steps.iter().filter_map(|step| step.set.as_ref());
+    let patched = patched.flat_map(|set| set.hosts.values()).filter_map(|h| h.tls.as_ref());
+    for tls in world.hosts.iter().filter_map(|h| h.tls.as_ref()).chain(patched) {
+        names.extend(tls.names.iter().chain(&tls.without_sni).flatten().cloned());
+    }
     let last = |name: &String| {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         let last = name.rsplit('.').next().unwrap_or_default().to_owned();

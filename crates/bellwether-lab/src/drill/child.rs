@@ -1,0 +1,348 @@
+//! One world, step by step: what the child of a drill does.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bellwether_model::Report;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::process::Command;
+
+use super::compare::missed;
+use super::{ScenarioReport, StepReport, WorldJob};
+use crate::LabError;
+use crate::clock::Clock;
+use crate::dns::serve::DnsServers;
+use crate::netns;
+use crate::rename::rename;
+use crate::scenario::{Spec, StepSpec, parse};
+use crate::service::ca::Authorities;
+use crate::service::host::Hosts;
+use crate::service::icmp::Echoes;
+use crate::target::target_text;
+use crate::world::roots::{CONTROL_RESOLVERS, VANTAGE, fixed, hints};
+use crate::world::topology::Mistake;
+use crate::world::{Shared, World, lock};
+
+/// How long one check may take before it is ended: twice its own default deadline.
+const CHECK_TIME_MAX: Duration = Duration::from_secs(60);
+/// How much of a failed check's complaint is shown, bytes.
+const COMPLAINT_LEN_MAX: usize = 2000;
+/// The box's trust anchor for DNSSEC. The example key of RFC 6605 section 6.1: the box signs no
+/// zone yet.
+const ROOT_KEY: &str = ". 172800 IN DNSKEY 257 3 13 GojIhhXUN/u4v54ZQqGSnyhWJwaubCvTmeexv7bR6edbkrSqQpF64cYbcB7wNcP+e+MAnLr+Wi9xMWyQLc8NAA==\n";
+
+/// How a child ended.
+#[derive(Clone, Debug)]
+pub enum WorldEnd {
+    /// The JSON to print on standard output.
+    Json(String),
+    /// The exit code of the command that `--exec` ran.
+    Exit(u8),
+}
+
+/// Enters the box and does what the job file says. To be called before any thread is started.
+///
+/// # Errors
+/// If the box cannot be built. What the checked program does wrong is no error.
+pub fn world_main(job: &Path) -> Result<WorldEnd, LabError> {
+    let read = |source| LabError::File { doing: "read", path: job.into(), source };
+    let text = fs::read(job).map_err(read)?;
+    let job: WorldJob = serde_json::from_slice(&text).map_err(|e| read(e.into()))?;
+    netns::enter_namespace()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| LabError::Namespace {
+        doing: "start a runtime",
+        hint: "",
+        source,
+    })?;
+    runtime.block_on(run(&job))
+}
+
+async fn run(job: &WorldJob) -> Result<WorldEnd, LabError> {
+    let mut spec = rename(&parse(&job.text, &job.path)?, job.seed)?;
+    if job.exec.is_some() {
+        spec.now = None;
+    }
+    let mut stage = Stage::new(job, spec).await?;
+    if let Some(command) = &job.exec {
+        return stage.exec(command).await.map(WorldEnd::Exit);
+    }
+    let mut report = ScenarioReport {
+        name: stage.spec.name.clone(),
+        seed: job.seed,
+        steps: Vec::new(),
+        error: None,
+    };
+    for step in stage.spec.steps.clone() {
+        if let Some(name) = &step.check {
+            report.steps.push(stage.check(name, &step).await?);
+        }
+        if let Some(set) = &step.set {
+            lock(&stage.world).set(set).map_err(|e| stage.mistaken(e))?;
+            stage.follow().await?;
+        }
+        if let Some(span) = step.wait {
+            lock(&stage.world).clock.advance(span.0);
+        }
+    }
+    let json = serde_json::to_string(&report);
+    json.map(WorldEnd::Json).map_err(|e| LabError::World {
+        scenario: stage.spec.name.clone(),
+        message: e.to_string(),
+    })
+}
+
+/// A world with its servers running.
+struct Stage {
+    spec: Spec,
+    path: String,
+    program: PathBuf,
+    world: Shared,
+    dns: DnsServers,
+    hosts: Hosts,
+    echoes: Echoes,
+    directory: tempfile::TempDir,
+    baseline: Option<PathBuf>,
+}
+
+impl Stage {
+    async fn new(job: &WorldJob, spec: Spec) -> Result<Self, LabError> {
+        let clock = Clock::new(spec.now);
+        let world = World::build(&spec, clock, job.seed).map_err(|e| wrong(&job.path, e))?;
+        netns::set_up(vantage(&spec)).await?;
+        let authorities = Authorities::new(clock.now())?;
+        let directory = directory(&spec, &authorities)?;
+        let world = Arc::new(Mutex::new(world));
+        let mut stage = Self {
+            path: job.path.clone(),
+            program: job.program.clone(),
+            dns: DnsServers::new(Arc::clone(&world)),
+            hosts: Hosts::new(Arc::clone(&world), authorities),
+            echoes: Echoes::default(),
+            world,
+            spec,
+            directory,
+            baseline: None,
+        };
+        stage.follow().await?;
+        Ok(stage)
+    }
+
+    fn mistaken(&self, mistake: Mistake) -> LabError {
+        wrong(&self.path, mistake)
+    }
+
+    /// Lets the servers do as the world says.
+    async fn follow(&mut self) -> Result<(), LabError> {
+        self.dns.follow()?;
+        self.hosts.follow().await?;
+        let (all, silent) = lock(&self.world).echo_addresses();
+        self.echoes.follow(&all, &silent)
+    }
+
+    /// Runs a shell command in the box.
+    async fn exec(&self, command: &str) -> Result<u8, LabError> {
+        let child = Command::new("sh")
+            .arg("-c")
+            .arg(command)
+            .env("BELLWETHER_WORLD", self.directory.path())
+            .kill_on_drop(true)
+            .status();
+        let status = child.await.map_err(|source| LabError::Child {
+            doing: "run",
+            program: command.to_owned(),
+            source,
+        })?;
+        Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+    }
+
+    /// Runs the program once and compares its report.
+    async fn check(&mut self, name: &str, step: &StepSpec) -> Result<StepReport, LabError> {
+        let saved = self.directory.path().join("report.json");
+        let arguments = self.arguments(step, &saved)?;
+        let output = self.run_program(&arguments).await;
+        if step.save == Some(true) && saved.exists() {
+            // Kept apart, so that a later save replaces it only when it is whole.
+            let kept = self.directory.path().join("baseline.json");
+            fs::rename(&saved, &kept).map_err(|source| LabError::File {
+                doing: "write",
+                path: kept.clone(),
+                source,
+            })?;
+            self.baseline = Some(kept);
+        }
+        let (report, mut complaints) = match output {
+            Ok(output) => read_report(&output),
+            Err(complaint) => (Value::Null, vec![complaint]),
+        };
+        if let (Ok(typed), Some(expect)) = (Report::deserialize(&report), self.spec.expect.get(name)) {
+            complaints.extend(missed(expect, &typed));
+        }
+        Ok(StepReport {
+            name: name.to_owned(),
+            as_expected: complaints.is_empty(),
+            missed: complaints,
+            report,
+        })
+    }
+
+    fn service(&self, step: &StepSpec) -> &Value {
+        let named = |service: &&Value| match &step.service {
+            Some(name) => service["name"].as_str() == Some(name),
+            None => true,
+        };
+        self.spec.services.iter().find(named).unwrap_or(&Value::Null)
+    }
+
+    fn arguments(&self, step: &StepSpec, saved: &Path) -> Result<Vec<String>, LabError> {
+        let service = self.service(step);
+        let expect = self.directory.path().join("service.json");
+        write(&expect, &service.to_string())?;
+        let file = |name: &str| self.directory.path().join(name).display().to_string();
+        let mut all = vec!["check".to_owned(), target_text(service).unwrap_or_default()];
+        let mut add = |flag: &str, value: String| all.extend([flag.to_owned(), value]);
+        add("--format", "json".to_owned());
+        for resolver in self.resolvers() {
+            add("--resolver", resolver.to_string());
+        }
+        add("--ca", file("ca.pem"));
+        add("--trust-anchor", file("root.key"));
+        add("--root-hints", file("root.hints"));
+        add("--asn-table", file("asn.csv"));
+        add("--expect", expect.display().to_string());
+        let clock = lock(&self.world).clock;
+        if clock.is_set() {
+            add("--at", clock.now().to_string());
+        }
+        if let Some(baseline) = self.baseline.as_ref().filter(|_| step.baseline != Some(false)) {
+            add("--baseline", baseline.display().to_string());
+        }
+        if step.save == Some(true) {
+            add("--save", saved.display().to_string());
+        }
+        if let Some(from) = step.from {
+            add("--from", from.to_string());
+        }
+        Ok(all)
+    }
+
+    /// The resolvers that a check asks: the scenario's, or else the public ones of IPv4.
+    fn resolvers(&self) -> Vec<IpAddr> {
+        let given: Vec<IpAddr> = self.spec.world.resolvers.iter().map(|r| r.address).collect();
+        if !given.is_empty() {
+            return given;
+        }
+        CONTROL_RESOLVERS.iter().map(|a| fixed(a)).filter(IpAddr::is_ipv4).collect()
+    }
+
+    async fn run_program(&self, arguments: &[String]) -> Result<Output, String> {
+        let child = Command::new(&self.program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| format!("check: failed to start `{}`: {e}", self.program.display()))?;
+        match tokio::time::timeout(CHECK_TIME_MAX, child.wait_with_output()).await {
+            Ok(Ok(output)) => Ok(output),
+            Ok(Err(e)) => Err(format!("check: failed to read its output: {e}")),
+            Err(_) => Err(format!("check: did not end within {} s", CHECK_TIME_MAX.as_secs())),
+        }
+    }
+}
+
+fn wrong(path: &str, mistake: Mistake) -> LabError {
+    LabError::Scenario { place: path.to_owned(), message: mistake.message }
+}
+
+/// The report on standard output, or a complaint with what stood on standard error.
+fn read_report(output: &Output) -> (Value, Vec<String>) {
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    let complaint = match Report::deserialize(&report) {
+        Ok(_) => return (report, Vec::new()),
+        Err(e) if report.is_object() => format!("check: its report cannot be read: {e}"),
+        Err(_) => {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let said: String = stderr.trim().chars().take(COMPLAINT_LEN_MAX).collect();
+            format!("check: gave no report ({}): {said}", output.status)
+        }
+    };
+    (report, vec![complaint])
+}
+
+fn write(path: &Path, text: &str) -> Result<(), LabError> {
+    fs::write(path, text).map_err(|source| LabError::File { doing: "write", path: path.into(), source })
+}
+
+/// Where unbound clients dial from.
+fn vantage(spec: &Spec) -> (Ipv4Addr, Ipv6Addr) {
+    let given = spec.world.vantage.iter().copied();
+    let usual = VANTAGE.iter().map(|a| fixed(a));
+    let (mut v4, mut v6) = (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST);
+    for address in usual.chain(given) {
+        match address {
+            IpAddr::V4(a) => v4 = a,
+            IpAddr::V6(a) => v6 = a,
+        }
+    }
+    (v4, v6)
+}
+
+/// What the program is given by its flags, as files.
+fn directory(spec: &Spec, authorities: &Authorities) -> Result<tempfile::TempDir, LabError> {
+    let directory = tempfile::tempdir().map_err(|source| LabError::File {
+        doing: "write",
+        path: std::env::temp_dir(),
+        source,
+    })?;
+    let path = |name: &str| directory.path().join(name);
+    write(&path("ca.pem"), &authorities.root_pem())?;
+    write(&path("root.hints"), &hints())?;
+    write(&path("root.key"), ROOT_KEY)?;
+    write(&path("asn.csv"), &asn_table(&spec.world.owners))?;
+    Ok(directory)
+}
+
+/// `prefix,asn,owner` (formats.md section 3).
+fn asn_table(owners: &BTreeMap<ipnet::IpNet, String>) -> String {
+    let mut table = String::from("prefix,asn,owner\n");
+    for (prefix, owner) in owners {
+        let (first, rest) = owner.split_once(' ').unwrap_or((owner, ""));
+        let number = first.strip_prefix("AS").filter(|n| n.parse::<u32>().is_ok());
+        let (asn, name) = match number {
+            Some(number) => (number, rest),
+            None => ("", owner.as_str()),
+        };
+        let name = name.replace('"', "\"\"");
+        // Writing to a string cannot fail.
+        let _ = if name.contains([',', '"']) {
+            writeln!(table, "{prefix},{asn},\"{name}\"")
+        } else {
+            writeln!(table, "{prefix},{asn},{name}")
+        };
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_become_a_table() {
+        let owners = [("192.0.2.0/24", "AS64511 Foreign, Inc"), ("2001:db8::/32", "Nobody")];
+        let owners = owners.iter().map(|(p, o)| (p.parse().unwrap(), (*o).to_owned())).collect();
+        assert_eq!(
+            asn_table(&owners),
+            "prefix,asn,owner\n192.0.2.0/24,64511,\"Foreign, Inc\"\n2001:db8::/32,,Nobody\n"
+        );
+    }
+}
