@@ -23,8 +23,8 @@ pub fn parse(text: &str, path: &str) -> Result<Spec, LabError> {
     }
     let mut options = serde_saphyr::Options::default();
     options.strict_booleans = true;
-    let spec: Spec =
-        serde_saphyr::from_str_with_options(text, options).map_err(|e| from_yaml(&e, path))?;
+    let spec: Spec = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|e| from_yaml(&e, path))?;
     check(&spec).map_err(|(needle, message)| error(path, place(text, &needle), message))?;
     Ok(spec)
 }
@@ -51,12 +51,12 @@ fn from_yaml(failure: &serde_saphyr::Error, path: &str) -> LabError {
 /// The parser's complaint in our words, with the nearest known key or code.
 fn words(failure: &serde_saphyr::Error) -> String {
     match failure {
-        serde_saphyr::Error::SerdeUnknownField {
-            field, expected, ..
-        } => unknown("unknown key", field, expected),
-        serde_saphyr::Error::SerdeUnknownVariant {
-            variant, expected, ..
-        } => unknown("unknown word", variant, expected),
+        serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => {
+            unknown("unknown key", field, expected)
+        }
+        serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => {
+            unknown("unknown word", variant, expected)
+        }
         other => {
             let text = first_line(&other.to_string());
             let known = match () {
@@ -109,10 +109,7 @@ fn place(text: &str, needle: &str) -> Option<(u64, u64)> {
 /// What the types alone do not say. An error names a word to look for, and the complaint.
 fn check(spec: &Spec) -> Result<(), (String, String)> {
     if spec.schema != SCENARIO_SCHEMA {
-        let message = format!(
-            "schema is `{}`, and must be `{SCENARIO_SCHEMA}`",
-            spec.schema
-        );
+        let message = format!("schema is `{}`, and must be `{SCENARIO_SCHEMA}`", spec.schema);
         return Err((spec.schema.clone(), message));
     }
     let mut zones = BTreeSet::new();
@@ -151,10 +148,7 @@ fn no_such<'a>(
         Some(near) => format!("{place}: there is no {what} `{name}`; did you mean `{near}`?"),
         None => {
             let known: Vec<&str> = known.collect();
-            format!(
-                "{place}: there is no {what} `{name}` (known: {})",
-                known.join(", ")
-            )
+            format!("{place}: there is no {what} `{name}` (known: {})", known.join(", "))
         }
     }
 }
@@ -164,11 +158,7 @@ fn check_step(
     step: &StepSpec,
     zones: &BTreeSet<&str>,
 ) -> Result<(), (String, String)> {
-    let kinds = [
-        step.check.is_some(),
-        step.set.is_some(),
-        step.wait.is_some(),
-    ];
+    let kinds = [step.check.is_some(), step.set.is_some(), step.wait.is_some()];
     if kinds.iter().filter(|k| **k).count() != 1 {
         let message = "a step has exactly one of `check`, `set` and `wait`".to_owned();
         return Err(("steps:".to_owned(), message));
@@ -178,8 +168,7 @@ fn check_step(
         || step.from.is_some()
         || step.service.is_some();
     if step.check.is_none() && modified {
-        let message =
-            "`save`, `baseline`, `from` and `service` belong to a `check` step".to_owned();
+        let message = "`save`, `baseline`, `from` and `service` belong to a `check` step".to_owned();
         return Err(("steps:".to_owned(), message));
     }
     if let Some(name) = &step.check {
