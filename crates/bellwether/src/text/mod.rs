@@ -27,6 +27,8 @@ const BUDGETS: &[Budget] = &[
     Budget::new(6, 1, 1),
     Budget::new(5, 0, 1),
     Budget::new(4, 0, 1),
+    Budget::new(5, 0, 0),
+    Budget::new(4, 0, 0),
     Budget::new(3, 0, 0),
     Budget::new(2, 0, 0),
 ];
