@@ -79,6 +79,7 @@ async fn connect(cx: &Cx, at: SocketAddr, origin: Origin, waits: u32) -> Option<
     let probe = async {
         fault::trip(&key);
         let opened = match tcp::open(cx, at, origin).await {
+            Ok(opened) if is_last_step(cx) && tcp::is_reset(&opened).await => Err(TcpResult::Reset),
             Ok(opened) => Ok(opened),
             Err(NotDialled::Failed(result)) => Err(result),
             Err(NotDialled::Refused(detail)) => {
@@ -103,6 +104,12 @@ async fn connect(cx: &Cx, at: SocketAddr, origin: Origin, waits: u32) -> Option<
     cx.probe(ProbeKind::Tcp, key.clone(), stand_in(at), probe)
         .await;
     kept
+}
+
+/// Is the connection all that is asked for?
+fn is_last_step(cx: &Cx) -> bool {
+    let scheme = cx.job().target.scheme;
+    !scheme.has_tls() && !scheme.has_http()
 }
 
 async fn handshake(
@@ -194,8 +201,10 @@ fn stand_in(at: SocketAddr) -> NotRun {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::testing::{Fixed, LOCALHOST, attempt_as, job};
+    use crate::testing::{Fixed, LOCALHOST, attempt, attempt_as, job, server, tcp_of};
 
     /// Buffers that lie in futures, not on the heap, once overflowed a thread's stack.
     #[tokio::test]
@@ -215,6 +224,24 @@ mod tests {
         };
         assert_eq!(not_run.reason, NotRunReason::EgressRefused);
         assert_eq!(not_run.address, Some(LOCALHOST));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_reset_at_once() {
+        let at = server(|stream| async move {
+            // Unread bytes and no lingering: the kernel answers with a reset.
+            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        })
+        .await;
+        let seen = attempt(job(&format!("tcp://svc.test:{}", at.port()))).await;
+        assert_eq!(tcp_of(&seen).result, TcpResult::Reset);
+        let at = server(|stream| async move {
+            std::future::pending::<()>().await;
+            drop(stream);
+        })
+        .await;
+        let seen = attempt(job(&format!("tcp://svc.test:{}", at.port()))).await;
+        assert_eq!(tcp_of(&seen).result, TcpResult::Connected);
     }
 
     #[tokio::test]

@@ -69,10 +69,12 @@ async fn by_iteration(cx: &Cx, walk: &Walk, name: &DnsName) {
                 let ok = is_positive(&exchange, Some(&found.zone));
                 (exchange, ok, found.waits)
             }
-            // There is no one server to name: the way itself failed.
-            Err(reason) => {
+            Err(failed) => {
                 let nowhere = (std::net::Ipv4Addr::UNSPECIFIED, DNS_PORT).into();
-                (Ask::server(nowhere, question).not_asked(reason), false, 0)
+                let not_asked = || Ask::server(nowhere, question).not_asked(failed.reason);
+                let exchange = failed.last.unwrap_or_else(not_asked);
+                let waits = crate::dns::waits(&exchange);
+                (exchange, false, waits)
             }
         };
         let seen = ControlSeen {

@@ -12,11 +12,11 @@
 //! - [`walk`]: the delegation walk, and look-ups by our own iteration
 //! - [`resolvers`], [`controls`]: what resolvers and controls answer
 //! - [`addresses`]: every address found, with where it came from; those are dialled
-//! - [`attempt`]: what a user's client does with one address: connect, shake hands, ask
-//!   (`tcp`, `tls`, `http` are its steps)
+//! - [`attempt`]: what a user's client does with one address: connect, shake hands, ask (`tcp`,
+//!   `tls`, `http` are its steps)
 //! - [`icmp`]: an ICMP echo to an address
-//! - [`hints`], [`system`], [`owners`]: root hints, defaults, and who owns an address
-//! - [`roots`]: which roots a client trusts here
+//! - [`hints`], [`system`], [`owners`], [`roots`]: root hints, defaults, who owns an address, and
+//!   which roots a client trusts here
 //! - [`worker`]: both ends of the process that the probes run in
 
 pub mod addresses;

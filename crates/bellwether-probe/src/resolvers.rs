@@ -295,7 +295,7 @@ impl Resolve for Redirects {
             let (exchanges, waits) = match working {
                 Some(resolver) => through(&cx, &resolver, &name, &rtypes).await,
                 None => {
-                    let found = walk.resolve(&name, &rtypes).await?;
+                    let found = walk.resolve(&name, &rtypes).await.map_err(|f| f.reason)?;
                     (found.exchanges, found.waits)
                 }
             };

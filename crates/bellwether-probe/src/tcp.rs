@@ -16,6 +16,12 @@ use crate::sys::tcp_info;
 /// two more (RFC 6298 section 2): three of them may get lost before we say that nobody answers.
 const CONNECT_WAIT: Duration = Duration::from_secs(4);
 
+/// How long a connection that nothing is asked over is watched for a reset: as long again as the
+/// answer to the SYN took, and this. A balancer without a server behind it accepts, then resets.
+const RESET_WAIT_MIN: Duration = Duration::from_millis(30);
+/// The same, at most.
+const RESET_WAIT_MAX: Duration = Duration::from_millis(500);
+
 /// An open connection.
 pub(crate) struct Opened {
     pub(crate) stream: TcpStream,
@@ -45,6 +51,15 @@ pub(crate) async fn open(cx: &Cx, to: SocketAddr, origin: Origin) -> Result<Open
         connect_ms,
         info,
     })
+}
+
+/// Is the connection reset right after it opened?
+pub(crate) async fn is_reset(opened: &Opened) -> bool {
+    let again = Duration::try_from_secs_f64(opened.connect_ms / 1000.0).unwrap_or_default();
+    let wait = (again + RESET_WAIT_MIN).min(RESET_WAIT_MAX);
+    let mut byte = [0];
+    let peek = tokio::time::timeout(wait, opened.stream.peek(&mut byte)).await;
+    matches!(peek, Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset)
 }
 
 /// What a connection attempt saw.

@@ -15,7 +15,6 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bellwether_model::http::{HttpResult, HttpSeen, Phases, Redirect, RedirectEnd};
-use bellwether_model::net::TcpResult;
 use bellwether_model::observation::NotRun;
 use bellwether_model::target::{Host, Scheme};
 use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult};
@@ -24,7 +23,6 @@ use url::Url;
 
 use crate::attempt::Resolve;
 use crate::cx::Cx;
-use crate::dial::NotDialled;
 use crate::tcp::{self, millis};
 use crate::tls;
 use crate::wire::Wire;
@@ -252,6 +250,10 @@ impl Trail<'_> {
                 }
             };
         }
+        // A client without a route for a family takes the other one.
+        let port = url.port_or_known_default().unwrap_or_default();
+        let dialer = self.cx.dialer();
+        allowed.sort_by_key(|address| !dialer.has_route(SocketAddr::new(*address, port)));
         allowed.truncate(ADDRESSES_MAX);
         let hop = Hop {
             url: url.clone(),
@@ -282,8 +284,6 @@ impl Trail<'_> {
             let to = SocketAddr::new(*address, port);
             let opened = match tcp::open(self.cx, to, hop.origin).await {
                 Ok(opened) => opened,
-                // Clients without a route for a family take the other one.
-                Err(NotDialled::Failed(TcpResult::NoRoute)) if hop.addresses.len() > 1 => continue,
                 Err(error) => {
                     failure = format!("{to}: {}", tcp::words(&error));
                     continue;

@@ -1,8 +1,6 @@
 //! Addresses of name servers' names, by our own iteration.
 
-use std::cell::Cell;
 use std::net::IpAddr;
-use std::rc::Rc;
 
 use bellwether_model::DnsName;
 use bellwether_model::dns::{AnswerKind, HostFailure};
@@ -10,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
 use super::Walk;
-use super::iterate::{Errand, QUERIES_PER_LOOKUP_MAX};
+use super::iterate::Errand;
 
 /// What the own zone of a name server's name says of it.
 #[derive(Clone, Debug, Default)]
@@ -25,11 +23,7 @@ pub(super) struct HostAnswer {
 impl Walk {
     /// Looks up a name server's name for the level that lists it; `base` waits are behind it.
     pub(super) fn host(&self, name: DnsName, base: u32) -> LocalBoxFuture<'static, HostAnswer> {
-        let errand = Errand {
-            stack: Vec::new(),
-            left: Rc::new(Cell::new(QUERIES_PER_LOOKUP_MAX)),
-        };
-        self.host_within(name, base, errand)
+        self.host_within(name, base, Errand::new())
     }
 
     /// Looks up a name server's name within a larger errand, whose names must not come back.

@@ -1,6 +1,6 @@
 //! Look-ups by our own iteration, from the deepest zone cut known.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -32,7 +32,29 @@ pub(super) struct Errand {
     /// Names whose look-up waits for this one, outermost first.
     pub(super) stack: Vec<DnsName>,
     /// Questions left.
-    pub(super) left: Rc<Cell<u32>>,
+    left: Rc<Cell<u32>>,
+    /// The exchange that ended last.
+    last: Rc<RefCell<Option<Exchange>>>,
+}
+
+impl Errand {
+    /// An errand nothing waits for yet.
+    pub(super) fn new() -> Self {
+        Self {
+            stack: Vec::new(),
+            left: Rc::new(Cell::new(QUERIES_PER_LOOKUP_MAX)),
+            last: Rc::default(),
+        }
+    }
+}
+
+/// Why iteration did not work.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// In words.
+    pub reason: String,
+    /// The last exchange on the way, if there was one.
+    pub last: Option<Exchange>,
 }
 
 /// What iteration ended with.
@@ -47,22 +69,26 @@ pub struct Iterated {
 }
 
 impl Walk {
-    /// Resolves a name by iteration, aliases followed. `Err` says why it did not work.
+    /// Resolves a name by iteration, aliases followed.
     ///
     /// # Errors
-    /// The reason in words.
-    pub async fn resolve(&self, name: &DnsName, rtypes: &[String]) -> Result<Iterated, String> {
+    /// Why it did not work.
+    pub async fn resolve(&self, name: &DnsName, rtypes: &[String]) -> Result<Iterated, Failed> {
         let mut name = name.clone();
         let mut behind = 0;
         for _ in 0..=ALIASES_MAX {
             let errand = Errand {
                 stack: vec![name.clone()],
-                left: Rc::new(Cell::new(QUERIES_PER_LOOKUP_MAX)),
+                ..Errand::new()
             };
+            let last = errand.last.clone();
             let found = self
                 .descend(&name, rtypes, behind, errand)
                 .await
-                .map_err(|failure| describe(&name, &failure))?;
+                .map_err(|failure| Failed {
+                    reason: describe(&name, &failure),
+                    last: last.take(),
+                })?;
             let alias = found.exchanges.iter().find_map(|e| {
                 let response = e.response()?;
                 let end = response.aliases(&name).pop()?;
@@ -74,7 +100,10 @@ impl Walk {
             }
             behind = found.waits;
         }
-        Err(format!("more than {ALIASES_MAX} aliases"))
+        Err(Failed {
+            reason: format!("more than {ALIASES_MAX} aliases"),
+            last: None,
+        })
     }
 
     /// Does the top-level domain exist? The root servers are asked for it alone.
@@ -83,10 +112,7 @@ impl Walk {
     /// Why the answer is not yes.
     pub async fn tld_exists(&self, tld: &DnsName) -> Result<(), String> {
         let root = self.cut_at(&DnsName::root());
-        let errand = Errand {
-            stack: Vec::new(),
-            left: Rc::new(Cell::new(QUERIES_PER_LOOKUP_MAX)),
-        };
+        let errand = Errand::new();
         let mut waits = 0;
         let unknown = || format!("no root server says whether {tld} exists");
         let servers = self
@@ -285,6 +311,7 @@ impl Walk {
             errand.left.set(left);
             let (mut exchanges, _) = self.ask(&wanted).await;
             let last = exchanges.pop().expect("a question leaves an exchange");
+            *errand.last.borrow_mut() = Some(last.clone());
             let spent = exchanges.iter().map(waits).sum::<u32>() + waits(&last);
             (last, spent)
         });

@@ -7,10 +7,13 @@
 //!
 //! - [`cut`]: zone cuts known so far, which look-ups and later walks begin at
 //! - [`iterate`]: look-ups by our own iteration: name servers' addresses, controls, redirects
-//! - [`level`]: the servers of one zone, one observation
+//! - [`host`]: addresses of name servers' names
+//! - [`level`]: the servers of one zone, one observation: [`ask`] says whom it asks and what,
+//!   [`way`] where it goes on
 //! - [`judge`]: what an answer says about where the zone cuts are
 //! - [`seen`]: a level's results in the order of the record
 
+mod ask;
 mod cut;
 mod host;
 mod iterate;
@@ -21,6 +24,7 @@ mod seen;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -42,7 +46,7 @@ use cut::Cut;
 use host::HostAnswer;
 use level::{Level, Tell};
 
-pub use iterate::Iterated;
+pub use iterate::{Failed, Iterated};
 
 /// Most questions of one check's walks: a healthy one takes about a hundred, and a hostile tree of
 /// delegations must not make us a nuisance.
@@ -209,7 +213,9 @@ impl Walk {
         };
         let (tell, told) = mpsc::unbounded_channel();
         cut.tell_all(&tell);
-        self.begin(Level::new(self, Rc::new(trace), cut.zone, cut.parent), told);
+        let base = trace.base.max(cut.waits);
+        let level = Level::new(self, Rc::new(trace), cut.zone, cut.parent, base);
+        self.begin(level, told);
     }
 
     /// Runs one level as a probe of its own.

@@ -1,21 +1,20 @@
 //! The worker's end: one job in, observations out.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, Read, Write};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bellwether_model::job::{Event, JOB_SCHEMA, Job};
-use bellwether_model::target::Host;
-use bellwether_model::{DnsName, Origin};
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 use super::fault;
 use super::frame::{self, FrameError};
-use crate::attempt::{self, Resolve, Resolved};
+use crate::check;
 use crate::cx::Cx;
+use crate::roots;
 
 /// How long after its own deadline a worker waits for probes to give up by themselves.
 const GRACE: Duration = Duration::from_millis(50);
@@ -44,7 +43,7 @@ pub fn serve(
     input: impl Read + Send + 'static,
     output: impl Write + 'static,
 ) -> Result<(), WorkerError> {
-    serve_with(input, output, |cx| async move { address_only(&cx).await })
+    serve_with(input, output, |cx| async move { check::run(&cx).await })
 }
 
 /// [`serve`] with another check than the whole one.
@@ -65,6 +64,9 @@ where
         return Err(WorkerError::Schema(job.schema));
     }
     fault::arm();
+    if job.target.scheme.has_tls() {
+        roots::prepare(&job);
+    }
     end_with(input);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -72,7 +74,11 @@ where
         .map_err(WorkerError::Runtime)?;
     let gone = Rc::new(Notify::new());
     let on_gone = gone.clone();
+    let is_done = Cell::new(false);
     let cx = Cx::new(job, move |event| {
+        if matches!(event, Event::Done { .. }) && is_done.replace(true) {
+            return;
+        }
         let said = frame::encode(&event).is_ok_and(|bytes| {
             output
                 .write_all(&bytes)
@@ -91,6 +97,7 @@ where
     LocalSet::new().block_on(&runtime, async {
         tokio::select! {
             _ = tokio::time::timeout(wait, run) => {
+                // A check that came to its end has said so already; this is for one that did not.
                 cx.emit(Event::Done { queries: cx.queries() });
             }
             // Nobody listens any more.
@@ -98,21 +105,6 @@ where
         }
     });
     Ok(())
-}
-
-/// The check of a target that needs no resolving.
-async fn address_only(cx: &Cx) {
-    if let Host::Address(address) = cx.job().target.host {
-        attempt::run(cx, address, Origin::Operator, 0, Rc::new(NoResolver)).await;
-    }
-}
-
-struct NoResolver;
-
-impl Resolve for NoResolver {
-    fn resolve(&self, name: DnsName) -> Pin<Box<dyn Future<Output = Resolved>>> {
-        Box::pin(async move { Err(format!("{name} cannot be resolved here")) })
-    }
 }
 
 /// Ends this process when the pipe from the supervisor does: a worker without one would go on

@@ -18,8 +18,11 @@ use super::frame;
 
 /// How much earlier than ours a worker's deadline is, so that it can end by itself.
 const HEAD_START: Duration = Duration::from_millis(250);
-/// With less time than this a second worker would not get anywhere.
-const SECOND_RUN_MIN: Duration = Duration::from_millis(500);
+/// With less time than this a further worker would not get anywhere.
+const RUN_MIN: Duration = Duration::from_millis(500);
+/// Workers for one job. The second tries again what was under way when the first one died, which
+/// may have died by somebody else's hand; the third leaves out what was under way both times.
+const RUNS_MAX: usize = 3;
 /// How long to wait for a process that has said everything, or was killed.
 const EXIT_WAIT: Duration = Duration::from_millis(30);
 /// Records of one check. A walk asks at most 300 queries; hostile targets do not get more.
@@ -34,7 +37,7 @@ pub enum Ended {
     Finished,
     /// The worker was ended at the deadline.
     Deadline,
-    /// The worker died, and so did the one after it, if there was time for one.
+    /// The worker died, and so did those after it, as far as there was time for them.
     Died {
         /// How, in words.
         status: String,
@@ -75,7 +78,8 @@ struct Record<F> {
 /// Runs a job in a worker process, which `command` starts.
 ///
 /// By the job's deadline every probe that began has a record, whatever the worker does: hang,
-/// crash, be stopped. After a crash one more worker runs, without the probes that were under way.
+/// crash, be stopped. After a crash another worker runs; what is known by then stays known, and a
+/// probe that was under way in two crashes is not tried a third time.
 pub async fn supervise(
     mut command: Command,
     job: &Job,
@@ -91,16 +95,25 @@ pub async fn supervise(
         on_event,
     };
     let mut job = job.clone();
-    let mut crashes = Vec::new();
-    let mut ended = run(&mut command, &mut job, wall, &mut record).await;
-    if let Ended::Died { status } = &ended
-        && wall.saturating_duration_since(Instant::now()) >= SECOND_RUN_MIN
-    {
+    let mut crashes: Vec<String> = Vec::new();
+    let mut suspects: HashSet<String> = HashSet::new();
+    let ended = loop {
+        let ended = run(&mut command, &mut job, wall, &mut record).await;
+        let Ended::Died { status } = &ended else {
+            break ended;
+        };
+        let left = wall.saturating_duration_since(Instant::now());
+        if left < RUN_MIN || crashes.len() + 1 >= RUNS_MAX {
+            break ended;
+        }
+        let under_way: HashSet<String> = record.begun.drain(..).map(|begun| begun.key).collect();
+        if !crashes.is_empty() {
+            let both = suspects.intersection(&under_way).cloned();
+            job.avoid.extend(both);
+        }
+        suspects = under_way;
         crashes.push(status.clone());
-        job.avoid
-            .extend(record.begun.drain(..).map(|begun| begun.key));
-        ended = run(&mut command, &mut job, wall, &mut record).await;
-    }
+    };
     record.close(&ended, start.elapsed());
     Supervised {
         observations: record.observations,
