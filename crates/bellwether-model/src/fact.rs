@@ -45,6 +45,8 @@ facts! {
     NsUnexpected = "ns_unexpected", "the parent's NS set holds names that `expect.name_servers` does not";
     NsAnswersDisjoint = "ns_answers_disjoint", "two groups of name servers, each authoritative, answer with nothing in common";
     OwnerChanged = "owner_changed", "the addresses in the answer belong to another operator than before";
+    NewNsUnusable = "new_ns_unusable", "the name servers that the parent gives now, and did not before, give no usable answer";
+    SidesUndecided = "sides_undecided", "two groups of name servers disagree and nothing tells which is right";
     OldNsAnswer = "old_ns_answer", "name servers of the earlier NS set still answer, with authority";
     NsRcode = "ns_rcode", "a name server answers with an error rcode";
     NsNotAuthoritative = "ns_not_authoritative", "a listed name server answers without authority (AA=0, or an upward referral)";
@@ -56,6 +58,7 @@ facts! {
     ParentServersFail = "parent_servers_fail", "no server of the parent zone gives a usable answer";
     ParentServersDiffer = "parent_servers_differ", "servers of the parent zone give different NS sets";
     NsDeniesExistingName = "ns_denies_existing_name", "one name server denies, with authority, a name that others have";
+    AllNsServfail = "all_ns_servfail", "every name server answers SERVFAIL";
     SerialBehind = "serial_behind", "a name server serves an older serial of the zone than others";
     NsSilent = "ns_silent", "a name server's address does not answer";
     NsTcpFails = "ns_tcp_fails", "a name server answers over UDP and not over TCP";
@@ -69,9 +72,11 @@ facts! {
     AnswerTooLarge = "answer_too_large", "the address record set is above the answer policy in records or bytes";
     ResolverDeniesExistingName = "resolver_denies_existing_name", "a resolver denies a name that the authority has";
     ResolverFailsControls = "resolver_fails_controls", "a resolver gives no usable answer for control names either";
+    ResolverIsSystem = "resolver_is_system", "the resolver is the vantage's own";
     ResolverServfail = "resolver_servfail", "a resolver gives no usable answer for this name, and does for controls";
     ResolverAnswerDiffers = "resolver_answer_differs", "a resolver answers with addresses that no name server gives";
     ResolverServesOldAnswer = "resolver_serves_old_answer", "a resolver still answers as in the baseline, the authority no longer does";
+    ResolverNegativeCached = "resolver_negative_cached", "a resolver's denial comes from its cache: the TTL of its SOA record is running down";
     ResolverSinkhole = "resolver_sinkhole", "a resolver rewrites the answer, or says so by an extended error (RFC 8914)";
     ResolverOtherNamesRight = "resolver_other_names_right", "the same resolver answers controls and sibling names rightly";
     AddressRefused = "address_refused", "an address answers a connection attempt with a reset";
@@ -81,7 +86,7 @@ facts! {
     AddressOwner = "address_owner", "who owns an address, by the table given";
     PingAnswers = "ping_answers", "an address answers ICMP echo";
     OtherAddressesWork = "other_addresses_work", "other addresses of the same name work";
-    OtherFamilyWorks = "other_family_works", "the other address family works";
+    OtherFamilyWorks = "other_family_works", "every IPv6 address fails, IPv4 works";
     CertEnded = "cert_ended", "a certificate's validity ended";
     CertNotBegun = "cert_not_begun", "a certificate's validity has not begun";
     CertNamesDiffer = "cert_names_differ", "the certificate does not name the host";
@@ -101,6 +106,8 @@ facts! {
     TlsClosed = "tls_closed", "the connection was closed or reset during the handshake";
     ClientCertRequested = "client_cert_requested", "the server asked for a client certificate";
     HttpStatus = "http_status", "the status is not among the expected ones";
+    HttpServerError = "http_server_error", "the unexpected status is of the 5xx class (RFC 9110 section 15.6)";
+    HttpDenied = "http_denied", "the unexpected status says that this client is not let in: 401, 403, 407, 429, 451";
     HttpStalled = "http_stalled", "the request was sent, no whole response came";
     HttpMalformed = "http_malformed", "what came is not HTTP";
     HttpTruncated = "http_truncated", "the body is shorter than announced";
@@ -109,6 +116,7 @@ facts! {
     RedirectFails = "redirect_fails", "a redirect leads to a host that fails";
     EdgeGenerated = "edge_generated", "the error was made by an edge or proxy, not by the origin";
     ExpectationFailed = "expectation_failed", "what was declared by `expect` was not met";
+    RoleDiffers = "role_differs", "an address answers in another role than declared by `expect.role`";
     SlowerThanDeclared = "slower_than_declared", "the answer took longer than `expect.within`";
 }
 

@@ -13,6 +13,7 @@
 //! - [`dns`], [`tls`], [`http`], [`net`]: what the probes of each layer saw
 //! - [`observation`]: the record of one probe run
 //! - [`report`]: the report of one check, and its [`Baseline`]
+//! - [`text`]: what strangers wrote, made harmless to show
 //! - [`job`]: the envelope between a supervisor and its worker process
 
 pub mod cause;
@@ -29,6 +30,7 @@ pub mod owner;
 pub mod report;
 pub mod service;
 pub mod target;
+pub mod text;
 pub mod tls;
 
 pub use cause::Cause;

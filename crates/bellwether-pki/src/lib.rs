@@ -1,1 +1,37 @@
-//! Placeholder.
+//! Certificates: bytes, time and anchors in, facts out.
+//!
+//! Everything here takes hostile bytes. It parses them under a size cap and behind
+//! `catch_unwind`, and what cannot be parsed is a fact with the parser's complaint. This crate does
+//! no I/O and reads no clock; it is the only direct user of x509-parser and webpki.
+//!
+//! - [`read`]: what a certificate says of itself
+//! - [`judge`]: all that a strict client refuses of a chain
+//! - [`Anchors`]: the roots that a chain may lead to
+
+mod anchors;
+mod cert;
+mod der;
+mod judge;
+mod key;
+mod names;
+mod path;
+mod signature;
+
+use std::panic::catch_unwind;
+
+use bellwether_model::tls::CertSeen;
+
+pub use anchors::{AnchorError, Anchors};
+pub use judge::judge;
+
+/// What a certificate says of itself, as far as it can be read; never fails.
+#[must_use]
+pub fn read(der: &[u8]) -> CertSeen {
+    catch_unwind(|| cert::Cert::read(der).seen).unwrap_or_else(|_| CertSeen {
+        malformed: Some("the parser panicked over it".to_owned()),
+        ..cert::Cert::blank(der).seen
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,42 @@
 //! run leaves a [`NotRun`](bellwether_model::NotRun) that says why. This crate knows no store, no
 //! web and no cause: it never judges.
 //!
+//! - [`check`]: everything that one check asks, at the same time
 //! - [`cx`]: what all probes of one check share: job, time, event sink
 //! - [`dial`]: every socket is opened here, under the egress rule
+//! - [`dns`]: one question to one DNS server
+//! - [`walk`]: the delegation walk, and look-ups by our own iteration
+//! - [`resolvers`], [`controls`]: what resolvers and controls answer
+//! - [`addresses`]: every address found, with where it came from; those are dialled
+//! - [`attempt`]: what a user's client does with one address: connect, shake hands, ask (`tcp`,
+//!   `tls`, `http` are its steps)
+//! - [`icmp`]: an ICMP echo to an address
+//! - [`hints`], [`system`], [`owners`], [`roots`]: root hints, defaults, who owns an address, and
+//!   which roots a client trusts here
+//! - [`worker`]: both ends of the process that the probes run in
 
+pub mod addresses;
+pub mod attempt;
+pub mod check;
+pub mod controls;
 pub mod cx;
 pub mod dial;
+pub mod dns;
+pub mod hints;
+mod http;
+pub mod icmp;
+pub mod owners;
+mod patience;
+pub mod resolvers;
+pub mod roots;
+mod sys;
+pub mod system;
+pub mod tasks;
+mod tcp;
+mod tls;
+pub mod walk;
+mod wire;
+pub mod worker;
+
+#[cfg(test)]
+mod testing;

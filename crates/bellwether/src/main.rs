@@ -1,1 +1,61 @@
-fn main() {}
+//! The program: command line in, exit code out.
+//!
+//! `main` parses, turns the command into an [`Action`](run::Action), runs it, and maps what came
+//! of it to an exit code. Everything that can be wrong with what was typed is said here, with
+//! place and cure, and ends in 2.
+//!
+//! - `cli`: what may be typed
+//! - `check`, `diagnose`, `drill`, `explain`, `config`: one module each command
+//! - `job`: from the command line to a job
+//! - `judge`: from observations to a report
+//! - `text`: a report for people
+//! - `worker`: both ends of the killable child process, as far as they are the binary's
+//! - `allocator`: the last net against runaway allocation in a worker
+
+mod allocator;
+mod check;
+mod cli;
+mod config;
+mod diagnose;
+mod drill;
+mod exit;
+mod explain;
+mod files;
+mod job;
+mod judge;
+mod output;
+mod progress;
+mod schema;
+mod text;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::exit::{Exit, say};
+
+#[global_allocator]
+static ALLOCATOR: allocator::Counting = allocator::Counting::new();
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Check(args) => check::run(*args),
+        Command::Diagnose(args) => diagnose::run(&args),
+        Command::Drill(args) => drill::run(args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Config(command) => config::run(&command),
+        Command::Completions { shell } => output::completions(shell),
+        Command::Man => output::manual(),
+        Command::Worker => worker::run(&ALLOCATOR),
+        Command::DrillWorld { job } => drill::world(&job),
+    };
+    match done {
+        Ok(exit) => exit.code(),
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            Exit::Usage.code()
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Complaints about configuration: what, where, and the cure.
+
+use std::path::PathBuf;
+
+use crate::place::Place;
+
+/// What is wrong, with the file, line and column it stands at.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigError {
+    /// The file, as the user named it.
+    pub path: Option<PathBuf>,
+    /// Line and column.
+    pub place: Place,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// What can be wrong with configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The text is not the YAML that was expected: syntax, or a wrong type.
+    #[error("{0}")]
+    Shape(String),
+    /// A key that does not exist.
+    #[error("unknown key `{key}`; {cure}", cure = meant(.nearest.as_deref(), .known))]
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The known key that was probably meant.
+        nearest: Option<String>,
+        /// The keys known there.
+        known: Vec<String>,
+    },
+    /// A section that this version does not read.
+    #[error(
+        "the section `{0}:` is not read by this version, which knows `version` and `services`; leave it out"
+    )]
+    LaterSection(String),
+    /// A key that this version cannot act on, where ignoring it would give wrong results.
+    #[error("`{key}` is not supported by this version: {why}")]
+    LaterKey {
+        /// The key.
+        key: &'static str,
+        /// What ignoring it would do.
+        why: &'static str,
+    },
+    /// A key that must be there.
+    #[error("`{key}` is missing in {of}; add it: {example}")]
+    Missing {
+        /// The key.
+        key: String,
+        /// In what.
+        of: String,
+        /// How it could look.
+        example: String,
+    },
+    /// The same name, or the same key, twice.
+    #[error("{what} `{name}` is defined twice, first in line {first}, column {first_column}; rename or remove one",
+        first = .first.line, first_column = .first.column)]
+    Twice {
+        /// Of what.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Where the first one stands.
+        first: Place,
+    },
+    /// A value that means nothing.
+    #[error("`{key}`: {why}")]
+    Value {
+        /// Its key.
+        key: String,
+        /// What is wrong, with the cure.
+        why: String,
+    },
+}
+
+fn meant(nearest: Option<&str>, known: &[String]) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None if known.is_empty() => "none is known here".to_owned(),
+        None => format!("known here: {}", known.join(", ")),
+    }
+}
+
+impl ConfigError {
+    /// A complaint about what stands at `place`; the file is named later.
+    #[must_use]
+    pub fn new(place: Place, problem: Problem) -> Self {
+        Self {
+            path: None,
+            place,
+            problem,
+        }
+    }
+
+    /// A complaint about the value of `key`.
+    #[must_use]
+    pub fn value(place: Place, key: &str, why: impl std::fmt::Display) -> Self {
+        let (key, why) = (key.to_owned(), why.to_string());
+        Self::new(place, Problem::Value { key, why })
+    }
+
+    /// Names the file, if it is not named yet.
+    #[must_use]
+    pub fn in_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.path.get_or_insert_with(|| path.into());
+        self
+    }
+}
+
+/// `bellwether.yaml:3:5: unknown key …`, as editors and compilers write places.
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(path) = &self.path {
+            write!(f, "{}:", path.display())?;
+        }
+        if self.place.line > 0 {
+            write!(f, "{}:{}:", self.place.line, self.place.column)?;
+        }
+        if self.path.is_some() || self.place.line > 0 {
+            f.write_str(" ")?;
+        }
+        write!(f, "{}", self.problem)
+    }
+}

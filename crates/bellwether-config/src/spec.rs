@@ -1,0 +1,305 @@
+//! The shape of what people write: `services:` of `bellwether.yaml`.
+//!
+//! Every struct refuses keys that it does not know. Whatever may be complained about later
+//! carries its place ([`At`]).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::place::At;
+
+/// A file, as far as this version reads it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "bellwether.yaml")]
+pub struct ConfigSpec {
+    /// Version of the format: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u32>", range(min = 1, max = 1))]
+    pub version: Option<At<u32>>,
+    /// What is watched.
+    #[serde(default)]
+    pub services: Vec<At<ServiceSpec>>,
+}
+
+/// What users reach, with what was promised of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Service")]
+pub struct ServiceSpec {
+    /// Its name, unique.
+    pub name: At<String>,
+    /// Short for one check called `main` of this URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<At<String>>,
+    /// What is asked of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<At<CheckSpec>>,
+    /// Labels for routing notices.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Services whose incidents may explain this one's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<At<String>>,
+    /// How often its checks run: `60s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<At<String>>,
+    /// How long one attempt may take: `10s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<At<String>>,
+    /// What a healthy answer is like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<ExpectSpec>,
+    /// What was promised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promises: Option<PromisesSpec>,
+}
+
+/// A configured question: exactly one of `http`, `tcp`, `tls`, `dns`, `icmp`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Check")]
+pub struct CheckSpec {
+    /// Its name, unique in its service.
+    pub name: At<String>,
+    /// How often: `60s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<At<String>>,
+    /// How long one attempt may take: `10s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<At<String>>,
+    /// A request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSpec>,
+    /// A connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<AddressSpec>,
+    /// A handshake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<AddressSpec>,
+    /// A question to the name servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<DnsSpec>,
+    /// An echo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icmp: Option<AddressSpec>,
+}
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "HttpCheck")]
+pub struct HttpSpec {
+    /// Where to: `https://` or `http://`.
+    pub url: At<String>,
+    /// The client certificate to show; not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<At<String>>,
+}
+
+/// Where to connect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "AddressCheck")]
+pub struct AddressSpec {
+    /// `host:port`; `host` alone for an echo.
+    pub address: At<String>,
+}
+
+/// A question to the name servers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "DnsCheck")]
+pub struct DnsSpec {
+    /// The name.
+    pub name: At<String>,
+    /// The record type; addresses if left out.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub rtype: Option<At<String>>,
+    /// Record data that must be there, in zone-file form.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<At<String>>,
+}
+
+/// What a healthy answer is like. What is not declared is not judged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Expect")]
+pub struct ExpectSpec {
+    /// Healthy status codes; 200–399 if left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub status: Vec<At<StatusSpec>>,
+    /// What the body must hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<At<BodySpec>>,
+    /// Longest time for the whole exchange: `800ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<At<String>>,
+    /// A header by which every address that answers says what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleSpec>,
+    /// Every name server that the delegation may name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub name_servers: Vec<At<String>>,
+    /// Networks or addresses that answers must lie in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<At<String>>,
+    /// `false`: healthy when every name server says that the name does not exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exists: Option<bool>,
+}
+
+/// A status, `200`, or a range, `"200-399"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusSpec {
+    /// One.
+    One(u64),
+    /// A range as written.
+    Range(String),
+}
+
+impl Serialize for StatusSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::One(status) => serializer.serialize_u64(*status),
+            Self::Range(range) => serializer.serialize_str(range),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for StatusSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = StatusSpec;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a status like 200 or a range like \"200-399\"")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<StatusSpec, E> {
+                Ok(StatusSpec::One(value))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<StatusSpec, E> {
+                u64::try_from(value)
+                    .map(StatusSpec::One)
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(value), &self))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<StatusSpec, E> {
+                Ok(StatusSpec::Range(value.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for StatusSpec {
+    fn schema_name() -> Cow<'static, str> {
+        "Status".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A status, or a range of them.",
+            "oneOf": [
+                { "type": "integer", "minimum": 100, "maximum": 999 },
+                { "type": "string", "pattern": "^[1-9][0-9]{2}(-[1-9][0-9]{2})?$" }
+            ]
+        })
+    }
+}
+
+/// What the body must hold: exactly one of the three.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Body")]
+pub struct BodySpec {
+    /// This text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contains: Option<At<String>>,
+    /// A match of this regular expression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matches: Option<At<String>>,
+    /// JSON values by JSON Pointer or dotted path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub json: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+/// A response header with the value it must have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Role")]
+pub struct RoleSpec {
+    /// Header name.
+    pub header: At<String>,
+    /// Its value.
+    pub value: At<String>,
+}
+
+/// What was promised.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Promises")]
+pub struct PromisesSpec {
+    /// How long before its end a certificate is renewed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificatePromiseSpec>,
+    /// How large answers may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerPromiseSpec>,
+    /// Addresses are published before they are used; validated, and not judged by this version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_contract: Option<AddressContractSpec>,
+}
+
+/// How long before its end a certificate is renewed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "CertificatePromise")]
+pub struct CertificatePromiseSpec {
+    /// Days that it must have left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days_left: Option<u32>,
+    /// Who is told; this version tells nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tell: Option<At<String>>,
+}
+
+/// How large answers may be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "AnswerPromise")]
+pub struct AnswerPromiseSpec {
+    /// Above this many addresses: a warning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warn_addresses: Option<u32>,
+    /// Above this many addresses: a breach.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_addresses: Option<u32>,
+    /// Above this many bytes: a breach.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u32>,
+    /// Who is told; this version tells nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tell: Option<At<String>>,
+}
+
+/// Addresses are published before they are used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "AddressContract")]
+pub struct AddressContractSpec {
+    /// Where they are published.
+    pub url: At<String>,
+    /// Least time between publication and use: `14d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<At<String>>,
+    /// Who is told; this version tells nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tell: Option<At<String>>,
+}

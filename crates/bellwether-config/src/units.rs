@@ -1,0 +1,93 @@
+//! Durations as people write them: a number and a unit.
+
+use std::time::Duration;
+
+/// Units of time and what they are in milliseconds. A month is 30 days and a year 365, as
+/// retention and deadlines want them; neither is used for dates.
+const UNITS: &[(&str, u64)] = &[
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+    ("w", 7 * 86_400_000),
+    ("mo", 30 * 86_400_000),
+    ("y", 365 * 86_400_000),
+];
+
+/// `800ms`, `60s`, `1.5h`; the message of an error says what is wrong with it.
+///
+/// # Errors
+/// If there is no number, no unit or an unknown one, or the result is out of range.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let known = "ms, s, m, h, d, w, mo or y";
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("`{text}` is no duration; write a number and {known}: `60s`"))?;
+    let unit = unit.trim_start();
+    if unit.is_empty() {
+        return Err(format!(
+            "`{text}` has no unit; write one of {known} behind it: `{text}s`"
+        ));
+    }
+    let millis = UNITS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .map(|(_, millis)| *millis)
+        .ok_or_else(|| format!("`{unit}` is no unit of time; use {known}"))?;
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the largest unit is far below the 2^52 that an f64 holds exactly"
+    )]
+    let seconds = number * millis as f64 / 1000.0;
+    Duration::try_from_secs_f64(seconds).map_err(|_| format!("`{text}` is too long a time"))
+}
+
+/// The shortest way to write a duration, the inverse of [`duration`].
+#[must_use]
+pub fn show(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    for (unit, size) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+    ] {
+        if millis >= size && millis.is_multiple_of(size) {
+            return format!("{}{unit}", millis / size);
+        }
+    }
+    format!("{millis}ms")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, millis) in [
+            ("800ms", 800),
+            ("60s", 60_000),
+            ("15m", 900_000),
+            ("4h", 14_400_000),
+            ("14d", 14 * 86_400_000),
+            ("2w", 14 * 86_400_000),
+            ("13mo", 390 * 86_400_000),
+            ("1y", 365 * 86_400_000),
+            ("1.5s", 1_500),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for bad in ["", "s", "60", "60 sec", "-1s", "1e400y", "1.2.3s"] {
+            assert!(duration(bad).is_err(), "{bad} was taken");
+        }
+        assert_eq!(show(Duration::from_secs(90)), "90s");
+        assert_eq!(show(Duration::from_secs(7200)), "2h");
+    }
+}

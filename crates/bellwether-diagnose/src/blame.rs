@@ -1,0 +1,288 @@
+//! Which failures a fired rule explains.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use bellwether_model::Cause;
+use bellwether_model::dns::AnswerKind;
+use bellwether_model::fact::Subject;
+
+use crate::picture::{Hop, Picture, ResolverStatus, ServerStatus};
+use crate::rules::Blame;
+use crate::units::Unit;
+
+/// What a fired rule speaks of.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    /// Subjects that the rule fired for.
+    pub subjects: BTreeSet<Subject>,
+}
+
+impl Group {
+    /// Labels of the name servers in it, `NAME@ADDRESS`.
+    #[must_use]
+    pub fn servers(&self) -> BTreeSet<String> {
+        let labels = self.subjects.iter().filter_map(|s| match s {
+            Subject::NameServer(name, Some(address)) => Some(format!("{name}@{address}")),
+            Subject::NameServer(name, None) => Some(name.to_string()),
+            Subject::Vantage
+            | Subject::Zone(_)
+            | Subject::Resolver(_)
+            | Subject::Address(_)
+            | Subject::Service => None,
+        });
+        labels.collect()
+    }
+
+    fn resolvers(&self) -> BTreeSet<&str> {
+        let labels = self.subjects.iter().filter_map(|s| match s {
+            Subject::Resolver(label) => Some(label.as_str()),
+            Subject::Vantage
+            | Subject::Zone(_)
+            | Subject::NameServer(..)
+            | Subject::Address(_)
+            | Subject::Service => None,
+        });
+        labels.collect()
+    }
+
+    fn addresses(&self) -> BTreeSet<IpAddr> {
+        let found = self.subjects.iter().filter_map(|s| match s {
+            Subject::Address(address) => Some(*address),
+            Subject::Vantage
+            | Subject::Zone(_)
+            | Subject::NameServer(..)
+            | Subject::Resolver(_)
+            | Subject::Service => None,
+        });
+        found.collect()
+    }
+
+    fn is_about(&self, hop: &Hop<'_>) -> bool {
+        self.subjects
+            .contains(&Subject::Zone(hop.seen.zone.clone()))
+    }
+}
+
+/// The failures, of all there are, that this explains.
+#[must_use]
+pub fn explained(
+    picture: &Picture<'_>,
+    failing: &BTreeSet<Unit>,
+    blame: Blame,
+    cause: Cause,
+    group: &Group,
+) -> BTreeSet<Unit> {
+    match blame {
+        Blame::Nobody => BTreeSet::new(),
+        Blame::WrongSide => wrong_side(picture, failing, group),
+        Blame::Resolution => resolution(picture, failing),
+        Blame::UnusableServers => unusable(picture, failing, group),
+        Blame::DenyingServers => denying(picture, failing, group),
+        Blame::AnswersOfServers => answers_of(picture, failing, &group.servers()),
+        Blame::ZoneData => zone_data(picture, failing, cause, group),
+        Blame::Resolvers => of_resolvers(picture, failing, group),
+        Blame::Addresses => {
+            let mine = group.addresses();
+            only(
+                failing,
+                |u| matches!(u, Unit::Address(a) if mine.contains(a)),
+            )
+        }
+    }
+}
+
+fn only(failing: &BTreeSet<Unit>, wanted: impl Fn(&Unit) -> bool) -> BTreeSet<Unit> {
+    failing.iter().filter(|u| wanted(u)).cloned().collect()
+}
+
+/// Servers that the parent gives and something else does not know.
+#[must_use]
+pub fn wrong_servers<'p, 'a>(
+    picture: &'p Picture<'a>,
+    group: &Group,
+) -> Vec<(&'p Hop<'a>, BTreeSet<String>)> {
+    let hops = picture.hops.iter().filter(|h| group.is_about(h));
+    let sided = hops.filter_map(|hop| {
+        let sides = hop.sides.as_ref().or(hop.undecided.as_ref())?;
+        Some((hop, sides.wrong.iter().cloned().collect()))
+    });
+    sided.collect()
+}
+
+fn wrong_side(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTreeSet<Unit> {
+    let mut units = BTreeSet::new();
+    for (hop, wrong) in wrong_servers(picture, group) {
+        units.extend(answers_of(picture, failing, &wrong));
+        let unusable = |s: &&crate::picture::ServerView<'_>| s.status != ServerStatus::Answers;
+        let some_fail = hop
+            .delegated()
+            .any(|s| wrong.contains(&s.label) && unusable(&s));
+        let none_asked = wrong.is_empty();
+        if some_fail || none_asked {
+            units.extend(only(failing, |u| {
+                matches!(u, Unit::Resolver(_) | Unit::Own)
+            }));
+        }
+        units.extend(only(
+            failing,
+            |u| matches!(u, Unit::Server(l) if wrong.contains(l)),
+        ));
+    }
+    units
+}
+
+fn resolution(picture: &Picture<'_>, failing: &BTreeSet<Unit>) -> BTreeSet<Unit> {
+    let ends_without_address = |label: &str| {
+        let found = picture.resolvers.iter().find(|r| r.label == label);
+        found.is_some_and(|r| !r.is_usable() && r.controls_work != Some(false))
+    };
+    only(failing, |u| match u {
+        Unit::Own => true,
+        Unit::Resolver(label) => ends_without_address(label),
+        Unit::Server(_) | Unit::Address(_) => false,
+    })
+}
+
+/// Servers without a usable answer hurt only where no other gives one. Then the largest group of
+/// one kind is told as the cause.
+fn unusable(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTreeSet<Unit> {
+    let mine = group.servers();
+    let hop = picture.hops.iter().find(|h| {
+        h.servers.iter().any(|s| mine.contains(&s.label))
+            || h.seen
+                .hosts
+                .iter()
+                .any(|host| mine.contains(host.name.as_str()))
+    });
+    let Some(hop) = hop else {
+        return BTreeSet::new();
+    };
+    if !hop.all_unusable() {
+        return BTreeSet::new();
+    }
+    let all = hop.delegated().count()
+        + hop
+            .seen
+            .hosts
+            .iter()
+            .filter(|h| h.addresses().is_empty())
+            .count();
+    if mine.len() * 2 < all {
+        return BTreeSet::new();
+    }
+    let unhelped = |label: &str| {
+        let found = picture.resolvers.iter().find(|r| r.label == label);
+        found.is_some_and(|r| {
+            matches!(
+                r.status,
+                ResolverStatus::Error(_)
+                    | ResolverStatus::Silent
+                    | ResolverStatus::Denies(AnswerKind::NoData)
+            ) && r.controls_work != Some(false)
+        })
+    };
+    only(failing, |u| match u {
+        Unit::Own => true,
+        Unit::Resolver(label) => unhelped(label),
+        Unit::Server(_) | Unit::Address(_) => false,
+    })
+}
+
+fn denying(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTreeSet<Unit> {
+    let mine = group.servers();
+    let denies = |label: &str| {
+        let found = picture.resolvers.iter().find(|r| r.label == label);
+        found.is_some_and(|r| {
+            matches!(r.status, ResolverStatus::Denies(_)) && r.controls_work != Some(false)
+        })
+    };
+    only(failing, |u| match u {
+        Unit::Server(label) => mine.contains(label),
+        Unit::Resolver(label) => denies(label),
+        Unit::Own | Unit::Address(_) => false,
+    })
+}
+
+/// Addresses that these servers give and no other delegated server does, and denials of theirs.
+fn answers_of(
+    picture: &Picture<'_>,
+    failing: &BTreeSet<Unit>,
+    mine: &BTreeSet<String>,
+) -> BTreeSet<Unit> {
+    let others: BTreeSet<IpAddr> = picture
+        .hops
+        .iter()
+        .flat_map(|h| h.delegated())
+        .filter(|s| !mine.contains(&s.label))
+        .flat_map(|s| s.addresses.iter().copied())
+        .collect();
+    let theirs: BTreeSet<IpAddr> = picture
+        .hops
+        .iter()
+        .flat_map(|h| h.servers.iter())
+        .filter(|s| mine.contains(&s.label))
+        .flat_map(|s| s.addresses.iter().copied())
+        .filter(|a| !others.contains(a))
+        .collect();
+    only(failing, |u| match u {
+        Unit::Address(a) => theirs.contains(a),
+        Unit::Server(label) => mine.contains(label),
+        Unit::Resolver(_) | Unit::Own => false,
+    })
+}
+
+fn zone_data(
+    picture: &Picture<'_>,
+    failing: &BTreeSet<Unit>,
+    cause: Cause,
+    group: &Group,
+) -> BTreeSet<Unit> {
+    let hop = picture.hops.iter().find(|h| group.is_about(h));
+    let agreed: BTreeSet<IpAddr> = picture
+        .hops
+        .iter()
+        .flat_map(|h| h.delegated())
+        .flat_map(|s| s.addresses.iter().copied())
+        .collect();
+    debug_assert_eq!(
+        cause,
+        Cause::DnsZoneRecordWrong,
+        "the only cause that blames zone data"
+    );
+    let Some(_) = hop else { return BTreeSet::new() };
+    let mut units = only(
+        failing,
+        |u| matches!(u, Unit::Address(a) if agreed.contains(a)),
+    );
+    if failing.contains(&Unit::Own) {
+        units.extend(resolution(picture, failing));
+        if !picture.context.expect.exists {
+            units.extend(only(failing, |u| matches!(u, Unit::Resolver(_))));
+        }
+    }
+    units
+}
+
+/// The resolvers themselves, and addresses that they give and no delegated name server does.
+fn of_resolvers(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTreeSet<Unit> {
+    let mine = group.resolvers();
+    let authority: BTreeSet<IpAddr> = picture
+        .hops
+        .iter()
+        .flat_map(|h| h.delegated())
+        .flat_map(|s| s.addresses.iter().copied())
+        .collect();
+    let theirs: BTreeSet<IpAddr> = picture
+        .resolvers
+        .iter()
+        .filter(|r| mine.contains(r.label.as_str()))
+        .flat_map(|r| r.addresses.iter().copied())
+        .filter(|a| !authority.contains(a))
+        .collect();
+    only(failing, |u| match u {
+        Unit::Resolver(label) => mine.contains(label.as_str()),
+        Unit::Address(a) => theirs.contains(a),
+        Unit::Server(_) | Unit::Own => false,
+    })
+}

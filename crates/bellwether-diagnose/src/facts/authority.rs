@@ -1,0 +1,224 @@
+//! Facts about single name servers that users' resolvers come to.
+
+use bellwether_model::dns::{AnswerKind, Rcode, Transport};
+use bellwether_model::fact::Subject;
+use bellwether_model::{DnsName, FactKind};
+use serde_json::json;
+
+use super::delegation::status_word;
+use super::{Facts, addresses};
+use crate::picture::{Hop, Picture, ServerStatus, ServerView};
+
+pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
+    let knew_it = picture
+        .context
+        .baseline
+        .as_ref()
+        .is_some_and(|b| !b.addresses.is_empty());
+    for (index, hop) in picture
+        .hops
+        .iter()
+        .enumerate()
+        .filter(|(_, h)| h.is_reached())
+    {
+        for server in hop.delegated() {
+            status(hop, server, facts);
+            transports(hop, server, facts);
+        }
+        all_servfail(hop, facts);
+        denials(hop, index, facts);
+        serials(hop, knew_it, facts);
+    }
+}
+
+/// No resolver gets anything but SERVFAIL here: the servers run and have lost their zone.
+fn all_servfail(hop: &Hop<'_>, facts: &mut Facts) {
+    let servfail = |s: &ServerView<'_>| s.status == ServerStatus::Error(Rcode::SERVFAIL);
+    let labels: Vec<&str> = hop
+        .delegated()
+        .filter(|s| servfail(s))
+        .map(|s| s.label.as_str())
+        .collect();
+    if !labels.is_empty() && hop.delegated().all(servfail) {
+        let value = json!({ "zone": hop.seen.zone, "name_servers": labels });
+        facts.add(
+            FactKind::AllNsServfail,
+            Subject::Zone(hop.seen.zone.clone()),
+            value,
+            [hop.id],
+        );
+    }
+}
+
+fn subject(server: &ServerView<'_>) -> Subject {
+    Subject::NameServer(server.seen.name.clone(), Some(server.seen.address))
+}
+
+fn status(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
+    let zone: Option<&DnsName> = Some(&hop.seen.zone);
+    let (kind, value) = match &server.status {
+        ServerStatus::Silent(how) => (
+            FactKind::NsSilent,
+            json!({ "name_server": server.label, "how": how }),
+        ),
+        ServerStatus::Error(rcode) => (
+            FactKind::NsRcode,
+            json!({ "name_server": server.label, "rcode": rcode.to_string() }),
+        ),
+        ServerStatus::NotAuthoritative { upward } => (
+            FactKind::NsNotAuthoritative,
+            json!({ "name_server": server.label, "upward_referral": upward }),
+        ),
+        ServerStatus::Denies(_) | ServerStatus::Answers | ServerStatus::NotAsked(_) => return,
+    };
+    facts.add_in(zone, kind, subject(server), value, [hop.id]);
+}
+
+/// One protocol dead where the other works.
+fn transports(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
+    let answered = |wanted: &dyn Fn(&bellwether_model::dns::Exchange) -> bool| -> (bool, bool) {
+        let mut asked = server
+            .seen
+            .exchanges
+            .iter()
+            .filter(|e| e.was_asked() && wanted(e))
+            .peekable();
+        (
+            asked.peek().is_some(),
+            asked.any(|e| e.response().is_some()),
+        )
+    };
+    let (udp_asked, udp) = answered(&|e| e.transport == Transport::Udp && e.edns);
+    let (tcp_asked, tcp) = answered(&|e| e.transport == Transport::Tcp);
+    let (plain_asked, plain) = answered(&|e| e.transport == Transport::Udp && !e.edns);
+    let zone = Some(&hop.seen.zone);
+    let value = json!({ "name_server": server.label });
+    if udp && tcp_asked && !tcp {
+        facts.add_in(
+            zone,
+            FactKind::NsTcpFails,
+            subject(server),
+            value.clone(),
+            [hop.id],
+        );
+    }
+    if udp_asked && !udp && plain_asked && plain {
+        facts.add_in(
+            zone,
+            FactKind::NsEdnsFails,
+            subject(server),
+            value,
+            [hop.id],
+        );
+    }
+}
+
+/// Servers that deny what others have, and what all deny.
+fn denials(hop: &Hop<'_>, index: usize, facts: &mut Facts) {
+    let have: Vec<&str> = hop
+        .delegated()
+        .filter(|s| s.status == ServerStatus::Answers)
+        .map(|s| s.label.as_str())
+        .collect();
+    let deny: Vec<&ServerView<'_>> = hop
+        .delegated()
+        .filter(|s| matches!(s.status, ServerStatus::Denies(k) if k != AnswerKind::Referral))
+        .collect();
+    if deny.is_empty() {
+        return;
+    }
+    // What an alias leads to and is not there is told of the alias, whose owner can change it.
+    if have.is_empty() && index > 0 {
+        return;
+    }
+    if have.is_empty() {
+        let each: Vec<String> = deny
+            .iter()
+            .map(|s| format!("{}: {}", s.label, status_word(&s.status)))
+            .collect();
+        let value = json!({ "name": hop.seen.name, "zone": hop.seen.zone, "name_servers": each });
+        let subject = Subject::Zone(hop.seen.zone.clone());
+        facts.add(FactKind::RrsetEmptyEverywhere, subject, value, [hop.id]);
+        return;
+    }
+    for server in deny {
+        let value = json!({
+            "name": hop.seen.name,
+            "name_server": server.label,
+            "answer": status_word(&server.status),
+            "others_have_it": have,
+        });
+        let zone = Some(&hop.seen.zone);
+        facts.add_in(
+            zone,
+            FactKind::NsDeniesExistingName,
+            subject(server),
+            value,
+            [hop.id],
+        );
+    }
+}
+
+/// Serial numbers behind the newest (RFC 1982 arithmetic), where the answers differ too.
+///
+/// Some operators number each server's copy by itself, so a number alone says nothing: it counts
+/// only beside an answer that the newer servers do not give.
+///
+/// A server that denies a name which was there before has no *older* copy: that is a blank zone.
+fn serials(hop: &Hop<'_>, knew_it: bool, facts: &mut Facts) {
+    let known = || hop.delegated().filter(|s| s.serial.is_some());
+    let Some(newest) = known()
+        .filter_map(|s| s.serial)
+        .reduce(|a, b| if behind(a, b) { b } else { a })
+    else {
+        return;
+    };
+    let current: Vec<&ServerView<'_>> = known().filter(|s| s.serial == Some(newest)).collect();
+    for server in known() {
+        let Some(serial) = server.serial.filter(|s| behind(*s, newest)) else {
+            continue;
+        };
+        let same = current.iter().any(|c| {
+            c.status == server.status
+                && c.addresses == server.addresses
+                && c.aliases == server.aliases
+                && c.values == server.values
+        });
+        let lost = knew_it && matches!(server.status, ServerStatus::Denies(_));
+        if same || lost {
+            continue;
+        }
+        let value = json!({
+            "name_server": server.label,
+            "serial": serial,
+            "newest": newest,
+            "addresses": addresses(&server.addresses),
+        });
+        let zone = Some(&hop.seen.zone);
+        facts.add_in(
+            zone,
+            FactKind::SerialBehind,
+            subject(server),
+            value,
+            [hop.id],
+        );
+    }
+}
+
+/// Is `a` before `b` in serial number arithmetic (RFC 1982 section 3.2)?
+fn behind(a: u32, b: u32) -> bool {
+    a != b && b.wrapping_sub(a) < 1 << 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::behind;
+
+    #[test]
+    fn serials_wrap() {
+        assert!(behind(1, 2));
+        assert!(behind(u32::MAX, 0));
+        assert!(!behind(2, 1));
+        assert!(!behind(7, 7));
+    }
+}

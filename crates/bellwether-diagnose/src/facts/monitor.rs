@@ -1,0 +1,96 @@
+//! Facts about ourselves: controls, routes, probes that did not run.
+
+use bellwether_model::dns::{ControlVia, ExchangeResult};
+use bellwether_model::fact::Subject;
+use bellwether_model::net::TcpResult;
+use bellwether_model::{FactKind, NotRunReason, ProbeKind};
+use serde_json::json;
+
+use super::Facts;
+use crate::picture::Picture;
+
+pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
+    controls(picture, facts);
+    routes(picture, facts);
+    not_run(picture, facts);
+}
+
+/// Controls that fail: those asked by ourselves, and those through resolvers, apart.
+fn controls(picture: &Picture<'_>, facts: &mut Facts) {
+    let failed: Vec<_> = picture.controls.iter().filter(|(_, c)| !c.ok).collect();
+    if picture.controls.is_empty() || failed.len() < picture.controls.len() {
+        return;
+    }
+    let names: Vec<String> = failed.iter().map(|(_, c)| c.control.clone()).collect();
+    let value = json!({ "failed": names.len(), "of": picture.controls.len(), "controls": names });
+    facts.add(
+        FactKind::ControlsFailed,
+        Subject::Vantage,
+        value,
+        failed.iter().map(|(id, _)| *id),
+    );
+}
+
+fn routes(picture: &Picture<'_>, facts: &mut Facts) {
+    let by_tcp = picture.addresses.values().filter_map(|a| {
+        let (id, tcp) = a.tcp?;
+        (tcp.result == TcpResult::NoRoute).then_some(id)
+    });
+    let own = picture.controls.iter().filter_map(|(id, c)| {
+        let direct = !matches!(c.via, ControlVia::Resolver { .. });
+        let unreachable = matches!(&c.exchange.result, ExchangeResult::Unreachable { .. });
+        (direct && !c.ok && unreachable).then_some(*id)
+    });
+    let from: Vec<&str> = by_tcp.chain(own).collect();
+    if !from.is_empty() && picture.controls.iter().all(|(_, c)| !c.ok) {
+        facts.add(
+            FactKind::NoRoute,
+            Subject::Vantage,
+            json!({ "attempts": from.len() }),
+            from,
+        );
+    }
+}
+
+fn not_run(picture: &Picture<'_>, facts: &mut Facts) {
+    let ours = |reason| {
+        matches!(
+            reason,
+            NotRunReason::Deadline
+                | NotRunReason::WorkerHung
+                | NotRunReason::WorkerDied
+                | NotRunReason::Panicked
+        )
+    };
+    let side = |probe| {
+        matches!(
+            probe,
+            ProbeKind::Icmp | ProbeKind::Path | ProbeKind::Control
+        )
+    };
+    let lost: Vec<_> = picture
+        .not_run
+        .iter()
+        .filter(|(_, probe, n)| ours(n.reason) && !side(*probe))
+        .collect();
+    if lost.is_empty() {
+        return;
+    }
+    let mut probes: Vec<String> = lost
+        .iter()
+        .map(|(_, p, n)| format!("{} {}", p.name(), n.subject))
+        .collect();
+    probes.sort();
+    let why: Vec<&str> = lost
+        .iter()
+        .map(|(_, _, n)| n.detail.as_str())
+        .take(1)
+        .collect();
+    let value = json!({ "probes": probes, "reason": why.first() });
+    facts.add(
+        FactKind::ProbesNotRun,
+        Subject::Vantage,
+        value,
+        lost.iter().map(|(id, ..)| *id),
+    );
+}

@@ -1,0 +1,107 @@
+//! Facts about connections to the service's addresses.
+
+use bellwether_model::fact::Subject;
+use bellwether_model::net::{Family, TcpResult};
+use bellwether_model::tls::TlsResult;
+use bellwether_model::{FactKind, Layer};
+use serde_json::json;
+
+use super::{Facts, addresses};
+use crate::picture::{AddressView, Attempt, Picture};
+
+pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
+    for view in picture.addresses.values() {
+        let subject = Subject::Address(view.address);
+        connection(view, &subject, facts);
+        if let Some((id, true)) = view.pings.map(|(id, p)| (id, *p)) {
+            let value = json!({ "address": view.address.to_string() });
+            facts.add(FactKind::PingAnswers, subject.clone(), value, [id]);
+        }
+        if let Some(owner) = &view.owner {
+            let value = json!({ "address": view.address.to_string(), "owner": owner.to_string(), "prefix": owner.prefix });
+            facts.add(FactKind::AddressOwner, subject.clone(), value, view.listed);
+        }
+        unchanged(view, &subject, facts);
+        if view.attempt.fails() {
+            others(picture, view, &subject, facts);
+        }
+    }
+}
+
+fn connection(view: &AddressView<'_>, subject: &Subject, facts: &mut Facts) {
+    let Some((id, tcp)) = view.tcp else { return };
+    let aimed = tcp.address.to_string();
+    let (kind, value) = match &tcp.result {
+        TcpResult::Refused => (
+            FactKind::AddressRefused,
+            json!({ "address": aimed, "rtt_ms": tcp.connect_ms }),
+        ),
+        TcpResult::Reset => (FactKind::AddressResets, json!({ "address": aimed })),
+        TcpResult::TimedOut => (FactKind::AddressTimesOut, json!({ "address": aimed })),
+        TcpResult::Unreachable { error } => (
+            FactKind::AddressUnreachable,
+            json!({ "address": aimed, "error": error }),
+        ),
+        TcpResult::Connected => {
+            let reset = view
+                .tls
+                .filter(|(_, t)| matches!(t.result, TlsResult::Closed { .. }));
+            let Some((tls_id, _)) = reset else { return };
+            facts.add(
+                FactKind::TlsClosed,
+                subject.clone(),
+                json!({ "address": aimed }),
+                [id, tls_id],
+            );
+            return;
+        }
+        TcpResult::NoRoute | TcpResult::Error { .. } => return,
+    };
+    facts.add(kind, subject.clone(), value, [id]);
+}
+
+/// The address is the baseline's, with the same owner.
+fn unchanged(view: &AddressView<'_>, subject: &Subject, facts: &mut Facts) {
+    let Some(before) = view.before else { return };
+    let same = match (&before.owner, &view.owner) {
+        (Some(a), Some(b)) => a.same_operator(b),
+        _ => true,
+    };
+    if same {
+        let value = json!({ "address": view.address.to_string(), "owner": view.owner.as_ref().map(ToString::to_string) });
+        facts.add(
+            FactKind::AddressUnchanged,
+            subject.clone(),
+            value,
+            view.listed,
+        );
+    }
+}
+
+/// What works beside an address that fails.
+fn others(picture: &Picture<'_>, view: &AddressView<'_>, subject: &Subject, facts: &mut Facts) {
+    let family = Family::of(view.address);
+    let working = |same: bool| -> Vec<&AddressView<'_>> {
+        let all = picture.addresses.values();
+        all.filter(|v| v.attempt.works() && (Family::of(v.address) == family) == same)
+            .collect()
+    };
+    let same = working(true);
+    if !same.is_empty() {
+        let value = json!({ "addresses": addresses(same.iter().map(|v| &v.address)) });
+        let from = same.iter().filter_map(|v| v.tcp.map(|(id, _)| id));
+        facts.add(FactKind::OtherAddressesWork, subject.clone(), value, from);
+    }
+    let whole_family = picture
+        .addresses
+        .values()
+        .filter(|v| Family::of(v.address) == family)
+        .all(|v| matches!(v.attempt, Attempt::Fails(Layer::Net) | Attempt::Unjudged(_)));
+    let other = working(false);
+    if family == Family::V6 && whole_family && !other.is_empty() {
+        let value =
+            json!({ "fails": family.name(), "works": addresses(other.iter().map(|v| &v.address)) });
+        let from = other.iter().filter_map(|v| v.tcp.map(|(id, _)| id));
+        facts.add(FactKind::OtherFamilyWorks, subject.clone(), value, from);
+    }
+}

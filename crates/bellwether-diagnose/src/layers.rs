@@ -1,0 +1,219 @@
+//! One line for each layer of a check, and for each control.
+
+use bellwether_model::report::{ControlReport, ControlState, LayerReport, LayerState, Role};
+use bellwether_model::{Finding, Layer, Observation, ProbeKind};
+
+use crate::picture::{Attempt, Picture};
+use crate::units;
+use crate::words::count;
+
+/// The layers that apply to the target, lowest first.
+#[must_use]
+pub fn layers(
+    picture: &Picture<'_>,
+    findings: &[Finding],
+    observations: &[Observation],
+) -> Vec<LayerReport> {
+    let scheme = picture.context.target.scheme;
+    let mut wanted = vec![Layer::Dns];
+    if scheme.has_tcp() {
+        wanted.push(Layer::Net);
+    }
+    if scheme.has_tls() {
+        wanted.push(Layer::Tls);
+    }
+    if scheme.has_http() {
+        wanted.push(Layer::Http);
+    }
+    wanted
+        .into_iter()
+        .map(|layer| {
+            let (state, summary) = state(picture, findings, layer);
+            LayerReport {
+                layer,
+                state,
+                took_ms: took(observations, layer),
+                summary,
+            }
+        })
+        .collect()
+}
+
+fn took(observations: &[Observation], layer: Layer) -> f64 {
+    let of = |probe| match probe {
+        ProbeKind::Dns | ProbeKind::Delegation | ProbeKind::ResolverMatrix | ProbeKind::Dnssec => {
+            Layer::Dns
+        }
+        ProbeKind::Tcp => Layer::Net,
+        ProbeKind::Tls => Layer::Tls,
+        ProbeKind::Http => Layer::Http,
+        ProbeKind::Addresses | ProbeKind::Icmp | ProbeKind::Control | ProbeKind::Path => {
+            Layer::Monitor
+        }
+    };
+    let longest = observations
+        .iter()
+        .filter(|o| of(o.probe) == layer)
+        .map(|o| o.took_ms);
+    (longest.fold(0.0, f64::max) * 10.0).round() / 10.0
+}
+
+fn state(picture: &Picture<'_>, findings: &[Finding], layer: Layer) -> (LayerState, String) {
+    let ours = findings
+        .iter()
+        .any(|f| f.layer == Layer::Monitor && f.role == Role::Root);
+    let broken_at = |role: Role| {
+        findings.iter().find(|f| {
+            f.role == role && (f.layer == layer || layer == Layer::Dns && f.layer == Layer::Reg)
+        })
+    };
+    if let Some(root) = broken_at(Role::Root) {
+        let state = if root.scope.share >= 1.0 {
+            LayerState::Failed
+        } else {
+            LayerState::Degraded
+        };
+        return (state, root.cause.to_string());
+    }
+    if let Some(consequence) = broken_at(Role::Consequence) {
+        let state = if consequence.scope.share >= 1.0 {
+            LayerState::Failed
+        } else {
+            LayerState::Degraded
+        };
+        return (state, format!("{} follows", consequence.cause));
+    }
+    if layer == Layer::Dns {
+        return dns(picture, ours);
+    }
+    attempts(picture, layer)
+}
+
+fn dns(picture: &Picture<'_>, ours: bool) -> (LayerState, String) {
+    if picture.context.target.name().is_none() {
+        return (
+            LayerState::Skipped,
+            "an address needs no resolution".to_owned(),
+        );
+    }
+    if picture.hops.is_empty() && picture.resolvers.is_empty() {
+        return (
+            LayerState::Unknown,
+            why_not(picture, &[ProbeKind::Delegation, ProbeKind::ResolverMatrix]),
+        );
+    }
+    let usable = picture.resolvers.iter().filter(|r| r.is_usable()).count();
+    let nothing = usable == 0 && units::own_fails(picture);
+    if ours && nothing {
+        return (LayerState::Unknown, "the vantage itself fails".to_owned());
+    }
+    let servers = picture.own_hop().map_or(0, |h| h.delegated().count());
+    let text = format!(
+        "{}, {}",
+        count(servers, "name server"),
+        count(picture.resolvers.len(), "resolver")
+    );
+    (LayerState::Ok, text)
+}
+
+fn attempts(picture: &Picture<'_>, layer: Layer) -> (LayerState, String) {
+    let reached = |a: &Attempt| match a {
+        Attempt::Works => true,
+        Attempt::Fails(at) => *at > layer,
+        Attempt::Unjudged(_) => false,
+    };
+    let failed_here = |a: &Attempt| matches!(a, Attempt::Fails(at) if *at == layer);
+    let all = || picture.addresses.values().map(|v| &v.attempt);
+    let (good, bad) = (
+        all().filter(|a| reached(a)).count(),
+        all().filter(|a| failed_here(a)).count(),
+    );
+    let lower = all().any(|a| matches!(a, Attempt::Fails(at) if *at < layer));
+    match (good, bad) {
+        (0, 0) if lower || picture.addresses.is_empty() && !picture.hops.is_empty() => (
+            LayerState::Skipped,
+            "not judged: what it needs fails".to_owned(),
+        ),
+        (0, 0) => {
+            let probe = match layer {
+                Layer::Net => ProbeKind::Tcp,
+                Layer::Tls => ProbeKind::Tls,
+                Layer::Monitor
+                | Layer::Reg
+                | Layer::Dns
+                | Layer::Route
+                | Layer::Http
+                | Layer::App
+                | Layer::Promise => ProbeKind::Http,
+            };
+            if connected_before(picture, layer) {
+                (LayerState::Ok, "answers".to_owned())
+            } else {
+                (
+                    LayerState::Unknown,
+                    why_not(picture, &[probe, ProbeKind::Delegation]),
+                )
+            }
+        }
+        (good, 0) => (
+            LayerState::Ok,
+            count(good, "address").replace("addresss", "addresses"),
+        ),
+        (0, _) => (LayerState::Failed, "fails".to_owned()),
+        (_, bad) => (
+            LayerState::Degraded,
+            format!("{bad} of {} fail", good + bad),
+        ),
+    }
+}
+
+/// Did the layer's own probe succeed where a higher one brought no result?
+fn connected_before(picture: &Picture<'_>, layer: Layer) -> bool {
+    picture.addresses.values().any(|v| match layer {
+        Layer::Net => v
+            .tcp
+            .is_some_and(|(_, t)| t.result == bellwether_model::net::TcpResult::Connected),
+        Layer::Tls => v
+            .tls
+            .is_some_and(|(_, t)| !crate::picture::addresses::tls_fails(t)),
+        Layer::Monitor
+        | Layer::Reg
+        | Layer::Dns
+        | Layer::Route
+        | Layer::Http
+        | Layer::App
+        | Layer::Promise => false,
+    })
+}
+
+fn why_not(picture: &Picture<'_>, probes: &[ProbeKind]) -> String {
+    let found = probes
+        .iter()
+        .find_map(|p| picture.not_run.iter().find(|(_, kind, _)| kind == p));
+    found.map_or_else(
+        || "no probe brought a result".to_owned(),
+        |(_, _, n)| n.detail.clone(),
+    )
+}
+
+/// The controls, each with the way to it.
+#[must_use]
+pub fn controls(picture: &Picture<'_>) -> Vec<ControlReport> {
+    use bellwether_model::dns::ControlVia;
+    let lines = picture.controls.iter().map(|(_, c)| {
+        let name = match &c.via {
+            ControlVia::Resolver { resolver } => format!("{} via {resolver}", c.control),
+            ControlVia::Own => format!("{} by own iteration", c.control),
+            ControlVia::Address => c.control.clone(),
+        };
+        ControlReport {
+            name,
+            state: if c.ok {
+                ControlState::Ok
+            } else {
+                ControlState::Failed
+            },
+        }
+    });
+    lines.collect()
+}

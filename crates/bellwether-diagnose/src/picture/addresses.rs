@@ -1,0 +1,351 @@
+//! What became of every address of the target.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use bellwether_model::egress::AddressClass;
+use bellwether_model::http::{BodyEnd, HttpResult, HttpSeen, RedirectEnd};
+use bellwether_model::net::{IcmpResult, TcpResult, TcpSeen};
+use bellwether_model::observation::{AddressesSeen, NotRun};
+use bellwether_model::report::{BaselineAddress, Context};
+use bellwether_model::tls::{TlsPurpose, TlsResult, TlsSeen};
+use bellwether_model::{Layer, NotRunReason, Observation, Outcome, Owner, ProbeKind};
+
+use super::{Hop, ResolverView, Seen};
+
+/// How a user's attempt at one address ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// All of it works.
+    Works,
+    /// It fails at this layer.
+    Fails(Layer),
+    /// It could not be judged; why.
+    Unjudged(String),
+}
+
+impl Attempt {
+    /// Does it fail?
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        matches!(self, Self::Fails(_))
+    }
+
+    /// Does it work?
+    #[must_use]
+    pub fn works(&self) -> bool {
+        *self == Self::Works
+    }
+}
+
+/// One address of the target.
+pub struct AddressView<'a> {
+    /// The address.
+    pub address: IpAddr,
+    /// How a user's attempt ends.
+    pub attempt: Attempt,
+    /// Its owner.
+    pub owner: Option<Owner>,
+    /// Resolvers that give it.
+    pub resolvers: BTreeSet<String>,
+    /// Name servers that give it, as `NAME@ADDRESS`.
+    pub servers: BTreeSet<String>,
+    /// The connection.
+    pub tcp: Option<Seen<'a, TcpSeen>>,
+    /// The handshake as users do it.
+    pub tls: Option<Seen<'a, TlsSeen>>,
+    /// The handshake without SNI.
+    pub tls_no_sni: Option<Seen<'a, TlsSeen>>,
+    /// The requests, first hop first.
+    pub http: Vec<Seen<'a, HttpSeen>>,
+    /// Does it answer ICMP echo?
+    pub pings: Option<Seen<'a, bool>>,
+    /// As it was.
+    pub before: Option<&'a BaselineAddress>,
+    /// The observation that lists it.
+    pub listed: Option<&'a str>,
+}
+
+/// For `pings`: references to constants, so that views need no storage of their own.
+const YES: bool = true;
+const NO: bool = false;
+
+impl AddressView<'_> {
+    /// The certificate shown to users, its SHA-256.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&str> {
+        self.tls
+            .and_then(|(_, t)| t.chain.first())
+            .map(|c| c.sha256.as_str())
+    }
+}
+
+pub(super) fn views<'a>(
+    context: &'a Context,
+    sorted: &[&'a Observation],
+    found: &[Seen<'a, AddressesSeen>],
+    hops: &[Hop<'_>],
+    resolvers: &[ResolverView<'_>],
+) -> BTreeMap<IpAddr, AddressView<'a>> {
+    let mut views: BTreeMap<IpAddr, AddressView<'a>> = BTreeMap::new();
+    let before = |address: IpAddr| {
+        let baseline = context.baseline.as_ref()?;
+        baseline.addresses.iter().find(|b| b.address == address)
+    };
+    let mut wanted: BTreeSet<IpAddr> = BTreeSet::new();
+    wanted.extend(
+        hops.iter()
+            .flat_map(|h| h.servers.iter())
+            .flat_map(|s| s.addresses.iter()),
+    );
+    wanted.extend(resolvers.iter().flat_map(|r| r.addresses.iter()));
+    wanted.extend(
+        found
+            .iter()
+            .flat_map(|(_, f)| f.found.iter().map(|a| a.address)),
+    );
+    wanted.extend(sorted.iter().filter_map(|o| aimed_at(o)));
+    for address in wanted {
+        views.insert(
+            address,
+            AddressView {
+                address,
+                attempt: Attempt::Unjudged("not tried".to_owned()),
+                owner: None,
+                resolvers: BTreeSet::new(),
+                servers: BTreeSet::new(),
+                tcp: None,
+                tls: None,
+                tls_no_sni: None,
+                http: Vec::new(),
+                pings: None,
+                before: before(address),
+                listed: None,
+            },
+        );
+    }
+    fill_sources(&mut views, found, hops, resolvers);
+    fill_probes(&mut views, sorted);
+    let not_run = not_run(sorted);
+    for view in views.values_mut() {
+        view.http.sort_by_key(|(_, h)| h.hop);
+        view.attempt = judge(context, view, found, &not_run);
+    }
+    views
+}
+
+fn aimed_at(observation: &Observation) -> Option<IpAddr> {
+    match &observation.outcome {
+        Outcome::Tcp(seen) => Some(seen.address.ip()),
+        Outcome::Tls(seen) => Some(seen.address.ip()),
+        Outcome::Http(seen) => Some(seen.entry.ip()),
+        Outcome::Icmp(_)
+        | Outcome::Dns(_)
+        | Outcome::Delegation(_)
+        | Outcome::ResolverMatrix(_)
+        | Outcome::Addresses(_)
+        | Outcome::Control(_)
+        | Outcome::NotRun(_) => None,
+    }
+}
+
+fn fill_sources<'a>(
+    views: &mut BTreeMap<IpAddr, AddressView<'a>>,
+    found: &[Seen<'a, AddressesSeen>],
+    hops: &[Hop<'_>],
+    resolvers: &[ResolverView<'_>],
+) {
+    for (id, seen) in found {
+        for entry in &seen.found {
+            if let Some(view) = views.get_mut(&entry.address) {
+                view.owner = entry.owner.clone();
+                view.listed = Some(id);
+            }
+        }
+    }
+    for server in hops.iter().flat_map(|h| h.servers.iter()) {
+        for address in &server.addresses {
+            if let Some(view) = views.get_mut(address) {
+                view.servers.insert(server.label.clone());
+            }
+        }
+    }
+    for resolver in resolvers {
+        for address in &resolver.addresses {
+            if let Some(view) = views.get_mut(address) {
+                view.resolvers.insert(resolver.label.clone());
+            }
+        }
+    }
+}
+
+fn fill_probes<'a>(views: &mut BTreeMap<IpAddr, AddressView<'a>>, sorted: &[&'a Observation]) {
+    for o in sorted {
+        let id = o.id.as_str();
+        match &o.outcome {
+            Outcome::Tcp(seen) => {
+                if let Some(view) = views.get_mut(&seen.address.ip()) {
+                    view.tcp = Some((id, seen));
+                }
+            }
+            Outcome::Tls(seen) => {
+                let Some(view) = views.get_mut(&seen.address.ip()) else {
+                    continue;
+                };
+                match seen.purpose {
+                    TlsPurpose::User => view.tls = Some((id, seen)),
+                    TlsPurpose::NoSni => view.tls_no_sni = Some((id, seen)),
+                    TlsPurpose::OtherSni => {}
+                }
+            }
+            Outcome::Http(seen) => {
+                if let Some(view) = views.get_mut(&seen.entry.ip()) {
+                    view.http.push((id, seen));
+                }
+            }
+            Outcome::Icmp(seen) => {
+                if let Some(view) = views.get_mut(&seen.address) {
+                    let answered = seen.result == IcmpResult::Reply;
+                    view.pings = Some((id, if answered { &YES } else { &NO }));
+                }
+            }
+            Outcome::Dns(_)
+            | Outcome::Delegation(_)
+            | Outcome::ResolverMatrix(_)
+            | Outcome::Addresses(_)
+            | Outcome::Control(_)
+            | Outcome::NotRun(_) => {}
+        }
+    }
+}
+
+fn not_run<'a>(sorted: &[&'a Observation]) -> Vec<(ProbeKind, &'a NotRun)> {
+    let all = sorted.iter().filter_map(|o| match &o.outcome {
+        Outcome::NotRun(n) => Some((o.probe, n)),
+        Outcome::Dns(_)
+        | Outcome::Delegation(_)
+        | Outcome::ResolverMatrix(_)
+        | Outcome::Addresses(_)
+        | Outcome::Control(_)
+        | Outcome::Tcp(_)
+        | Outcome::Tls(_)
+        | Outcome::Http(_)
+        | Outcome::Icmp(_) => None,
+    });
+    all.collect()
+}
+
+fn judge(
+    context: &Context,
+    view: &AddressView<'_>,
+    found: &[Seen<'_, AddressesSeen>],
+    not_run: &[(ProbeKind, &NotRun)],
+) -> Attempt {
+    let scheme = context.target.scheme;
+    if !scheme.has_tcp() {
+        return Attempt::Works;
+    }
+    let Some((_, tcp)) = view.tcp else {
+        return untried(view, found, not_run);
+    };
+    match &tcp.result {
+        TcpResult::Connected => {}
+        TcpResult::NoRoute => {
+            return Attempt::Unjudged("the vantage has no route to it".to_owned());
+        }
+        TcpResult::Error { error } => return Attempt::Unjudged(error.clone()),
+        TcpResult::Refused
+        | TcpResult::Reset
+        | TcpResult::TimedOut
+        | TcpResult::Unreachable { .. } => return Attempt::Fails(Layer::Net),
+    }
+    if scheme.has_tls() {
+        match view.tls {
+            None => return lacking(ProbeKind::Tls, view, not_run),
+            Some((_, tls)) if tls_fails(tls) => return Attempt::Fails(Layer::Tls),
+            Some(_) => {}
+        }
+    }
+    if scheme.has_http() {
+        return match view.http.last() {
+            None => lacking(ProbeKind::Http, view, not_run),
+            Some((_, last)) => http_attempt(context, last, view, not_run),
+        };
+    }
+    Attempt::Works
+}
+
+/// Does a strict client refuse this handshake?
+#[must_use]
+pub fn tls_fails(tls: &TlsSeen) -> bool {
+    tls.result != TlsResult::Completed || !tls.problems.is_empty()
+}
+
+fn http_attempt(
+    context: &Context,
+    last: &HttpSeen,
+    view: &AddressView<'_>,
+    not_run: &[(ProbeKind, &NotRun)],
+) -> Attempt {
+    if !last.problems.is_empty() {
+        return Attempt::Fails(Layer::Tls);
+    }
+    if last.result != HttpResult::Response {
+        return Attempt::Fails(Layer::Http);
+    }
+    if let Some(redirect) = &last.redirect {
+        match &redirect.end {
+            RedirectEnd::Followed => return lacking(ProbeKind::Http, view, not_run),
+            RedirectEnd::NoLocation => {}
+            RedirectEnd::Loop
+            | RedirectEnd::Limit
+            | RedirectEnd::Refused { .. }
+            | RedirectEnd::Unresolved { .. } => return Attempt::Fails(Layer::Http),
+        }
+    }
+    let status_fits = last.status.is_some_and(|s| context.expect.takes_status(s));
+    let body_whole = last
+        .body
+        .as_ref()
+        .is_none_or(|b| matches!(b.end, BodyEnd::Complete | BodyEnd::Cut | BodyEnd::None));
+    if status_fits && body_whole && last.expectations.iter().all(|e| e.met) {
+        Attempt::Works
+    } else {
+        Attempt::Fails(Layer::Http)
+    }
+}
+
+fn untried(
+    view: &AddressView<'_>,
+    found: &[Seen<'_, AddressesSeen>],
+    not_run: &[(ProbeKind, &NotRun)],
+) -> Attempt {
+    let refused = not_run
+        .iter()
+        .any(|(_, n)| n.address == Some(view.address) && n.reason == NotRunReason::EgressRefused);
+    let listed = found
+        .iter()
+        .flat_map(|(_, f)| f.found.iter())
+        .find(|a| a.address == view.address);
+    let why = listed.and_then(|a| a.not_dialled.clone());
+    // A user who is given a private address by the public tree cannot connect to it.
+    let outside = !AddressClass::of(view.address).is_public();
+    if outside && (refused || why.is_some()) {
+        return Attempt::Fails(Layer::Dns);
+    }
+    match why {
+        Some(why) => Attempt::Unjudged(why),
+        None => lacking(ProbeKind::Tcp, view, not_run),
+    }
+}
+
+fn lacking(probe: ProbeKind, view: &AddressView<'_>, not_run: &[(ProbeKind, &NotRun)]) -> Attempt {
+    let why = not_run
+        .iter()
+        .find(|(kind, n)| *kind == probe && n.address == Some(view.address))
+        .map_or_else(
+            || format!("no {} probe ran", probe.name()),
+            |(_, n)| n.detail.clone(),
+        );
+    Attempt::Unjudged(why)
+}

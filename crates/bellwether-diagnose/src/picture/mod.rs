@@ -1,0 +1,147 @@
+//! The observations of one check, put in order: which name servers gave what, what resolvers made
+//! of it, and what became of every address. Still facts only; nothing here is a cause.
+
+pub mod addresses;
+pub mod resolvers;
+pub mod zones;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use bellwether_model::dns::ControlSeen;
+use bellwether_model::net::Family;
+use bellwether_model::observation::{AddressesSeen, NotRun};
+use bellwether_model::report::Context;
+use bellwether_model::{Observation, Outcome, ProbeKind};
+
+pub use addresses::{AddressView, Attempt};
+pub use resolvers::{ResolverStatus, ResolverView};
+pub use zones::{Basis, Hop, ServerStatus, ServerView, Sides};
+
+use crate::Situation;
+
+/// An observation's content with its id.
+pub type Seen<'a, T> = (&'a str, &'a T);
+
+/// Everything seen, put in order.
+pub struct Picture<'a> {
+    /// What the check was given.
+    pub context: &'a Context,
+    /// Every zone level, shallow ones first.
+    pub levels: Vec<Seen<'a, bellwether_model::dns::ZoneSeen>>,
+    /// The zones that hold the target's name and the names it is an alias of, in that order.
+    pub hops: Vec<Hop<'a>>,
+    /// One entry for each resolver that was asked.
+    pub resolvers: Vec<ResolverView<'a>>,
+    /// One entry for each address of the target.
+    pub addresses: BTreeMap<IpAddr, AddressView<'a>>,
+    /// The controls.
+    pub controls: Vec<Seen<'a, ControlSeen>>,
+    /// What did not run.
+    pub not_run: Vec<(&'a str, ProbeKind, &'a NotRun)>,
+}
+
+impl<'a> Picture<'a> {
+    /// Puts the observations of a situation in order. Their own order does not matter.
+    #[must_use]
+    pub fn of(situation: &'a Situation) -> Self {
+        let mut sorted: Vec<&Observation> = situation.observations.iter().collect();
+        sorted.sort_by_key(|o| {
+            (
+                o.id.trim_start_matches('e').parse::<u64>().unwrap_or(0),
+                o.id.clone(),
+            )
+        });
+        let context = &situation.context;
+        let (mut levels, mut matrix, mut controls, mut not_run) = (vec![], vec![], vec![], vec![]);
+        let mut found: Vec<Seen<'a, AddressesSeen>> = vec![];
+        for o in &sorted {
+            match &o.outcome {
+                Outcome::Delegation(zone) => levels.push((o.id.as_str(), zone)),
+                Outcome::ResolverMatrix(seen) => matrix.push((o.id.as_str(), seen)),
+                Outcome::Control(seen) => controls.push((o.id.as_str(), seen)),
+                Outcome::Addresses(seen) => found.push((o.id.as_str(), seen)),
+                Outcome::NotRun(n) => not_run.push((o.id.as_str(), o.probe, n)),
+                Outcome::Dns(_)
+                | Outcome::Tcp(_)
+                | Outcome::Tls(_)
+                | Outcome::Http(_)
+                | Outcome::Icmp(_) => {}
+            }
+        }
+        levels.sort_by_key(|(_, z)| (z.zone.labels().len(), z.zone.clone(), z.name.clone()));
+        controls.sort_by_key(|(_, c)| (c.control.clone(), c.via.clone()));
+        let hops = zones::hops(context, &levels);
+        let mut resolvers = resolvers::views(context, &matrix, &controls);
+        let addresses = addresses::views(context, &sorted, &found, &hops, &resolvers);
+        resolvers.sort_by(|a, b| a.label.cmp(&b.label));
+        let mut picture = Self {
+            context,
+            levels,
+            hops,
+            resolvers,
+            addresses,
+            controls,
+            not_run,
+        };
+        picture.decide_sides();
+        picture
+    }
+
+    /// Does this family count? Not if the operator asked for the other one only.
+    #[must_use]
+    pub fn judges(&self, family: Family) -> bool {
+        self.context.family.is_none_or(|only| only == family)
+    }
+
+    /// The zone that holds the target's own name.
+    #[must_use]
+    pub fn own_hop(&self) -> Option<&Hop<'a>> {
+        self.hops.first()
+    }
+
+    /// The zone at the end of the alias chain.
+    #[must_use]
+    pub fn last_hop(&self) -> Option<&Hop<'a>> {
+        self.hops.last()
+    }
+
+    /// Families in which the name has addresses, by anybody's word.
+    #[must_use]
+    pub fn families(&self) -> Vec<Family> {
+        let mut all: Vec<Family> = self.addresses.keys().map(|a| Family::of(*a)).collect();
+        all.sort();
+        all.dedup();
+        if all.is_empty() {
+            vec![Family::V4]
+        } else {
+            all
+        }
+    }
+
+    /// Where nothing but caches remembers another NS set, what became of the addresses decides
+    /// which side is wrong (DESIGN: provenance without a baseline).
+    fn decide_sides(&mut self) {
+        let fails = |a: &IpAddr| self.addresses.get(a).is_some_and(|v| v.attempt.fails());
+        let works = |a: &IpAddr| self.addresses.get(a).is_some_and(|v| v.attempt.works());
+        for hop in &mut self.hops {
+            let Some(sides) = &hop.sides else { continue };
+            if !matches!(sides.basis, Basis::Cache | Basis::Child) {
+                continue;
+            }
+            let given = |labels: &[String]| -> Vec<IpAddr> {
+                let servers = hop.servers.iter().filter(|s| labels.contains(&s.label));
+                servers.flat_map(|s| s.addresses.iter().copied()).collect()
+            };
+            let (wrong, right) = (given(&sides.wrong), given(&sides.right));
+            let new_fails = !wrong.is_empty() && wrong.iter().all(fails);
+            let old_works = right.iter().any(works);
+            let all_unusable = wrong.is_empty();
+            if !(old_works && (new_fails || all_unusable)) {
+                let undecided = new_fails && !right.is_empty() && right.iter().all(fails);
+                hop.undecided = undecided.then(|| sides.clone());
+                hop.sides = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What each resolver made of the name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use bellwether_model::DnsName;
+use bellwether_model::dns::{
+    AnswerKind, ControlSeen, ControlVia, ExtendedError, Rcode, Record, ResolverOrigin, ResolverSeen,
+};
+use bellwether_model::report::Context;
+
+use super::Seen;
+
+/// What a resolver is good for, for this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResolverStatus {
+    /// It answers; every type that it was asked for has records or none.
+    Answers,
+    /// It says that the name does not exist (NXDOMAIN), or has nothing of what was asked (NODATA).
+    Denies(AnswerKind),
+    /// It answers with an error.
+    Error(Rcode),
+    /// It does not answer.
+    Silent,
+}
+
+/// One resolver.
+pub struct ResolverView<'a> {
+    /// The observation.
+    pub id: &'a str,
+    /// What it saw.
+    pub seen: &'a ResolverSeen,
+    /// As asked.
+    pub label: String,
+    /// Where it came from.
+    pub origin: ResolverOrigin,
+    /// What it is good for, for this name.
+    pub status: ResolverStatus,
+    /// Addresses given.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Record data of the check's own type.
+    pub values: BTreeSet<String>,
+    /// Types for which it gives an error or nothing although it answers others.
+    pub failing_types: Vec<String>,
+    /// Do the controls work through it? `None` if there are none.
+    pub controls_work: Option<bool>,
+    /// Observations of its controls.
+    pub control_ids: Vec<&'a str>,
+    /// Does it know another name of the same zone?
+    pub sibling_works: Option<bool>,
+    /// The NS set that it holds for the zone, with the seconds left.
+    pub ns_set: Option<(Vec<DnsName>, u32)>,
+    /// Seconds left for the addresses.
+    pub ttl: Option<u32>,
+    /// The SOA record of a denial: seconds left, and the zone's negative TTL.
+    pub negative: Option<(u32, u32)>,
+    /// Extended errors.
+    pub extended: Vec<ExtendedError>,
+}
+
+impl ResolverView<'_> {
+    /// Does a user of this resolver get anything to connect to?
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.status == ResolverStatus::Answers
+    }
+}
+
+pub(super) fn views<'a>(
+    context: &'a Context,
+    matrix: &[Seen<'a, ResolverSeen>],
+    controls: &[Seen<'a, ControlSeen>],
+) -> Vec<ResolverView<'a>> {
+    let mut by_label: BTreeMap<&str, ResolverView<'a>> = BTreeMap::new();
+    for (id, seen) in matrix {
+        by_label
+            .entry(seen.resolver.as_str())
+            .or_insert_with(|| view(context, id, seen, controls));
+    }
+    by_label.into_values().collect()
+}
+
+fn view<'a>(
+    context: &Context,
+    id: &'a str,
+    seen: &'a ResolverSeen,
+    controls: &[Seen<'a, ControlSeen>],
+) -> ResolverView<'a> {
+    let mine: Vec<&Seen<'a, ControlSeen>> = controls
+        .iter()
+        .filter(|(_, c)| matches!(&c.via, ControlVia::Resolver { resolver } if *resolver == seen.resolver))
+        .collect();
+    let mut view = ResolverView {
+        id,
+        seen,
+        label: seen.resolver.clone(),
+        origin: seen.origin,
+        status: ResolverStatus::Silent,
+        addresses: BTreeSet::new(),
+        values: BTreeSet::new(),
+        failing_types: Vec::new(),
+        controls_work: (!mine.is_empty()).then(|| mine.iter().any(|(_, c)| c.ok)),
+        control_ids: mine.iter().map(|(id, _)| *id).collect(),
+        sibling_works: sibling(seen),
+        ns_set: ns_set(seen),
+        ttl: None,
+        negative: None,
+        extended: Vec::new(),
+    };
+    read_answers(context, seen, &mut view);
+    view
+}
+
+fn read_answers(context: &Context, seen: &ResolverSeen, view: &mut ResolverView<'_>) {
+    let mut kinds: Vec<AnswerKind> = Vec::new();
+    let mut error = None;
+    for rtype in context.target.rtypes() {
+        let Some(exchange) = seen.last(&rtype) else {
+            continue;
+        };
+        let Some(response) = exchange.response() else {
+            view.failing_types.push(rtype);
+            continue;
+        };
+        view.extended
+            .extend(response.extended_errors.iter().cloned());
+        let kind = response.kind(&exchange.question, None);
+        if kind == AnswerKind::Unusable {
+            error = error.or(Some(response.rcode));
+            view.failing_types.push(rtype);
+            continue;
+        }
+        let records = response.records(&exchange.question);
+        view.addresses
+            .extend(records.iter().filter_map(|r| r.address()));
+        view.values.extend(records.iter().map(|r| r.data.clone()));
+        let ttl = records.iter().map(|r| r.ttl).min();
+        view.ttl = [view.ttl, ttl].into_iter().flatten().min();
+        if let Some(soa) = response.authority.iter().find(|r| r.rtype == "SOA")
+            && let Some(data) = soa.soa()
+        {
+            view.negative = view.negative.or(Some((soa.ttl, data.minimum)));
+        }
+        kinds.push(kind);
+    }
+    view.status = if kinds.contains(&AnswerKind::Positive) {
+        ResolverStatus::Answers
+    } else if kinds.contains(&AnswerKind::NxDomain) {
+        ResolverStatus::Denies(AnswerKind::NxDomain)
+    } else if let Some(rcode) = error {
+        ResolverStatus::Error(rcode)
+    } else if !view.failing_types.is_empty() {
+        ResolverStatus::Silent
+    } else {
+        ResolverStatus::Denies(AnswerKind::NoData)
+    };
+}
+
+fn sibling(seen: &ResolverSeen) -> Option<bool> {
+    let exchange = seen.sibling.as_ref().filter(|e| e.was_asked())?;
+    let response = exchange.response();
+    Some(response.is_some_and(|r| r.kind(&exchange.question, None) == AnswerKind::Positive))
+}
+
+fn ns_set(seen: &ResolverSeen) -> Option<(Vec<DnsName>, u32)> {
+    let exchange = seen.zone_ns.as_ref()?;
+    let response = exchange.response()?;
+    let records = response.records(&exchange.question);
+    let ttl = records.iter().map(|r| r.ttl).min()?;
+    let mut names: Vec<DnsName> = records.into_iter().filter_map(Record::target).collect();
+    names.sort();
+    names.dedup();
+    Some((names, ttl))
+}

@@ -1,0 +1,381 @@
+//! What the name servers of each zone on the alias chain answered.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use bellwether_model::DnsName;
+use bellwether_model::dns::{
+    AnswerKind, Exchange, ExchangeResult, ListedBy, Rcode, Record, Response, ServerSeen, ZoneSeen,
+};
+use bellwether_model::report::{BaselineZone, Context};
+
+use super::Seen;
+
+/// One zone that holds the target's name, or a name that it is an alias of.
+pub struct Hop<'a> {
+    /// The observation.
+    pub id: &'a str,
+    /// What it saw.
+    pub seen: &'a ZoneSeen,
+    /// Its servers.
+    pub servers: Vec<ServerView<'a>>,
+    /// The zone in the baseline.
+    pub before: Option<&'a BaselineZone>,
+    /// Two groups of servers of which one may be wrong.
+    pub sides: Option<Sides>,
+    /// The same, where nothing tells which one is.
+    pub undecided: Option<Sides>,
+}
+
+/// What a name server at an address is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerStatus {
+    /// It does not answer; how, in one word.
+    Silent(&'static str),
+    /// It answers with an error.
+    Error(Rcode),
+    /// It answers without authority; `upward` if with a referral to the root or above itself.
+    NotAuthoritative {
+        /// A referral upwards.
+        upward: bool,
+    },
+    /// It says, with authority, that the name or its addresses do not exist.
+    Denies(AnswerKind),
+    /// It answers, with authority.
+    Answers,
+    /// It was not asked; why.
+    NotAsked(String),
+}
+
+impl ServerStatus {
+    /// Does a resolver that meets this answer try the next server?
+    #[must_use]
+    pub fn is_unusable(&self) -> bool {
+        matches!(
+            self,
+            Self::Silent(_) | Self::Error(_) | Self::NotAuthoritative { .. }
+        )
+    }
+}
+
+/// One name server at one address.
+pub struct ServerView<'a> {
+    /// What it answered.
+    pub seen: &'a ServerSeen,
+    /// `NAME@ADDRESS`.
+    pub label: String,
+    /// What it is good for.
+    pub status: ServerStatus,
+    /// Addresses that it gives for the name.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Names that it says the name is an alias of.
+    pub aliases: Vec<DnsName>,
+    /// Record data for the check's own type, where that is no address.
+    pub values: BTreeSet<String>,
+    /// Serial number of its copy of the zone.
+    pub serial: Option<u32>,
+    /// TTL of its SOA record, seconds.
+    pub soa_ttl: Option<u32>,
+    /// The zone's NS set as it gives it.
+    pub ns_set: Option<Vec<DnsName>>,
+    /// Users' resolvers come here: the parent or the zone itself names it.
+    pub delegated: bool,
+    /// The parent names it.
+    pub from_parent: bool,
+}
+
+/// What remembers another NS set than the parent's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The baseline.
+    Baseline,
+    /// `expect.name_servers`.
+    Expected,
+    /// Resolvers' caches.
+    Cache,
+    /// The zone itself.
+    Child,
+}
+
+/// Two groups of name servers: those that the parent gives and something else does not know, and
+/// those that it does know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sides {
+    /// What remembers.
+    pub basis: Basis,
+    /// The NS set as remembered.
+    pub before: Vec<DnsName>,
+    /// Names that the parent gives and the remembered set lacks.
+    pub added: Vec<DnsName>,
+    /// Servers of those names, as `NAME@ADDRESS`.
+    pub wrong: Vec<String>,
+    /// Servers of the remembered set.
+    pub right: Vec<String>,
+}
+
+impl<'a> Hop<'a> {
+    /// The servers that users' resolvers come to.
+    pub fn delegated(&self) -> impl Iterator<Item = &ServerView<'a>> {
+        self.servers
+            .iter()
+            .filter(|s| s.delegated && !matches!(s.status, ServerStatus::NotAsked(_)))
+    }
+
+    /// The server of a label.
+    #[must_use]
+    pub fn server(&self, label: &str) -> Option<&ServerView<'a>> {
+        self.servers.iter().find(|s| s.label == label)
+    }
+
+    /// No name server that resolvers come to gives a usable answer; also if none has an address.
+    #[must_use]
+    pub fn all_unusable(&self) -> bool {
+        self.delegated().all(|s| s.status.is_unusable())
+    }
+
+    /// Does the zone hold the name as far as the walk knows? Not if it stopped above the zone.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.seen.holds_name
+    }
+}
+
+/// The zones that hold the name and its aliases' targets, in the order of the alias chain.
+pub(super) fn hops<'a>(context: &'a Context, levels: &[Seen<'a, ZoneSeen>]) -> Vec<Hop<'a>> {
+    let Some(name) = context.target.name() else {
+        return Vec::new();
+    };
+    let mut hops: Vec<Hop<'a>> = Vec::new();
+    let mut next = Some(name.clone());
+    while let Some(name) = next.take() {
+        if hops.iter().any(|h| h.seen.name == name) {
+            break;
+        }
+        let deepest = levels
+            .iter()
+            .filter(|(_, z)| z.name == name)
+            .max_by_key(|(_, z)| (z.holds_name, z.zone.labels().len()));
+        let Some((id, seen)) = deepest else { break };
+        let hop = hop(context, id, seen);
+        next = hop.delegated().find_map(|s| s.aliases.last().cloned());
+        hops.push(hop);
+    }
+    hops
+}
+
+fn hop<'a>(context: &'a Context, id: &'a str, seen: &'a ZoneSeen) -> Hop<'a> {
+    let before = context
+        .baseline
+        .as_ref()
+        .and_then(|b| b.zones.iter().find(|z| z.zone == seen.zone));
+    let rtypes = context.target.rtypes();
+    let mut servers: Vec<ServerView<'a>> = seen
+        .servers
+        .iter()
+        .map(|s| server(seen, s, &rtypes))
+        .collect();
+    servers.sort_by(|a, b| a.label.cmp(&b.label));
+    let mut hop = Hop {
+        id,
+        seen,
+        servers,
+        before,
+        sides: None,
+        undecided: None,
+    };
+    hop.sides = sides(context, &hop);
+    hop
+}
+
+fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> ServerView<'a> {
+    let asked: Vec<&Exchange> = rtypes
+        .iter()
+        .filter_map(|t| seen.exchange(&zone.name, t))
+        .collect();
+    let mut addresses = BTreeSet::new();
+    let mut values = BTreeSet::new();
+    let mut aliases = Vec::new();
+    for exchange in &asked {
+        let Some(response) = exchange.response() else {
+            continue;
+        };
+        addresses.extend(response.addresses(&exchange.question));
+        values.extend(
+            response
+                .records(&exchange.question)
+                .into_iter()
+                .map(|r| r.data.clone()),
+        );
+        if aliases.is_empty() {
+            aliases = response.aliases(&zone.name);
+        }
+    }
+    let listed = zone.listed_by(&seen.name);
+    let from_parent = listed
+        .iter()
+        .any(|l| matches!(l, ListedBy::Parent | ListedBy::Hints));
+    ServerView {
+        seen,
+        label: seen.label(),
+        status: status(zone, seen, &asked),
+        addresses,
+        aliases,
+        values,
+        serial: soa(zone, seen).and_then(|r| r.soa()).map(|s| s.serial),
+        soa_ttl: soa(zone, seen).map(|r| r.ttl),
+        ns_set: ns_set(zone, seen),
+        delegated: from_parent || listed.contains(&ListedBy::Child),
+        from_parent,
+    }
+}
+
+fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStatus {
+    if let Some(reason) = seen.exchanges.iter().find_map(|e| match &e.result {
+        ExchangeResult::NotAsked { reason } => Some(reason.clone()),
+        ExchangeResult::Answered { .. }
+        | ExchangeResult::Silent
+        | ExchangeResult::Refused
+        | ExchangeResult::Unreachable { .. }
+        | ExchangeResult::Broken { .. } => None,
+    }) && !seen.exchanges.iter().any(Exchange::was_asked)
+    {
+        return ServerStatus::NotAsked(reason);
+    }
+    let responses: Vec<(&Exchange, &Response)> = asked
+        .iter()
+        .filter_map(|e| Some((*e, e.response()?)))
+        .collect();
+    if responses.is_empty() {
+        return ServerStatus::Silent(silence(seen));
+    }
+    let kinds: Vec<AnswerKind> = responses
+        .iter()
+        .map(|(e, r)| r.kind(&e.question, Some(&zone.zone)))
+        .collect();
+    let has = |kind| kinds.contains(&kind);
+    if has(AnswerKind::Positive) || has(AnswerKind::Alias) {
+        let authoritative = responses.iter().any(|(_, r)| r.flags.aa);
+        return if authoritative {
+            ServerStatus::Answers
+        } else {
+            ServerStatus::NotAuthoritative { upward: false }
+        };
+    }
+    let error = responses
+        .iter()
+        .map(|(_, r)| r.rcode)
+        .find(|r| *r != Rcode::NOERROR && *r != Rcode::NXDOMAIN);
+    if let Some(rcode) = error {
+        return ServerStatus::Error(rcode);
+    }
+    if has(AnswerKind::Unusable) {
+        return ServerStatus::NotAuthoritative { upward: true };
+    }
+    let aa = responses.iter().all(|(_, r)| r.flags.aa);
+    let kind = if has(AnswerKind::NxDomain) {
+        AnswerKind::NxDomain
+    } else {
+        AnswerKind::NoData
+    };
+    match (aa, has(AnswerKind::Referral)) {
+        (_, true) => ServerStatus::Denies(AnswerKind::Referral),
+        (true, false) => ServerStatus::Denies(kind),
+        (false, false) => ServerStatus::NotAuthoritative { upward: false },
+    }
+}
+
+fn silence(seen: &ServerSeen) -> &'static str {
+    let ended =
+        |wanted: fn(&ExchangeResult) -> bool| seen.exchanges.iter().any(|e| wanted(&e.result));
+    if ended(|r| matches!(r, ExchangeResult::Refused)) {
+        "refused"
+    } else if ended(|r| matches!(r, ExchangeResult::Unreachable { .. })) {
+        "unreachable"
+    } else {
+        "silent"
+    }
+}
+
+/// The SOA record that the server gives with authority.
+fn soa<'a>(zone: &ZoneSeen, seen: &'a ServerSeen) -> Option<&'a Record> {
+    let response = seen
+        .exchange(&zone.zone, "SOA")?
+        .response()
+        .filter(|r| r.flags.aa)?;
+    response
+        .answer
+        .iter()
+        .find(|r| r.rtype == "SOA" && r.name == zone.zone)
+}
+
+fn ns_set(zone: &ZoneSeen, seen: &ServerSeen) -> Option<Vec<DnsName>> {
+    let response = seen.exchange(&zone.zone, "NS")?.response()?;
+    let records = response
+        .answer
+        .iter()
+        .filter(|r| r.rtype == "NS" && r.name == zone.zone);
+    let mut names: Vec<DnsName> = records.filter_map(Record::target).collect();
+    names.sort();
+    names.dedup();
+    (response.flags.aa && !names.is_empty()).then_some(names)
+}
+
+/// Which servers the parent gives that something else does not know, and which it does know.
+fn sides(context: &Context, hop: &Hop<'_>) -> Option<Sides> {
+    let now = hop.seen.parent_names();
+    if now.is_empty() || !hop.seen.holds_name {
+        return None;
+    }
+    let (basis, before) = remembered(context, hop, &now)?;
+    let added: Vec<DnsName> = now
+        .iter()
+        .filter(|n| !before.contains(n))
+        .cloned()
+        .collect();
+    if added.is_empty() {
+        return None;
+    }
+    let of = |names: &[DnsName]| -> Vec<String> {
+        let servers = hop.servers.iter().filter(|s| names.contains(&s.seen.name));
+        servers.map(|s| s.label.clone()).collect()
+    };
+    let wrong = of(&added);
+    let right = of(&before);
+    Some(Sides {
+        basis,
+        before,
+        added,
+        wrong,
+        right,
+    })
+}
+
+/// The NS set that something besides the parent remembers, if it lacks a name of the parent's.
+fn remembered(context: &Context, hop: &Hop<'_>, now: &[DnsName]) -> Option<(Basis, Vec<DnsName>)> {
+    let lacks = |set: &[DnsName]| now.iter().any(|n| !set.contains(n));
+    if let Some(before) = hop.before
+        && !before.parent_names.is_empty()
+    {
+        return lacks(&before.parent_names).then(|| (Basis::Baseline, before.parent_names.clone()));
+    }
+    // Declared names are those of the target's own zone; an alias leads to somebody else's.
+    let own = context.target.name() == Some(&hop.seen.name);
+    if own && !context.expect.name_servers.is_empty() {
+        let declared = context.expect.name_servers.clone();
+        return lacks(&declared).then_some((Basis::Expected, declared));
+    }
+    let by = |wanted: fn(&ListedBy) -> bool| -> Vec<DnsName> {
+        let hosts = hop
+            .seen
+            .hosts
+            .iter()
+            .filter(|h| h.listed_by.iter().any(wanted));
+        hosts.map(|h| h.name.clone()).collect()
+    };
+    let cached = by(|l| matches!(l, ListedBy::Cache { .. }));
+    if !cached.is_empty() && lacks(&cached) && cached.iter().any(|n| !now.contains(n)) {
+        return Some((Basis::Cache, cached));
+    }
+    let child = by(|l| matches!(l, ListedBy::Child));
+    (!child.is_empty() && lacks(&child)).then_some((Basis::Child, child))
+}

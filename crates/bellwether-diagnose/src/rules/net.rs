@@ -1,0 +1,69 @@
+//! Addresses: who owns them, and do they take connections?
+
+use bellwether_model::Cause;
+use bellwether_model::FactKind as F;
+
+use super::{Alone, Blame, Over, Rule};
+
+const BASE: Rule = Rule {
+    cause: Cause::NetTcpRefused,
+    over: Over::Addresses,
+    requires: &[],
+    excludes: &[],
+    supports: &[],
+    prior: 30,
+    cap: 95,
+    blame: Blame::Addresses,
+    alone: Alone::Drop,
+    remedy: "",
+    not_excluded: &[],
+};
+
+/// The rows.
+pub const RULES: &[Rule] = &[
+    Rule {
+        cause: Cause::IpOwnerUnexpected,
+        requires: &[F::AddressUnexpected],
+        prior: 20,
+        cap: 85,
+        remedy: "Find out who put this address into the answer, and take it out, or add its network to `expect.addresses`.",
+        ..BASE
+    },
+    Rule {
+        requires: &[F::AddressRefused],
+        remedy: "Start the server on that port, or take the address out of the answer.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::NetPathV6Broken,
+        requires: &[F::AddressTimesOut, F::OtherFamilyWorks],
+        prior: 20,
+        cap: 85,
+        remedy: "Mend IPv6 between here and the server, or take the AAAA records out until it works.",
+        not_excluded: &["a fault near this vantage: a second network would tell"],
+        ..BASE
+    },
+    Rule {
+        cause: Cause::NetPathV6Broken,
+        requires: &[F::AddressUnreachable, F::OtherFamilyWorks],
+        excludes: &[F::AddressTimesOut],
+        prior: 20,
+        cap: 85,
+        remedy: "Mend IPv6 between here and the server, or take the AAAA records out until it works.",
+        not_excluded: &["a fault near this vantage: a second network would tell"],
+        ..BASE
+    },
+    Rule {
+        cause: Cause::NetTcpFiltered,
+        requires: &[F::AddressTimesOut],
+        excludes: &[F::OtherFamilyWorks],
+        supports: &[(F::PingAnswers, 10), (F::OtherAddressesWork, 5)],
+        prior: 15,
+        cap: 90,
+        remedy: "Look for a firewall, a dead host or a lost route at that address; until it is mended take the address out of the answer.",
+        not_excluded: &[
+            "a route that ends before the host: a second network, or a trace, would tell",
+        ],
+        ..BASE
+    },
+];

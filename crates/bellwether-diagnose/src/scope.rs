@@ -1,0 +1,144 @@
+//! Who is affected by a cause.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use bellwether_model::net::Family;
+use bellwether_model::report::{Role, Scope};
+
+use crate::blame;
+use crate::candidates::Candidate;
+use crate::picture::Picture;
+use crate::rules::{Blame, Over};
+use crate::units::{self, Unit};
+
+/// The scope of a candidate.
+#[must_use]
+pub fn of(picture: &Picture<'_>, candidate: &Candidate, role: Role) -> Scope {
+    let failing = &candidate.explains;
+    let addresses: Vec<IpAddr> = addresses(candidate);
+    let resolvers = resolvers(picture, candidate, &addresses);
+    let families = if failing.is_empty() && addresses.is_empty() {
+        Vec::new()
+    } else {
+        families(picture, &addresses)
+    };
+    let owners: BTreeSet<String> = addresses
+        .iter()
+        .filter_map(|a| {
+            picture
+                .addresses
+                .get(a)?
+                .owner
+                .as_ref()
+                .map(ToString::to_string)
+        })
+        .collect();
+    let share = if role == Role::Warning {
+        0.0
+    } else {
+        share(picture, candidate)
+    };
+    Scope {
+        vantages: vec![picture.context.vantage.clone()],
+        resolvers,
+        name_servers: name_servers(picture, candidate),
+        addresses,
+        families,
+        profiles: Vec::new(),
+        owners: owners.into_iter().collect(),
+        share,
+        since: None,
+    }
+}
+
+fn addresses(candidate: &Candidate) -> Vec<IpAddr> {
+    let units = candidate.explains.iter().filter_map(|u| match u {
+        Unit::Address(a) => Some(*a),
+        Unit::Resolver(_) | Unit::Own | Unit::Server(_) => None,
+    });
+    units.collect()
+}
+
+/// Resolvers that give one of the addresses or nothing; `own` where no resolver shows the fault.
+fn resolvers(picture: &Picture<'_>, candidate: &Candidate, addresses: &[IpAddr]) -> Vec<String> {
+    if candidate.rule.over == Over::Vantage {
+        return Vec::new();
+    }
+    let gives =
+        |r: &crate::picture::ResolverView<'_>| addresses.iter().any(|a| r.addresses.contains(a));
+    let mut labels: Vec<String> = picture
+        .resolvers
+        .iter()
+        .filter(|r| {
+            gives(r)
+                || candidate
+                    .explains
+                    .contains(&Unit::Resolver(r.label.clone()))
+                || candidate
+                    .group
+                    .subjects
+                    .contains(&bellwether_model::fact::Subject::Resolver(r.label.clone()))
+        })
+        .map(|r| r.label.clone())
+        .collect();
+    if labels.is_empty() && !candidate.explains.is_empty() && !picture.hops.is_empty() {
+        labels.push("own".to_owned());
+    }
+    labels.sort();
+    labels
+}
+
+fn families(picture: &Picture<'_>, addresses: &[IpAddr]) -> Vec<String> {
+    let mut all: Vec<Family> = if addresses.is_empty() {
+        picture.families()
+    } else {
+        addresses.iter().map(|a| Family::of(*a)).collect()
+    };
+    all.sort();
+    all.dedup();
+    all.into_iter().map(|f| f.name().to_owned()).collect()
+}
+
+fn name_servers(picture: &Picture<'_>, candidate: &Candidate) -> Vec<String> {
+    let mut labels: BTreeSet<String> = candidate.group.servers();
+    for (hop, wrong) in blame::wrong_servers(picture, &candidate.group) {
+        if candidate.rule.blame != Blame::WrongSide {
+            continue;
+        }
+        labels.extend(wrong);
+        // Names of the wrong set that have no address at all.
+        let sides = hop.sides.as_ref().or(hop.undecided.as_ref());
+        for name in sides.iter().flat_map(|s| &s.added) {
+            if !labels.iter().any(|l| l.starts_with(&format!("{name}@"))) {
+                labels.insert(name.to_string());
+            }
+        }
+    }
+    labels.into_iter().collect()
+}
+
+/// The chance that a user's attempt fails by this cause: resolvers weigh the same; where none was
+/// asked, our own iteration stands for them.
+fn share(picture: &Picture<'_>, candidate: &Candidate) -> f64 {
+    if candidate.rule.over == Over::Vantage {
+        return 0.0;
+    }
+    let shares: Vec<f64> = if picture.resolvers.is_empty() {
+        vec![units::own_share(picture, &candidate.explains)]
+    } else {
+        picture
+            .resolvers
+            .iter()
+            .map(|r| units::resolver_share(picture, r, &candidate.explains))
+            .collect()
+    };
+    let share = units::mean(&shares);
+    // No resolver has met it yet: what those will meet who look up afresh.
+    let share = if share > 0.0 {
+        share
+    } else {
+        units::own_share(picture, &candidate.explains)
+    };
+    (share * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,240 @@
+//! Failures of users, as things that a cause can explain.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use bellwether_model::Layer;
+use bellwether_model::net::Family;
+
+use crate::picture::{AddressView, Attempt, Picture, ResolverView, ServerStatus};
+
+/// Something by which a user's attempt fails.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unit {
+    /// A resolver gives nothing to connect to.
+    Resolver(String),
+    /// Our own iteration finds nothing to connect to: nor does a resolver with an empty cache.
+    Own,
+    /// A name server denies what others have; resolvers believe it.
+    Server(String),
+    /// An address that somebody gives does not work.
+    Address(IpAddr),
+}
+
+/// Every failure that there is.
+#[must_use]
+pub fn failing(picture: &Picture<'_>) -> BTreeSet<Unit> {
+    let mut units = BTreeSet::new();
+    if !picture.context.expect.exists {
+        return unexpected_existence(picture);
+    }
+    for resolver in picture.resolvers.iter().filter(|r| !r.is_usable()) {
+        units.insert(Unit::Resolver(resolver.label.clone()));
+    }
+    if own_fails(picture) {
+        units.insert(Unit::Own);
+    }
+    for hop in picture.hops.iter().filter(|h| h.is_reached()) {
+        if !hop.delegated().any(|s| s.status == ServerStatus::Answers) {
+            continue;
+        }
+        for server in hop.delegated() {
+            if matches!(server.status, ServerStatus::Denies(_)) {
+                units.insert(Unit::Server(server.label.clone()));
+            }
+        }
+    }
+    for view in picture.addresses.values() {
+        if view.attempt.fails()
+            && is_given(picture, view)
+            && picture.judges(Family::of(view.address))
+        {
+            units.insert(Unit::Address(view.address));
+        }
+    }
+    if values_fail(picture) {
+        units.insert(Unit::Own);
+    }
+    units
+}
+
+/// Where the name should not exist, whoever has it fails.
+fn unexpected_existence(picture: &Picture<'_>) -> BTreeSet<Unit> {
+    let mut units = BTreeSet::new();
+    let exists = |s: &crate::picture::ServerView<'_>| s.status == ServerStatus::Answers;
+    if picture.hops.iter().any(|h| h.delegated().any(exists)) {
+        units.insert(Unit::Own);
+    }
+    for resolver in picture.resolvers.iter().filter(|r| r.is_usable()) {
+        units.insert(Unit::Resolver(resolver.label.clone()));
+    }
+    units
+}
+
+/// Declared record data that no server gives.
+fn values_fail(picture: &Picture<'_>) -> bool {
+    let wanted: BTreeSet<String> = picture
+        .context
+        .expect
+        .values
+        .iter()
+        .map(|v| crate::facts::zone::normal(v))
+        .collect();
+    let Some(hop) = picture.last_hop().filter(|_| !wanted.is_empty()) else {
+        return false;
+    };
+    let mut answering = hop
+        .delegated()
+        .filter(|s| s.status == ServerStatus::Answers)
+        .peekable();
+    answering.peek().is_some()
+        && answering.all(|s| {
+            s.values
+                .iter()
+                .map(|v| crate::facts::zone::normal(v))
+                .collect::<BTreeSet<_>>()
+                != wanted
+        })
+}
+
+/// Does our own iteration end without anything to connect to?
+#[must_use]
+pub fn own_fails(picture: &Picture<'_>) -> bool {
+    if picture.context.target.name().is_none() {
+        return false;
+    }
+    let Some(hop) = picture.last_hop() else {
+        return false;
+    };
+    if split_horizon(picture) {
+        return false;
+    }
+    let ends = hop.delegated().any(|s| {
+        s.status == ServerStatus::Answers && (!s.addresses.is_empty() || !s.values.is_empty())
+    });
+    !ends
+}
+
+/// Only the vantage's own resolvers know the name, and they answer privately: an internal service,
+/// which is judged through them alone.
+#[must_use]
+pub fn split_horizon(picture: &Picture<'_>) -> bool {
+    let system = picture
+        .resolvers
+        .iter()
+        .filter(|r| r.origin == bellwether_model::dns::ResolverOrigin::System && r.is_usable());
+    let private = |a: &IpAddr| !bellwether_model::egress::AddressClass::of(*a).is_public();
+    let mut inside = system
+        .filter(|r| r.addresses.iter().any(private))
+        .peekable();
+    inside.peek().is_some()
+        && picture
+            .last_hop()
+            .is_none_or(|h| !h.delegated().any(|s| s.status == ServerStatus::Answers))
+}
+
+/// Does anybody hand this address to users?
+fn is_given(picture: &Picture<'_>, view: &AddressView<'_>) -> bool {
+    let by_server = picture
+        .hops
+        .iter()
+        .flat_map(|h| h.delegated())
+        .any(|s| s.addresses.contains(&view.address));
+    let typed = picture.context.target.name().is_none() || picture.hops.is_empty();
+    by_server || typed || !view.resolvers.is_empty()
+}
+
+/// Of a resolver's users, which part fails by these units?
+#[must_use]
+pub fn resolver_share(
+    picture: &Picture<'_>,
+    resolver: &ResolverView<'_>,
+    units: &BTreeSet<Unit>,
+) -> f64 {
+    if units.contains(&Unit::Resolver(resolver.label.clone())) {
+        return 1.0;
+    }
+    families_share(picture, &resolver.addresses, units)
+}
+
+/// Of those who look up afresh, which part fails by these units?
+#[must_use]
+pub fn own_share(picture: &Picture<'_>, units: &BTreeSet<Unit>) -> f64 {
+    if units.contains(&Unit::Own) {
+        return 1.0;
+    }
+    if picture.context.target.name().is_none() || picture.hops.is_empty() {
+        let all = picture.addresses.keys().copied().collect();
+        return families_share(picture, &all, units);
+    }
+    let Some(hop) = picture.last_hop() else {
+        return 0.0;
+    };
+    let shares: Vec<f64> = hop
+        .delegated()
+        .filter(|s| !s.status.is_unusable())
+        .map(|s| {
+            let denied = units.contains(&Unit::Server(s.label.clone()));
+            if denied {
+                1.0
+            } else {
+                families_share(picture, &s.addresses, units)
+            }
+        })
+        .collect();
+    mean(&shares)
+}
+
+fn families_share(
+    picture: &Picture<'_>,
+    addresses: &BTreeSet<IpAddr>,
+    units: &BTreeSet<Unit>,
+) -> f64 {
+    let shares: Vec<f64> = [Family::V4, Family::V6]
+        .into_iter()
+        .filter(|family| picture.judges(*family))
+        .filter_map(|family| {
+            let judged: Vec<bool> = addresses
+                .iter()
+                .filter(|a| Family::of(**a) == family)
+                .filter_map(|a| picture.addresses.get(a))
+                .filter(|v| !matches!(v.attempt, Attempt::Unjudged(_)))
+                .map(|v| units.contains(&Unit::Address(v.address)))
+                .collect();
+            let failing = judged.iter().filter(|f| **f).count();
+            (!judged.is_empty()).then(|| ratio(failing, judged.len()))
+        })
+        .collect();
+    mean(&shares)
+}
+
+/// The mean; 0 of nothing.
+#[must_use]
+pub fn mean(values: &[f64]) -> f64 {
+    if values.is_empty() {
+        0.0
+    } else {
+        values.iter().sum::<f64>() / small(values.len())
+    }
+}
+
+fn ratio(part: usize, whole: usize) -> f64 {
+    small(part) / small(whole)
+}
+
+/// Counts here are of resolvers, servers and addresses: far below 2^32.
+fn small(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// The lowest layer at which a unit fails.
+#[must_use]
+pub fn layer(picture: &Picture<'_>, unit: &Unit) -> Layer {
+    match unit {
+        Unit::Resolver(_) | Unit::Own | Unit::Server(_) => Layer::Dns,
+        Unit::Address(address) => match picture.addresses.get(address).map(|v| &v.attempt) {
+            Some(Attempt::Fails(layer)) => *layer,
+            Some(Attempt::Works | Attempt::Unjudged(_)) | None => Layer::Net,
+        },
+    }
+}

@@ -1,0 +1,271 @@
+//! What a strict client refuses of a chain: all of it, not only what it meets first.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use bellwether_model::text::inert;
+use bellwether_model::tls::CertProblem;
+use jiff::Timestamp;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use webpki::{EndEntityCert, KeyUsage};
+
+use crate::anchors::Anchors;
+use crate::cert::Cert;
+use crate::key::signature_weakness;
+use crate::names::names_host;
+use crate::path::{self, End, Path};
+
+/// Certificates of one chain that are looked at. Public chains have 2 to 5.
+const CHAIN_LEN_MAX: usize = 20;
+/// Names shown with a mismatch; all of them stand in the certificate.
+const PRESENTED_MAX: usize = 16;
+
+/// Every reason for a strict client to refuse this chain from this host at this time.
+///
+/// `host` is a name or an address, `chain` as sent, the server's own certificate first.
+#[must_use]
+pub fn judge(chain: &[Vec<u8>], anchors: &Anchors, host: &str, at: Timestamp) -> Vec<CertProblem> {
+    // Hostile bytes go through two parsers; a panic in one of them is a fact about the bytes.
+    catch_unwind(AssertUnwindSafe(|| judged(chain, anchors, host, at))).unwrap_or_else(|_| {
+        vec![CertProblem::Malformed {
+            index: 0,
+            error: "the parser panicked over this chain".to_owned(),
+        }]
+    })
+}
+
+/// [`judge`], panics and all.
+pub(crate) fn judged(
+    chain: &[Vec<u8>],
+    anchors: &Anchors,
+    host: &str,
+    at: Timestamp,
+) -> Vec<CertProblem> {
+    let certs: Vec<Cert<'_>> = chain
+        .iter()
+        .take(CHAIN_LEN_MAX)
+        .map(|der| Cert::read(der))
+        .collect();
+    let Some(leaf) = certs.first() else {
+        let detail = "the server sent no certificate".to_owned();
+        return vec![CertProblem::Other { detail }];
+    };
+    let path = path::best(&certs, anchors, at);
+    let links = path.as_ref().map_or(vec![0], |path| path.links.clone());
+    let mut problems = Vec::new();
+    for index in &links {
+        malformed(&certs[*index], *index, &mut problems);
+    }
+    for index in &links {
+        validity(&certs[*index], *index, at, &mut problems);
+    }
+    if !leaf.names_unreadable && !names_host(leaf, host) {
+        problems.push(mismatch(leaf, host));
+    }
+    for (place, index) in links.iter().enumerate() {
+        policy(&certs[*index], *index, place > 0, &mut problems);
+    }
+    if let Some(path) = path {
+        ending(&certs, &path, anchors, &mut problems);
+        if path.end == End::Anchor {
+            constraints(&certs, &path, anchors, at, &mut problems);
+        }
+    }
+    problems
+}
+
+fn malformed(cert: &Cert<'_>, index: usize, problems: &mut Vec<CertProblem>) {
+    if let Some(error) = cert.seen.malformed.clone() {
+        problems.push(CertProblem::Malformed { index, error });
+    }
+}
+
+/// Both ends belong to the validity (RFC 5280 section 4.1.2.5).
+fn validity(cert: &Cert<'_>, index: usize, at: Timestamp, problems: &mut Vec<CertProblem>) {
+    if let Some(not_after) = cert.seen.not_after.filter(|end| *end < at) {
+        problems.push(CertProblem::Expired { index, not_after });
+    }
+    if let Some(not_before) = cert.seen.not_before.filter(|begin| at < *begin) {
+        problems.push(CertProblem::NotYetValid { index, not_before });
+    }
+}
+
+fn mismatch(leaf: &Cert<'_>, host: &str) -> CertProblem {
+    let names = leaf.seen.names.iter().cloned();
+    let addresses = leaf.seen.addresses.iter().map(ToString::to_string);
+    CertProblem::NameMismatch {
+        expected: inert(host, 256),
+        presented: names.chain(addresses).take(PRESENTED_MAX).collect(),
+    }
+}
+
+/// Key, signature and usage, as far as no path is needed to see them.
+fn policy(cert: &Cert<'_>, index: usize, is_issuer: bool, problems: &mut Vec<CertProblem>) {
+    let mut refuse = |reason: String| problems.push(CertProblem::Policy { index, reason });
+    if let Some(reason) = cert.key.weakness() {
+        refuse(reason);
+    }
+    // Nobody needs the signature of a root on itself.
+    let is_root = is_issuer && cert.seen.self_signed;
+    if !is_root && let Some(reason) = signature_weakness(&cert.seen.signature) {
+        refuse(reason);
+    }
+    if cert.serves == Some(false) {
+        refuse("extended key usage does not allow servers".to_owned());
+    }
+    if is_issuer && !is_root && !cert.seen.is_ca {
+        refuse("it issued another certificate and is no CA".to_owned());
+    }
+    if is_issuer && cert.signs_certificates == Some(false) {
+        refuse("its key usage does not allow to sign certificates".to_owned());
+    }
+}
+
+/// Why the path ends where it ends.
+fn ending(certs: &[Cert<'_>], path: &Path, anchors: &Anchors, problems: &mut Vec<CertProblem>) {
+    // A path has at least its first link.
+    let Some(index) = path.links.last().copied() else {
+        return;
+    };
+    let last = &certs[index];
+    let issuer = last.seen.issuer.clone();
+    let self_signed = index == 0 && last.seen.self_signed;
+    let problem = match path.end {
+        End::Anchor => return,
+        End::OwnRoot => CertProblem::UntrustedRoot {
+            issuer,
+            self_signed,
+        },
+        End::BadSignature => CertProblem::BadSignature { index },
+        End::Unknown if lacks_link(last, index, anchors) => {
+            CertProblem::ChainIncomplete { missing: issuer }
+        }
+        End::Unknown => CertProblem::UntrustedRoot {
+            issuer,
+            self_signed,
+        },
+    };
+    problems.push(problem);
+}
+
+/// Was a certificate left out, or is the issuer a root that nobody here knows?
+///
+/// Servers leave out roots, so an unknown issuer alone says nothing. Two hints do: the issuer is
+/// of an organisation that has a trusted root, or the server's own certificate says where its
+/// issuer's certificate can be had, which CAs write so that clients can mend such a chain (RFC
+/// 5280 section 4.2.2.1). On an intermediate the second hint says nothing: its issuer may well be
+/// the root.
+fn lacks_link(last: &Cert<'_>, index: usize, anchors: &Anchors) -> bool {
+    let has_url = index == 0 && !last.seen.issuer_urls.is_empty();
+    has_url || anchors.has_organisation(&last.issuer_organisations)
+}
+
+/// Constraints along a path whose signatures are known to be good: asked at a time at which all
+/// links are valid, so that age hides nothing.
+fn constraints(
+    certs: &[Cert<'_>],
+    path: &Path,
+    anchors: &Anchors,
+    at: Timestamp,
+    problems: &mut Vec<CertProblem>,
+) {
+    let links = || path.links.iter().map(|index| &certs[*index]);
+    if links().any(|cert| cert.seen.malformed.is_some()) {
+        return;
+    }
+    let begin = links().filter_map(|cert| cert.seen.not_before).max();
+    let end = links().filter_map(|cert| cert.seen.not_after).min();
+    let (Some(begin), Some(end)) = (begin, end) else {
+        return;
+    };
+    if end < begin {
+        return;
+    }
+    let seconds = at.clamp(begin, end).as_second();
+    let time = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+    let Err(error) = verify(certs, path, anchors, UnixTime::since_unix_epoch(time)) else {
+        return;
+    };
+    let Some(problem) = from_webpki(&error) else {
+        return;
+    };
+    // It stops at the first thing it meets; what is listed already need not be said again.
+    let is_known = match &problem {
+        CertProblem::Policy { .. } | CertProblem::Other { .. } => problems
+            .iter()
+            .any(|known| matches!(known, CertProblem::Policy { .. })),
+        _ => problems.contains(&problem),
+    };
+    if !is_known {
+        problems.push(problem);
+    }
+}
+
+fn verify(
+    certs: &[Cert<'_>],
+    path: &Path,
+    anchors: &Anchors,
+    time: UnixTime,
+) -> Result<(), webpki::Error> {
+    let mut ders = path
+        .links
+        .iter()
+        .map(|index| CertificateDer::from(certs[*index].der));
+    let Some(leaf) = ders.next() else {
+        return Ok(());
+    };
+    let between: Vec<CertificateDer<'_>> = ders.collect();
+    EndEntityCert::try_from(&leaf)?
+        .verify_for_usage(
+            webpki::ALL_VERIFICATION_ALGS,
+            anchors.all(),
+            &between,
+            time,
+            KeyUsage::server_auth(),
+            None,
+            None,
+        )
+        .map(|_| ())
+}
+
+/// What an error of the path verification means, besides what was looked at before it.
+fn from_webpki(error: &webpki::Error) -> Option<CertProblem> {
+    use webpki::Error as E;
+    let policy = |reason: &str| {
+        let reason = reason.to_owned();
+        Some(CertProblem::Policy { index: 0, reason })
+    };
+    match error {
+        // A CA's certificate at the server's place: private services trust such a one by itself,
+        // and most clients take it.
+        E::CaUsedAsEndEntity => None,
+        // The signatures along this path verify: that library does not try all of the paths that
+        // RFC 5280 allows.
+        E::UnknownIssuer | E::InvalidSignatureForPublicKey => None,
+        E::EndEntityUsedAsCa => policy("a certificate in between is no CA's"),
+        E::CertDistrusted => policy("its issuer is distrusted by name"),
+        E::NameConstraintViolation => policy("a CA in the chain may not issue for this name"),
+        E::PathLenConstraintViolated => policy("the chain is longer than a CA in it allows"),
+        E::UnsupportedCertVersion => policy("X.509 version 1 or 2"),
+        E::UnsupportedCriticalExtension => policy("a critical extension that clients do not know"),
+        E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => {
+            policy("extended key usage does not allow servers")
+        }
+        E::BadDer
+        | E::BadDerTime
+        | E::ExtensionValueInvalid
+        | E::InvalidCertValidity
+        | E::InvalidNetworkMaskConstraint
+        | E::InvalidSerialNumber
+        | E::MalformedDnsIdentifier
+        | E::MalformedExtensions
+        | E::MalformedNameConstraint
+        | E::TrailingData(_) => Some(CertProblem::Malformed {
+            index: 0,
+            error: inert(&error.to_string(), 256),
+        }),
+        other => Some(CertProblem::Other {
+            detail: inert(&other.to_string(), 256),
+        }),
+    }
+}

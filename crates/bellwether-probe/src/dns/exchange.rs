@@ -1,0 +1,229 @@
+//! Tries, time limits, and what stands in the record.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bellwether_model::Origin;
+use bellwether_model::dns::{
+    Discarded, Exchange, ExchangeResult, Question, Rcode, Response, Transport,
+};
+
+use super::message::{Query, Raw, decode, encode};
+use super::{tcp, udp};
+use crate::cx::Cx;
+
+/// Tries over UDP: one lost packet must not make a server silent.
+pub const TRIES: u8 = 2;
+/// How long one try waits: longer than any path of the Internet takes, and two of them end well
+/// within a check's deadline.
+pub const TRY_WAIT: Duration = Duration::from_secs(2);
+/// How long before the check's deadline the last wait ends, so that what was seen is reported.
+const REPORT_MARGIN: Duration = Duration::from_millis(250);
+/// A wait that the deadline cut below this says nothing about the server.
+const WAIT_MIN: Duration = Duration::from_millis(500);
+
+/// One question to one server.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The server.
+    pub server: SocketAddr,
+    /// Who named its address.
+    pub origin: Origin,
+    /// The question.
+    pub question: Question,
+    /// Over what.
+    pub transport: Transport,
+    /// With an OPT record?
+    pub edns: bool,
+    /// Desiring recursion?
+    pub recursion: bool,
+    /// Keep the raw response?
+    pub raw: Raw,
+    /// Tries, at most; over TCP always one.
+    pub tries: u8,
+}
+
+impl Ask {
+    /// A question to an authoritative server over UDP.
+    #[must_use]
+    pub fn server(server: SocketAddr, question: Question) -> Self {
+        Self {
+            server,
+            origin: Origin::Network,
+            question,
+            transport: Transport::Udp,
+            edns: true,
+            recursion: false,
+            raw: Raw::IfMalformed,
+            tries: TRIES,
+        }
+    }
+
+    /// A question to a resolver, which the operator named.
+    #[must_use]
+    pub fn resolver(server: SocketAddr, question: Question) -> Self {
+        Self {
+            origin: Origin::Operator,
+            recursion: true,
+            raw: Raw::Keep,
+            ..Self::server(server, question)
+        }
+    }
+
+    /// The exchange of a question that was not asked.
+    #[must_use]
+    pub fn not_asked(&self, reason: impl Into<String>) -> Exchange {
+        self.ended(
+            0,
+            Duration::ZERO,
+            ExchangeResult::NotAsked {
+                reason: reason.into(),
+            },
+        )
+    }
+
+    fn ended(&self, tries: u8, took: Duration, result: ExchangeResult) -> Exchange {
+        Exchange {
+            question: self.question.clone(),
+            transport: self.transport,
+            edns: self.edns,
+            recursion: self.recursion,
+            tries,
+            took_ms: took.as_secs_f64() * 1000.0,
+            result,
+            discarded: Vec::new(),
+        }
+    }
+}
+
+/// Sequential waits for the network that an exchange took; a repetition after silence does not
+/// count.
+#[must_use]
+pub fn waits(exchange: &Exchange) -> u32 {
+    match (&exchange.result, exchange.transport) {
+        (ExchangeResult::NotAsked { .. }, _) => 0,
+        (_, Transport::Udp) => 1,
+        // The connection, then the question.
+        (_, Transport::Tcp) => 2,
+    }
+}
+
+/// Asks once, with the tries allowed.
+pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
+    if let Err(reason) = cx.dialer().permits(ask.server.ip(), ask.origin) {
+        return ask.not_asked(reason);
+    }
+    let source = cx.dialer().source(ask.server.ip());
+    let mut random = fastrand::Rng::new();
+    let mut discards = Discards::default();
+    let mut waited = Duration::ZERO;
+    let mut exchange = ask.not_asked("the check's time ran out first");
+    let tries = match ask.transport {
+        Transport::Udp => ask.tries,
+        Transport::Tcp => 1,
+    };
+    for number in 1..=tries {
+        let query = match encode(&ask.question, ask.edns, ask.recursion, &mut random) {
+            Ok(query) => query,
+            Err(reason) => return ask.not_asked(reason),
+        };
+        let wait = TRY_WAIT.min(cx.left().saturating_sub(REPORT_MARGIN));
+        if wait.is_zero() {
+            break;
+        }
+        cx.count_query();
+        let start = Instant::now();
+        let outcome = match ask.transport {
+            Transport::Udp => udp::attempt(ask.server, source, &query, wait, &mut discards).await,
+            Transport::Tcp => tcp::attempt(ask.server, source, &query, wait, &mut discards).await,
+        };
+        waited += start.elapsed();
+        let is_silent = outcome == Err(ExchangeResult::Silent);
+        let took = if is_silent { waited } else { start.elapsed() };
+        exchange = ask.ended(number, took, result(ask, &query, outcome));
+        if !is_silent {
+            break;
+        }
+    }
+    if exchange.result == ExchangeResult::Silent && waited < WAIT_MIN {
+        exchange = ask.not_asked("the check's time ran out first");
+    }
+    exchange.discarded = discards.list();
+    exchange
+}
+
+fn result(ask: &Ask, query: &Query, outcome: Result<Vec<u8>, ExchangeResult>) -> ExchangeResult {
+    match outcome {
+        Ok(bytes) => ExchangeResult::Answered {
+            response: Box::new(decode(query, &bytes, ask.raw)),
+        },
+        Err(ended) => ended,
+    }
+}
+
+/// Asks as a resolver or stub would: over TCP after a truncated answer (RFC 7766 section 5), and
+/// without EDNS where EDNS may be what the server stumbles over (RFC 6891 section 7). Returns the
+/// exchanges in order and the sequential waits.
+pub async fn ask_whole(cx: &Cx, wanted: &Ask) -> (Vec<Exchange>, u32) {
+    let first = ask(cx, wanted).await;
+    let mut spent = waits(&first);
+    let follow_up = first.response().and_then(|r| follow_up(wanted, r));
+    let mut exchanges = vec![first];
+    if let Some(next) = follow_up {
+        let exchange = ask(cx, &next).await;
+        spent += waits(&exchange);
+        let is_truncated = exchange.response().is_some_and(|r| r.flags.tc);
+        exchanges.push(exchange);
+        if is_truncated && next.transport == Transport::Udp {
+            let over_tcp = Ask {
+                transport: Transport::Tcp,
+                ..next
+            };
+            let exchange = ask(cx, &over_tcp).await;
+            spent += waits(&exchange);
+            exchanges.push(exchange);
+        }
+    }
+    (exchanges, spent)
+}
+
+/// The question that follows an answer which settles nothing.
+fn follow_up(asked: &Ask, response: &Response) -> Option<Ask> {
+    if response.flags.tc && asked.transport == Transport::Udp {
+        return Some(Ask {
+            transport: Transport::Tcp,
+            ..asked.clone()
+        });
+    }
+    let no_edns = matches!(response.rcode, Rcode::FORMERR | Rcode::NOTIMP) && !response.edns;
+    (asked.edns && no_edns).then(|| Ask {
+        edns: false,
+        ..asked.clone()
+    })
+}
+
+/// Datagrams that came and did not count.
+#[derive(Debug, Default)]
+pub struct Discards(BTreeMap<&'static str, u32>);
+
+impl Discards {
+    /// One more, for this reason.
+    pub fn count(&mut self, reason: &'static str) {
+        *self.0.entry(reason).or_default() += 1;
+    }
+
+    /// How many so far.
+    #[must_use]
+    pub fn total(&self) -> u32 {
+        self.0.values().sum()
+    }
+
+    fn list(self) -> Vec<Discarded> {
+        let entry = |(reason, count): (&str, u32)| Discarded {
+            reason: reason.to_owned(),
+            count,
+        };
+        self.0.into_iter().map(entry).collect()
+    }
+}

@@ -1,0 +1,25 @@
+//! One question to one DNS server, with full fidelity.
+//!
+//! Everything that came back is kept: what matched, what was discarded and why, how long it took.
+//! Both client libraries that exist drop a wrong reply in silence; a monitor must see it (a forged
+//! reply, a middlebox that answers first), so the transports are ours and only the message format
+//! is the `domain` crate's.
+//!
+//! - [`message`]: queries to bytes, bytes to [`Response`](bellwether_model::dns::Response)s
+//! - [`record`]: record data in presentation form
+//! - [`udp`], [`tcp`]: the transports
+//! - [`exchange`]: tries, time limits, and what stands in the record
+
+pub mod exchange;
+pub mod message;
+pub(crate) mod record;
+mod recverr;
+pub(crate) mod tcp;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+pub(crate) mod udp;
+
+pub use exchange::{Ask, ask, ask_whole, waits};
+pub(crate) use udp::words;

@@ -1,0 +1,223 @@
+//! Whom a level asks, and what.
+
+use std::net::IpAddr;
+
+use bellwether_model::dns::{Exchange, ExchangeResult, HostSeen, ListedBy, Question, Transport};
+use bellwether_model::{DnsName, Origin};
+
+use super::judge::is_answered;
+use super::level::{Done, Level, Server};
+use crate::dns::Ask;
+use crate::dns::message::Raw;
+
+/// Most name servers of one zone that are asked: the largest sets in use have 13.
+pub(super) const HOSTS_MAX: usize = 32;
+/// Most addresses of one name server that are asked.
+pub(super) const ADDRESSES_MAX: usize = 8;
+
+impl Level {
+    /// A name server of the zone, or one more word about a known one.
+    pub(super) fn add_host(
+        &mut self,
+        name: DnsName,
+        listed_by: ListedBy,
+        given: Vec<IpAddr>,
+        known: Vec<IpAddr>,
+        waits: u32,
+    ) {
+        if !self.hosts.contains_key(&name) && self.hosts.len() >= HOSTS_MAX {
+            self.cut_short = true;
+            return;
+        }
+        let host = self.hosts.entry(name.clone()).or_insert_with(|| HostSeen {
+            name: name.clone(),
+            listed_by: Vec::new(),
+            glue: Vec::new(),
+            known: Vec::new(),
+            resolved: None,
+            alias_of: None,
+            failure: None,
+        });
+        let is_operators = matches!(listed_by, ListedBy::Hints | ListedBy::Baseline);
+        let has_addresses = !host.addresses().is_empty() || !given.is_empty() || !known.is_empty();
+        add(&mut host.listed_by, [listed_by]);
+        add(&mut host.glue, given.iter().copied());
+        add(&mut host.known, known.iter().copied());
+        // Names of root and TLD servers are looked up only if nobody gives their addresses; what
+        // the operator wrote down is taken at its word.
+        let is_wanted = !has_addresses || (!is_operators && self.zone.labels().len() >= 2);
+        if is_wanted && self.looked_up.insert(name.clone()) {
+            let look_up = self.walk.host(name.clone(), waits);
+            let job_name = name.clone();
+            self.jobs.push(Box::pin(async move {
+                Done::Host {
+                    name: job_name,
+                    answer: look_up.await,
+                }
+            }));
+        }
+        let origin = if is_operators {
+            Origin::Operator
+        } else {
+            Origin::Network
+        };
+        for address in given.into_iter().chain(known) {
+            self.ask_server((name.clone(), address), origin, waits);
+        }
+    }
+
+    pub(super) fn add_baseline(&mut self) {
+        let job = self.walk.cx().job();
+        let zones = job.baseline.iter().flat_map(|b| &b.zones);
+        let same = zones.filter(|z| z.zone == self.zone && self.zone.labels().len() >= 2);
+        let servers: Vec<(DnsName, Vec<IpAddr>)> = same
+            .flat_map(|z| &z.servers)
+            .map(|s| (s.name.clone(), s.addresses.clone()))
+            .collect();
+        for (name, addresses) in servers {
+            self.add_host(name, ListedBy::Baseline, Vec::new(), addresses, 0);
+        }
+    }
+
+    /// Asks a server for the first time, or says why not.
+    pub(super) fn ask_server(&mut self, server: Server, origin: Origin, waits: u32) {
+        if self.servers.contains_key(&server) {
+            return;
+        }
+        let count = self.servers.keys().filter(|(name, _)| *name == server.0);
+        if count.count() >= ADDRESSES_MAX {
+            self.cut_short = true;
+            return;
+        }
+        let first = Question {
+            name: self.trace.name.clone(),
+            rtype: self.trace.rtypes[0].clone(),
+        };
+        if let Some(reason) = self.walk.barred(server.1, origin) {
+            let exchange = Ask::server(self.walk.socket(server.1), first).not_asked(reason);
+            self.servers.insert(server, vec![exchange]);
+            return;
+        }
+        self.servers.insert(server.clone(), Vec::new());
+        self.known_at.insert(server.clone(), waits.max(self.base));
+        let first = self.ask_of(&server, &self.trace.name, &self.trace.rtypes[0]);
+        self.push_ask(&server, first);
+        if self.full {
+            self.ask_rest(&server);
+        }
+    }
+
+    /// Everything besides the first question: the other types, SOA and NS of the apex, the SOA
+    /// over TCP and without EDNS.
+    fn ask_rest(&mut self, server: &Server) {
+        let zone = self.zone.clone();
+        for rtype in self.trace.rtypes.clone().iter().skip(1) {
+            let ask = self.ask_of(server, &self.trace.name, rtype);
+            self.push_ask(server, ask);
+        }
+        let soa = self.ask_of(server, &zone, "SOA");
+        let over_tcp = Ask {
+            transport: Transport::Tcp,
+            ..soa.clone()
+        };
+        let plain = Ask {
+            edns: false,
+            ..soa.clone()
+        };
+        let ns = self.ask_of(server, &zone, "NS");
+        for ask in [soa, ns, over_tcp, plain] {
+            let (question, asked) = (&ask.question, (ask.transport, ask.edns));
+            let is_asked = *question.name.as_str() == *self.trace.name.as_str()
+                && self.trace.rtypes.contains(&question.rtype)
+                && asked == (Transport::Udp, true);
+            if !is_asked {
+                self.push_ask(server, ask);
+            }
+        }
+    }
+
+    pub(super) fn ask_of(&self, server: &Server, name: &DnsName, rtype: &str) -> Ask {
+        let question = Question {
+            name: name.clone(),
+            rtype: rtype.to_owned(),
+        };
+        Ask {
+            // Whether the address may be asked was settled with the name of who gave it.
+            origin: self.origin(server),
+            raw: if self.full {
+                Raw::Keep
+            } else {
+                Raw::IfMalformed
+            },
+            ..Ask::server(self.walk.socket(server.1), question)
+        }
+    }
+
+    fn origin(&self, (name, address): &Server) -> Origin {
+        let known = self.hosts.get(name).map(|h| h.known.contains(address));
+        match known {
+            Some(true) => Origin::Operator,
+            Some(false) | None => Origin::Network,
+        }
+    }
+
+    pub(super) fn push_ask(&mut self, server: &Server, ask: Ask) {
+        let (walk, server) = (self.walk.clone(), server.clone());
+        let before = self.known_at.get(&server).copied().unwrap_or(0);
+        self.jobs.push(Box::pin(async move {
+            let (exchanges, waits) = walk.ask(&ask).await;
+            Done::Asked {
+                server,
+                exchanges,
+                waits: before + waits,
+            }
+        }));
+    }
+
+    pub(super) fn ask_everything(&mut self) {
+        let is_top = self.zone.labels().len() < 2 && self.trace.name != self.zone;
+        // TLD servers get one question each.
+        if is_top || std::mem::replace(&mut self.full, true) {
+            return;
+        }
+        let asked: Vec<Server> = self.known_at.keys().cloned().collect();
+        for server in asked {
+            self.ask_rest(&server);
+        }
+    }
+
+    /// A server that drops questions with EDNS is asked without, once it is known to answer so.
+    pub(super) fn retry_plain(&mut self, server: &Server) {
+        let Some(exchanges) = self.servers.get(server) else {
+            return;
+        };
+        if !exchanges.iter().any(|e| !e.edns && is_answered(e)) {
+            return;
+        }
+        let is_own = |e: &&Exchange| e.question.name == self.trace.name;
+        let silent = exchanges
+            .iter()
+            .filter(is_own)
+            .filter(|e| e.edns && e.result == ExchangeResult::Silent);
+        let again: Vec<Question> = silent
+            .map(|e| e.question.clone())
+            .filter(|q| !exchanges.iter().any(|e| e.question == *q && !e.edns))
+            .collect();
+        for question in again {
+            let plain = Ask {
+                edns: false,
+                ..self.ask_of(server, &question.name, &question.rtype)
+            };
+            self.push_ask(server, plain);
+        }
+    }
+}
+
+/// Adds what is not there yet.
+fn add<T: PartialEq>(to: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
+    for item in more {
+        if !to.contains(&item) {
+            to.push(item);
+        }
+    }
+}

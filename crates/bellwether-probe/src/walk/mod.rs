@@ -1,0 +1,312 @@
+//! The delegation walk: from the root hints through every address of every name server of each
+//! zone on the way to a name.
+//!
+//! The walk is quick and polite: it goes on with the first good referral and collects the rest
+//! meanwhile; root and TLD servers get one question each, and only the servers of the zone that
+//! holds the name are asked everything. An address of a name server is never taken from a resolver.
+//!
+//! - [`cut`]: zone cuts known so far, which look-ups and later walks begin at
+//! - [`iterate`]: look-ups by our own iteration: name servers' addresses, controls, redirects
+//! - [`host`]: addresses of name servers' names
+//! - [`level`]: the servers of one zone, one observation: [`ask`] says whom it asks and what,
+//!   [`way`] where it goes on
+//! - [`judge`]: what an answer says about where the zone cuts are
+//! - [`seen`]: a level's results in the order of the record
+
+mod ask;
+mod cut;
+mod host;
+mod iterate;
+mod judge;
+mod level;
+mod seen;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod way;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use bellwether_model::dns::{Exchange, ListedBy};
+use bellwether_model::net::Family;
+use bellwether_model::observation::AddressSource;
+use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, ProbeKind};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::cx::Cx;
+use crate::dns::{Ask, ask_whole};
+use crate::owners::Owners;
+use crate::system::DNS_PORT;
+use crate::tasks::Tasks;
+use cut::Cut;
+use host::HostAnswer;
+use level::{Level, Tell};
+
+pub use iterate::{Failed, Iterated};
+
+/// Most questions of one check's walks: a healthy one takes about a hundred, and a hostile tree of
+/// delegations must not make us a nuisance.
+pub const QUERIES_MAX: u32 = 300;
+/// Longest alias chain followed (resolvers stop between 8 and 16).
+pub const ALIASES_MAX: usize = 8;
+/// A public IPv6 address, of a root server: is there a route to it?
+const V6_LANDMARK: &str = "[2001:503:ba3e::2:30]:53";
+
+/// An address that somebody gave for the target's name, or for a name it is an alias of.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The address.
+    pub address: IpAddr,
+    /// Who gave it.
+    pub source: AddressSource,
+    /// Who it counts as for the egress rule.
+    pub origin: Origin,
+    /// Sequential waits until it was known.
+    pub waits: u32,
+}
+
+/// Takes the addresses that are found.
+pub type FoundSink = mpsc::UnboundedSender<Found>;
+
+/// The zone that holds the target's name, for the resolvers to be asked about; and the way to tell
+/// the walk which name servers their caches hold.
+pub struct ZoneHandle {
+    /// The zone.
+    pub zone: DnsName,
+    /// Sequential waits until the zone was known.
+    pub waits: u32,
+    tell: mpsc::UnboundedSender<Tell>,
+}
+
+impl ZoneHandle {
+    /// A resolver's cache names this name server.
+    pub fn cached(&self, name: DnsName, resolver: &str, waits: u32) {
+        // If nobody listens any more, the zone's observation is already made.
+        let _ = self.tell.send(Tell::Host {
+            name,
+            listed_by: ListedBy::Cache {
+                resolver: resolver.to_owned(),
+            },
+            known: Vec::new(),
+            waits,
+        });
+    }
+}
+
+/// All walks and look-ups of one check. Clones share everything.
+#[derive(Clone)]
+pub struct Walk {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    cx: Cx,
+    owners: Rc<Owners>,
+    tasks: Tasks,
+    asked: Cell<u32>,
+    /// Port of every name server: 53, but for the tests.
+    port: u16,
+    /// Why no question goes out over IPv6, if none does.
+    no_v6: Option<String>,
+    cuts: RefCell<BTreeMap<DnsName, Cut>>,
+    hosts: RefCell<HashMap<DnsName, HostAnswer>>,
+    traced: RefCell<BTreeSet<DnsName>>,
+    /// What each name is an alias of, by anybody's word.
+    aliases: RefCell<BTreeMap<DnsName, BTreeSet<DnsName>>>,
+}
+
+/// The walk to one name.
+pub(crate) struct Trace {
+    /// The name.
+    pub(crate) name: DnsName,
+    /// Types to ask for.
+    pub(crate) rtypes: Vec<String>,
+    /// Aliases followed to get here; the target's own name has none.
+    pub(crate) depth: usize,
+    /// Sequential waits until the name was known.
+    pub(crate) base: u32,
+    /// Where addresses go.
+    pub(crate) sink: Option<FoundSink>,
+    /// Who waits to know the zone that holds the name.
+    handles: RefCell<Vec<oneshot::Sender<ZoneHandle>>>,
+}
+
+impl Walk {
+    /// Walks of one check, none begun.
+    #[must_use]
+    pub fn new(cx: &Cx, owners: Rc<Owners>, tasks: Tasks) -> Self {
+        Self::with_port(cx, owners, tasks, DNS_PORT)
+    }
+
+    /// The same with name servers at another port, for tests without privilege.
+    pub(crate) fn with_port(cx: &Cx, owners: Rc<Owners>, tasks: Tasks, port: u16) -> Self {
+        let mut cuts = BTreeMap::new();
+        cuts.insert(DnsName::root(), Cut::root(&cx.job().root_hints));
+        let inner = Inner {
+            cx: cx.clone(),
+            owners,
+            tasks,
+            asked: Cell::new(0),
+            port,
+            no_v6: no_v6_route(cx),
+            cuts: RefCell::new(cuts),
+            hosts: RefCell::default(),
+            traced: RefCell::default(),
+            aliases: RefCell::default(),
+        };
+        Self {
+            inner: Rc::new(inner),
+        }
+    }
+
+    /// Begins the walk to the target's name. Each of `handles` hears of the zone that holds it,
+    /// or is dropped when it becomes clear that there is none.
+    pub fn target(
+        &self,
+        name: &DnsName,
+        rtypes: Vec<String>,
+        sink: Option<FoundSink>,
+        handles: Vec<oneshot::Sender<ZoneHandle>>,
+    ) {
+        self.trace(Trace {
+            name: name.clone(),
+            rtypes,
+            depth: 0,
+            base: 0,
+            sink,
+            handles: RefCell::new(handles),
+        });
+    }
+
+    /// The alias chain of a name as name servers gave it, the name itself first; empty if it is no
+    /// alias. A loop ends with the name that repeats.
+    #[must_use]
+    pub fn aliases(&self, name: &DnsName) -> Vec<DnsName> {
+        let aliases = self.inner.aliases.borrow();
+        let mut chain = vec![name.clone()];
+        while let Some(next) = chain.last().and_then(|last| aliases.get(last)?.first()) {
+            let repeats = chain.contains(next);
+            chain.push(next.clone());
+            if repeats || chain.len() > ALIASES_MAX + 1 {
+                break;
+            }
+        }
+        if chain.len() == 1 { Vec::new() } else { chain }
+    }
+
+    fn cx(&self) -> &Cx {
+        &self.inner.cx
+    }
+
+    fn trace(&self, trace: Trace) {
+        if !self.inner.traced.borrow_mut().insert(trace.name.clone()) {
+            return;
+        }
+        let cut = if trace.depth == 0 {
+            self.cut_at(&DnsName::root())
+        } else {
+            self.deepest_cut(&trace.name)
+        };
+        let (tell, told) = mpsc::unbounded_channel();
+        cut.tell_all(&tell);
+        let base = trace.base.max(cut.waits);
+        let level = Level::new(self, Rc::new(trace), cut.zone, cut.parent, base);
+        self.begin(level, told);
+    }
+
+    /// Runs one level as a probe of its own.
+    fn begin(&self, level: Level, told: mpsc::UnboundedReceiver<Tell>) {
+        let cx = self.cx().clone();
+        let key = format!("delegation {} for {}", level.zone, level.trace.name);
+        let stand_in = NotRun {
+            reason: NotRunReason::WorkerDied,
+            detail: String::new(),
+            subject: level.zone.to_string(),
+            address: None,
+            via: None,
+        };
+        self.inner.tasks.spawn(async move {
+            cx.probe(ProbeKind::Delegation, key, stand_in, level.run(told))
+                .await;
+        });
+    }
+
+    /// Follows an alias.
+    fn follow(&self, from: &Trace, alias: DnsName, waits: u32) {
+        self.trace(Trace {
+            name: alias,
+            rtypes: from.rtypes.clone(),
+            depth: from.depth + 1,
+            base: waits,
+            sink: from.sink.clone(),
+            handles: RefCell::default(),
+        });
+    }
+
+    fn note_aliases(&self, name: &DnsName, chain: &[DnsName]) {
+        let mut aliases = self.inner.aliases.borrow_mut();
+        let mut from = name;
+        for to in chain {
+            aliases.entry(from.clone()).or_default().insert(to.clone());
+            from = to;
+        }
+    }
+
+    /// Why this address is not asked, if it is not.
+    fn barred(&self, address: IpAddr, origin: Origin) -> Option<String> {
+        let family = Family::of(address);
+        if let Some(only) = self.cx().job().family
+            && only != family
+        {
+            return Some(format!("only {} is asked for", only.name()));
+        }
+        if family == Family::V6
+            && let Some(reason) = &self.inner.no_v6
+        {
+            return Some(reason.clone());
+        }
+        self.cx().dialer().permits(address, origin).err()
+    }
+
+    /// Asks, within the walk's limit.
+    async fn ask(&self, wanted: &Ask) -> (Vec<Exchange>, u32) {
+        let asked = self.inner.asked.get();
+        if asked >= QUERIES_MAX {
+            let reason = format!("the walk's limit of {QUERIES_MAX} questions is reached");
+            return (vec![wanted.not_asked(reason)], 0);
+        }
+        self.inner.asked.set(asked + 1);
+        ask_whole(self.cx(), wanted).await
+    }
+
+    /// Where an address is asked.
+    fn socket(&self, address: IpAddr) -> SocketAddr {
+        SocketAddr::new(address, self.inner.port)
+    }
+
+    fn is_spent(&self) -> bool {
+        self.inner.asked.get() >= QUERIES_MAX
+    }
+}
+
+/// Why no question can go out over IPv6. Connecting a datagram socket asks the routing table and
+/// sends nothing.
+fn no_v6_route(cx: &Cx) -> Option<String> {
+    let landmark: SocketAddr = V6_LANDMARK
+        .parse()
+        .expect("a constant address is well formed");
+    let local = cx
+        .dialer()
+        .source(landmark.ip())
+        .unwrap_or_else(|| "[::]:0".parse().expect("a constant address is well formed"));
+    let routed = std::net::UdpSocket::bind(local).and_then(|socket| socket.connect(landmark));
+    let error = routed.err()?;
+    Some(format!(
+        "the vantage has no IPv6 route: {}",
+        crate::dns::words(&error)
+    ))
+}

@@ -1,0 +1,377 @@
+//! The command line: what may be typed.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use bellwether_model::job::Control;
+use bellwether_model::{Cause, DnsName, Target};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+/// Explains why an Internet service cannot be reached: the lowest broken layer, the cause, the
+/// evidence, who is affected and what to do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bellwether",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Exit codes: 0 healthy or as expected, 1 not, 2 usage or configuration \
+    error, 3 our own vantage is at fault."
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Check(Box<CheckArgs>),
+    Diagnose(DiagnoseArgs),
+    Drill(DrillArgs),
+    Explain(ExplainArgs),
+    /// Validate configuration, or print a JSON Schema for editors.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+    /// Probe as a child process: a job on stdin, events on stdout.
+    #[command(hide = true)]
+    Worker,
+    /// Serve the Internet in a box as a child process of `drill`.
+    #[command(hide = true)]
+    DrillWorld {
+        /// What the parent process wants.
+        job: PathBuf,
+    },
+}
+
+/// Asks name servers from the DNS root down to TARGET's own, this system's resolver and, for
+/// public names, 8.8.8.8, 1.1.1.1 and 9.9.9.9; connects to every address found; and asks for
+/// a.root-servers.net and those three resolvers as controls of ourselves.
+///
+/// Walks from the delegation up to the HTTP answer and says what is broken at the lowest layer.
+/// Given `--resolver`, no other resolver is asked; `--control none` asks no controls.
+#[derive(Args, Debug)]
+#[command(
+    about = "Check a service once, and explain what is broken",
+    after_help = "Exit codes: 0 healthy, 1 degraded or broken (with --strict also warnings), \
+        2 usage or configuration error, 3 our own vantage is at fault.",
+    after_long_help = "Examples:\n  bellwether check https://www.example.com/\n  \
+        bellwether check example.com:22 --resolver 9.9.9.9 --resolver system\n  \
+        bellwether check https://www.example.com/ --save good.json\n  \
+        bellwether check https://www.example.com/ --baseline good.json --format json\n\n\
+        Exit codes: 0 healthy, 1 degraded or broken (with --strict also warnings), \
+        2 usage or configuration error, 3 our own vantage is at fault."
+)]
+pub(crate) struct CheckArgs {
+    /// host, host:port, https://…, http://…, tls://host:port, tcp://host:port, dns://name?type=TYPE
+    pub(crate) target: Target,
+
+    /// Ask this resolver: an address, ADDRESS:PORT, or `system`; may be repeated
+    #[arg(long = "resolver", value_name = "ADDR", help_heading = "Whom to ask")]
+    pub(crate) resolvers: Vec<ResolverArg>,
+    /// What must work if we are well: a name, an address, or `none`; may be repeated
+    #[arg(
+        long = "control",
+        value_name = "NAME|ADDR",
+        help_heading = "Whom to ask"
+    )]
+    pub(crate) controls: Vec<ControlArg>,
+    /// Begin at these root servers, a hints file as InterNIC publishes it
+    #[arg(long, value_name = "FILE", help_heading = "Whom to ask")]
+    pub(crate) root_hints: Option<PathBuf>,
+    /// Connect to this address instead of those found
+    #[arg(long, value_name = "ADDR", help_heading = "Whom to ask")]
+    pub(crate) connect: Option<IpAddr>,
+    /// Ask from this address of ours; once for each family
+    #[arg(long = "from", value_name = "SOURCE_IP", help_heading = "Whom to ask")]
+    pub(crate) sources: Vec<IpAddr>,
+    /// Only IPv4
+    #[arg(short = '4', conflicts_with = "v6", help_heading = "Whom to ask")]
+    pub(crate) v4: bool,
+    /// Only IPv6
+    #[arg(short = '6', help_heading = "Whom to ask")]
+    pub(crate) v6: bool,
+    /// Let answers and redirects lead to this network, besides public addresses
+    #[arg(
+        long = "allow-network",
+        value_name = "CIDR",
+        help_heading = "Whom to ask"
+    )]
+    pub(crate) allow_networks: Vec<IpNet>,
+    /// End the whole check after this time, with what is known by then
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = deadline, help_heading = "Whom to ask")]
+    pub(crate) deadline: f64,
+
+    /// What was last known good: a report saved by --save
+    #[arg(long, value_name = "FILE", help_heading = "What to expect")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// What a healthy answer is like: one entry of `services:`
+    #[arg(long, value_name = "FILE", help_heading = "What to expect")]
+    pub(crate) expect: Option<PathBuf>,
+    /// Trust these certificate authorities too, PEM
+    #[arg(long = "ca", value_name = "FILE", help_heading = "What to expect")]
+    pub(crate) ca: Vec<PathBuf>,
+    /// Trust anchor of the root, DS or DNSKEY records in zone-file form, or `none`
+    #[arg(long, value_name = "FILE|none", help_heading = "What to expect")]
+    pub(crate) trust_anchor: Option<PathBuf>,
+    /// Judge the validity of certificates as of this time, RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "What to expect")]
+    pub(crate) at: Option<Timestamp>,
+    /// Owners of addresses: CSV with the header `prefix,asn,owner`, or MMDB
+    #[arg(long, value_name = "FILE", help_heading = "What to expect")]
+    pub(crate) asn_table: Option<PathBuf>,
+    /// Exit with 1 for warnings too
+    #[arg(long, help_heading = "What to expect")]
+    pub(crate) strict: bool,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// Write the report to this file, as JSON
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) save: Option<PathBuf>,
+}
+
+/// How to print.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct OutputArgs {
+    /// How to print the report
+    #[arg(long, value_enum, default_value_t = Format::Text, help_heading = "Output")]
+    pub(crate) format: Format,
+    /// Print the verdict line alone
+    #[arg(short, long, help_heading = "Output")]
+    pub(crate) quiet: bool,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON object, `bellwether.check/1`.
+    Json,
+    /// One JSON object a line: observations as they end, then the report.
+    Ndjson,
+}
+
+/// Judge a saved report again; nothing is asked of the network.
+#[derive(Args, Debug)]
+pub(crate) struct DiagnoseArgs {
+    /// A report saved by `check --save`, or `-` for stdin
+    pub(crate) report: PathBuf,
+    /// What was last known good, instead of the report's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Exit with 1 for warnings too
+    #[arg(long)]
+    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Rehearse an outage in an Internet in a box; nothing leaves this machine.
+#[derive(Args, Debug)]
+pub(crate) struct DrillArgs {
+    /// Shipped scenarios by name, or scenario files; all shipped ones if none is named
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) scenarios: Vec<String>,
+    /// List the shipped scenarios
+    #[arg(long, exclusive = true)]
+    pub(crate) list: bool,
+    /// Rename hosts and addresses by this seed
+    #[arg(long, conflicts_with = "seeds")]
+    pub(crate) seed: Option<u64>,
+    /// Run each scenario with this many seeds, 1 to N
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) seeds: Option<u64>,
+    /// Build the world and run this command in it, with $BELLWETHER_WORLD
+    #[arg(long, value_name = "CMD", conflicts_with_all = ["seeds", "format"])]
+    pub(crate) exec: Option<String>,
+    /// How to print the results
+    #[arg(long, value_enum, default_value_t = DrillFormat::Text)]
+    pub(crate) format: DrillFormat,
+}
+
+/// How a drill is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DrillFormat {
+    /// For people.
+    Text,
+    /// One JSON object, `bellwether.drill/1`.
+    Json,
+}
+
+/// What a cause means, how we know, what it is confused with and what to do.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ExplainArgs {
+    /// A cause code, for example `dns.delegation.wrong_ns`
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
+    /// List all cause codes
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// List all kinds of fact
+    #[arg(long)]
+    pub(crate) facts: bool,
+}
+
+/// Configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Validate a file: exit 0, or 2 with the place and the cure.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Print a JSON Schema: of the configuration, or of a report or scenario.
+    Schema {
+        /// Of the report of `check --format json`
+        #[arg(long, conflicts_with = "scenario")]
+        report: bool,
+        /// Of a scenario file
+        #[arg(long)]
+        scenario: bool,
+    },
+}
+
+/// `--resolver`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ResolverArg {
+    /// Those of the system.
+    System,
+    /// One by address, with its label.
+    Address {
+        /// As asked.
+        label: String,
+        /// Where.
+        address: std::net::SocketAddr,
+    },
+}
+
+impl std::str::FromStr for ResolverArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "system" {
+            return Ok(Self::System);
+        }
+        let bare = text.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            let address = std::net::SocketAddr::new(ip, 53);
+            return Ok(Self::Address {
+                label: ip.to_string(),
+                address,
+            });
+        }
+        match text.parse::<std::net::SocketAddr>() {
+            Ok(address) if address.port() > 0 => Ok(Self::Address {
+                label: address.to_string(),
+                address,
+            }),
+            _ if text.contains("://") => Err(format!(
+                "`{text}`: resolvers are asked on port 53 by this version, not over TLS or HTTPS; give an address"
+            )),
+            _ => Err(format!(
+                "`{text}` is no resolver; give an address (`9.9.9.9`), an address with port (`9.9.9.9:5353`, `[2620:fe::fe]:53`), or `system`"
+            )),
+        }
+    }
+}
+
+/// `--control`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ControlArg {
+    /// Ask none.
+    None,
+    /// One.
+    One(Control),
+}
+
+impl std::str::FromStr for ControlArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        if let Ok(address) = text.parse() {
+            return Ok(Self::One(Control::Address(address)));
+        }
+        DnsName::typed(text)
+            .map(|name| Self::One(Control::Name(name)))
+            .map_err(|error| format!("{error}; give a name, an address, or `none`"))
+    }
+}
+
+/// Longest deadline, seconds: a check is a look at now, not a watch.
+const DEADLINE_MAX: f64 = 600.0;
+
+fn deadline(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('s').unwrap_or(text).parse::<f64>() {
+        Ok(seconds) if (0.1..=DEADLINE_MAX).contains(&seconds) => Ok(seconds),
+        _ => Err(format!(
+            "give seconds from 0.1 to {DEADLINE_MAX}, for example `30`"
+        )),
+    }
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is no time; write RFC 3339 with the zone: `2024-10-01T11:10:00Z`")
+    })
+}
+
+/// The cause of a code, or the message that names the nearest one.
+pub(crate) fn cause(code: &str) -> Result<Cause, String> {
+    code.parse().map_err(|_| {
+        let codes = Cause::ALL.iter().map(|c| c.code());
+        match bellwether_config::nearest::nearest(code, codes) {
+            Some(near) => format!("unknown cause `{code}`; did you mean `{near}`?"),
+            None => format!("unknown cause `{code}`; `bellwether explain --list` lists them"),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn resolvers_and_controls() {
+        let label = |text: &str| match text.parse::<ResolverArg>() {
+            Ok(ResolverArg::System) => "system".to_owned(),
+            Ok(ResolverArg::Address { label, address }) => format!("{label} {address}"),
+            Err(why) => why.split(';').next().unwrap_or_default().to_owned(),
+        };
+        assert_eq!(label("9.9.9.9"), "9.9.9.9 9.9.9.9:53");
+        assert_eq!(label("9.9.9.9:5353"), "9.9.9.9:5353 9.9.9.9:5353");
+        assert_eq!(label("2620:fe::fe"), "2620:fe::fe [2620:fe::fe]:53");
+        assert_eq!(
+            label("[2620:fe::fe]:53"),
+            "[2620:fe::fe]:53 [2620:fe::fe]:53"
+        );
+        assert_eq!(label("system"), "system");
+        assert_eq!(label("dns.quad9.net"), "`dns.quad9.net` is no resolver");
+        assert_eq!("none".parse(), Ok(ControlArg::None));
+        assert!("a..b".parse::<ControlArg>().is_err());
+    }
+}

@@ -1,0 +1,31 @@
+//! `diagnose`: judge a saved report again.
+
+use anyhow::{Result, bail};
+
+use crate::cli::DiagnoseArgs;
+use crate::exit::Exit;
+use crate::{files, job, judge, output};
+
+/// Runs the command.
+pub(crate) fn run(args: &DiagnoseArgs) -> Result<Exit> {
+    let saved = files::report("the report", &args.report)?;
+    let Some(mut context) = saved.context else {
+        bail!(
+            "the report `{}` has no `context`, so it cannot be judged again; save a new one by `bellwether check {} --save FILE`",
+            args.report.display(),
+            bellwether_model::text::inert(&saved.target, 200)
+        );
+    };
+    if let Some(path) = &args.baseline {
+        context.baseline = Some(job::baseline(path, &context.target)?);
+    }
+    let report = judge::report(judge::Seen {
+        context,
+        began: saved.began,
+        took_ms: saved.took_ms,
+        queries: saved.queries,
+        observations: saved.observations,
+    });
+    output::report(&report, args.output)?;
+    Ok(Exit::of(&report, args.strict))
+}

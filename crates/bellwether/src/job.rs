@@ -1,0 +1,258 @@
+//! From the command line to a job: what files say, which defaults hold, what contradicts itself.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, bail};
+use bellwether_model::dns::ResolverOrigin;
+use bellwether_model::job::{Control, JOB_SCHEMA, Job, ResolverAsk, RootHint};
+use bellwether_model::net::Family;
+use bellwether_model::report::Context as CheckContext;
+use bellwether_model::{Baseline, Egress, Expect, Service, Target, Verdict};
+
+use bellwether_probe::hints::{parse_hints, parse_trust_anchor, shipped_hints};
+use bellwether_probe::owners::Owners;
+use bellwether_probe::system::{DEFAULT_RESOLVERS, default_controls, system_resolvers};
+
+use crate::cli::{CheckArgs, ControlArg, ResolverArg};
+use crate::files;
+
+/// The name of the vantage of a one-shot check.
+const VANTAGE: &str = "local";
+
+/// The job of a check.
+pub(crate) fn of(args: &CheckArgs) -> Result<Job> {
+    let target = args.target.clone();
+    let mut extra_roots = Vec::new();
+    for path in &args.ca {
+        extra_roots.extend(files::certificates(path)?);
+    }
+    if let Some(path) = &args.asn_table {
+        Owners::load(path).with_context(|| format!("the ASN table `{}`", path.display()))?;
+    }
+    trust_anchor(args)?;
+    let root_hints = root_hints(args)?;
+    let family = family(args)?;
+    Ok(Job {
+        schema: JOB_SCHEMA.to_owned(),
+        expect: expect(args, &target)?,
+        resolvers: resolvers(args)?,
+        controls: controls(args)?,
+        root_hints,
+        extra_roots,
+        sources: sources(&args.sources)?,
+        connect: args.connect,
+        family,
+        egress: Egress {
+            allow_networks: args.allow_networks.clone(),
+        },
+        baseline: args
+            .baseline
+            .as_deref()
+            .map(|path| baseline(path, &target))
+            .transpose()?,
+        now: args.at.unwrap_or_else(jiff::Timestamp::now),
+        asn_table: args.asn_table.clone(),
+        deadline_ms: deadline_ms(args.deadline),
+        avoid: Vec::new(),
+        target,
+    })
+}
+
+/// What judging needs of the job besides the observations.
+pub(crate) fn context(job: &Job, time_given: bool) -> CheckContext {
+    CheckContext {
+        target: job.target.clone(),
+        expect: job.expect.clone(),
+        vantage: VANTAGE.to_owned(),
+        now: job.now,
+        time_given,
+        family: job.family,
+        baseline: job.baseline.clone(),
+    }
+}
+
+/// What a saved report leaves as last known good, for this target.
+pub(crate) fn baseline(path: &std::path::Path, target: &Target) -> Result<Baseline> {
+    let report = files::report("the baseline", path)?;
+    let shown = path.display();
+    if report.verdict != Verdict::Healthy {
+        bail!(
+            "the baseline `{shown}` is a report of a service that was {}; a baseline is what was last known good: give one whose verdict is healthy",
+            report.verdict.name()
+        );
+    }
+    if let Some(context) = &report.context
+        && context.target.host != target.host
+    {
+        bail!(
+            "the baseline `{shown}` is of {}, and the target is {}; give one of the same host",
+            context.target.host_text(),
+            target.host_text()
+        );
+    }
+    let Some(baseline) = bellwether_diagnose::baseline_of(&report) else {
+        bail!(
+            "the baseline `{shown}` says nothing of what was seen; save a new one by `bellwether check {target} --save FILE`"
+        );
+    };
+    Ok(baseline)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the command line takes 0.1 to 600 seconds"
+)]
+fn deadline_ms(seconds: f64) -> u64 {
+    (seconds * 1000.0) as u64
+}
+
+/// Where the system says which resolvers are its own.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+fn resolvers(args: &CheckArgs) -> Result<Vec<ResolverAsk>> {
+    // A file that is not there means what an empty one means (resolv.conf(5)).
+    let resolv_conf = std::fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+    let system = |origin| {
+        system_resolvers(&resolv_conf)
+            .into_iter()
+            .map(move |address| ResolverAsk {
+                label: label(address),
+                address,
+                origin,
+            })
+    };
+    let mut all: Vec<ResolverAsk> = Vec::new();
+    for resolver in &args.resolvers {
+        match resolver {
+            ResolverArg::System => {
+                all.extend(system(ResolverOrigin::System));
+            }
+            ResolverArg::Address { label, address } => all.push(ResolverAsk {
+                label: label.clone(),
+                address: *address,
+                origin: ResolverOrigin::Given,
+            }),
+        }
+    }
+    if args.resolvers.is_empty() {
+        all.extend(system(ResolverOrigin::System));
+        all.extend(DEFAULT_RESOLVERS.iter().map(|ip| ResolverAsk {
+            label: ip.to_string(),
+            address: (*ip, 53).into(),
+            origin: ResolverOrigin::Default,
+        }));
+    }
+    let mut seen = Vec::new();
+    all.retain(|r| {
+        let new = !seen.contains(&r.address);
+        seen.push(r.address);
+        new
+    });
+    Ok(all)
+}
+
+/// A resolver as asked: its address, with the port if that is not 53.
+fn label(address: std::net::SocketAddr) -> String {
+    match address.port() {
+        53 => address.ip().to_string(),
+        _ => address.to_string(),
+    }
+}
+
+fn controls(args: &CheckArgs) -> Result<Vec<Control>> {
+    if args.controls.is_empty() {
+        return Ok(default_controls());
+    }
+    if args.controls.len() > 1 && args.controls.contains(&ControlArg::None) {
+        bail!("`--control none` and other controls contradict each other; leave one out");
+    }
+    Ok(args
+        .controls
+        .iter()
+        .filter_map(|control| match control {
+            ControlArg::None => None,
+            ControlArg::One(control) => Some(control.clone()),
+        })
+        .collect())
+}
+
+fn root_hints(args: &CheckArgs) -> Result<Vec<RootHint>> {
+    let Some(path) = &args.root_hints else {
+        return Ok(shipped_hints());
+    };
+    let text = files::text("the root hints", path)?;
+    parse_hints(&text).map_err(|why| anyhow::anyhow!("the root hints `{}`: {why}", path.display()))
+}
+
+/// Validated now; signatures are judged by later versions.
+fn trust_anchor(args: &CheckArgs) -> Result<()> {
+    let Some(path) = args
+        .trust_anchor
+        .as_deref()
+        .filter(|p| *p != std::path::Path::new("none"))
+    else {
+        return Ok(());
+    };
+    let text = files::text("the trust anchor", path)?;
+    parse_trust_anchor(&text)
+        .with_context(|| format!("the trust anchor `{}`", path.display()))
+        .map(drop)
+}
+
+fn sources(sources: &[IpAddr]) -> Result<Vec<IpAddr>> {
+    for (at, source) in sources.iter().enumerate() {
+        if let Some(other) = sources[..at]
+            .iter()
+            .find(|s| s.is_ipv4() == source.is_ipv4())
+        {
+            bail!("`--from {source}`: `--from {other}` is of the same family; give one for each");
+        }
+    }
+    Ok(sources.to_vec())
+}
+
+fn family(args: &CheckArgs) -> Result<Option<Family>> {
+    let family = match (args.v4, args.v6) {
+        (true, _) => Family::V4,
+        (_, true) => Family::V6,
+        (false, false) => return Ok(None),
+    };
+    if let Some(connect) = args.connect
+        && Family::of(connect) != family
+    {
+        bail!(
+            "`--connect {connect}` is no Ip{} address; leave out one of the two",
+            family.name()
+        );
+    }
+    Ok(Some(family))
+}
+
+fn expect(args: &CheckArgs, target: &Target) -> Result<Expect> {
+    let Some(path) = &args.expect else {
+        return Ok(Expect::default());
+    };
+    let text = files::text("the expectations", path)?;
+    Ok(expectations_for(
+        bellwether_config::parse_service(&text, path)?,
+        target,
+    ))
+}
+
+/// Of a service's checks, the one that is about the target; the expectations of the others are
+/// about something else only as far as they name record data.
+fn expectations_for(service: Service, target: &Target) -> Expect {
+    let checks = &service.checks;
+    checks
+        .iter()
+        .find(|c| c.target.text == target.text)
+        .or_else(|| {
+            checks
+                .iter()
+                .find(|c| c.target.host == target.host && c.target.scheme == target.scheme)
+        })
+        .or_else(|| checks.first())
+        .map(|c| c.expect.clone())
+        .unwrap_or_default()
+}

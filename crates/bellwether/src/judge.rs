@@ -1,0 +1,67 @@
+//! From observations to a report.
+
+use bellwether_diagnose::{Judged, Situation, diagnose};
+use bellwether_model::report::{Context, REPORT_SCHEMA};
+use bellwether_model::{Observation, Report};
+use jiff::Timestamp;
+
+/// What a check gave.
+pub(crate) struct Seen {
+    /// What it was given.
+    pub(crate) context: Context,
+    /// When it began.
+    pub(crate) began: Timestamp,
+    /// How long it took.
+    pub(crate) took_ms: f64,
+    /// DNS queries sent.
+    pub(crate) queries: u32,
+    /// What was seen.
+    pub(crate) observations: Vec<Observation>,
+}
+
+/// Judges what was seen.
+pub(crate) fn report(seen: Seen) -> Report {
+    let Seen {
+        context,
+        began,
+        took_ms,
+        queries,
+        observations,
+    } = seen;
+    let situation = Situation {
+        context,
+        observations,
+    };
+    let Judged {
+        verdict,
+        diagnosis,
+        findings,
+        layers,
+        controls,
+    } = diagnose(&situation);
+    let Situation {
+        context,
+        observations,
+    } = situation;
+    Report {
+        schema: REPORT_SCHEMA.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        target: context.target.text.clone(),
+        began,
+        took_ms: round(took_ms),
+        verdict,
+        diagnosis,
+        findings,
+        layers,
+        controls,
+        critical_path: observations.iter().map(|o| o.waits).max().unwrap_or(0),
+        queries,
+        context: Some(context),
+        observations,
+    }
+}
+
+/// Microseconds are as fine as the clock means anything.
+fn round(millis: f64) -> f64 {
+    (millis * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,76 @@
+//! Lines that fit, and colour.
+
+use super::Style;
+
+/// What colour means.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Paint {
+    Good,
+    Bad,
+    Odd,
+    Strong,
+    Faint,
+}
+
+impl Paint {
+    /// The text in this colour, if there is colour.
+    pub(crate) fn on(self, text: &str, style: Style) -> String {
+        if !style.colour {
+            return text.to_owned();
+        }
+        let code = match self {
+            Self::Good => "32",
+            Self::Bad => "1;31",
+            Self::Odd => "1;33",
+            Self::Strong => "1",
+            Self::Faint => "2",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// A text broken at spaces into lines of at most `width` columns, all but the first indented. A
+/// word that is longer than a line is broken where the line ends. Leading spaces of the text stay.
+pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let lead = text.len() - text.trim_start().len();
+    let mut lines = Vec::new();
+    let mut line = " ".repeat(lead);
+    let mut used = lead;
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        let mut word: Vec<char> = word.chars().collect();
+        if !empty && used + 1 + word.len() > width {
+            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
+            used = indent;
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+            used += 1;
+        }
+        while used + word.len() > width && width > indent {
+            let rest = word.split_off(width - used);
+            line.extend(word);
+            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
+            used = indent;
+            word = rest;
+        }
+        used += word.len();
+        line.extend(word);
+        empty = false;
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_fit() {
+        assert_eq!(wrapped("  aa bb cc", 7, 2), ["  aa bb", "  cc"]);
+        assert_eq!(wrapped("abcdefgh ij", 4, 1), ["abcd", " efg", " h", " ij"]);
+        assert_eq!(wrapped("", 4, 1), [""]);
+    }
+}
