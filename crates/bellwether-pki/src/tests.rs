@@ -305,6 +305,21 @@ fn a_certificate_for_clients_serves_nobody() {
 }
 
 #[test]
+fn a_critical_extension_that_nobody_knows() {
+    let root = root(ca_params("root"));
+    let mut params = leaf_params();
+    let mut extension =
+        CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![5, 0]);
+    extension.set_criticality(true);
+    params.custom_extensions.push(extension);
+    let leaf = leaf(&root, params);
+    assert_eq!(
+        problems(&[&leaf], &trusting(&[&root]), HOST),
+        ["policy 0 a critical extension that clients do not know"]
+    );
+}
+
+#[test]
 fn weak_keys_and_signatures() {
     let der = include_bytes!("testdata/rsa1024-sha1.der");
     let seen = read(der);

@@ -76,7 +76,6 @@ async fn echo(cx: &Cx, address: IpAddr) -> Result<IcmpSeen, (NotRunReason, Strin
             Some(libc::ENETUNREACH | libc::EHOSTUNREACH) if !has_route(cx, address) => {
                 Err((NotRunReason::NoRoute, system_words(&error)))
             }
-            Some(libc::EACCES | libc::EPERM) => Err(refusal(&error, address)),
             _ => {
                 let error = system_words(&error);
                 Ok(seen(IcmpResult::Error { error }, None))

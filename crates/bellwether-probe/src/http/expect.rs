@@ -20,6 +20,9 @@ pub(crate) struct Came<'a> {
     pub(crate) total_ms: f64,
     /// The declared role header of the first response.
     pub(crate) role: Option<String>,
+    /// The body's coding, if the server sent one although we asked for none: expectations are held
+    /// against the bytes as they came.
+    pub(crate) coding: Option<String>,
 }
 
 /// Every declared expectation of the response, met or not.
@@ -35,7 +38,14 @@ pub(crate) fn held(expect: &Expect, came: &Came<'_>) -> Vec<Expectation> {
         });
     }
     if let Some(declared) = &expect.body {
+        let first = held.len();
         body(declared, came.body, &mut held);
+        if let Some(coding) = &came.coding {
+            for held in held[first..].iter_mut().filter(|held| !held.met) {
+                let found = format!("{}, coded as {coding}", held.found);
+                held.found = inert(&found, FOUND_LEN_MAX);
+            }
+        }
     }
     if let Some(within) = expect.within_ms {
         held.push(Expectation {
@@ -154,6 +164,7 @@ mod tests {
             body,
             total_ms: 80.4,
             role: Some("web".to_owned()),
+            coding: None,
         };
         held(&expect, &came).iter().map(|e| e.met).collect()
     }

@@ -214,6 +214,7 @@ impl Trail<'_> {
                 body: &came.bytes,
                 total_ms: self.total_ms,
                 role: self.role.clone(),
+                coding: seen.header("content-encoding").map(str::to_owned),
             };
             seen.expectations = expect::held(expect, &came);
         }
