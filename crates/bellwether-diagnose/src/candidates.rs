@@ -9,7 +9,7 @@ use bellwether_model::{Cause, DnsName, FactKind};
 use crate::blame::{self, Group};
 use crate::facts::{Facts, Known};
 use crate::picture::{Attempt, Picture};
-use crate::rules::{self, Over, Rule};
+use crate::rules::{self, Blame, Over, Rule};
 use crate::units::Unit;
 
 /// A cause with the subjects that its rows fired for.
@@ -82,12 +82,40 @@ pub fn all(
     let mut candidates = group(best_for_each_subject(fired));
     for candidate in &mut candidates {
         let rule = candidate.rule;
+        add_servers_answers(picture, facts, candidate);
         candidate.explains =
             blame::explained(picture, failing, rule.blame, rule.cause, &candidate.group);
     }
     candidates.sort_by_key(|c| order(picture, c));
     refuted.sort_by_key(|r| (Reverse(r.score), r.cause));
     (candidates, refuted)
+}
+
+/// What the servers of a wrong delegation answer, one by one, is part of its evidence.
+fn add_servers_answers(picture: &Picture<'_>, facts: &Facts, candidate: &mut Candidate) {
+    if candidate.rule.blame != Blame::WrongSide {
+        return;
+    }
+    let wrong: BTreeSet<String> = blame::wrong_servers(picture, &candidate.group)
+        .into_iter()
+        .flat_map(|(_, labels)| labels)
+        .collect();
+    let is_theirs = |subject: &Subject| match subject {
+        Subject::NameServer(name, Some(address)) => wrong.contains(&format!("{name}@{address}")),
+        Subject::NameServer(_, None)
+        | Subject::Vantage
+        | Subject::Zone(_)
+        | Subject::Resolver(_)
+        | Subject::Address(_)
+        | Subject::Service => false,
+    };
+    candidate.facts.extend(
+        facts
+            .all()
+            .iter()
+            .filter(|f| is_theirs(&f.subject))
+            .cloned(),
+    );
 }
 
 /// Lower layers explain higher ones; inside a layer rank, then coverage, decide.
