@@ -34,7 +34,13 @@ pub fn judge(chain: &[Vec<u8>], anchors: &Anchors, host: &str, at: Timestamp) ->
     })
 }
 
-fn judged(chain: &[Vec<u8>], anchors: &Anchors, host: &str, at: Timestamp) -> Vec<CertProblem> {
+/// [`judge`], panics and all.
+pub(crate) fn judged(
+    chain: &[Vec<u8>],
+    anchors: &Anchors,
+    host: &str,
+    at: Timestamp,
+) -> Vec<CertProblem> {
     let certs: Vec<Cert<'_>> = chain
         .iter()
         .take(CHAIN_LEN_MAX)
@@ -180,7 +186,9 @@ fn constraints(
     let Err(error) = verify(certs, path, anchors, UnixTime::since_unix_epoch(time)) else {
         return;
     };
-    let problem = from_webpki(&error);
+    let Some(problem) = from_webpki(&error) else {
+        return;
+    };
     // It stops at the first thing it meets; what is listed already need not be said again.
     let is_known = match &problem {
         CertProblem::Policy { .. } | CertProblem::Other { .. } => problems
@@ -220,18 +228,20 @@ fn verify(
         .map(|_| ())
 }
 
-fn from_webpki(error: &webpki::Error) -> CertProblem {
+/// What an error of the path verification means, besides what was looked at before it.
+fn from_webpki(error: &webpki::Error) -> Option<CertProblem> {
     use webpki::Error as E;
-    let policy = |reason: &str| CertProblem::Policy {
-        index: 0,
-        reason: reason.to_owned(),
-    };
-    let malformed = |error: &E| CertProblem::Malformed {
-        index: 0,
-        error: inert(&error.to_string(), 256),
+    let policy = |reason: &str| {
+        let reason = reason.to_owned();
+        Some(CertProblem::Policy { index: 0, reason })
     };
     match error {
-        E::CaUsedAsEndEntity => policy("a CA's certificate is used as a server's"),
+        // A CA's certificate at the server's place: private services trust such a one by itself,
+        // and most clients take it.
+        E::CaUsedAsEndEntity => None,
+        // The signatures along this path verify: that library does not try all of the paths that
+        // RFC 5280 allows.
+        E::UnknownIssuer | E::InvalidSignatureForPublicKey => None,
         E::EndEntityUsedAsCa => policy("a certificate in between is no CA's"),
         E::CertDistrusted => policy("its issuer is distrusted by name"),
         E::NameConstraintViolation => policy("a CA in the chain may not issue for this name"),
@@ -250,9 +260,12 @@ fn from_webpki(error: &webpki::Error) -> CertProblem {
         | E::MalformedDnsIdentifier
         | E::MalformedExtensions
         | E::MalformedNameConstraint
-        | E::TrailingData(_) => malformed(error),
-        other => CertProblem::Other {
+        | E::TrailingData(_) => Some(CertProblem::Malformed {
+            index: 0,
+            error: inert(&error.to_string(), 256),
+        }),
+        other => Some(CertProblem::Other {
             detail: inert(&other.to_string(), 256),
-        },
+        }),
     }
 }

@@ -305,6 +305,21 @@ fn a_certificate_for_clients_serves_nobody() {
 }
 
 #[test]
+fn a_critical_extension_that_nobody_knows() {
+    let root = root(ca_params("root"));
+    let mut params = leaf_params();
+    let mut extension =
+        CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![5, 0]);
+    extension.set_criticality(true);
+    params.custom_extensions.push(extension);
+    let leaf = leaf(&root, params);
+    assert_eq!(
+        problems(&[&leaf], &trusting(&[&root]), HOST),
+        ["policy 0 a critical extension that clients do not know"]
+    );
+}
+
+#[test]
 fn weak_keys_and_signatures() {
     let der = include_bytes!("testdata/rsa1024-sha1.der");
     let seen = read(der);
@@ -396,16 +411,41 @@ fn twenty_cas_of_one_name_do_not_stop_us() {
     assert!(!problems(&chain, &Anchors::none(), HOST).is_empty());
 }
 
+/// A certificate with every extension that is read, to be mutated.
+fn rich() -> &'static [u8] {
+    static RICH: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    RICH.get_or_init(|| {
+        let names = ["a.svc.test", "*.svc.test", "192.0.2.1", "2001:db8::1"];
+        let mut params = CertificateParams::new(names.map(str::to_owned)).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(3));
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.name_constraints = Some(rcgen::NameConstraints {
+            permitted_subtrees: vec![rcgen::GeneralSubtree::DnsName("svc.test".to_owned())],
+            excluded_subtrees: Vec::new(),
+        });
+        let url =
+            b"\x30\x1e\x30\x1c\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x02\x86\x10http://ca.test/i";
+        params
+            .custom_extensions
+            .push(CustomExtension::from_oid_content(AIA, url.to_vec()));
+        root(params).der
+    })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn nothing_panics_over_mutated_bytes(
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         cut in any::<prop::sample::Index>(),
-        is_cut in any::<bool>(),
+        is_cut in prop::bool::weighted(0.2),
+        is_rich in any::<bool>(),
     ) {
-        let mut der = include_bytes!("testdata/rsa1024-sha1.der").to_vec();
+        let whole = if is_rich { rich() } else { include_bytes!("testdata/rsa1024-sha1.der") };
+        let mut der = whole.to_vec();
         for (at, byte) in changes {
             let at = at.index(der.len());
             der[at] = byte;
@@ -414,12 +454,11 @@ proptest! {
             der.truncate(cut.index(der.len()));
         }
         let at: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
-        let whole = include_bytes!("testdata/rsa1024-sha1.der").to_vec();
         let mut anchors = Anchors::none();
-        anchors.add(&whole).unwrap();
+        anchors.add(whole).unwrap();
         // Not behind `catch_unwind`: a panic fails here.
         let seen = crate::cert::Cert::read(&der).seen;
         prop_assert_eq!(seen.size, der.len());
-        let _ = judge(&[der, whole], &anchors, "old.test", at);
+        crate::judge::judged(&[der, whole.to_vec()], &anchors, "old.test", at);
     }
 }

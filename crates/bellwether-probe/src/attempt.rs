@@ -1,13 +1,21 @@
 //! Everything that a user's client does with one address: connect, shake hands, ask.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 
-use bellwether_model::{DnsName, Origin};
+use bellwether_model::net::TcpResult;
+use bellwether_model::observation::NotRun;
+use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult, TlsSeen};
+use bellwether_model::{DnsName, NotRunReason, Origin, Outcome, ProbeKind};
 
 use crate::cx::Cx;
+use crate::dial::NotDialled;
+use crate::http::{self, Ready};
+use crate::tcp::{self, Opened};
+use crate::tls::{self, Ask, Stream};
+use crate::worker::fault;
 
 /// The addresses of a name and the sequential waits it took to find them, or why there are none.
 pub type Resolved = Result<(Vec<IpAddr>, u32), String>;
@@ -21,6 +29,227 @@ pub trait Resolve {
 /// Probes one address of the target as far up as the target's scheme says.
 ///
 /// `origin` says who named the address, `waits` how many sequential waits it took to learn it.
+/// Each step is an observation; one that fails ends the attempt.
 pub async fn run(cx: &Cx, address: IpAddr, origin: Origin, waits: u32, resolve: Rc<dyn Resolve>) {
-    let _ = (cx, address, origin, waits, resolve);
+    let target = &cx.job().target;
+    if !target.scheme.has_tcp() {
+        return;
+    }
+    let at = SocketAddr::new(address, target.port);
+    let waits = waits + 1;
+    let Some(opened) = connect(cx, at, origin, waits).await else {
+        return;
+    };
+    let connect_ms = opened.connect_ms;
+    if !target.scheme.has_tls() {
+        if target.scheme.has_http() {
+            let ready = Ready {
+                wire: Box::new(opened.stream),
+                connect_ms,
+                tls_ms: 0.0,
+            };
+            http::run(cx, at, origin, ready, waits, &*resolve).await;
+        }
+        return;
+    }
+    let waits = waits + 1;
+    let ask = ask(cx, at, TlsPurpose::User);
+    let (seen, stream) = handshake(cx, opened, ask, waits).await;
+    let http = async {
+        if let (Some(seen), Some(stream), true) = (&seen, stream, target.scheme.has_http()) {
+            let ready = Ready {
+                wire: Box::new(stream),
+                connect_ms,
+                tls_ms: seen.handshake_ms,
+            };
+            http::run(cx, at, origin, ready, waits, &*resolve).await;
+        }
+    };
+    let no_sni = async {
+        if seen.as_ref().is_some_and(asks_for_default) {
+            without_sni(cx, at, origin, waits).await;
+        }
+    };
+    tokio::join!(http, no_sni);
+}
+
+async fn connect(cx: &Cx, at: SocketAddr, origin: Origin, waits: u32) -> Option<Opened> {
+    let key = format!("tcp {at}");
+    let mut kept = None;
+    let probe = async {
+        fault::trip(&key);
+        let opened = match tcp::open(cx, at, origin).await {
+            Ok(opened) if is_last_step(cx) && tcp::is_reset(&opened).await => Err(TcpResult::Reset),
+            Ok(opened) => Ok(opened),
+            Err(NotDialled::Failed(result)) => Err(result),
+            Err(NotDialled::Refused(detail)) => {
+                let not_run = NotRun {
+                    reason: NotRunReason::EgressRefused,
+                    detail,
+                    ..stand_in(at)
+                };
+                return (Outcome::NotRun(not_run), waits);
+            }
+        };
+        let seen = tcp::seen(at, &opened);
+        // Without a route nobody was waited for.
+        let waited = if seen.result == TcpResult::NoRoute {
+            1
+        } else {
+            0
+        };
+        kept = opened.ok();
+        (Outcome::Tcp(seen), waits - waited)
+    };
+    cx.probe(ProbeKind::Tcp, key.clone(), stand_in(at), probe)
+        .await;
+    kept
+}
+
+/// Is the connection all that is asked for?
+fn is_last_step(cx: &Cx) -> bool {
+    let scheme = cx.job().target.scheme;
+    !scheme.has_tls() && !scheme.has_http()
+}
+
+async fn handshake(
+    cx: &Cx,
+    opened: Opened,
+    ask: Ask,
+    waits: u32,
+) -> (Option<TlsSeen>, Option<Stream>) {
+    let at = ask.address;
+    let key = format!("tls {at} {}", purpose_name(ask.purpose));
+    let mut kept = None;
+    let probe = async {
+        fault::trip(&key);
+        let anchors = crate::roots::anchors(cx.job());
+        let (seen, stream) = tls::shake(cx, opened.stream, &ask, &anchors).await;
+        kept = stream;
+        (Outcome::Tls(Box::new(seen)), waits)
+    };
+    let outcome = cx
+        .probe(ProbeKind::Tls, key.clone(), stand_in(at), probe)
+        .await;
+    match outcome {
+        Outcome::Tls(seen) => (Some(*seen), kept),
+        _ => (None, None),
+    }
+}
+
+/// Would the default certificate tell something? Where the one for our name is another's, or the
+/// server would not talk of our name.
+fn asks_for_default(seen: &TlsSeen) -> bool {
+    let refused = matches!(
+        seen.result,
+        TlsResult::Alert { .. } | TlsResult::Closed { .. }
+    );
+    let is_other = |problem: &CertProblem| matches!(problem, CertProblem::NameMismatch { .. });
+    seen.sni.is_some() && (refused || seen.problems.iter().any(is_other))
+}
+
+/// The same again without naming the host, over a connection of its own.
+async fn without_sni(cx: &Cx, at: SocketAddr, origin: Origin, waits: u32) {
+    let ask = ask(cx, at, TlsPurpose::NoSni);
+    let key = format!("tls {at} {}", purpose_name(ask.purpose));
+    let probe = async {
+        let seen = match tcp::open(cx, at, origin).await {
+            Ok(opened) => {
+                let anchors = crate::roots::anchors(cx.job());
+                tls::shake(cx, opened.stream, &ask, &anchors).await.0
+            }
+            Err(error) => tls::not_connected(&ask, tcp::words(&error)),
+        };
+        (Outcome::Tls(Box::new(seen)), waits + 2)
+    };
+    cx.probe(ProbeKind::Tls, key, stand_in(at), probe).await;
+}
+
+fn ask(cx: &Cx, at: SocketAddr, purpose: TlsPurpose) -> Ask {
+    let target = &cx.job().target;
+    let alpn: &[&[u8]] = if target.scheme.has_http() {
+        tls::HTTP_1_1
+    } else {
+        &[]
+    };
+    Ask {
+        address: at,
+        host: target.host.clone(),
+        purpose,
+        alpn,
+    }
+}
+
+fn purpose_name(purpose: TlsPurpose) -> &'static str {
+    match purpose {
+        TlsPurpose::User => "user",
+        TlsPurpose::NoSni => "no_sni",
+        TlsPurpose::OtherSni => "other_sni",
+    }
+}
+
+/// What stands for a probe of this address until it ends.
+fn stand_in(at: SocketAddr) -> NotRun {
+    NotRun {
+        reason: NotRunReason::Deadline,
+        detail: String::new(),
+        subject: at.to_string(),
+        address: Some(at.ip()),
+        via: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::{Fixed, LOCALHOST, attempt, attempt_as, job, server, tcp_of};
+
+    /// Buffers that lie in futures, not on the heap, once overflowed a thread's stack.
+    #[tokio::test]
+    async fn an_attempt_is_small() {
+        let cx = Cx::new(job("https://svc.test/"), |_| {});
+        let resolve = Rc::new(Fixed(Vec::new()));
+        let attempt = run(&cx, LOCALHOST, Origin::Operator, 0, resolve);
+        assert!(size_of_val(&attempt) < 32 * 1024);
+    }
+
+    #[tokio::test]
+    async fn the_egress_rule_is_asked() {
+        let seen = attempt_as(job("https://svc.test/"), Origin::Network).await;
+        assert_eq!(seen.len(), 1);
+        let Outcome::NotRun(not_run) = &seen[0].1 else {
+            panic!("{:?}", seen[0].1);
+        };
+        assert_eq!(not_run.reason, NotRunReason::EgressRefused);
+        assert_eq!(not_run.address, Some(LOCALHOST));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_reset_at_once() {
+        let at = server(|stream| async move {
+            // Unread bytes and no lingering: the kernel answers with a reset.
+            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        })
+        .await;
+        let seen = attempt(job(&format!("tcp://svc.test:{}", at.port()))).await;
+        assert_eq!(tcp_of(&seen).result, TcpResult::Reset);
+        let at = server(|stream| async move {
+            std::future::pending::<()>().await;
+            drop(stream);
+        })
+        .await;
+        let seen = attempt(job(&format!("tcp://svc.test:{}", at.port()))).await;
+        assert_eq!(tcp_of(&seen).result, TcpResult::Connected);
+    }
+
+    #[tokio::test]
+    async fn a_name_alone_is_not_connected_to() {
+        assert!(
+            attempt_as(job("dns://svc.test"), Origin::Operator)
+                .await
+                .is_empty()
+        );
+    }
 }

@@ -12,8 +12,12 @@
 //! - [`walk`]: the delegation walk, and look-ups by our own iteration
 //! - [`resolvers`], [`controls`]: what resolvers and controls answer
 //! - [`addresses`]: every address found, with where it came from; those are dialled
-//! - [`attempt`], [`icmp`]: what is asked of one address
-//! - [`hints`], [`system`], [`owners`]: root hints, defaults, and who owns an address
+//! - [`attempt`]: what a user's client does with one address: connect, shake hands, ask (`tcp`,
+//!   `tls`, `http` are its steps)
+//! - [`icmp`]: an ICMP echo to an address
+//! - [`hints`], [`system`], [`owners`], [`roots`]: root hints, defaults, who owns an address, and
+//!   which roots a client trusts here
+//! - [`worker`]: both ends of the process that the probes run in
 
 pub mod addresses;
 pub mod attempt;
@@ -23,9 +27,20 @@ pub mod cx;
 pub mod dial;
 pub mod dns;
 pub mod hints;
+mod http;
 pub mod icmp;
 pub mod owners;
+mod patience;
 pub mod resolvers;
+pub mod roots;
+mod sys;
 pub mod system;
 pub mod tasks;
+mod tcp;
+mod tls;
 pub mod walk;
+mod wire;
+pub mod worker;
+
+#[cfg(test)]
+mod testing;

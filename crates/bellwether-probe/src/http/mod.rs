@@ -1,0 +1,381 @@
+//! HTTP/1.1: what a user's client asks for, redirects followed, what came held against what was
+//! declared.
+//!
+//! The exchange is our own, over the connection whose phases were timed before: a library would
+//! hide phases, follow what we must refuse, and read what must be bounded.
+
+mod body;
+mod exchange;
+mod expect;
+mod head;
+mod redirect;
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Instant;
+
+use bellwether_model::http::{HttpResult, HttpSeen, Phases, Redirect, RedirectEnd};
+use bellwether_model::observation::NotRun;
+use bellwether_model::target::{Host, Scheme};
+use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult};
+use bellwether_model::{DnsName, NotRunReason, Origin, Outcome, ProbeKind, Target};
+use url::Url;
+
+use crate::attempt::Resolve;
+use crate::cx::Cx;
+use crate::tcp::{self, millis};
+use crate::tls;
+use crate::wire::Wire;
+use crate::worker::fault;
+
+use exchange::{Exchange, exchange};
+use redirect::{Next, next, shown};
+
+/// Addresses of a redirect's host that are tried before it counts as unreachable; clients race two.
+const ADDRESSES_MAX: usize = 3;
+
+/// An open connection to the target, with the times of its phases.
+pub(crate) struct Ready {
+    pub(crate) wire: Box<dyn Wire>,
+    pub(crate) connect_ms: f64,
+    pub(crate) tls_ms: f64,
+}
+
+/// One hop: whom to ask for what.
+struct Hop {
+    url: Url,
+    number: u8,
+    /// Where to dial, best first; the first hop has its connection already.
+    addresses: Vec<IpAddr>,
+    origin: Origin,
+    ready: Option<Ready>,
+}
+
+/// What all hops of one attempt share.
+struct Trail<'a> {
+    cx: &'a Cx,
+    resolve: &'a dyn Resolve,
+    entry: SocketAddr,
+    origin: Origin,
+    visited: Vec<Url>,
+    /// The declared role header of the first response.
+    role: Option<String>,
+    total_ms: f64,
+}
+
+/// Asks for the target's URL over an open connection and follows redirects.
+pub(crate) async fn run(
+    cx: &Cx,
+    entry: SocketAddr,
+    origin: Origin,
+    ready: Ready,
+    waits: u32,
+    resolve: &dyn Resolve,
+) {
+    let Some(url) = url_of(&cx.job().target) else {
+        return;
+    };
+    let mut trail = Trail {
+        cx,
+        resolve,
+        entry,
+        origin,
+        visited: Vec::new(),
+        role: None,
+        total_ms: 0.0,
+    };
+    let mut hop = Some(Hop {
+        url,
+        number: 0,
+        addresses: vec![entry.ip()],
+        origin,
+        ready: Some(ready),
+    });
+    let mut waits = waits;
+    while let Some(current) = hop.take() {
+        let key = format!("http {entry} hop {}", current.number);
+        let stand_in = NotRun {
+            reason: NotRunReason::Deadline,
+            detail: String::new(),
+            subject: shown(&current.url),
+            address: Some(entry.ip()),
+            via: None,
+        };
+        let mut after = None;
+        let probe = async {
+            fault::trip(&key);
+            let (seen, following, spent) = trail.ask(current).await;
+            waits += spent;
+            after = following;
+            (Outcome::Http(Box::new(seen)), waits)
+        };
+        cx.probe(ProbeKind::Http, key.clone(), stand_in, probe)
+            .await;
+        if let Some((following, spent)) = after {
+            waits += spent;
+            hop = Some(following);
+        }
+    }
+}
+
+/// The URL that the target's text says.
+fn url_of(target: &Target) -> Option<Url> {
+    match target.scheme {
+        Scheme::Http | Scheme::Https => target.text.parse().ok(),
+        Scheme::Tls | Scheme::Tcp | Scheme::Dns => None,
+    }
+}
+
+impl Trail<'_> {
+    /// One hop: what it saw, the next one with the waits it took to resolve, and its own waits.
+    async fn ask(&mut self, mut hop: Hop) -> (HttpSeen, Option<(Hop, u32)>, u32) {
+        let start = Instant::now();
+        self.visited.push(hop.url.clone());
+        let port = hop.url.port_or_known_default().unwrap_or_default();
+        let mut seen = HttpSeen {
+            entry: self.entry,
+            address: SocketAddr::new(*hop.addresses.first().unwrap_or(&self.entry.ip()), port),
+            url: shown(&hop.url),
+            hop: hop.number,
+            result: HttpResult::Stalled,
+            status: None,
+            version: None,
+            headers: Vec::new(),
+            body: None,
+            redirect: None,
+            expectations: Vec::new(),
+            problems: Vec::new(),
+            phases: Phases::default(),
+        };
+        let mut waits = 1;
+        let ready = match hop.ready.take() {
+            Some(ready) => {
+                seen.phases.total_ms = ready.connect_ms + ready.tls_ms;
+                Ok(ready)
+            }
+            None => {
+                waits += if hop.url.scheme() == "https" { 2 } else { 1 };
+                self.connect(&hop, port, &mut seen).await
+            }
+        };
+        let following = match ready {
+            Err(error) => {
+                seen.result = HttpResult::NotConnected { error };
+                None
+            }
+            Ok(mut ready) => {
+                seen.phases.connect_ms = ready.connect_ms;
+                seen.phases.tls_ms = ready.tls_ms;
+                let path = path(&hop.url);
+                let host = authority(&hop.url);
+                let came = exchange(self.cx, &mut *ready.wire, &host, &path).await;
+                seen.phases.total_ms += millis(start);
+                self.total_ms += seen.phases.total_ms;
+                self.take(&hop, came, &mut seen).await
+            }
+        };
+        (seen, following, waits)
+    }
+
+    /// Puts a response into the record, decides where to go next, and holds the last response
+    /// against what was declared.
+    async fn take(&mut self, hop: &Hop, came: Exchange, seen: &mut HttpSeen) -> Option<(Hop, u32)> {
+        seen.result = came.result;
+        seen.body = came.body;
+        seen.phases.wait_ms = came.wait_ms;
+        seen.phases.transfer_ms = came.transfer_ms;
+        let head = came.head?;
+        seen.status = Some(head.status);
+        seen.version = Some(head.version.clone());
+        seen.headers = head.shown();
+        let expect = &self.cx.job().expect;
+        if hop.number == 0
+            && let Some(role) = &expect.role
+        {
+            let value = head.values(&role.header).next();
+            self.role = value.map(|value| String::from_utf8_lossy(value).trim().to_owned());
+        }
+        let following = match next(&head, &self.visited) {
+            Next::Stay => None,
+            Next::End(redirect) => {
+                seen.redirect = Some(redirect);
+                None
+            }
+            Next::To(url) => {
+                let (end, following) = self.lead(hop, &url).await;
+                let location = shown(&url);
+                seen.redirect = Some(Redirect { location, end });
+                following
+            }
+        };
+        if following.is_none() {
+            let came = expect::Came {
+                status: head.status,
+                body: &came.bytes,
+                total_ms: self.total_ms,
+                role: self.role.clone(),
+                coding: seen.header("content-encoding").map(str::to_owned),
+            };
+            seen.expectations = expect::held(expect, &came);
+        }
+        following
+    }
+
+    /// May we go on to this URL, and at which addresses is its host?
+    async fn lead(&self, hop: &Hop, url: &Url) -> (RedirectEnd, Option<(Hop, u32)>) {
+        let (addresses, origin, waits) = if url.host() == hop.url.host() {
+            (hop.addresses.clone(), hop.origin, 0)
+        } else if self.visited.first().map(Url::host) == Some(url.host()) {
+            (vec![self.entry.ip()], self.origin, 0)
+        } else {
+            match self.resolved(url).await {
+                Ok((addresses, waits)) => (addresses, Origin::Network, waits),
+                Err(reason) => return (RedirectEnd::Unresolved { reason }, None),
+            }
+        };
+        let mut refused = None;
+        let mut allowed = addresses;
+        allowed.retain(|address| match self.cx.dialer().permits(*address, origin) {
+            Ok(()) => true,
+            Err(reason) => {
+                refused.get_or_insert(reason);
+                false
+            }
+        });
+        if allowed.is_empty() {
+            return match refused {
+                Some(reason) => (RedirectEnd::Refused { reason }, None),
+                None => {
+                    let reason = "its host has no address".to_owned();
+                    (RedirectEnd::Unresolved { reason }, None)
+                }
+            };
+        }
+        // A client without a route for a family takes the other one.
+        let port = url.port_or_known_default().unwrap_or_default();
+        let dialer = self.cx.dialer();
+        allowed.sort_by_key(|address| !dialer.has_route(SocketAddr::new(*address, port)));
+        allowed.truncate(ADDRESSES_MAX);
+        let hop = Hop {
+            url: url.clone(),
+            number: hop.number.saturating_add(1),
+            addresses: allowed,
+            origin,
+            ready: None,
+        };
+        (RedirectEnd::Followed, Some((hop, waits)))
+    }
+
+    async fn resolved(&self, url: &Url) -> Result<(Vec<IpAddr>, u32), String> {
+        match url.host() {
+            Some(url::Host::Ipv4(address)) => Ok((vec![address.into()], 0)),
+            Some(url::Host::Ipv6(address)) => Ok((vec![address.into()], 0)),
+            Some(url::Host::Domain(name)) => {
+                let name = DnsName::typed(name).map_err(|error| error.to_string())?;
+                self.resolve.resolve(name).await
+            }
+            None => Err("it has no host".to_owned()),
+        }
+    }
+
+    /// Connects to a hop's host, and shakes hands if the URL says so.
+    async fn connect(&self, hop: &Hop, port: u16, seen: &mut HttpSeen) -> Result<Ready, String> {
+        let mut failure = "its host has no address".to_owned();
+        for address in &hop.addresses {
+            let to = SocketAddr::new(*address, port);
+            let opened = match tcp::open(self.cx, to, hop.origin).await {
+                Ok(opened) => opened,
+                Err(error) => {
+                    failure = format!("{to}: {}", tcp::words(&error));
+                    continue;
+                }
+            };
+            seen.address = to;
+            let connect_ms = opened.connect_ms;
+            if hop.url.scheme() != "https" {
+                return Ok(Ready {
+                    wire: Box::new(opened.stream),
+                    connect_ms,
+                    tls_ms: 0.0,
+                });
+            }
+            return self.shake(hop, to, opened, seen).await;
+        }
+        Err(failure)
+    }
+
+    async fn shake(
+        &self,
+        hop: &Hop,
+        to: SocketAddr,
+        opened: tcp::Opened,
+        seen: &mut HttpSeen,
+    ) -> Result<Ready, String> {
+        let ask = tls::Ask {
+            address: to,
+            host: host_of(&hop.url).ok_or_else(|| "its host is no name".to_owned())?,
+            purpose: TlsPurpose::User,
+            alpn: tls::HTTP_1_1,
+        };
+        let anchors: Rc<_> = crate::roots::anchors(self.cx.job());
+        let (shaken, stream) = tls::shake(self.cx, opened.stream, &ask, &anchors).await;
+        seen.problems = self.other_problems(hop, shaken.problems);
+        match stream {
+            Some(stream) => Ok(Ready {
+                wire: Box::new(stream),
+                connect_ms: opened.connect_ms,
+                tls_ms: shaken.handshake_ms,
+            }),
+            None => Err(format!("{to}: {}", tls_words(&shaken.result))),
+        }
+    }
+
+    /// What is wrong with the certificate of the target's own host stands in its `tls`
+    /// observation already.
+    fn other_problems(&self, hop: &Hop, problems: Vec<CertProblem>) -> Vec<CertProblem> {
+        let first = self.visited.first();
+        let is_own =
+            first.is_some_and(|first| first.scheme() == "https" && first.host() == hop.url.host());
+        if is_own { Vec::new() } else { problems }
+    }
+}
+
+fn host_of(url: &Url) -> Option<Host> {
+    match url.host()? {
+        url::Host::Domain(name) => DnsName::typed(name).ok().map(Host::Name),
+        url::Host::Ipv4(address) => Some(Host::Address(address.into())),
+        url::Host::Ipv6(address) => Some(Host::Address(address.into())),
+    }
+}
+
+/// The request target in origin form (RFC 9112 section 3.2.1).
+fn path(url: &Url) -> String {
+    match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    }
+}
+
+/// Host and, if it is not the scheme's own, port (RFC 9110 section 7.2).
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn tls_words(result: &TlsResult) -> String {
+    match result {
+        TlsResult::Completed => "the handshake completed".to_owned(),
+        TlsResult::Alert { name, .. } => format!("TLS alert {name}"),
+        TlsResult::Stalled => "the handshake stalled".to_owned(),
+        TlsResult::NotTls { looks_like } => format!("it speaks {looks_like}, not TLS"),
+        TlsResult::Closed { error }
+        | TlsResult::NotConnected { error }
+        | TlsResult::Failed { error } => error.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Where a response sends the client, and whether we go there.
+
+use bellwether_model::http::{Redirect, RedirectEnd};
+use bellwether_model::text::inert;
+use url::Url;
+
+use super::head::Head;
+
+/// Redirects that are followed; browsers give up after 20, users long before.
+const REDIRECTS_MAX: usize = 10;
+/// Longest location that is shown, characters.
+const LOCATION_LEN_MAX: usize = 1024;
+
+/// Where to go next, before its host is resolved.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It is no redirect.
+    Stay,
+    /// It is one that we do not follow.
+    End(Redirect),
+    /// Go on there.
+    To(Url),
+}
+
+/// Reads the location of a response. `visited` are the URLs asked so far, this one last.
+pub(crate) fn next(head: &Head, visited: &[Url]) -> Next {
+    // 300 offers a choice, 304 says "not modified", 305 and 306 are history (RFC 9110 15.4).
+    if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
+        return Next::Stay;
+    }
+    let Some(current) = visited.last() else {
+        return Next::Stay;
+    };
+    let raw = head.values("location").next().unwrap_or_default();
+    let text = String::from_utf8_lossy(raw);
+    let end = |end| {
+        Next::End(Redirect {
+            location: inert(&text, LOCATION_LEN_MAX),
+            end,
+        })
+    };
+    if text.is_empty() {
+        return end(RedirectEnd::NoLocation);
+    }
+    let Ok(mut url) = current.join(&text) else {
+        return end(RedirectEnd::NoLocation);
+    };
+    // A fragment is the client's own matter; credentials in a location are nobody's.
+    url.set_fragment(None);
+    if !matches!(url.scheme(), "http" | "https") {
+        let reason = format!("`{}:` is not followed", url.scheme());
+        return end(RedirectEnd::Refused { reason });
+    }
+    if url.host().is_none() || url.port() == Some(0) {
+        return end(RedirectEnd::NoLocation);
+    }
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    let shown = |end| {
+        Next::End(Redirect {
+            location: shown(&url),
+            end,
+        })
+    };
+    if visited.contains(&url) {
+        return shown(RedirectEnd::Loop);
+    }
+    if visited.len() > REDIRECTS_MAX {
+        return shown(RedirectEnd::Limit);
+    }
+    Next::To(url)
+}
+
+/// A URL for reports.
+pub(crate) fn shown(url: &Url) -> String {
+    inert(url.as_str(), LOCATION_LEN_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn follow(from: &str, location: &str) -> Next {
+        let text = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n");
+        let head = Head::parse(text.as_bytes()).unwrap();
+        next(&head, &[from.parse().unwrap()])
+    }
+
+    #[test]
+    fn locations() {
+        let to = |text: &str| Next::To(text.parse().unwrap());
+        let from = "https://svc.test/a/b?c";
+        assert_eq!(follow(from, "/x#y"), to("https://svc.test/x"));
+        assert_eq!(follow(from, "d"), to("https://svc.test/a/d"));
+        assert_eq!(follow(from, "//o.test"), to("https://o.test/"));
+        assert_eq!(follow(from, "http://u:p@o.test/"), to("http://o.test/"));
+        assert_eq!(follow(from, "http://0x7f.1/"), to("http://127.0.0.1/"));
+        for (location, expected) in [
+            ("", RedirectEnd::NoLocation),
+            ("http://[", RedirectEnd::NoLocation),
+            ("http://o.test:0/", RedirectEnd::NoLocation),
+            ("?c", RedirectEnd::Loop),
+            (from, RedirectEnd::Loop),
+        ] {
+            let Next::End(redirect) = follow(from, location) else {
+                panic!("{location} was followed");
+            };
+            assert_eq!(redirect.end, expected, "{location}");
+        }
+        for location in ["file:///etc/passwd", "gopher://o.test/", "javascript:1"] {
+            let Next::End(redirect) = follow(from, location) else {
+                panic!("{location} was followed");
+            };
+            assert!(matches!(redirect.end, RedirectEnd::Refused { .. }));
+        }
+    }
+
+    #[test]
+    fn other_statuses_stay() {
+        for status in [200, 300, 304, 404] {
+            let text = format!("HTTP/1.1 {status} X\r\nLocation: /x\r\n\r\n");
+            let head = Head::parse(text.as_bytes()).unwrap();
+            assert_eq!(
+                next(&head, &["http://a.test/".parse().unwrap()]),
+                Next::Stay
+            );
+        }
+    }
+
+    #[test]
+    fn the_eleventh_redirect_is_not_followed() {
+        let head = Head::parse(b"HTTP/1.1 302 Found\r\nLocation: /new\r\n\r\n").unwrap();
+        let visited: Vec<Url> = (0..11)
+            .map(|n| format!("http://a.test/{n}").parse().unwrap())
+            .collect();
+        assert!(matches!(next(&head, &visited[..10]), Next::To(_)));
+        let Next::End(redirect) = next(&head, &visited) else {
+            panic!("followed");
+        };
+        assert_eq!(redirect.end, RedirectEnd::Limit);
+    }
+}

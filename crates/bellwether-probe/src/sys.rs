@@ -1,0 +1,46 @@
+//! The one place of this crate that speaks to the kernel without a safe wrapper.
+
+use std::mem::{MaybeUninit, offset_of, size_of};
+use std::os::fd::{AsFd, AsRawFd};
+
+use bellwether_model::net::TcpInfo;
+
+/// Bytes of `tcp_info` that must be filled in: up to the last field that is used. Older kernels
+/// know fewer fields than the C library's header.
+const LEN_MIN: usize = offset_of!(libc::tcp_info, tcpi_total_retrans) + size_of::<u32>();
+
+/// `TCP_INFO` of a connection; `None` if the system does not tell.
+pub(crate) fn tcp_info(socket: &impl AsFd) -> Option<TcpInfo> {
+    let info = raw_tcp_info(socket)?;
+    Some(TcpInfo {
+        rtt_ms: f64::from(info.tcpi_rtt) / 1000.0,
+        retransmits: info.tcpi_total_retrans,
+        snd_mss: info.tcpi_snd_mss,
+        pmtu: info.tcpi_pmtu,
+    })
+}
+
+#[expect(
+    unsafe_code,
+    reason = "neither std nor socket2 nor tokio has a safe getsockopt(TCP_INFO)"
+)]
+fn raw_tcp_info(socket: &impl AsFd) -> Option<libc::tcp_info> {
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut len = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).ok()?;
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed; `info` has `len` bytes,
+    // and the kernel writes at most `len` of them.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if status != 0 || usize::try_from(len).ok()? < LEN_MIN {
+        return None;
+    }
+    // SAFETY: all fields are integers, for which the zeroes from before are values too.
+    Some(unsafe { info.assume_init() })
+}

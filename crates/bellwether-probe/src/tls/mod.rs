@@ -1,0 +1,271 @@
+//! Handshakes: what the server shows, whatever a verifier would say of it.
+//!
+//! Every name of rustls stays inside this module. The handshake itself accepts everything; what a
+//! strict client refuses is judged afterwards, from the recorded chain, at the check's own time.
+
+mod outcome;
+mod record;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bellwether_model::DnsName;
+use bellwether_model::target::Host;
+use bellwether_model::tls::{CertProblem, CertSeen, TlsPurpose, TlsResult, TlsSeen};
+use bellwether_pki::{Anchors, judge, read};
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::cx::Cx;
+use crate::patience::{patience, patiently};
+use crate::sys::tcp_info;
+use crate::tcp::millis;
+use crate::wire::Watched;
+
+pub(crate) use outcome::{alert_in, end_words};
+use record::{Recorder, Shown};
+
+/// Longest wait for a handshake. Slow but working servers take two seconds at most; a check has
+/// more to do in its 30.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
+/// Bytes that a server may send in a handshake. rustls takes no message above 64 KiB, but any
+/// number of messages.
+const HANDSHAKE_LEN_MAX: usize = 256 * 1024;
+/// In TLS 1.3 a server refuses a client's missing certificate only after the client's side of the
+/// handshake is over (RFC 8446 section 4.4.2.4): how long to listen for that alert, at most.
+const REFUSAL_WAIT_MAX: Duration = Duration::from_millis(1000);
+/// The same, at least; a server far away gets as long as the handshake took besides.
+const REFUSAL_WAIT_MIN: Duration = Duration::from_millis(100);
+
+/// An established connection.
+pub(crate) type Stream = TlsStream<Watched>;
+
+/// A handshake to be made.
+pub(crate) struct Ask {
+    pub(crate) address: SocketAddr,
+    /// Whom we aim at: the certificate must name it.
+    pub(crate) host: Host,
+    pub(crate) purpose: TlsPurpose,
+    /// Application protocols to offer.
+    pub(crate) alpn: &'static [&'static [u8]],
+}
+
+/// `http/1.1` (RFC 7301 section 6).
+pub(crate) const HTTP_1_1: &[&[u8]] = &[b"http/1.1"];
+
+/// Makes one handshake; the stream is there if it completed.
+pub(crate) async fn shake(
+    cx: &Cx,
+    stream: TcpStream,
+    ask: &Ask,
+    anchors: &Rc<Anchors>,
+) -> (TlsSeen, Option<Stream>) {
+    let recorder = Arc::new(Recorder::new(provider()));
+    let sni = sent_name(ask);
+    let mut seen = TlsSeen::begin(ask, sni);
+    let (config, name) = match (config(&recorder, ask), server_name(&ask.host)) {
+        (Ok(config), Ok(name)) => (config, name),
+        (Err(error), _) | (_, Err(error)) => {
+            seen.result = TlsResult::Failed { error };
+            return (seen, None);
+        }
+    };
+    let start = Instant::now();
+    let watched = Watched::new(stream, HANDSHAKE_LEN_MAX);
+    let connect = TlsConnector::from(Arc::new(config)).connect(name, watched);
+    let ended = patiently(cx, HANDSHAKE_WAIT, connect.into_fallible()).await;
+    seen.handshake_ms = millis(start);
+    let mut stream = match ended {
+        None => {
+            seen.result = TlsResult::Stalled;
+            None
+        }
+        Some(Err((error, watched))) => {
+            seen.result = outcome::result_of(&error, watched.head());
+            seen.tcp = tcp_info(watched.stream());
+            None
+        }
+        Some(Ok(stream)) => {
+            seen.result = TlsResult::Completed;
+            Some(stream)
+        }
+    };
+    if let Some(open) = &mut stream {
+        let (watched, connection) = open.get_mut();
+        watched.lift_limit();
+        seen.tcp = tcp_info(watched.stream());
+        note_parameters(&mut seen, connection);
+    }
+    note_shown(cx, &mut seen, &recorder.shown(), ask, anchors);
+    if seen.client_cert_requested
+        && let Some(open) = &mut stream
+        && let Some(refusal) = refusal(cx, open, seen.handshake_ms).await
+    {
+        seen.result = refusal;
+        stream = None;
+    }
+    (seen, stream)
+}
+
+trait Begin {
+    fn begin(ask: &Ask, sni: Option<DnsName>) -> Self;
+}
+
+impl Begin for TlsSeen {
+    fn begin(ask: &Ask, sni: Option<DnsName>) -> Self {
+        Self {
+            address: ask.address,
+            sni,
+            purpose: ask.purpose,
+            result: TlsResult::Stalled,
+            handshake_ms: 0.0,
+            version: None,
+            cipher: None,
+            group: None,
+            alpn: None,
+            chain: Vec::new(),
+            chain_len: 0,
+            problems: Vec::new(),
+            client_cert_requested: false,
+            stapled: false,
+            tcp: None,
+        }
+    }
+}
+
+/// What stands for a handshake whose connection did not open.
+pub(crate) fn not_connected(ask: &Ask, error: String) -> TlsSeen {
+    let mut seen = TlsSeen::begin(ask, sent_name(ask));
+    seen.result = TlsResult::NotConnected { error };
+    seen
+}
+
+/// Addresses are never sent as server names (RFC 6066 section 3).
+fn sent_name(ask: &Ask) -> Option<DnsName> {
+    match (&ask.host, ask.purpose) {
+        (_, TlsPurpose::NoSni) | (Host::Address(_), _) => None,
+        (Host::Name(name), TlsPurpose::User | TlsPurpose::OtherSni) => Some(name.clone()),
+    }
+}
+
+fn server_name(host: &Host) -> Result<ServerName<'static>, String> {
+    match host {
+        Host::Address(address) => Ok(ServerName::from(*address)),
+        Host::Name(name) => ServerName::try_from(name.without_dot().to_owned())
+            .map_err(|_| format!("`{name}` cannot be a server name of TLS")),
+    }
+}
+
+fn config(recorder: &Arc<Recorder>, ask: &Ask) -> Result<ClientConfig, String> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(recorder.clone())
+        .with_client_cert_resolver(recorder.clone());
+    config.resumption = Resumption::disabled();
+    config.enable_sni = ask.purpose != TlsPurpose::NoSni;
+    config.alpn_protocols = ask.alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+/// The cryptography of a current client. AES-128 comes first, as in browsers, and because hashing
+/// with SHA-384 costs more than the cipher.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    let made = PROVIDER.get_or_init(|| {
+        let mut provider = aws_lc_rs::default_provider();
+        let first = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256.suite();
+        provider
+            .cipher_suites
+            .sort_by_key(|suite| suite.suite() != first);
+        Arc::new(provider)
+    });
+    made.clone()
+}
+
+fn note_parameters(seen: &mut TlsSeen, connection: &ClientConnection) {
+    // `TLSv1_3` as it is usually written: `TLSv1.3`.
+    seen.version = connection
+        .protocol_version()
+        .map(|version| format!("{version:?}").replace('_', "."));
+    seen.cipher = connection
+        .negotiated_cipher_suite()
+        .map(|suite| format!("{:?}", suite.suite()));
+    seen.group = connection
+        .negotiated_key_exchange_group()
+        .map(|group| format!("{:?}", group.name()));
+    seen.alpn = connection
+        .alpn_protocol()
+        .map(|name| bellwether_model::text::inert_bytes(name, 32));
+}
+
+fn note_shown(cx: &Cx, seen: &mut TlsSeen, shown: &Shown, ask: &Ask, anchors: &Anchors) {
+    seen.chain_len = shown.chain_len;
+    seen.stapled = shown.stapled;
+    seen.client_cert_requested = shown.client_cert_requested;
+    if shown.chain.is_empty() {
+        return;
+    }
+    seen.chain = shown
+        .chain
+        .iter()
+        .enumerate()
+        .map(|(index, der)| with_der(index, der))
+        .collect();
+    let host = match &ask.host {
+        Host::Name(name) => name.without_dot().to_owned(),
+        Host::Address(address) => address.to_string(),
+    };
+    seen.problems = judge(&shown.chain, anchors, &host, cx.job().now);
+    let explained = seen.problems.iter().any(|problem| {
+        matches!(
+            problem,
+            CertProblem::Malformed { index: 0, .. } | CertProblem::Policy { index: 0, .. }
+        )
+    });
+    if shown.proved == Some(false) && !explained {
+        let detail = "the server did not prove that it holds the certificate's key".to_owned();
+        seen.problems.push(CertProblem::Other { detail });
+    }
+}
+
+fn with_der(index: usize, der: &[u8]) -> CertSeen {
+    let mut seen = read(der);
+    if index == 0 || seen.malformed.is_some() {
+        seen.der = Some(STANDARD.encode(der));
+    }
+    seen
+}
+
+/// Does the server end the connection because we have no certificate to show?
+async fn refusal(cx: &Cx, stream: &mut Stream, handshake_ms: f64) -> Option<TlsResult> {
+    let is_1_3 = stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+    if !is_1_3 {
+        return None;
+    }
+    let handshake = Duration::try_from_secs_f64(handshake_ms / 1000.0).unwrap_or_default();
+    let wait = (REFUSAL_WAIT_MIN + handshake).min(REFUSAL_WAIT_MAX);
+    let wait = patience(cx, wait)?;
+    let mut byte = [0];
+    match tokio::time::timeout(wait, stream.read(&mut byte)).await {
+        Ok(Err(error)) => Some(outcome::result_of(&error, &[])),
+        Ok(Ok(0)) => Some(TlsResult::Closed {
+            error: "the server closed the connection after the handshake".to_owned(),
+        }),
+        Ok(Ok(_)) | Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! A verifier that writes down and lets pass: the verdict is made afterwards, from the facts.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::ResolvesClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+
+/// Certificates kept of a chain: public ones have 2 to 5, and webpki stops at 6 links.
+const CHAIN_LEN_MAX: usize = 20;
+
+/// What the server showed in one handshake.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown {
+    /// The chain as sent, at most [`CHAIN_LEN_MAX`] certificates.
+    pub(crate) chain: Vec<Vec<u8>>,
+    /// Certificates sent.
+    pub(crate) chain_len: usize,
+    pub(crate) stapled: bool,
+    pub(crate) client_cert_requested: bool,
+    /// Did the server prove that it holds the key? `None` before it tried.
+    pub(crate) proved: Option<bool>,
+}
+
+/// Writes down what one server shows, and accepts all of it.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    shown: Mutex<Shown>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Recorder {
+    pub(crate) fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self {
+            shown: Mutex::default(),
+            provider,
+        }
+    }
+
+    pub(crate) fn shown(&self) -> Shown {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The signature check parses the certificate, which may be garbage: its result is a fact.
+    fn note_proof(&self, check: impl FnOnce() -> Result<HandshakeSignatureValid, Error>) {
+        let proved = catch_unwind(AssertUnwindSafe(check)).is_ok_and(|result| result.is_ok());
+        self.lock().proved = Some(proved);
+    }
+}
+
+impl ServerCertVerifier for Recorder {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let mut shown = self.lock();
+        shown.chain_len = 1 + intermediates.len();
+        shown.chain = std::iter::once(end_entity)
+            .chain(intermediates)
+            .take(CHAIN_LEN_MAX)
+            .map(|cert| cert.as_ref().to_vec())
+            .collect();
+        shown.stapled = !ocsp_response.is_empty();
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        self.note_proof(|| verify_tls12_signature(message, cert, dss, algorithms));
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        self.note_proof(|| verify_tls13_signature(message, cert, dss, algorithms));
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// We have no client certificate; that one was asked for is a fact.
+impl ResolvesClientCert for Recorder {
+    fn resolve(
+        &self,
+        _root_hint_subjects: &[&[u8]],
+        _sigschemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        self.lock().client_cert_requested = true;
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}

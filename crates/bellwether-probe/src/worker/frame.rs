@@ -1,0 +1,69 @@
+//! Frames: JSON behind its length, as four little-endian bytes.
+
+use std::io::{self, Read};
+
+use bellwether_model::job::FRAME_LEN_MAX;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// What is wrong with a frame.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The pipe failed, or ended inside a frame.
+    #[error("the pipe failed")]
+    Pipe(#[from] io::Error),
+    /// A length above the bound.
+    #[error("a frame of {len} bytes is longer than {FRAME_LEN_MAX}")]
+    Long {
+        /// The length.
+        len: usize,
+    },
+    /// Not what was to be said.
+    #[error("a frame holds something else")]
+    Content(#[from] serde_json::Error),
+}
+
+/// The bytes of a frame.
+pub(super) fn encode(value: &impl Serialize) -> Result<Vec<u8>, FrameError> {
+    let mut bytes = vec![0; 4];
+    serde_json::to_writer(&mut bytes, value)?;
+    let len = bytes.len() - 4;
+    let head = match u32::try_from(len) {
+        Ok(head) if len <= FRAME_LEN_MAX => head,
+        _ => return Err(FrameError::Long { len }),
+    };
+    bytes[..4].copy_from_slice(&head.to_le_bytes());
+    Ok(bytes)
+}
+
+/// Reads one frame.
+pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read) -> Result<T, FrameError> {
+    let mut head = [0; 4];
+    from.read_exact(&mut head)?;
+    let mut bytes = vec![0; length(head)?];
+    from.read_exact(&mut bytes)?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+/// Reads one frame; `None` at the end of the pipe.
+pub(super) async fn next<T: DeserializeOwned>(
+    from: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<T>, FrameError> {
+    let mut head = [0; 4];
+    if from.read(&mut head[..1]).await? == 0 {
+        return Ok(None);
+    }
+    from.read_exact(&mut head[1..]).await?;
+    let mut bytes = vec![0; length(head)?];
+    from.read_exact(&mut bytes).await?;
+    Ok(Some(serde_json::from_slice(&bytes)?))
+}
+
+fn length(head: [u8; 4]) -> Result<usize, FrameError> {
+    let len = usize::try_from(u32::from_le_bytes(head)).unwrap_or(usize::MAX);
+    if len > FRAME_LEN_MAX {
+        return Err(FrameError::Long { len });
+    }
+    Ok(len)
+}

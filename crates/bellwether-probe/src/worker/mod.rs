@@ -1,0 +1,21 @@
+//! Both ends of the process that the probes of a check run in.
+//!
+//! Hostile bytes meet our parsers in a process that can be killed. A worker takes one job and says
+//! what it sees ([`serve`]); a supervisor starts it, ends it at the deadline, and puts a record in
+//! the place of whatever a hang or a crash swallowed ([`supervise`]).
+//!
+//! - [`serve`]: the worker's end
+//! - [`supervise`]: the supervisor's end
+//! - [`fault`]: workers that hang and die on purpose, for rehearsals
+
+pub mod fault;
+mod frame;
+mod serve;
+mod supervise;
+
+pub use frame::FrameError;
+pub use serve::{WorkerError, serve, serve_with};
+pub use supervise::{Ended, Supervised, supervise};
+
+#[cfg(test)]
+mod tests;
