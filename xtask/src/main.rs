@@ -1,1 +1,115 @@
-fn main() {}
+//! Tasks of this repository: `cargo xtask tidy | test | score | bench`.
+//!
+//! - `tidy`: the rules that no compiler proves
+//! - `test`: the tests, in a network namespace of their own
+//! - `score`: every scenario, several seeds, and how often the right cause was found
+//! - `bench`: what a check costs
+
+mod bench;
+mod score;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+
+/// Tasks of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Prove the rules of the repository: crate layers, one page for each cause, file sizes, links.
+    Tidy,
+    /// Build everything, then run the tests inside a network namespace of their own.
+    Test {
+        /// Handed on to `cargo nextest run`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Run every scenario with several seeds, and print the scoreboard.
+    Score {
+        /// How many seeds.
+        #[arg(long, default_value_t = 2)]
+        seeds: u64,
+        /// Only scenarios whose names fit, for example `d*`; `*` stands for anything.
+        #[arg(long, default_value = "*")]
+        rows: String,
+    },
+    /// Measure a check: sequential waits, added delay, CPU; the median of several runs.
+    Bench {
+        /// How many runs.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Tidy => tidy::run(),
+        Task::Test { args } => test::run(&args),
+        Task::Score { seeds, rows } => score::run(seeds, &rows),
+        Task::Bench { runs } => bench::run(runs),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A line on stdout.
+fn say(line: &str) {
+    use std::io::Write;
+    // A reader that closed the pipe has all that it wants.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// The repository.
+fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().expect("xtask stands in the repository").to_owned()
+}
+
+/// Cargo, in the repository.
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Runs a command to its end; `Err` if it fails.
+fn succeed(command: &mut Command) -> Result<()> {
+    let shown = format!("{command:?}");
+    let status = command.status().with_context(|| format!("failed to start {shown}"))?;
+    if !status.success() {
+        bail!("{shown} ended with {status}");
+    }
+    Ok(())
+}
+
+/// Builds the program in release mode and says where it is.
+fn release_binary() -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["build", "--release", "--package", "bellwether", "--message-format=json-render-diagnostics"]);
+    command.stderr(std::process::Stdio::inherit());
+    let output = command.output().context("failed to start cargo")?;
+    if !output.status.success() {
+        bail!("the program does not build");
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back()
+        .context("cargo did not say where the program is")
+}

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use crate::parts::probe::worker::{self, Supervised};
 use anyhow::{Context, Result};
 use bellwether_model::job::Job;
 use bellwether_model::{Observation, Report};
+use bellwether_probe::worker::{self, Supervised};
 use jiff::Timestamp;
 
 use crate::cli::{CheckArgs, Format};

@@ -51,9 +51,8 @@ pub(crate) enum Command {
     /// Serve the Internet in a box as a child process of `drill`.
     #[command(hide = true)]
     DrillWorld {
-        /// What the parent process says.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
+        /// What the parent process wants.
+        job: PathBuf,
     },
 }
 

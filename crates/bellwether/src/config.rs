@@ -26,7 +26,7 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<Exit> {
         ConfigCommand::Schema { report, scenario } => {
             let schema = match (report, scenario) {
                 (true, _) => schema::report(),
-                (_, true) => crate::parts::lab_schema(),
+                (_, true) => bellwether_lab::scenario::schema(),
                 (false, false) => bellwether_config::schema(),
             };
             output::print(&format!("{schema:#}\n"))?;

@@ -1,18 +1,218 @@
 //! `drill`: rehearse outages in the Internet in a box.
+//!
+//! The lab runs this very program as a child, in a namespace of which no packet leaves, and holds
+//! its reports against what the scenario expects. Nothing here starts a thread before the child
+//! is in its namespace.
 
-use anyhow::Result;
+use std::fmt::Write;
+use std::path::Path;
 
-use crate::cli::DrillArgs;
-use crate::exit::Exit;
+use anyhow::{Context, Result};
+use bellwether_lab::{
+    DrillOptions, DrillReport, SEED_DEFAULT, ScenarioReport, StepReport, WorldEnd,
+};
+use bellwether_model::report::Severity;
+use bellwether_model::text::inert;
+use bellwether_model::{Finding, Report};
+
+use crate::cli::{DrillArgs, DrillFormat};
+use crate::exit::{Exit, say};
+use crate::output;
+use crate::text::{self, Paint, Style, count, percent};
+
+/// Longest sentence that is shown.
+const SHOWN_MAX: usize = 400;
 
 /// Runs the command.
 pub(crate) fn run(args: DrillArgs) -> Result<Exit> {
-    let _ = args;
-    anyhow::bail!("not wired yet")
+    if args.list {
+        return list();
+    }
+    let seeds = match (args.seed, args.seeds) {
+        (Some(seed), _) => vec![seed],
+        (None, Some(count)) => (1..=count).collect(),
+        (None, None) => vec![SEED_DEFAULT],
+    };
+    let alone = args.scenarios.len() == 1 && seeds.len() == 1;
+    let options = DrillOptions::new(args.scenarios, seeds)?;
+    if let Some(command) = &args.exec {
+        return Ok(Exit::Other(bellwether_lab::exec(&options, command)?));
+    }
+    let style = output::style();
+    let is_text = args.format == DrillFormat::Text;
+    let progress = |scenario: &ScenarioReport| {
+        if is_text {
+            let told = if alone {
+                whole(scenario, style)
+            } else {
+                short(scenario, style)
+            };
+            if let Err(error) = output::print(&told) {
+                say(&format!("warning: {error:#}"));
+            }
+        }
+    };
+    let report = bellwether_lab::drill(&options, &progress)?;
+    if is_text {
+        output::print(&board(&report))?;
+    } else {
+        let json =
+            serde_json::to_string_pretty(&report).context("failed to write the results as JSON")?;
+        output::print(&format!("{json}\n"))?;
+    }
+    Ok(if report.as_expected() {
+        Exit::Fine
+    } else {
+        Exit::Broken
+    })
 }
 
-/// The child process that serves the world.
-pub(crate) fn world(args: &[String]) -> Result<Exit> {
-    let _ = args;
-    anyhow::bail!("not wired yet")
+/// The child process that serves the world and runs the checks in it.
+pub(crate) fn world(job: &Path) -> Result<Exit> {
+    match bellwether_lab::world_main(job)? {
+        WorldEnd::Json(json) => {
+            output::print(&json)?;
+            Ok(Exit::Fine)
+        }
+        WorldEnd::Exit(code) => Ok(Exit::Other(code)),
+    }
+}
+
+/// Shipped scenarios with the first line of their comment.
+fn list() -> Result<Exit> {
+    let mut text = String::new();
+    for scenario in bellwether_lab::shipped() {
+        let about = scenario
+            .text
+            .lines()
+            .find_map(|line| line.strip_prefix('#'))
+            .unwrap_or_default();
+        let _ = writeln!(text, "{:28} {}", scenario.name(), about.trim());
+    }
+    output::print(&text)?;
+    Ok(Exit::Fine)
+}
+
+/// One scenario, a line for each step.
+fn short(scenario: &ScenarioReport, style: Style) -> String {
+    let mut text = title(scenario, style);
+    for step in &scenario.steps {
+        let _ = writeln!(
+            text,
+            "  {} {:16} {}",
+            mark(step, style),
+            step.name,
+            sentence(step)
+        );
+        missed(step, &mut text);
+    }
+    text
+}
+
+/// One scenario, each step as `check` would print it.
+fn whole(scenario: &ScenarioReport, style: Style) -> String {
+    let mut text = title(scenario, style);
+    for step in &scenario.steps {
+        let as_expected = if step.as_expected {
+            "as expected"
+        } else {
+            "NOT as expected"
+        };
+        let _ = writeln!(text, "\n{} {}: {as_expected}", mark(step, style), step.name);
+        missed(step, &mut text);
+        match report_of(step) {
+            Some(report) => text.push_str(&text::render(&report, style)),
+            None => text.push_str("  the check gave no report\n"),
+        }
+    }
+    text.push('\n');
+    text
+}
+
+fn title(scenario: &ScenarioReport, style: Style) -> String {
+    let name = Paint::Strong.on(&scenario.name, style);
+    let mut text = format!("{name} (seed {})\n", scenario.seed);
+    if let Some(error) = &scenario.error {
+        let _ = writeln!(
+            text,
+            "  {} {}",
+            Paint::Bad.on("✗", style),
+            inert(error, SHOWN_MAX)
+        );
+    }
+    text
+}
+
+fn mark(step: &StepReport, style: Style) -> String {
+    if step.as_expected {
+        Paint::Good.on("✓", style)
+    } else {
+        Paint::Bad.on("✗", style)
+    }
+}
+
+fn missed(step: &StepReport, text: &mut String) {
+    for difference in &step.missed {
+        let _ = writeln!(text, "      missed {}", inert(difference, SHOWN_MAX));
+    }
+}
+
+fn report_of(step: &StepReport) -> Option<Report> {
+    serde_json::from_value(step.report.clone()).ok()
+}
+
+/// What the check came to, in one line.
+fn sentence(step: &StepReport) -> String {
+    let Some(report) = report_of(step) else {
+        return "no report".to_owned();
+    };
+    let verdict = report.verdict.name();
+    if let Some(diagnosis) = &report.diagnosis {
+        let sure = percent(diagnosis.confidence);
+        let summary = inert(&diagnosis.summary, SHOWN_MAX);
+        return format!("{verdict}: {}, {sure} % sure: {summary}", diagnosis.cause);
+    }
+    let warning = |f: &&Finding| f.severity == Severity::Warning;
+    match report.findings.iter().find(warning) {
+        Some(finding) => format!(
+            "{verdict}, warning {}: {}",
+            finding.cause,
+            inert(&finding.summary, SHOWN_MAX)
+        ),
+        None => verdict.to_owned(),
+    }
+}
+
+/// How often the right cause was found.
+fn board(report: &DrillReport) -> String {
+    let steps = || report.scenarios.iter().flat_map(|s| &s.steps);
+    let right = steps().filter(|s| s.as_expected).count();
+    let failed = report
+        .scenarios
+        .iter()
+        .filter(|s| s.error.is_some())
+        .count();
+    let mut text = format!("{right} of {} as expected", count(steps().count(), "step"));
+    if failed > 0 {
+        let _ = write!(
+            text,
+            ", {} did not run to the end",
+            count(failed, "scenario")
+        );
+    }
+    let score = &report.score;
+    if score.rows > 1 {
+        let _ = write!(
+            text,
+            "; {} rows: cause {} %, layer {} %, wrong {}, unknown {}, false alarms {}",
+            score.rows,
+            percent(score.cause_top1),
+            percent(score.layer),
+            score.wrong,
+            score.unknown,
+            score.false_alarms
+        );
+    }
+    text.push('\n');
+    text
 }

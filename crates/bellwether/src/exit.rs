@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Usage,
     /// Our own vantage is at fault: 3.
     Ourselves,
+    /// What a command run by `drill --exec` ended with.
+    Other(u8),
 }
 
 impl Exit {
@@ -43,6 +45,7 @@ impl Exit {
             Self::Broken => 1,
             Self::Usage => 2,
             Self::Ourselves => 3,
+            Self::Other(code) => code,
         })
     }
 }

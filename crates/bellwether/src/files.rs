@@ -49,14 +49,6 @@ pub(crate) fn report(what: &str, path: &Path) -> Result<Report> {
     serde_json::from_str(&text).with_context(|| format!("{what} `{shown}` is no whole report"))
 }
 
-/// Complains now about a file that is read later, in another process.
-pub(crate) fn readable(what: &str, path: &Path) -> Result<()> {
-    std::fs::File::open(path)
-        .and_then(|mut f| f.read(&mut [0]))
-        .map(drop)
-        .with_context(|| format!("failed to read {what} `{}`", path.display()))
-}
-
 /// The certificates of a PEM file, DER in base64.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<String>> {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";

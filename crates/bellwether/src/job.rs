@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use bellwether_model::dns::ResolverOrigin;
 use bellwether_model::job::{Control, JOB_SCHEMA, Job, ResolverAsk, RootHint};
 use bellwether_model::net::Family;
@@ -10,6 +10,7 @@ use bellwether_model::report::Context as CheckContext;
 use bellwether_model::{Baseline, Egress, Expect, Service, Target, Verdict};
 
 use bellwether_probe::hints::{parse_hints, parse_trust_anchor, shipped_hints};
+use bellwether_probe::owners::Owners;
 use bellwether_probe::system::{DEFAULT_RESOLVERS, default_controls, system_resolvers};
 
 use crate::cli::{CheckArgs, ControlArg, ResolverArg};
@@ -26,7 +27,7 @@ pub(crate) fn of(args: &CheckArgs) -> Result<Job> {
         extra_roots.extend(files::certificates(path)?);
     }
     if let Some(path) = &args.asn_table {
-        files::readable("the ASN table", path)?;
+        Owners::load(path).with_context(|| format!("the ASN table `{}`", path.display()))?;
     }
     trust_anchor(args)?;
     let root_hints = root_hints(args)?;
@@ -194,10 +195,9 @@ fn trust_anchor(args: &CheckArgs) -> Result<()> {
         return Ok(());
     };
     let text = files::text("the trust anchor", path)?;
-    match parse_trust_anchor(&text) {
-        Ok(_) => Ok(()),
-        Err(why) => bail!("the trust anchor `{}`: {why}", path.display()),
-    }
+    parse_trust_anchor(&text)
+        .with_context(|| format!("the trust anchor `{}`", path.display()))
+        .map(drop)
 }
 
 fn sources(sources: &[IpAddr]) -> Result<Vec<IpAddr>> {

@@ -24,7 +24,6 @@ mod files;
 mod job;
 mod judge;
 mod output;
-mod parts;
 mod progress;
 mod schema;
 mod text;
@@ -50,7 +49,7 @@ fn main() -> ExitCode {
         Command::Completions { shell } => output::completions(shell),
         Command::Man => output::manual(),
         Command::Worker => worker::run(&ALLOCATOR),
-        Command::DrillWorld { args } => drill::world(&args),
+        Command::DrillWorld { job } => drill::world(&job),
     };
     match done {
         Ok(exit) => exit.code(),

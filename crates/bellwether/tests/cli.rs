@@ -1,6 +1,8 @@
 //! The command line as a person meets it: help, complaints, exit codes. Nothing here asks the
 //! network: every `check` ends before its first packet.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

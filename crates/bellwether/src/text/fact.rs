@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use FactKind as K;
 
-/// Items of a list that are shown.
-const ITEMS_MAX: usize = 4;
+/// Longest list that is shown in full; of a longer one the first two are.
+const ITEMS_MAX: usize = 3;
 
 /// Sentences with `{key}` for what stands in the value. A fact whose value lacks one of the keys,
 /// or that is not listed, is told by its meaning and its value.
@@ -331,13 +331,18 @@ fn words(value: &Value) -> String {
         },
         Value::String(text) => text.clone(),
         Value::Array(items) => {
-            let shown: Vec<String> = items.iter().take(ITEMS_MAX).map(words).collect();
+            let shown = |count| {
+                items
+                    .iter()
+                    .take(count)
+                    .map(words)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
             match items.len() {
                 0 => "nothing".to_owned(),
-                len if len > ITEMS_MAX => {
-                    format!("{} and {} more", shown.join(", "), len - ITEMS_MAX)
-                }
-                _ => shown.join(", "),
+                len if len > ITEMS_MAX => format!("{} and {} more", shown(2), len - 2),
+                len => shown(len),
             }
         }
         Value::Object(keys) => {
@@ -390,7 +395,7 @@ mod tests {
                 K::NsRcode,
                 json!({ "other_key": [1, 2, 3, 4, 5, 6], "gone": null })
             ),
-            "a name server answers with an error rcode (other key 1, 2, 3, 4 and 2 more)"
+            "a name server answers with an error rcode (other key 1, 2 and 4 more)"
         );
     }
 }

@@ -9,7 +9,9 @@ use bellwether_model::report::{Diagnosis, LayerReport, LayerState, Role};
 use bellwether_model::text::inert;
 use bellwether_model::{Cause, Fact, Outcome, ProbeKind, Report, Verdict};
 
-use wrap::{Paint, wrapped};
+use wrap::wrapped;
+
+pub(crate) use wrap::Paint;
 
 /// Columns of a screen.
 const WIDTH: usize = 80;
@@ -19,30 +21,16 @@ const HEIGHT: usize = 24;
 
 /// How much is told, from the most to the least; the first that fits a screen is taken.
 const BUDGETS: &[Budget] = &[
-    Budget {
-        why_rows: 8,
-        others: 3,
-    },
-    Budget {
-        why_rows: 6,
-        others: 2,
-    },
-    Budget {
-        why_rows: 6,
-        others: 1,
-    },
-    Budget {
-        why_rows: 4,
-        others: 1,
-    },
-    Budget {
-        why_rows: 4,
-        others: 0,
-    },
-    Budget {
-        why_rows: 2,
-        others: 0,
-    },
+    Budget::new(10, 3, 3),
+    Budget::new(8, 2, 2),
+    Budget::new(8, 1, 1),
+    Budget::new(6, 1, 1),
+    Budget::new(5, 0, 1),
+    Budget::new(4, 0, 1),
+    Budget::new(5, 0, 0),
+    Budget::new(4, 0, 0),
+    Budget::new(3, 0, 0),
+    Budget::new(2, 0, 0),
 ];
 
 /// Longest text of a stranger that is shown.
@@ -76,6 +64,18 @@ struct Budget {
     why_rows: usize,
     /// Other findings.
     others: usize,
+    /// Details of the cause.
+    details: usize,
+}
+
+impl Budget {
+    const fn new(why_rows: usize, others: usize, details: usize) -> Self {
+        Self {
+            why_rows,
+            others,
+            details,
+        }
+    }
 }
 
 /// The whole report.
@@ -128,7 +128,7 @@ fn shown(text: &str) -> String {
     inert(text, SHOWN_MAX)
 }
 
-fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.0}", share * 100.0)
 }
 
@@ -190,9 +190,7 @@ impl Page {
 
     fn diagnosis(&mut self, report: &Report, diagnosis: &Diagnosis) {
         let mut summary = shown(&diagnosis.summary);
-        if report.verdict == Verdict::Unknown {
-            summary = format!("This is about us, not about the target: {summary}");
-        } else if diagnosis.cause == Cause::Unknown {
+        if diagnosis.cause == Cause::Unknown {
             summary = format!("{summary} (layer {}; no rule explains it)", diagnosis.layer);
         }
         for line in wrapped(&format!("  {summary}"), self.style.width, 2) {
@@ -200,7 +198,7 @@ impl Page {
         }
         self.line("");
         self.labelled("Who", &who(report, diagnosis));
-        for detail in &diagnosis.details {
+        for detail in diagnosis.details.iter().take(self.budget.details) {
             self.labelled("", &shown(&detail.text));
         }
         self.why(diagnosis);
@@ -391,6 +389,9 @@ fn counts(report: &Report) -> String {
 
 /// Who is affected.
 fn who(report: &Report, diagnosis: &Diagnosis) -> String {
+    if report.verdict == Verdict::Unknown {
+        return "this machine; nothing is said about the target".to_owned();
+    }
     let scope = &diagnosis.scope;
     let mut parts = Vec::new();
     if !scope.resolvers.is_empty() {
@@ -411,21 +412,23 @@ fn who(report: &Report, diagnosis: &Diagnosis) -> String {
             )
         });
     }
-    if !scope.addresses.is_empty() {
-        let addresses: Vec<String> = scope.addresses.iter().map(ToString::to_string).collect();
-        let owners = match scope.owners.is_empty() {
+    // What the summary says already is not said again.
+    let told = |text: &String| diagnosis.summary.contains(text.as_str());
+    let addresses: Vec<String> = scope.addresses.iter().map(ToString::to_string).collect();
+    if !addresses.iter().all(told) {
+        let owners = match scope.owners.iter().all(told) {
             true => String::new(),
             false => format!(" ({})", some(&scope.owners)),
         };
         parts.push(format!("{}{owners}", some(&addresses)));
     }
-    if !scope.name_servers.is_empty() {
-        let mut names: Vec<String> = scope
-            .name_servers
-            .iter()
-            .map(|label| label.split('@').next().unwrap_or(label).to_owned())
-            .collect();
-        names.dedup();
+    let mut names: Vec<String> = scope
+        .name_servers
+        .iter()
+        .map(|label| label.split('@').next().unwrap_or(label).to_owned())
+        .collect();
+    names.dedup();
+    if !names.iter().all(told) {
         parts.push(some(&names));
     }
     if let [family] = &scope.families[..]

@@ -56,7 +56,7 @@ fn our_own_fault_is_said_plainly() {
     diagnosis.layer = bellwether_model::Layer::Monitor;
     let text = render(&ours, Style::default());
     assert!(
-        text.contains("? UNKNOWN") && text.contains("This is about us"),
+        text.contains("? UNKNOWN") && text.contains("nothing is said about the target"),
         "{text}"
     );
 }

@@ -4,7 +4,7 @@ use super::Style;
 
 /// What colour means.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Paint {
+pub(crate) enum Paint {
     Good,
     Bad,
     Odd,
@@ -14,7 +14,7 @@ pub(super) enum Paint {
 
 impl Paint {
     /// The text in this colour, if there is colour.
-    pub(super) fn on(self, text: &str, style: Style) -> String {
+    pub(crate) fn on(self, text: &str, style: Style) -> String {
         if !style.colour {
             return text.to_owned();
         }
