@@ -8,7 +8,7 @@ use bellwether_model::{Cause, DnsName, FactKind};
 
 use crate::blame::{self, Group};
 use crate::facts::{Facts, Known};
-use crate::picture::Picture;
+use crate::picture::{Attempt, Picture};
 use crate::rules::{self, Over, Rule};
 use crate::units::Unit;
 
@@ -57,7 +57,8 @@ pub fn all(
         for place in places.iter().filter(|(s, _)| over(s) == rule.over) {
             let known: Vec<&Known> = facts.bearing_on(&place.0, place.1.as_ref()).collect();
             let has = |kind: &FactKind| known.iter().any(|k| k.kind == *kind);
-            if !rule.requires.iter().all(has) || !speaks_of_it(rule, &place.0, &known) {
+            let met = rule.requires.iter().all(has) && speaks_of_it(rule, &place.0, &known);
+            if !met || is_above_failure(picture, rule, &place.0) {
                 continue;
             }
             let score = score(rule, &has);
@@ -134,6 +135,17 @@ fn speaks_of_it(rule: &Rule, subject: &Subject, known: &[&Known]) -> bool {
     known
         .iter()
         .any(|k| k.subject == *subject && rule.requires.contains(&k.kind))
+}
+
+/// What an address does in layers above the one at which users fail there, no user sees.
+fn is_above_failure(picture: &Picture<'_>, rule: &Rule, subject: &Subject) -> bool {
+    let Subject::Address(address) = subject else {
+        return false;
+    };
+    match picture.addresses.get(address).map(|v| &v.attempt) {
+        Some(Attempt::Fails(at)) => rule.cause.layer().is_some_and(|layer| layer > *at),
+        Some(Attempt::Works | Attempt::Unjudged(_)) | None => false,
+    }
 }
 
 fn is_used(rule: &Rule, kind: FactKind) -> bool {
