@@ -25,8 +25,8 @@ pub(crate) use nearest::nearest;
 pub use parse::parse;
 pub use time::{Moment, Span};
 pub use words::{
-    Addresses, Answers, Bug, Cache, ControlsSpec, Delegation, Edns, IcmpWord, Issuer, ResolverWords,
-    ServerWords, StaleSpec, TcpWord,
+    Addresses, Answers, Bug, Cache, ControlsSpec, Delegation, Edns, IcmpWord, Issuer,
+    ResolverWords, ServerWords, StaleSpec, TcpWord,
 };
 
 /// The schema that a scenario names.

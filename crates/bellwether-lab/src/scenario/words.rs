@@ -140,7 +140,10 @@ impl<'de> Deserialize<'de> for Edns {
                     "false" => Ok(Edns::Off),
                     "drop" => Ok(Edns::Drop),
                     "formerr" => Ok(Edns::Formerr),
-                    other => Err(E::unknown_variant(other, &["true", "false", "drop", "formerr"])),
+                    other => Err(E::unknown_variant(
+                        other,
+                        &["true", "false", "drop", "formerr"],
+                    )),
                 }
             }
         }
@@ -381,7 +384,16 @@ pub struct ResolverWords {
 const SERVER_KEYS: &[&str] = &["answers", "delay", "edns", "udp", "tcp", "rcode", "stale"];
 /// Keys of words for a resolver.
 const RESOLVER_KEYS: &[&str] = &[
-    "answers", "delay", "edns", "cache", "validates", "bug", "udp", "tcp", "rcode", "stale",
+    "answers",
+    "delay",
+    "edns",
+    "cache",
+    "validates",
+    "bug",
+    "udp",
+    "tcp",
+    "rcode",
+    "stale",
 ];
 
 /// Reads one key's value; `false` if the key is none of them.
@@ -422,7 +434,10 @@ impl<'de> Deserialize<'de> for ServerWords {
 
             fn visit_str<E: Error>(self, word: &str) -> Result<ServerWords, E> {
                 let answers = Some(answers_word(word)?);
-                Ok(ServerWords { answers, ..ServerWords::default() })
+                Ok(ServerWords {
+                    answers,
+                    ..ServerWords::default()
+                })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ServerWords, A::Error> {
@@ -433,8 +448,17 @@ impl<'de> Deserialize<'de> for ServerWords {
                         return Err(A::Error::unknown_field(&key, SERVER_KEYS));
                     }
                 }
-                let ResolverWords { answers, delay, edns, .. } = words;
-                Ok(ServerWords { answers, delay, edns })
+                let ResolverWords {
+                    answers,
+                    delay,
+                    edns,
+                    ..
+                } = words;
+                Ok(ServerWords {
+                    answers,
+                    delay,
+                    edns,
+                })
             }
         }
         deserializer.deserialize_any(Words)
@@ -453,7 +477,10 @@ impl<'de> Deserialize<'de> for ResolverWords {
 
             fn visit_str<E: Error>(self, word: &str) -> Result<ResolverWords, E> {
                 let answers = Some(answers_word(word)?);
-                Ok(ResolverWords { answers, ..ResolverWords::default() })
+                Ok(ResolverWords {
+                    answers,
+                    ..ResolverWords::default()
+                })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ResolverWords, A::Error> {
@@ -538,7 +565,10 @@ impl<'de> Deserialize<'de> for ControlsSpec {
 
             fn visit_str<E: Error>(self, word: &str) -> Result<ControlsSpec, E> {
                 let answers = Some(answers_word(word)?);
-                let words = ServerWords { answers, ..ServerWords::default() };
+                let words = ServerWords {
+                    answers,
+                    ..ServerWords::default()
+                };
                 Ok(ControlsSpec::All(words))
             }
 
@@ -557,8 +587,17 @@ impl<'de> Deserialize<'de> for ControlsSpec {
                 if !each.is_empty() {
                     return Ok(ControlsSpec::Each(each));
                 }
-                let ResolverWords { answers, delay, edns, .. } = all;
-                Ok(ControlsSpec::All(ServerWords { answers, delay, edns }))
+                let ResolverWords {
+                    answers,
+                    delay,
+                    edns,
+                    ..
+                } = all;
+                Ok(ControlsSpec::All(ServerWords {
+                    answers,
+                    delay,
+                    edns,
+                }))
             }
         }
         deserializer.deserialize_any(Words)
