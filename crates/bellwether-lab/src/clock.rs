@@ -14,7 +14,10 @@ pub(crate) struct Clock {
 impl Clock {
     /// A clock that stands at `base`, or the real one.
     pub(crate) fn new(base: Option<Timestamp>) -> Self {
-        Self { base, moved: Duration::ZERO }
+        Self {
+            base,
+            moved: Duration::ZERO,
+        }
     }
 
     /// Moves it on.

@@ -90,6 +90,9 @@ impl LabError {
     /// Is it a mistake of the person who called: a bad file, an unknown name?
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Scenario { .. } | Self::Usage(_) | Self::File { doing: "read", .. })
+        matches!(
+            self,
+            Self::Scenario { .. } | Self::Usage(_) | Self::File { doing: "read", .. }
+        )
     }
 }

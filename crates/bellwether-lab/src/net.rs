@@ -34,7 +34,10 @@ fn socket(at: SocketAddr, kind: Type, protocol: Protocol) -> std::io::Result<Soc
 pub(crate) fn udp_socket(at: SocketAddr) -> Result<UdpSocket, LabError> {
     let made = socket(at, Type::DGRAM, Protocol::UDP);
     made.and_then(|s| UdpSocket::from_std(s.into()))
-        .map_err(|source| LabError::Listen { address: at, source })
+        .map_err(|source| LabError::Listen {
+            address: at,
+            source,
+        })
 }
 
 /// A listener at any address.
@@ -43,7 +46,10 @@ pub(crate) fn tcp_listener(at: SocketAddr) -> Result<TcpListener, LabError> {
         s.listen(BACKLOG)?;
         TcpListener::from_std(s.into())
     });
-    made.map_err(|source| LabError::Listen { address: at, source })
+    made.map_err(|source| LabError::Listen {
+        address: at,
+        source,
+    })
 }
 
 /// A listener that can be made silent: connections to it then time out, as behind a filter that
@@ -56,7 +62,11 @@ pub(crate) struct Silence {
 
 impl Silence {
     pub(crate) fn new(listener: Arc<TcpListener>, at: SocketAddr) -> Self {
-        Self { listener, at, silent: false }
+        Self {
+            listener,
+            at,
+            silent: false,
+        }
     }
 
     /// Makes it silent, or lets it speak again.
@@ -65,8 +75,15 @@ impl Silence {
             return Ok(());
         }
         let socket = SockRef::from(&*self.listener);
-        let done = if silent { socket.attach_filter(&DROP_ALL) } else { socket.detach_filter() };
-        done.map_err(|source| LabError::Listen { address: self.at, source })?;
+        let done = if silent {
+            socket.attach_filter(&DROP_ALL)
+        } else {
+            socket.detach_filter()
+        };
+        done.map_err(|source| LabError::Listen {
+            address: self.at,
+            source,
+        })?;
         self.silent = silent;
         Ok(())
     }

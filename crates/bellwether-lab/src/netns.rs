@@ -41,7 +41,11 @@ pub fn enter_namespace() -> Result<(), LabError> {
                 }
                 _ => "",
             };
-            Err(LabError::Namespace { doing: "create a network namespace", hint, source })
+            Err(LabError::Namespace {
+                doing: "create a network namespace",
+                hint,
+                source,
+            })
         }
     }
 }
@@ -73,10 +77,18 @@ pub(crate) async fn set_up(vantage: (Ipv4Addr, Ipv6Addr)) -> Result<(), LabError
     let connection = tokio::spawn(connection);
     let lo = only_loopback(&handle).await?;
     let up = LinkUnspec::new_with_index(lo).mtu(MTU).up().build();
-    handle.link().change(up).execute().await.map_err(netlink("bring `lo` up"))?;
+    handle
+        .link()
+        .change(up)
+        .execute()
+        .await
+        .map_err(netlink("bring `lo` up"))?;
     routes(&handle, lo, vantage).await?;
     let address = handle.address().add(lo, IpAddr::V6(vantage.1), 128);
-    address.execute().await.map_err(netlink("add an IPv6 address"))?;
+    address
+        .execute()
+        .await
+        .map_err(netlink("add an IPv6 address"))?;
     connection.abort();
     // Both are extras: our own sockets bind freely anyway, and echo requests may be refused.
     let _ = fs::write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1");
@@ -85,7 +97,10 @@ pub(crate) async fn set_up(vantage: (Ipv4Addr, Ipv6Addr)) -> Result<(), LabError
 }
 
 fn netlink(doing: &'static str) -> impl Fn(rtnetlink::Error) -> LabError {
-    move |e| LabError::Netlink { doing, message: e.to_string() }
+    move |e| LabError::Netlink {
+        doing,
+        message: e.to_string(),
+    }
 }
 
 /// The index of `lo`, if nothing else is there.
@@ -93,10 +108,13 @@ async fn only_loopback(handle: &Handle) -> Result<u32, LabError> {
     let mut links = handle.link().get().execute();
     let mut lo = None;
     while let Some(link) = links.try_next().await.map_err(netlink("list interfaces"))? {
-        let name = link.attributes.iter().find_map(|attribute| match attribute {
-            LinkAttribute::IfName(name) => Some(name.clone()),
-            _ => None,
-        });
+        let name = link
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                LinkAttribute::IfName(name) => Some(name.clone()),
+                _ => None,
+            });
         let name = name.unwrap_or_default();
         let is_up = link.header.flags.contains(LinkFlags::Up);
         if link.header.flags.contains(LinkFlags::Loopback) {
@@ -121,10 +139,18 @@ async fn routes(handle: &Handle, lo: u32, vantage: (Ipv4Addr, Ipv6Addr)) -> Resu
             .output_interface(lo)
     };
     let add = handle.route().add(v4().build());
-    add.execute().await.map_err(netlink("make every IPv4 address local"))?;
+    add.execute()
+        .await
+        .map_err(netlink("make every IPv4 address local"))?;
     // The source must be local already when a route names it.
-    let replace = handle.route().add(v4().pref_source(vantage.0).build()).replace();
-    replace.execute().await.map_err(netlink("set the IPv4 source address"))?;
+    let replace = handle
+        .route()
+        .add(v4().pref_source(vantage.0).build())
+        .replace();
+    replace
+        .execute()
+        .await
+        .map_err(netlink("set the IPv4 source address"))?;
     let v6 = RouteMessageBuilder::<Ipv6Addr>::new()
         .destination_prefix(Ipv6Addr::UNSPECIFIED, 0)
         .table_id(TABLE_LOCAL)
@@ -132,5 +158,7 @@ async fn routes(handle: &Handle, lo: u32, vantage: (Ipv4Addr, Ipv6Addr)) -> Resu
         .output_interface(lo)
         .build();
     let add = handle.route().add(v6);
-    add.execute().await.map_err(netlink("make every IPv6 address local"))
+    add.execute()
+        .await
+        .map_err(netlink("make every IPv6 address local"))
 }

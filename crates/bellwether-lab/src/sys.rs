@@ -1,5 +1,8 @@
 //! The one place of this crate that calls the kernel directly.
-#![expect(unsafe_code, reason = "unshare(2) has no safe wrapper in the standard library")]
+#![expect(
+    unsafe_code,
+    reason = "unshare(2) has no safe wrapper in the standard library"
+)]
 
 use std::io;
 

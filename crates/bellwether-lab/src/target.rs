@@ -24,7 +24,9 @@ pub(crate) fn target_text(service: &Value) -> Option<String> {
         return Some(format!("dns://{name}{query}"));
     }
     let icmp = &check["icmp"];
-    icmp.as_str().or_else(|| icmp["address"].as_str()).map(ToOwned::to_owned)
+    icmp.as_str()
+        .or_else(|| icmp["address"].as_str())
+        .map(ToOwned::to_owned)
 }
 
 /// The host name that a service's first check resolves.

@@ -28,7 +28,11 @@ pub(crate) struct Behaviour {
 
 impl Behaviour {
     pub(crate) fn change(&mut self, words: &ServerWords) {
-        let ServerWords { answers, delay, edns } = words;
+        let ServerWords {
+            answers,
+            delay,
+            edns,
+        } = words;
         if let Some(answers) = answers {
             self.answers = answers.clone();
         }
@@ -59,9 +63,7 @@ impl Behaviour {
     pub(crate) fn on_edns(&self, asked: bool, after: Duration) -> Option<Reaction> {
         match self.edns {
             Edns::Drop if asked => Some(Reaction::Silent),
-            Edns::Formerr if asked => {
-                Some(Reaction::answer(Reply::rcode(FORMERR), after, false))
-            }
+            Edns::Formerr if asked => Some(Reaction::answer(Reply::rcode(FORMERR), after, false)),
             Edns::On | Edns::Off | Edns::Drop | Edns::Formerr => None,
         }
     }
@@ -107,9 +109,10 @@ impl Authorities {
         match answers {
             Answers::Rcode(word) => Reply::rcode(word.code()),
             Answers::UpwardReferral => upward_referral(),
-            Answers::NotAuthoritative => {
-                Reply { aa: false, ..self.look_up(address, answers, qname, qtype) }
-            }
+            Answers::NotAuthoritative => Reply {
+                aa: false,
+                ..self.look_up(address, answers, qname, qtype)
+            },
             Answers::Normal
             | Answers::Silent
             | Answers::Udp(_)
@@ -121,7 +124,11 @@ impl Authorities {
 
     /// The zones of a server, in the version that it has.
     fn zones(&self, address: IpAddr, answers: &Answers) -> Vec<Cow<'_, Zone>> {
-        let indexes = self.topology.at.get(&address).map_or(&[][..], Vec::as_slice);
+        let indexes = self
+            .topology
+            .at
+            .get(&address)
+            .map_or(&[][..], Vec::as_slice);
         let version = |index: &usize| {
             let zone = &self.topology.zones[*index];
             match answers {
@@ -200,7 +207,10 @@ impl Authorities {
         for rr in set.iter().filter(|rr| rr.rtype() == Rtype::NS) {
             if let Some(host) = rr.target() {
                 let glue = self.topology.glue(parent, &rr.owner, host);
-                all.extend(glue.into_iter().map(|address| Rr::address(host, rr.ttl, address)));
+                all.extend(
+                    glue.into_iter()
+                        .map(|address| Rr::address(host, rr.ttl, address)),
+                );
             }
         }
         all
@@ -215,12 +225,18 @@ fn deepest<'a>(zones: &'a [Cow<'_, Zone>], qname: &Name, qtype: Rtype) -> Option
         Rtype::DS => above.max_by_key(|z| z.apex.label_count()),
         _ => None,
     };
-    best.or_else(|| holding().max_by_key(|z| z.apex.label_count())).map(AsRef::as_ref)
+    best.or_else(|| holding().max_by_key(|z| z.apex.label_count()))
+        .map(AsRef::as_ref)
 }
 
 fn upward_referral() -> Reply {
     let root = Name::root_bytes();
     let hosts = root_servers().filter_map(|(host, _)| name(&host).ok());
-    let authority = hosts.map(|host| Rr::ns(&root, ROOT_NS_TTL, &host)).collect();
-    Reply { authority, ..Reply::default() }
+    let authority = hosts
+        .map(|host| Rr::ns(&root, ROOT_NS_TTL, &host))
+        .collect();
+    Reply {
+        authority,
+        ..Reply::default()
+    }
 }

@@ -41,7 +41,10 @@ pub(crate) const REFUSED: u8 = 5;
 
 impl Reply {
     pub(crate) fn rcode(rcode: u8) -> Self {
-        Self { rcode, ..Self::default() }
+        Self {
+            rcode,
+            ..Self::default()
+        }
     }
 }
 
@@ -49,11 +52,19 @@ impl Reply {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reaction {
     Silent,
-    Answer { reply: Box<Reply>, after: Duration, edns: bool },
+    Answer {
+        reply: Box<Reply>,
+        after: Duration,
+        edns: bool,
+    },
 }
 
 impl Reaction {
     pub(crate) fn answer(reply: Reply, after: Duration, edns: bool) -> Self {
-        Self::Answer { reply: Box::new(reply), after, edns }
+        Self::Answer {
+            reply: Box::new(reply),
+            after,
+            edns,
+        }
     }
 }

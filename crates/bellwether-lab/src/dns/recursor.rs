@@ -89,7 +89,14 @@ impl Recursor {
 
     pub(crate) fn change(&mut self, words: &ResolverWords) {
         // What it would validate is signed in no world yet, so `validates` changes nothing.
-        let ResolverWords { answers, delay, edns, cache, validates: _, bug } = words;
+        let ResolverWords {
+            answers,
+            delay,
+            edns,
+            cache,
+            validates: _,
+            bug,
+        } = words;
         if let Some(answers) = answers {
             self.behaviour.answers = answers.clone();
         }
@@ -130,10 +137,8 @@ impl Recursor {
             Answers::Rcode(word) => Reply::rcode(word.code()),
             Answers::Blank => Reply::rcode(NXDOMAIN),
             Answers::UpwardReferral => Reply::rcode(NOERROR),
-            Answers::Stale(spec) => {
-                old_answer(&spec.records.unwrap_or_default(), qname, qtype)
-                    .unwrap_or_else(|| self.resolve(authorities, qname, qtype, now))
-            }
+            Answers::Stale(spec) => old_answer(&spec.records.unwrap_or_default(), qname, qtype)
+                .unwrap_or_else(|| self.resolve(authorities, qname, qtype, now)),
             Answers::Normal
             | Answers::Silent
             | Answers::Udp(_)
@@ -142,7 +147,11 @@ impl Recursor {
         };
         self.err(qname, &mut reply);
         reply.ra = true;
-        Reaction::answer(reply, after, self.behaviour.edns == crate::scenario::Edns::On)
+        Reaction::answer(
+            reply,
+            after,
+            self.behaviour.edns == crate::scenario::Edns::On,
+        )
     }
 
     /// What it gets wrong.
@@ -170,7 +179,10 @@ impl Recursor {
             }
         }
         let apexes: Vec<Name> = self.cache.cuts.keys().cloned().collect();
-        for apex in apexes.iter().filter(|apex| names.iter().any(|n| n.ends_with(*apex))) {
+        for apex in apexes
+            .iter()
+            .filter(|apex| names.iter().any(|n| n.ends_with(*apex)))
+        {
             self.resolve(authorities, apex, Rtype::NS, then);
         }
     }
@@ -186,7 +198,11 @@ impl Recursor {
         if !self.keeps {
             self.cache = Store::default();
         }
-        let walk = Walk { authorities, now: now.as_second(), depth: 0 };
+        let walk = Walk {
+            authorities,
+            now: now.as_second(),
+            depth: 0,
+        };
         let mut reply = Reply::default();
         let mut current = qname.clone();
         for _ in 0..ALIASES_MAX {
@@ -239,14 +255,25 @@ impl Recursor {
     }
 
     fn keep(&mut self, now: i64, cut: &Cut, qname: &Name, qtype: Rtype, reply: &Reply) {
-        let records = if reply.answer.is_empty() { &reply.authority } else { &reply.answer };
-        let ttl = records.iter().map(|rr| rr.ttl).min().unwrap_or(NEGATIVE_TTL);
+        let records = if reply.answer.is_empty() {
+            &reply.authority
+        } else {
+            &reply.answer
+        };
+        let ttl = records
+            .iter()
+            .map(|rr| rr.ttl)
+            .min()
+            .unwrap_or(NEGATIVE_TTL);
         let mut until = now + i64::from(ttl);
         if qtype == Rtype::NS && cut.apex == *qname {
             // When the delegation is asked for anew, the NS set is too.
             until = until.min(cut.until);
         }
-        let is_alias = reply.answer.first().is_some_and(|rr| rr.rtype() == Rtype::CNAME);
+        let is_alias = reply
+            .answer
+            .first()
+            .is_some_and(|rr| rr.rtype() == Rtype::CNAME);
         let key = (qname.clone(), if is_alias { Rtype::CNAME } else { qtype });
         let kept = Kept {
             rcode: reply.rcode,
@@ -285,7 +312,9 @@ impl Recursor {
             }
             for address in cut.hosts[index].1.clone() {
                 let question = (qname, qtype);
-                let reaction = walk.authorities.react(address, question, Transport::Udp, false);
+                let reaction = walk
+                    .authorities
+                    .react(address, question, Transport::Udp, false);
                 if let Reaction::Answer { reply, .. } = reaction
                     && let Some(asked) = usable(*reply, cut, qname, qtype, walk.now)
                 {
@@ -301,11 +330,20 @@ impl Recursor {
         if walk.depth >= NESTING_MAX {
             return Vec::new();
         }
-        let nested = Walk { depth: walk.depth + 1, ..*walk };
+        let nested = Walk {
+            depth: walk.depth + 1,
+            ..*walk
+        };
         let mut all = Vec::new();
         for qtype in [Rtype::A, Rtype::AAAA] {
             let reply = self.one(&nested, host, qtype);
-            all.extend(reply.answer.iter().filter(|rr| rr.owner == *host).filter_map(Rr::ip));
+            all.extend(
+                reply
+                    .answer
+                    .iter()
+                    .filter(|rr| rr.owner == *host)
+                    .filter_map(Rr::ip),
+            );
         }
         all
     }
@@ -316,7 +354,12 @@ impl Kept {
     fn reply(&self, now: i64) -> Reply {
         let left = u32::try_from(self.until - now).unwrap_or(0);
         let aged = |set: &[Rr]| {
-            set.iter().map(|rr| Rr { ttl: rr.ttl.min(left), ..rr.clone() }).collect::<Vec<_>>()
+            set.iter()
+                .map(|rr| Rr {
+                    ttl: rr.ttl.min(left),
+                    ..rr.clone()
+                })
+                .collect::<Vec<_>>()
         };
         Reply {
             rcode: self.rcode,
@@ -338,10 +381,20 @@ fn usable(reply: Reply, cut: &Cut, qname: &Name, qtype: Rtype, now: i64) -> Opti
             return None;
         }
         // Only the first owner name: an alias's target is resolved by itself.
-        let answer: Vec<Rr> = reply.answer.into_iter().filter(|rr| rr.owner == *qname).collect();
+        let answer: Vec<Rr> = reply
+            .answer
+            .into_iter()
+            .filter(|rr| rr.owner == *qname)
+            .collect();
         let rcode = NOERROR;
         let known = !answer.is_empty();
-        return known.then(|| Asked::Final(Reply { rcode, answer, ..Reply::default() }));
+        return known.then(|| {
+            Asked::Final(Reply {
+                rcode,
+                answer,
+                ..Reply::default()
+            })
+        });
     }
     if reply.rcode != NOERROR {
         return None;
@@ -355,7 +408,11 @@ fn usable(reply: Reply, cut: &Cut, qname: &Name, qtype: Rtype, now: i64) -> Opti
     if !deeper || (apex == *qname && qtype == Rtype::DS) {
         return None;
     }
-    let set = reply.authority.iter().filter(ns).filter(|rr| rr.owner == apex);
+    let set = reply
+        .authority
+        .iter()
+        .filter(ns)
+        .filter(|rr| rr.owner == apex);
     let ttl = set.clone().map(|rr| rr.ttl).min().unwrap_or(0);
     let glue = |host: &Name| {
         let addresses = reply.additional.iter().filter(|rr| rr.owner == *host);
@@ -366,11 +423,19 @@ fn usable(reply: Reply, cut: &Cut, qname: &Name, qtype: Rtype, now: i64) -> Opti
         (host, addresses)
     });
     let hosts = hosts.collect();
-    Some(Asked::Deeper(Cut { apex, hosts, until: now + i64::from(ttl) }))
+    Some(Asked::Deeper(Cut {
+        apex,
+        hosts,
+        until: now + i64::from(ttl),
+    }))
 }
 
 fn negative(reply: Reply) -> Reply {
-    Reply { rcode: reply.rcode, authority: reply.authority, ..Reply::default() }
+    Reply {
+        rcode: reply.rcode,
+        authority: reply.authority,
+        ..Reply::default()
+    }
 }
 
 fn root() -> Cut {
@@ -378,19 +443,32 @@ fn root() -> Cut {
         let host = name(&host).ok()?;
         Some((host, addresses.to_vec()))
     });
-    Cut { apex: Name::root_bytes(), hosts: hosts.collect(), until: i64::MAX }
+    Cut {
+        apex: Name::root_bytes(),
+        hosts: hosts.collect(),
+        until: i64::MAX,
+    }
 }
 
 /// An answer from records that the scenario gives a resolver, their owners absolute.
 fn old_answer(records: &[String], qname: &Name, qtype: Rtype) -> Option<Reply> {
     let root = Name::root_bytes();
     let mut zone = Zone::new(root.clone(), None);
-    for rr in records.iter().filter_map(|line| record(line, &root, &[]).ok()) {
+    for rr in records
+        .iter()
+        .filter_map(|line| record(line, &root, &[]).ok())
+    {
         zone.add(rr);
     }
     match zone.look_up(qname, qtype) {
-        Found::Answer(answer) => Some(Reply { answer, ..Reply::default() }),
-        Found::Alias(alias) => Some(Reply { answer: vec![alias], ..Reply::default() }),
+        Found::Answer(answer) => Some(Reply {
+            answer,
+            ..Reply::default()
+        }),
+        Found::Alias(alias) => Some(Reply {
+            answer: vec![alias],
+            ..Reply::default()
+        }),
         Found::Referral(_) | Found::NoData | Found::NxDomain => None,
     }
 }
@@ -400,5 +478,8 @@ pub(crate) const DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// The answer to a question that resolvers do not take: other classes, transfers.
 pub(crate) fn refused() -> Reply {
-    Reply { ra: true, ..Reply::rcode(REFUSED) }
+    Reply {
+        ra: true,
+        ..Reply::rcode(REFUSED)
+    }
 }

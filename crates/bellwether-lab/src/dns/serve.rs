@@ -33,7 +33,11 @@ pub(crate) struct DnsServers {
 
 impl DnsServers {
     pub(crate) fn new(world: Shared) -> Self {
-        Self { world, listeners: BTreeMap::new(), tasks: JoinSet::new() }
+        Self {
+            world,
+            listeners: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        }
     }
 
     /// Listens at every server address of the world, and makes TCP as silent as it has to be.
@@ -55,9 +59,12 @@ impl DnsServers {
         let at = SocketAddr::new(address, PORT);
         let udp = Arc::new(udp_socket(at)?);
         let listener = Arc::new(tcp_listener(at)?);
-        self.listeners.insert(address, Silence::new(Arc::clone(&listener), at));
-        self.tasks.spawn(serve_udp(udp, address, Arc::clone(&self.world)));
-        self.tasks.spawn(serve_tcp(listener, address, Arc::clone(&self.world)));
+        self.listeners
+            .insert(address, Silence::new(Arc::clone(&listener), at));
+        self.tasks
+            .spawn(serve_udp(udp, address, Arc::clone(&self.world)));
+        self.tasks
+            .spawn(serve_tcp(listener, address, Arc::clone(&self.world)));
         Ok(())
     }
 }
@@ -123,7 +130,8 @@ async fn serve_tcp(listener: Arc<TcpListener>, address: IpAddr, world: Shared) {
         let world = Arc::clone(&world);
         connections.spawn(async move {
             // A connection that ends early is the client's choice.
-            let _ = tokio::time::timeout(TCP_IDLE + DELAY_MAX, converse(stream, address, world)).await;
+            let _ =
+                tokio::time::timeout(TCP_IDLE + DELAY_MAX, converse(stream, address, world)).await;
         });
     }
 }

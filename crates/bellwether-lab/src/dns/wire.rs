@@ -50,10 +50,18 @@ impl Query {
         let Ok(question) = message.sole_question() else {
             return bad(&message, FORMERR);
         };
-        let opt = message.opt().map(|opt| (opt.udp_payload_size(), opt.dnssec_ok()));
+        let opt = message
+            .opt()
+            .map(|opt| (opt.udp_payload_size(), opt.dnssec_ok()));
         let qname = question.qname().to_name();
         let (qtype, class) = (question.qtype(), question.qclass());
-        Incoming::Query(Self { message, qname, qtype, class, opt })
+        Incoming::Query(Self {
+            message,
+            qname,
+            qtype,
+            class,
+            opt,
+        })
     }
 
     /// Did it carry an OPT record?
@@ -96,7 +104,8 @@ impl Query {
         let target = StreamTarget::new_vec();
         let builder = MessageBuilder::from_target(StaticCompressor::new(target))
             .map_err(|_| PushError::ShortBuf)?;
-        let mut answer = builder.start_answer(&self.message, Rcode::masked_from_int(reply.rcode))?;
+        let mut answer =
+            builder.start_answer(&self.message, Rcode::masked_from_int(reply.rcode))?;
         let header = answer.header_mut();
         header.set_aa(reply.aa);
         header.set_ra(reply.ra);

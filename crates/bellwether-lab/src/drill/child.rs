@@ -52,11 +52,17 @@ pub enum WorldEnd {
 /// # Errors
 /// If the box cannot be built. What the checked program does wrong is no error.
 pub fn world_main(job: &Path) -> Result<WorldEnd, LabError> {
-    let read = |source| LabError::File { doing: "read", path: job.into(), source };
+    let read = |source| LabError::File {
+        doing: "read",
+        path: job.into(),
+        source,
+    };
     let text = fs::read(job).map_err(read)?;
     let job: WorldJob = serde_json::from_slice(&text).map_err(|e| read(e.into()))?;
     netns::enter_namespace()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|source| LabError::Namespace {
         doing: "start a runtime",
         hint: "",
@@ -160,7 +166,10 @@ impl Stage {
             program: command.to_owned(),
             source,
         })?;
-        Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+        Ok(status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(1))
     }
 
     /// Runs the program once and compares its report.
@@ -182,7 +191,9 @@ impl Stage {
             Ok(output) => read_report(&output),
             Err(complaint) => (Value::Null, vec![complaint]),
         };
-        if let (Ok(typed), Some(expect)) = (Report::deserialize(&report), self.spec.expect.get(name)) {
+        if let (Ok(typed), Some(expect)) =
+            (Report::deserialize(&report), self.spec.expect.get(name))
+        {
             complaints.extend(missed(expect, &typed));
         }
         Ok(StepReport {
@@ -198,7 +209,11 @@ impl Stage {
             Some(name) => service["name"].as_str() == Some(name),
             None => true,
         };
-        self.spec.services.iter().find(named).unwrap_or(&Value::Null)
+        self.spec
+            .services
+            .iter()
+            .find(named)
+            .unwrap_or(&Value::Null)
     }
 
     fn arguments(&self, step: &StepSpec, saved: &Path) -> Result<Vec<String>, LabError> {
@@ -221,7 +236,11 @@ impl Stage {
         if clock.is_set() {
             add("--at", clock.now().to_string());
         }
-        if let Some(baseline) = self.baseline.as_ref().filter(|_| step.baseline != Some(false)) {
+        if let Some(baseline) = self
+            .baseline
+            .as_ref()
+            .filter(|_| step.baseline != Some(false))
+        {
             add("--baseline", baseline.display().to_string());
         }
         if step.save == Some(true) {
@@ -235,11 +254,21 @@ impl Stage {
 
     /// The resolvers that a check asks: the scenario's, or else the public ones of IPv4.
     fn resolvers(&self) -> Vec<IpAddr> {
-        let given: Vec<IpAddr> = self.spec.world.resolvers.iter().map(|r| r.address).collect();
+        let given: Vec<IpAddr> = self
+            .spec
+            .world
+            .resolvers
+            .iter()
+            .map(|r| r.address)
+            .collect();
         if !given.is_empty() {
             return given;
         }
-        CONTROL_RESOLVERS.iter().map(|a| fixed(a)).filter(IpAddr::is_ipv4).collect()
+        CONTROL_RESOLVERS
+            .iter()
+            .map(|a| fixed(a))
+            .filter(IpAddr::is_ipv4)
+            .collect()
     }
 
     async fn run_program(&self, arguments: &[String]) -> Result<Output, String> {
@@ -254,13 +283,19 @@ impl Stage {
         match tokio::time::timeout(CHECK_TIME_MAX, child.wait_with_output()).await {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(e)) => Err(format!("check: failed to read its output: {e}")),
-            Err(_) => Err(format!("check: did not end within {} s", CHECK_TIME_MAX.as_secs())),
+            Err(_) => Err(format!(
+                "check: did not end within {} s",
+                CHECK_TIME_MAX.as_secs()
+            )),
         }
     }
 }
 
 fn wrong(path: &str, mistake: Mistake) -> LabError {
-    LabError::Scenario { place: path.to_owned(), message: mistake.message }
+    LabError::Scenario {
+        place: path.to_owned(),
+        message: mistake.message,
+    }
 }
 
 /// The report on standard output, or a complaint with what stood on standard error.
@@ -279,7 +314,11 @@ fn read_report(output: &Output) -> (Value, Vec<String>) {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), LabError> {
-    fs::write(path, text).map_err(|source| LabError::File { doing: "write", path: path.into(), source })
+    fs::write(path, text).map_err(|source| LabError::File {
+        doing: "write",
+        path: path.into(),
+        source,
+    })
 }
 
 /// Where unbound clients dial from.
@@ -316,7 +355,9 @@ fn asn_table(owners: &BTreeMap<ipnet::IpNet, String>) -> String {
     let mut table = String::from("prefix,asn,owner\n");
     for (prefix, owner) in owners {
         let (first, rest) = owner.split_once(' ').unwrap_or((owner, ""));
-        let number = first.strip_prefix("AS").filter(|n| n.parse::<u32>().is_ok());
+        let number = first
+            .strip_prefix("AS")
+            .filter(|n| n.parse::<u32>().is_ok());
         let (asn, name) = match number {
             Some(number) => (number, rest),
             None => ("", owner.as_str()),
@@ -333,16 +374,4 @@ fn asn_table(owners: &BTreeMap<ipnet::IpNet, String>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn owners_become_a_table() {
-        let owners = [("192.0.2.0/24", "AS64511 Foreign, Inc"), ("2001:db8::/32", "Nobody")];
-        let owners = owners.iter().map(|(p, o)| (p.parse().unwrap(), (*o).to_owned())).collect();
-        assert_eq!(
-            asn_table(&owners),
-            "prefix,asn,owner\n192.0.2.0/24,64511,\"Foreign, Inc\"\n2001:db8::/32,,Nobody\n"
-        );
-    }
-}
+mod tests;

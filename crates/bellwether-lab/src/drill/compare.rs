@@ -31,12 +31,16 @@ pub(crate) fn named(report: &Report) -> Option<Named<'_>> {
             confidence: diagnosis.confidence,
         });
     }
-    report.findings.iter().find(|f| is_warning(f)).map(|f| Named {
-        cause: f.cause,
-        layer: f.layer,
-        scope: &f.scope,
-        confidence: f.confidence,
-    })
+    report
+        .findings
+        .iter()
+        .find(|f| is_warning(f))
+        .map(|f| Named {
+            cause: f.cause,
+            layer: f.layer,
+            scope: &f.scope,
+            confidence: f.confidence,
+        })
 }
 
 fn is_warning(finding: &Finding) -> bool {
@@ -76,9 +80,17 @@ pub(crate) fn missed(expect: &ExpectSpec, report: &Report) -> Vec<String> {
     if let (Some(most), Some(named)) = (confidence_at_most, &got)
         && named.confidence > *most + f64::EPSILON
     {
-        missed.push(format!("confidence: expected at most {most}, got {}", named.confidence));
+        missed.push(format!(
+            "confidence: expected at most {most}, got {}",
+            named.confidence
+        ));
     }
-    contained("consequence", consequences, &consequences_of(report), &mut missed);
+    contained(
+        "consequence",
+        consequences,
+        &consequences_of(report),
+        &mut missed,
+    );
     contained("fact", facts, &facts_of(report), &mut missed);
     if let Some(scope) = scope {
         let empty = Scope::default();
@@ -103,14 +115,24 @@ fn contained<T: Ord + std::fmt::Display>(
 ) {
     for missing in wanted.iter().filter(|item| !got.contains(item)) {
         let list: Vec<String> = got.iter().map(ToString::to_string).collect();
-        let list = if list.is_empty() { "none".to_owned() } else { list.join(", ") };
+        let list = if list.is_empty() {
+            "none".to_owned()
+        } else {
+            list.join(", ")
+        };
         missed.push(format!("{what}: expected {missing}, got {list}"));
     }
 }
 
 fn consequences_of(report: &Report) -> BTreeSet<Cause> {
-    let of_diagnosis = report.diagnosis.iter().flat_map(|d| d.consequences.iter().copied());
-    let findings = report.findings.iter().filter(|f| f.role == Role::Consequence);
+    let of_diagnosis = report
+        .diagnosis
+        .iter()
+        .flat_map(|d| d.consequences.iter().copied());
+    let findings = report
+        .findings
+        .iter()
+        .filter(|f| f.role == Role::Consequence);
     of_diagnosis.chain(findings.map(|f| f.cause)).collect()
 }
 
@@ -151,7 +173,10 @@ fn nothing_besides(expect: &ExpectSpec, report: &Report, missed: &mut Vec<String
         && Some(diagnosis.cause) != cause
         && !report.findings.iter().any(|f| f.cause == diagnosis.cause)
     {
-        missed.push(format!("nothing_else: diagnosis {} besides", diagnosis.cause));
+        missed.push(format!(
+            "nothing_else: diagnosis {} besides",
+            diagnosis.cause
+        ));
     }
 }
 
@@ -181,7 +206,11 @@ fn compare_scope(expect: &ScopeExpect, got: &Scope, missed: &mut Vec<String>) {
         let set = |items: &[String]| items.iter().map(|i| normal(i)).collect::<BTreeSet<_>>();
         let (wanted, got) = (set(wanted), set(got));
         if wanted != got {
-            missed.push(format!("scope.{key}: expected {}, got {}", list(&wanted), list(&got)));
+            missed.push(format!(
+                "scope.{key}: expected {}, got {}",
+                list(&wanted),
+                list(&got)
+            ));
         }
     }
     if let Some(share) = share.filter(|s| (s - got.share).abs() > SHARE_TOLERANCE) {
@@ -189,7 +218,9 @@ fn compare_scope(expect: &ScopeExpect, got: &Scope, missed: &mut Vec<String>) {
     }
     if let Some(since) = since {
         let got = got.since.map_or("null".to_owned(), |t| t.to_string());
-        let wanted = since.parse::<jiff::Timestamp>().map_or(since.clone(), |t| t.to_string());
+        let wanted = since
+            .parse::<jiff::Timestamp>()
+            .map_or(since.clone(), |t| t.to_string());
         if wanted != got {
             missed.push(format!("scope.since: expected {wanted}, got {got}"));
         }
@@ -261,14 +292,26 @@ mod tests {
 
     #[test]
     fn differences_are_named() {
-        check("{ verdict: broken }", &["verdict: expected broken, got degraded"]);
-        check("{ cause: null }", &["cause: expected none, got dns.delegation.wrong_ns"]);
-        check("{ facts: [ns_rcode] }", &["fact: expected ns_rcode, got parent_ns_changed"]);
+        check(
+            "{ verdict: broken }",
+            &["verdict: expected broken, got degraded"],
+        );
+        check(
+            "{ cause: null }",
+            &["cause: expected none, got dns.delegation.wrong_ns"],
+        );
+        check(
+            "{ facts: [ns_rcode] }",
+            &["fact: expected ns_rcode, got parent_ns_changed"],
+        );
         check(
             "{ scope: { resolvers: [8.8.8.8] } }",
             &["scope.resolvers: expected [8.8.8.8], got [9.9.9.9]"],
         );
-        check("{ confidence_at_most: 0.7 }", &["confidence: expected at most 0.7, got 0.9"]);
+        check(
+            "{ confidence_at_most: 0.7 }",
+            &["confidence: expected at most 0.7, got 0.9"],
+        );
         check(
             "{ cause: dns.delegation.wrong_ns, nothing_else: true }",
             &["nothing_else: consequence tls.name_mismatch besides: s"],

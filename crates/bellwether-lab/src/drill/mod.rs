@@ -62,7 +62,13 @@ impl DrillOptions {
     /// If the system does not say where this program is.
     pub fn new(scenarios: Vec<String>, seeds: Vec<u64>) -> Result<Self, LabError> {
         let program = this_program()?;
-        Ok(Self { scenarios, seeds, world_program: program.clone(), program, jobs: None })
+        Ok(Self {
+            scenarios,
+            seeds,
+            world_program: program.clone(),
+            program,
+            jobs: None,
+        })
     }
 }
 
@@ -161,7 +167,8 @@ pub fn drill(
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let jobs = options.jobs.unwrap_or(cores).clamp(1, runs.len().max(1));
     let next = AtomicUsize::new(0);
-    let results: Vec<Mutex<Option<ScenarioReport>>> = runs.iter().map(|_| Mutex::new(None)).collect();
+    let results: Vec<Mutex<Option<ScenarioReport>>> =
+        runs.iter().map(|_| Mutex::new(None)).collect();
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
@@ -176,11 +183,17 @@ pub fn drill(
             });
         }
     });
-    let scenarios: Vec<ScenarioReport> =
-        results.into_iter().filter_map(|slot| slot.into_inner().ok().flatten()).collect();
+    let scenarios: Vec<ScenarioReport> = results
+        .into_iter()
+        .filter_map(|slot| slot.into_inner().ok().flatten())
+        .collect();
     let judged = runs.iter().map(|(loaded, _)| &loaded.spec).zip(&scenarios);
     let score = Score::of(judged);
-    Ok(DrillReport { schema: DRILL_SCHEMA.to_owned(), scenarios, score })
+    Ok(DrillReport {
+        schema: DRILL_SCHEMA.to_owned(),
+        scenarios,
+        score,
+    })
 }
 
 fn take(next: &AtomicUsize, count: usize) -> Option<usize> {
@@ -195,7 +208,9 @@ fn take(next: &AtomicUsize, count: usize) -> Option<usize> {
 pub fn exec(options: &DrillOptions, command: &str) -> Result<u8, LabError> {
     let loaded = load_all(&options.scenarios)?;
     let [scenario] = loaded.as_slice() else {
-        return Err(LabError::Usage("--exec takes exactly one scenario".to_owned()));
+        return Err(LabError::Usage(
+            "--exec takes exactly one scenario".to_owned(),
+        ));
     };
     let seed = options.seeds.first().copied().unwrap_or(SEED_DEFAULT);
     let (_directory, job) = job_file(options, scenario, seed, Some(command.to_owned()))?;
@@ -204,16 +219,25 @@ pub fn exec(options: &DrillOptions, command: &str) -> Result<u8, LabError> {
         .arg(&job)
         .status()
         .map_err(|source| child_error("start", &options.world_program, source))?;
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1))
 }
 
 fn child_error(doing: &'static str, program: &Path, source: io::Error) -> LabError {
-    LabError::Child { doing, program: program.display().to_string(), source }
+    LabError::Child {
+        doing,
+        program: program.display().to_string(),
+        source,
+    }
 }
 
 fn load_all(names: &[String]) -> Result<Vec<Loaded>, LabError> {
     if names.is_empty() {
-        let all = shipped().iter().map(|s| (s.file.to_owned(), s.text.to_owned()));
+        let all = shipped()
+            .iter()
+            .map(|s| (s.file.to_owned(), s.text.to_owned()));
         return all.map(|(path, text)| check(path, text)).collect();
     }
     names.iter().map(|name| load(name)).collect()
@@ -221,14 +245,19 @@ fn load_all(names: &[String]) -> Result<Vec<Loaded>, LabError> {
 
 /// A shipped scenario by its name, or a file.
 fn load(name: &str) -> Result<Loaded, LabError> {
-    if let Some(found) = shipped().iter().find(|s| s.name() == name || s.file == name) {
+    if let Some(found) = shipped()
+        .iter()
+        .find(|s| s.name() == name || s.file == name)
+    {
         return check(found.file.to_owned(), found.text.to_owned());
     }
     let looks_like_file = name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml");
     if !looks_like_file && !Path::new(name).exists() {
         let names = shipped().iter().map(|s| s.name());
-        let near = crate::scenario::nearest(name, names);
-        let near = near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+        let near = crate::scenario::meant(name, names);
+        let near = near
+            .map(|n| format!("; did you mean `{n}`?"))
+            .unwrap_or_default();
         return Err(LabError::Usage(format!(
             "there is no scenario `{name}`{near} (`bellwether drill --list` shows all; a file needs its path)"
         )));
@@ -258,17 +287,6 @@ fn check(path: String, text: String) -> Result<Loaded, LabError> {
             world.set(set).map_err(mistaken)?;
         }
     }
-    for service in &spec.services {
-        let target = crate::target::target_text(service);
-        let name = service["name"].as_str().unwrap_or_default();
-        let message = match target.as_deref().map(str::parse::<bellwether_model::Target>) {
-            Some(Ok(_)) => continue,
-            Some(Err(e)) => format!("service `{name}`: {e}"),
-            None => format!("service `{name}` has neither a `url` nor a check to run"),
-        };
-        let word = target.unwrap_or_else(|| "services".to_owned());
-        return Err(crate::scenario::parse::mistaken(&path, &text, &word, message));
-    }
     Ok(Loaded { path, text, spec })
 }
 
@@ -278,7 +296,11 @@ fn job_file(
     seed: u64,
     exec: Option<String>,
 ) -> Result<(tempfile::TempDir, PathBuf), LabError> {
-    let failed = |path: &Path, source| LabError::File { doing: "write", path: path.into(), source };
+    let failed = |path: &Path, source| LabError::File {
+        doing: "write",
+        path: path.into(),
+        source,
+    };
     let directory = tempfile::tempdir().map_err(|e| failed(&std::env::temp_dir(), e))?;
     let job = WorldJob {
         path: scenario.path.clone(),
@@ -318,8 +340,15 @@ fn run_child(
     serde_json::from_slice(&output.stdout).map_err(|e| {
         let stderr = String::from_utf8_lossy(&output.stderr);
         let said = stderr.trim();
-        let message = if said.is_empty() { e.to_string() } else { said.to_owned() };
-        LabError::World { scenario: scenario.spec.name.clone(), message }
+        let message = if said.is_empty() {
+            e.to_string()
+        } else {
+            said.to_owned()
+        };
+        LabError::World {
+            scenario: scenario.spec.name.clone(),
+            message,
+        }
     })
 }
 

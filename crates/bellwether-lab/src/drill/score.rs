@@ -28,9 +28,7 @@ pub struct Score {
 }
 
 impl Score {
-    pub(super) fn of<'a>(
-        results: impl Iterator<Item = (&'a Spec, &'a ScenarioReport)>,
-    ) -> Self {
+    pub(super) fn of<'a>(results: impl Iterator<Item = (&'a Spec, &'a ScenarioReport)>) -> Self {
         let mut score = Self::default();
         let (mut faults, mut causes, mut layers) = (0_usize, 0_usize, 0_usize);
         for (spec, report) in results {
@@ -86,5 +84,9 @@ fn is_alarm(expect: &ExpectSpec, step: &StepReport) -> bool {
 }
 
 fn ratio(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
+    if whole == 0 {
+        1.0
+    } else {
+        part as f64 / whole as f64
+    }
 }

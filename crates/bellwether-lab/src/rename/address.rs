@@ -36,12 +36,24 @@ impl Addresses {
         let owners: Vec<IpNet> = owners.collect();
         let holds_pinned = |net: &IpNet| pinned.iter().any(|a| net.contains(a));
         let kept: Vec<IpNet> = owners.iter().copied().filter(holds_pinned).collect();
-        let moved: Vec<IpNet> = owners.into_iter().filter(|net| !holds_pinned(net)).collect();
-        let mut map = Self { key: None, pinned, kept };
-        map.key = (0..KEYS_MAX).map(|n| mix(seed, &format!("addresses {n}"))).find(|key| {
-            let trial = Self { key: Some(*key), ..map.clone() };
-            trial.fits(&addresses, &moved)
-        });
+        let moved: Vec<IpNet> = owners
+            .into_iter()
+            .filter(|net| !holds_pinned(net))
+            .collect();
+        let mut map = Self {
+            key: None,
+            pinned,
+            kept,
+        };
+        map.key = (0..KEYS_MAX)
+            .map(|n| mix(seed, &format!("addresses {n}")))
+            .find(|key| {
+                let trial = Self {
+                    key: Some(*key),
+                    ..map.clone()
+                };
+                trial.fits(&addresses, &moved)
+            });
         map
     }
 
@@ -174,7 +186,8 @@ mod tests {
 
     #[test]
     fn what_every_world_has_keeps_its_address() {
-        let all = ["8.8.8.8", "198.41.0.4", "10.0.0.5", "54.160.170.229"].map(|a| a.parse().unwrap());
+        let all =
+            ["8.8.8.8", "198.41.0.4", "10.0.0.5", "54.160.170.229"].map(|a| a.parse().unwrap());
         let owners = ["8.8.8.0/24", "54.160.0.0/12"].map(|n| n.parse::<IpNet>().unwrap());
         let map = Addresses::new(all.to_vec(), owners.into_iter(), 3);
         for kept in &all[..3] {

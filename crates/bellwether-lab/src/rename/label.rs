@@ -50,8 +50,9 @@ fn is_kept(label: &str) -> bool {
 fn fresh(chance: &mut Rng, used: &mut BTreeSet<String>) -> String {
     loop {
         let count = chance.usize(2..=3);
-        let mut label: String =
-            (0..count).map(|_| SYLLABLES[chance.usize(..SYLLABLES.len())]).collect();
+        let mut label: String = (0..count)
+            .map(|_| SYLLABLES[chance.usize(..SYLLABLES.len())])
+            .collect();
         if chance.u8(..4) == 0 {
             label.push_str(&chance.u8(1..100).to_string());
         }

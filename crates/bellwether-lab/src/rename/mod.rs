@@ -40,7 +40,11 @@ pub(crate) fn rename(spec: &Spec, seed: u64) -> Result<Spec, LabError> {
     };
     let tlds = tlds(spec);
     let written = serde_json::to_value(spec).map_err(failed)?;
-    let mut seen = Seen { tlds: &tlds, labels: Vec::new(), addresses: Vec::new() };
+    let mut seen = Seen {
+        tlds: &tlds,
+        labels: Vec::new(),
+        addresses: Vec::new(),
+    };
     walk(&written, "", &mut seen);
     let mut renamer = Renamer {
         tlds: &tlds,
@@ -70,7 +74,9 @@ fn walk(value: &Value, key: &str, visit: &mut impl Visit) -> Value {
         Value::String(text) => Value::String(visit.text(text)),
         Value::Array(items) => items.iter().map(|item| walk(item, key, visit)).collect(),
         Value::Object(fields) => {
-            let fields = fields.iter().map(|(k, v)| (visit.text(k), walk(v, k, visit)));
+            let fields = fields
+                .iter()
+                .map(|(k, v)| (visit.text(k), walk(v, k, visit)));
             Value::Object(fields.collect::<Map<String, Value>>())
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
@@ -130,7 +136,10 @@ impl Visit for Seen<'_> {
         };
         let fields = line.name_fields();
         let names = fields.iter().filter_map(|field| line.data.get(*field));
-        for name in names.chain([&line.owner]).filter(|n| *n != "@" && *n != ".") {
+        for name in names
+            .chain([&line.owner])
+            .filter(|n| *n != "@" && *n != ".")
+        {
             self.name(name, is_name(name, self.tlds));
         }
         for (index, field) in line.data.iter().enumerate() {
@@ -188,7 +197,11 @@ impl Visit for Renamer<'_> {
         let fields = line.name_fields();
         line.owner = self.name(&line.owner);
         for (index, field) in line.data.iter_mut().enumerate() {
-            *field = if fields.contains(&index) { self.name(field) } else { self.text(field) };
+            *field = if fields.contains(&index) {
+                self.name(field)
+            } else {
+                self.text(field)
+            };
         }
         line.to_string()
     }
@@ -240,7 +253,10 @@ expect: { a: { scope: { name_servers: ["ns1.svc.test.@54.160.1.1"], addresses: [
         let records = world.zones[0].records.join("\n");
         assert!(records.contains(&format!("{label} 60 A ")), "{records}");
         assert!(records.contains(&format!(" CNAME {label}")), "{records}");
-        assert!(records.contains(&format!("_x 60 TXT \"see {www}\"")), "{records}");
+        assert!(
+            records.contains(&format!("_x 60 TXT \"see {www}\"")),
+            "{records}"
+        );
         let host = &world.hosts[0];
         assert!(records.contains(&host.address.0[0].to_string()));
         let names = host.tls.as_ref().unwrap().names.as_ref().unwrap();
@@ -254,7 +270,12 @@ expect: { a: { scope: { name_servers: ["ns1.svc.test.@54.160.1.1"], addresses: [
         assert_eq!(scope.resolvers.as_ref().unwrap()[0], "8.8.8.8");
         let owner = |net: &str| world.owners.contains_key(&net.parse().unwrap());
         assert!(owner("8.8.8.0/24") && !owner("54.160.0.0/12"));
-        assert!(world.owners.iter().any(|(net, o)| o == "AS1 A" && net.contains(&host.address.0[0])));
+        assert!(
+            world
+                .owners
+                .iter()
+                .any(|(net, o)| o == "AS1 A" && net.contains(&host.address.0[0]))
+        );
         assert_eq!(renamed.services[0]["name"], "www");
     }
 }

@@ -38,7 +38,10 @@ pub(super) fn rewrite(text: &str, replace: &mut impl FnMut(Piece<'_>) -> String)
 
 /// An address, or a network if a prefix length follows; with the octets that this takes.
 fn network(address: IpAddr, after: &str) -> (Piece<'static>, usize) {
-    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = |text: &str| {
+        text.find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len())
+    };
     if let Some(rest) = after.strip_prefix('/') {
         let len = digits(rest);
         let length = rest[..len].parse().ok();

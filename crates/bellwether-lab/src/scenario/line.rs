@@ -19,7 +19,9 @@ impl Line {
     /// Splits a line.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let bad = |what: &str| {
-            format!("record `{text}`: {what}; write `OWNER [TTL] TYPE DATA`, for example `www 60 A 192.0.2.1`")
+            format!(
+                "record `{text}`: {what}; write `OWNER [TTL] TYPE DATA`, for example `www 60 A 192.0.2.1`"
+            )
         };
         let mut fields = fields(text).into_iter().peekable();
         let owner = fields.next().ok_or_else(|| bad("nothing there"))?;
@@ -43,7 +45,12 @@ impl Line {
         if data.is_empty() {
             return Err(bad("no data"));
         }
-        Ok(Self { owner, ttl, rtype, data })
+        Ok(Self {
+            owner,
+            ttl,
+            rtype,
+            data,
+        })
     }
 
     /// Which fields of the data are domain names.
@@ -109,8 +116,14 @@ mod tests {
     #[test]
     fn lines() {
         let line = |text: &str| Line::parse(text).map(|l| l.to_string()).ok();
-        assert_eq!(line("www 60 A 192.0.2.1").as_deref(), Some("www 60 A 192.0.2.1"));
-        assert_eq!(line("@ 5m IN mx 10 mail").as_deref(), Some("@ 300 MX 10 mail"));
+        assert_eq!(
+            line("www 60 A 192.0.2.1").as_deref(),
+            Some("www 60 A 192.0.2.1")
+        );
+        assert_eq!(
+            line("@ 5m IN mx 10 mail").as_deref(),
+            Some("@ 300 MX 10 mail")
+        );
         assert_eq!(line("x TXT \"a b\" c").as_deref(), Some("x TXT \"a b\" c"));
         for bad in ["", "www", "www 60", "www 60 A", "www 60 61 A"] {
             assert_eq!(line(bad), None, "{bad}");

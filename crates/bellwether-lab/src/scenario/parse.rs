@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use bellwether_config::nearest::nearest;
+use bellwether_config::{At, ConfigError, ServiceSpec, System, convert};
 use bellwether_model::{Cause, FactKind};
+use serde::Deserialize;
 
-use super::nearest::nearest;
 use super::{SCENARIO_SCHEMA, Spec, StepSpec};
 use crate::LabError;
 
@@ -23,10 +25,38 @@ pub fn parse(text: &str, path: &str) -> Result<Spec, LabError> {
     }
     let mut options = serde_saphyr::Options::default();
     options.strict_booleans = true;
-    let spec: Spec = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|e| from_yaml(&e, path))?;
+    let spec: Spec =
+        serde_saphyr::from_str_with_options(text, options).map_err(|e| from_yaml(&e, path))?;
+    services(text).map_err(|e| {
+        let at = (e.place.line > 0).then_some((e.place.line, e.place.column));
+        error(path, at, e.problem.to_string())
+    })?;
     check(&spec).map_err(|(needle, message)| error(path, place(text, &needle), message))?;
     Ok(spec)
+}
+
+/// The known word that was probably meant, whatever its case.
+pub(crate) fn meant<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    let upper = word.to_ascii_uppercase();
+    let near = nearest(word, known.clone()).or_else(|| nearest(&upper, known.clone()));
+    near.or_else(|| nearest(&word.to_ascii_lowercase(), known))
+}
+
+/// Reads the services once more by the rules of `bellwether.yaml`, for their places.
+fn services(text: &str) -> Result<(), ConfigError> {
+    #[derive(Deserialize)]
+    struct Services {
+        #[serde(default)]
+        services: Vec<At<ServiceSpec>>,
+    }
+    let Services { services } = bellwether_config::yaml(text)?;
+    for spec in services {
+        convert::service(spec.value, &System)?;
+    }
+    Ok(())
 }
 
 /// A mistake that shows only when the world is built, at the first place where `word` stands.
@@ -51,12 +81,12 @@ fn from_yaml(failure: &serde_saphyr::Error, path: &str) -> LabError {
 /// The parser's complaint in our words, with the nearest known key or code.
 fn words(failure: &serde_saphyr::Error) -> String {
     match failure {
-        serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => {
-            unknown("unknown key", field, expected)
-        }
-        serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => {
-            unknown("unknown word", variant, expected)
-        }
+        serde_saphyr::Error::SerdeUnknownField {
+            field, expected, ..
+        } => unknown("unknown key", field, expected),
+        serde_saphyr::Error::SerdeUnknownVariant {
+            variant, expected, ..
+        } => unknown("unknown word", variant, expected),
         other => {
             let text = first_line(&other.to_string());
             let known = match () {
@@ -69,7 +99,7 @@ fn words(failure: &serde_saphyr::Error) -> String {
                 () => Vec::new(),
             };
             let quoted = text.split('`').nth(1).unwrap_or_default().to_owned();
-            match nearest(&quoted, known) {
+            match meant(&quoted, known) {
                 Some(near) => format!("{text}; did you mean `{near}`?"),
                 None => text,
             }
@@ -79,7 +109,7 @@ fn words(failure: &serde_saphyr::Error) -> String {
 
 fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     let list = known.join(", ");
-    match nearest(word, known.iter().copied()) {
+    match meant(word, known.iter().copied()) {
         Some(near) => format!("{what} `{word}`; did you mean `{near}`? (known: {list})"),
         None => format!("{what} `{word}`; known are {list}"),
     }
@@ -109,7 +139,10 @@ fn place(text: &str, needle: &str) -> Option<(u64, u64)> {
 /// What the types alone do not say. An error names a word to look for, and the complaint.
 fn check(spec: &Spec) -> Result<(), (String, String)> {
     if spec.schema != SCENARIO_SCHEMA {
-        let message = format!("schema is `{}`, and must be `{SCENARIO_SCHEMA}`", spec.schema);
+        let message = format!(
+            "schema is `{}`, and must be `{SCENARIO_SCHEMA}`",
+            spec.schema
+        );
         return Err((spec.schema.clone(), message));
     }
     let mut zones = BTreeSet::new();
@@ -144,11 +177,14 @@ fn no_such<'a>(
     name: &str,
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> String {
-    match nearest(name, known.clone()) {
+    match meant(name, known.clone()) {
         Some(near) => format!("{place}: there is no {what} `{name}`; did you mean `{near}`?"),
         None => {
             let known: Vec<&str> = known.collect();
-            format!("{place}: there is no {what} `{name}` (known: {})", known.join(", "))
+            format!(
+                "{place}: there is no {what} `{name}` (known: {})",
+                known.join(", ")
+            )
         }
     }
 }
@@ -158,7 +194,11 @@ fn check_step(
     step: &StepSpec,
     zones: &BTreeSet<&str>,
 ) -> Result<(), (String, String)> {
-    let kinds = [step.check.is_some(), step.set.is_some(), step.wait.is_some()];
+    let kinds = [
+        step.check.is_some(),
+        step.set.is_some(),
+        step.wait.is_some(),
+    ];
     if kinds.iter().filter(|k| **k).count() != 1 {
         let message = "a step has exactly one of `check`, `set` and `wait`".to_owned();
         return Err(("steps:".to_owned(), message));
@@ -168,7 +208,8 @@ fn check_step(
         || step.from.is_some()
         || step.service.is_some();
     if step.check.is_none() && modified {
-        let message = "`save`, `baseline`, `from` and `service` belong to a `check` step".to_owned();
+        let message =
+            "`save`, `baseline`, `from` and `service` belong to a `check` step".to_owned();
         return Err(("steps:".to_owned(), message));
     }
     if let Some(name) = &step.check {
@@ -196,4 +237,105 @@ fn check_step(
         return Err((zone.clone(), message));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A whole scenario with one line changed.
+    fn scenario(line: &str, other: &str) -> String {
+        let text = r#"schema: bellwether.scenario/1
+name: x
+world:
+  zones:
+    - name: ours
+      apex: svc.test
+      servers: { ns1.dns.test: 192.0.2.1 }
+      records: ["www 60 A 192.0.2.2"]
+  resolvers: [{ address: 8.8.8.8, cache: kept }]
+services: [{ name: www, url: "https://www.svc.test/" }]
+steps:
+  - { check: before, save: true }
+  - { set: { servers: { 192.0.2.1: { answers: { rcode: REFUSED } } } } }
+  - { wait: 10m }
+expect:
+  before: { verdict: healthy, cause: null }
+"#;
+        assert!(text.contains(line), "{line}");
+        text.replace(line, other)
+    }
+
+    #[track_caller]
+    fn check(line: &str, other: &str, expected: &[&str]) {
+        let error = parse(&scenario(line, other), "x.yaml")
+            .unwrap_err()
+            .to_string();
+        for part in expected {
+            assert!(error.contains(part), "{error}\nlacks {part}");
+        }
+    }
+
+    #[test]
+    fn a_scenario() {
+        let spec = parse(&scenario("name: x", "name: x"), "x.yaml").unwrap();
+        assert_eq!(spec.expect["before"].cause, Some(None));
+        let again = serde_json::to_value(&spec).unwrap();
+        assert_eq!(serde_json::from_value::<Spec>(again).unwrap(), spec);
+    }
+
+    #[test]
+    fn mistakes_name_place_and_cure() {
+        check(
+            "records:",
+            "recods:",
+            &["x.yaml:8:7", "`recods`", "did you mean `records`"],
+        );
+        check(
+            "kept",
+            "keept",
+            &["x.yaml:9:", "`keept`", "did you mean `kept`"],
+        );
+        check(
+            "REFUSED",
+            "REFUSE",
+            &["x.yaml:13:", "`REFUSE`", "did you mean `REFUSED`"],
+        );
+        check(
+            "answers:",
+            "anwsers:",
+            &["x.yaml:13:", "did you mean `answers`"],
+        );
+        check(
+            "cause: null",
+            "cause: dns.auth.blank_zon",
+            &["did you mean `dns.auth.blank_zone`"],
+        );
+        check("10m", "10 minutes", &["x.yaml:14:", "is no length of time"]);
+        check(
+            "192.0.2.1 }\n",
+            "192.0.2.300 }\n",
+            &["x.yaml:7:", "192.0.2.300"],
+        );
+        check(
+            "scenario/1",
+            "scenario/2",
+            &["x.yaml:1:", "must be `bellwether.scenario/1`"],
+        );
+        check(
+            "  before: {",
+            "  befor: {",
+            &["no check step `befor`", "did you mean `before`"],
+        );
+        check(
+            "check: before, save: true",
+            "save: true",
+            &["exactly one of"],
+        );
+        check(
+            "services: [",
+            "services: [{ name: b, url: \"https://b.test/\" }, ",
+            &["2 services"],
+        );
+    }
 }

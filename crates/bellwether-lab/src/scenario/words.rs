@@ -140,7 +140,10 @@ impl<'de> Deserialize<'de> for Edns {
                     "false" => Ok(Edns::Off),
                     "drop" => Ok(Edns::Drop),
                     "formerr" => Ok(Edns::Formerr),
-                    other => Err(E::unknown_variant(other, &["true", "false", "drop", "formerr"])),
+                    other => Err(E::unknown_variant(
+                        other,
+                        &["true", "false", "drop", "formerr"],
+                    )),
                 }
             }
         }
@@ -269,6 +272,30 @@ impl JsonSchema for Addresses {
     }
 }
 
+/// One text, or a list of them, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Texts(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Delegation::deserialize(deserializer).map(|list| Self(list.names))
+    }
+}
+
+impl JsonSchema for Texts {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Texts".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": ["string", "null"] },
+            { "type": "array", "items": { "type": "string" } },
+        ] })
+    }
+}
+
 /// An NS set at a parent: a list of names, or `{names, ttl}`. Empty: no delegation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Delegation {
@@ -381,7 +408,16 @@ pub struct ResolverWords {
 const SERVER_KEYS: &[&str] = &["answers", "delay", "edns", "udp", "tcp", "rcode", "stale"];
 /// Keys of words for a resolver.
 const RESOLVER_KEYS: &[&str] = &[
-    "answers", "delay", "edns", "cache", "validates", "bug", "udp", "tcp", "rcode", "stale",
+    "answers",
+    "delay",
+    "edns",
+    "cache",
+    "validates",
+    "bug",
+    "udp",
+    "tcp",
+    "rcode",
+    "stale",
 ];
 
 /// Reads one key's value; `false` if the key is none of them.
@@ -422,7 +458,10 @@ impl<'de> Deserialize<'de> for ServerWords {
 
             fn visit_str<E: Error>(self, word: &str) -> Result<ServerWords, E> {
                 let answers = Some(answers_word(word)?);
-                Ok(ServerWords { answers, ..ServerWords::default() })
+                Ok(ServerWords {
+                    answers,
+                    ..ServerWords::default()
+                })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ServerWords, A::Error> {
@@ -433,8 +472,17 @@ impl<'de> Deserialize<'de> for ServerWords {
                         return Err(A::Error::unknown_field(&key, SERVER_KEYS));
                     }
                 }
-                let ResolverWords { answers, delay, edns, .. } = words;
-                Ok(ServerWords { answers, delay, edns })
+                let ResolverWords {
+                    answers,
+                    delay,
+                    edns,
+                    ..
+                } = words;
+                Ok(ServerWords {
+                    answers,
+                    delay,
+                    edns,
+                })
             }
         }
         deserializer.deserialize_any(Words)
@@ -453,7 +501,10 @@ impl<'de> Deserialize<'de> for ResolverWords {
 
             fn visit_str<E: Error>(self, word: &str) -> Result<ResolverWords, E> {
                 let answers = Some(answers_word(word)?);
-                Ok(ResolverWords { answers, ..ResolverWords::default() })
+                Ok(ResolverWords {
+                    answers,
+                    ..ResolverWords::default()
+                })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ResolverWords, A::Error> {
@@ -538,7 +589,10 @@ impl<'de> Deserialize<'de> for ControlsSpec {
 
             fn visit_str<E: Error>(self, word: &str) -> Result<ControlsSpec, E> {
                 let answers = Some(answers_word(word)?);
-                let words = ServerWords { answers, ..ServerWords::default() };
+                let words = ServerWords {
+                    answers,
+                    ..ServerWords::default()
+                };
                 Ok(ControlsSpec::All(words))
             }
 
@@ -557,8 +611,17 @@ impl<'de> Deserialize<'de> for ControlsSpec {
                 if !each.is_empty() {
                     return Ok(ControlsSpec::Each(each));
                 }
-                let ResolverWords { answers, delay, edns, .. } = all;
-                Ok(ControlsSpec::All(ServerWords { answers, delay, edns }))
+                let ResolverWords {
+                    answers,
+                    delay,
+                    edns,
+                    ..
+                } = all;
+                Ok(ControlsSpec::All(ServerWords {
+                    answers,
+                    delay,
+                    edns,
+                }))
             }
         }
         deserializer.deserialize_any(Words)

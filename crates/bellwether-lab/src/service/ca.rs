@@ -43,11 +43,19 @@ impl Authorities {
     /// Makes them, valid around the world's time.
     pub(crate) fn new(now: Timestamp) -> Result<Self, LabError> {
         let root = root("Bellwether Lab Root", now)?;
-        let params = authority("Bellwether Lab Intermediate", now, BasicConstraints::Constrained(0))?;
+        let params = authority(
+            "Bellwether Lab Intermediate",
+            now,
+            BasicConstraints::Constrained(0),
+        )?;
         let key = KeyPair::generate().map_err(failed)?;
         let intermediate = CertifiedIssuer::signed_by(params, key, &root).map_err(failed)?;
         let private = self::root("Private Inhouse Root", now)?;
-        Ok(Self { root, intermediate, private })
+        Ok(Self {
+            root,
+            intermediate,
+            private,
+        })
     }
 
     /// The root that checks trust.
@@ -65,7 +73,11 @@ impl Authorities {
             // The default virtual host is another site: validity and issuer are not its fault.
             Some(other) => Some((self.leaf(&other, &TlsSpec::default(), now)?, other)),
         };
-        Ok(Shown { names, named, default })
+        Ok(Shown {
+            names,
+            named,
+            default,
+        })
     }
 
     fn leaf(
@@ -145,7 +157,10 @@ fn validity(spec: &TlsSpec, now: Timestamp) -> (i64, i64) {
     let life = (LEAF_DAYS.0 + LEAF_DAYS.1) * DAY;
     let begin = spec.not_before.map(|moment| moment.second(now));
     let end = spec.not_after.map(|moment| moment.second(now));
-    let usual = (now.as_second() - LEAF_DAYS.0 * DAY, now.as_second() + LEAF_DAYS.1 * DAY);
+    let usual = (
+        now.as_second() - LEAF_DAYS.0 * DAY,
+        now.as_second() + LEAF_DAYS.1 * DAY,
+    );
     match (begin, end) {
         (Some(begin), Some(end)) => (begin, end),
         (Some(begin), None) if begin < usual.1 => (begin, usual.1),
@@ -162,7 +177,11 @@ where
     T: Add<Duration, Output = T> + Sub<Duration, Output = T>,
 {
     let distance = Duration::from_secs(second.unsigned_abs());
-    if second < 0 { epoch - distance } else { epoch + distance }
+    if second < 0 {
+        epoch - distance
+    } else {
+        epoch + distance
+    }
 }
 
 /// What a host shows, chosen by the server name that the client sends (RFC 6066 section 3).
@@ -200,9 +219,9 @@ fn covers(names: &[String], sni: &str) -> bool {
     names.iter().any(|name| {
         let name = name.trim_end_matches('.');
         match name.strip_prefix("*.") {
-            Some(rest) => {
-                sni.split_once('.').is_some_and(|(_, tail)| tail.eq_ignore_ascii_case(rest))
-            }
+            Some(rest) => sni
+                .split_once('.')
+                .is_some_and(|(_, tail)| tail.eq_ignore_ascii_case(rest)),
             None => name.eq_ignore_ascii_case(sni),
         }
     })
@@ -262,7 +281,10 @@ mod tests {
         assert!(is_named(Some("stranger.test")));
         assert!(!is_named(Some("default.test")));
         assert!(!is_named(None));
-        let same = TlsSpec { without_sni: spec.names.clone(), ..spec };
+        let same = TlsSpec {
+            without_sni: spec.names.clone(),
+            ..spec
+        };
         assert!(authorities.certify(&same, now).unwrap().default.is_none());
     }
 

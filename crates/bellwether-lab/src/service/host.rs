@@ -50,7 +50,11 @@ struct Site {
 
 impl Hosts {
     pub(crate) fn new(world: Shared, authorities: Authorities) -> Self {
-        Self { world, authorities, ports: BTreeMap::new() }
+        Self {
+            world,
+            authorities,
+            ports: BTreeMap::new(),
+        }
     }
 
     /// Opens, closes and changes ports as the world says.
@@ -78,14 +82,22 @@ impl Hosts {
             (world.clock, spec.delay.map_or(world.delay(), |span| span.0))
         };
         let response = Response::new(spec.http.clone().unwrap_or_default(), now);
-        let site = Arc::new(Site { tls, response, delay });
+        let site = Arc::new(Site {
+            tls,
+            response,
+            delay,
+        });
         let mut port = match old {
             Some(mut port) => {
                 *port.site.lock().unwrap_or_else(PoisonError::into_inner) = site;
                 port.spec = spec;
                 port
             }
-            None => Port { spec, site: Arc::new(Mutex::new(site)), open: None },
+            None => Port {
+                spec,
+                site: Arc::new(Mutex::new(site)),
+                open: None,
+            },
         };
         let word = port.spec.tcp.unwrap_or_default();
         match (word, port.open.take()) {

@@ -26,7 +26,13 @@ impl Response {
 
     /// The octets in answer to a request with this method.
     fn octets(&self, method: &str) -> Vec<u8> {
-        let HttpSpec { status, headers, body, delay: _, redirect } = &self.spec;
+        let HttpSpec {
+            status,
+            headers,
+            body,
+            delay: _,
+            redirect,
+        } = &self.spec;
         let status = status.unwrap_or(if redirect.is_some() { 301 } else { 200 });
         let body = match (body, redirect) {
             (Some(body), _) => body.as_str(),
@@ -35,11 +41,18 @@ impl Response {
         };
         // RFC 9110 section 8.6: no Content-Length with 1xx and 204, no body with 304 either.
         let bodiless = matches!(status, 100..=199 | 204 | 304);
-        let date = self.clock.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let date = self
+            .clock
+            .now()
+            .strftime("%a, %d %b %Y %H:%M:%S GMT")
+            .to_string();
         let mut lines = vec![
             ("Date".to_owned(), date),
             ("Server".to_owned(), "lab".to_owned()),
-            ("Content-Type".to_owned(), "text/html; charset=utf-8".to_owned()),
+            (
+                "Content-Type".to_owned(),
+                "text/html; charset=utf-8".to_owned(),
+            ),
         ];
         if !bodiless {
             lines.push(("Content-Length".to_owned(), body.len().to_string()));
@@ -89,7 +102,11 @@ fn reason(status: u16) -> &'static str {
 }
 
 /// Answers requests on a connection until the client is done.
-pub(crate) async fn serve<S>(mut stream: S, response: &Response, delay: Duration) -> std::io::Result<()>
+pub(crate) async fn serve<S>(
+    mut stream: S,
+    response: &Response,
+    delay: Duration,
+) -> std::io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -99,7 +116,11 @@ where
             return stream.shutdown().await;
         };
         let request = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
-        let method = request.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+        let method = request
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_uppercase();
         let close = request.contains("\r\nconnection: close") || request.contains(" http/1.0\r\n");
         buffer.drain(..end);
         tokio::time::sleep(delay + response.delay()).await;
@@ -144,7 +165,10 @@ mod tests {
         let moved = text("redirect: https://new.test/", "GET");
         assert!(moved.starts_with("HTTP/1.1 301 "));
         assert!(moved.contains("Location: https://new.test/\r\n"));
-        let own = text("{ status: 503, headers: { date: never }, body: sorry }", "GET");
+        let own = text(
+            "{ status: 503, headers: { date: never }, body: sorry }",
+            "GET",
+        );
         assert!(own.contains("date: never\r\n") && !own.contains("Date:"));
         assert!(own.contains("Content-Length: 5\r\n") && own.ends_with("\r\n\r\nsorry"));
         assert!(text("{}", "HEAD").ends_with("\r\n\r\n"));

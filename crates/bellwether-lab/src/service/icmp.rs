@@ -52,8 +52,10 @@ impl Echoes {
         if wanted != self.answering {
             self.tasks = JoinSet::new();
             for address in &wanted {
-                let socket = raw_socket(*address)
-                    .map_err(|source| LabError::Listen { address: SocketAddr::new(*address, 0), source })?;
+                let socket = raw_socket(*address).map_err(|source| LabError::Listen {
+                    address: SocketAddr::new(*address, 0),
+                    source,
+                })?;
                 self.tasks.spawn(answer(socket, address.is_ipv4()));
             }
             self.answering = wanted;
@@ -66,7 +68,11 @@ impl Echoes {
 /// the same call for both.
 fn raw_socket(address: IpAddr) -> std::io::Result<UdpSocket> {
     let at = SocketAddr::new(address, 0);
-    let protocol = if address.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
+    let protocol = if address.is_ipv4() {
+        Protocol::ICMPV4
+    } else {
+        Protocol::ICMPV6
+    };
     let socket = Socket::new(Domain::for_address(at), Type::RAW, Some(protocol))?;
     if address.is_ipv6() {
         socket.set_freebind_v6(true)?;
@@ -91,7 +97,11 @@ async fn answer(socket: UdpSocket, v4: bool) {
 
 fn reply(packet: &[u8], v4: bool) -> Option<Vec<u8>> {
     // A raw IPv4 socket delivers the IP header too.
-    let header = if v4 { usize::from(packet.first()? & 0x0f) * 4 } else { 0 };
+    let header = if v4 {
+        usize::from(packet.first()? & 0x0f) * 4
+    } else {
+        0
+    };
     let (request, answer) = if v4 { ECHO_V4 } else { ECHO_V6 };
     let mut message = packet.get(header..)?.to_vec();
     if message.len() < 8 || message[0] != request {

@@ -2,7 +2,7 @@
 //!
 //! - [`ca`]: the box's certificate authorities
 //! - [`host`]: ports that open, refuse or keep silent, with TLS and HTTP on them
-//! - [`http`]: responses
+//! - `http`: responses
 //! - [`icmp`]: echo replies, where some addresses keep silent
 
 pub(crate) mod ca;

@@ -54,14 +54,20 @@ impl World {
         let mut world = Self {
             clock,
             hosts: BTreeMap::new(),
-            declared: Declared { tlds: tlds(spec), ..Declared::default() },
+            declared: Declared {
+                tlds: tlds(spec),
+                ..Declared::default()
+            },
             first: BTreeMap::new(),
             authorities: Authorities::default(),
             recursors: BTreeMap::new(),
         };
         world.authorities.delay = spec.world.delay.map_or(Duration::ZERO, |span| span.0);
         for zone in &spec.world.zones {
-            let zone = ZoneSpec { serial: Some(zone.serial.unwrap_or(1)), ..zone.clone() };
+            let zone = ZoneSpec {
+                serial: Some(zone.serial.unwrap_or(1)),
+                ..zone.clone()
+            };
             world.first.insert(zone.name.clone(), zone.clone());
             world.declared.zones.push(zone);
         }
@@ -99,10 +105,22 @@ impl World {
         }
         let mut seen = BTreeSet::new();
         for spec in resolvers {
-            let ResolverSpec { address, cache, age: _, validates, edns, answers, bug, delay } = spec;
+            let ResolverSpec {
+                address,
+                cache,
+                age: _,
+                validates,
+                edns,
+                answers,
+                bug,
+                delay,
+            } = spec;
             if !seen.insert(*address) {
                 let word = address.to_string();
-                return Err(Mistake::new(&word, format!("two resolvers stand at {address}")));
+                return Err(Mistake::new(
+                    &word,
+                    format!("two resolvers stand at {address}"),
+                ));
             }
             let mut recursor = Recursor::new(*address, seed);
             recursor.change(&ResolverWords {
@@ -124,7 +142,9 @@ impl World {
         let hosts = spec.services.iter().filter_map(target_host);
         let names: Vec<Name> = hosts.filter_map(|host| zone::name(&host).ok()).collect();
         for resolver in &spec.world.resolvers {
-            let then = resolver.age.and_then(|age| self.clock.now().checked_sub(age.0).ok());
+            let then = resolver
+                .age
+                .and_then(|age| self.clock.now().checked_sub(age.0).ok());
             let recursor = self.recursors.get_mut(&resolver.address);
             if let (Some(then), Some(recursor)) = (then, recursor) {
                 recursor.warm(&self.authorities, &names, then);
@@ -134,12 +154,20 @@ impl World {
 
     /// Changes the world as a `set` step says.
     pub(crate) fn set(&mut self, set: &SetSpec) -> Result<(), Mistake> {
-        let SetSpec { delegation, ds, zones, servers, resolvers, hosts, controls } = set;
+        let SetSpec {
+            delegation,
+            ds,
+            zones,
+            servers,
+            resolvers,
+            hosts,
+            controls,
+        } = set;
         for (apex, delegation) in delegation {
             self.delegate(apex, delegation)?;
         }
         for (apex, records) in ds {
-            self.declared.ds.insert(named(apex)?, records.clone());
+            self.declared.ds.insert(named(apex)?, records.0.clone());
         }
         for (label, patch) in zones {
             self.set_zone(label, patch)?;
@@ -175,8 +203,17 @@ impl World {
         let Some(zone) = known else {
             return Err(Mistake::new(label, format!("there is no zone `{label}`")));
         };
-        let ZonePatch { servers, records, undelegated, signed, ns, ns_ttl, serial, soa, glue } =
-            patch.clone();
+        let ZonePatch {
+            servers,
+            records,
+            undelegated,
+            signed,
+            ns,
+            ns_ttl,
+            serial,
+            soa,
+            glue,
+        } = patch.clone();
         let edited = records.is_some() || ns.is_some() || soa.is_some();
         let next = zone.serial.map_or(1, |serial| serial.wrapping_add(1));
         zone.serial = serial.or(if edited { Some(next) } else { zone.serial });
@@ -205,32 +242,50 @@ impl World {
         let topology = &self.authorities.topology;
         let found = match server.parse::<IpAddr>() {
             Ok(address) => topology.at.contains_key(&address).then(|| vec![address]),
-            Err(_) => topology.hosts.get(&named(server)?).cloned().filter(|all| !all.is_empty()),
+            Err(_) => topology
+                .hosts
+                .get(&named(server)?)
+                .cloned()
+                .filter(|all| !all.is_empty()),
         };
         found.ok_or_else(|| {
-            Mistake::new(server, format!("no zone of the scenario has a server `{server}`"))
+            Mistake::new(
+                server,
+                format!("no zone of the scenario has a server `{server}`"),
+            )
         })
     }
 
     fn set_resolver(&mut self, address: &str, words: &ResolverWords) -> Result<(), Mistake> {
-        let known = address.parse().ok().and_then(|a: IpAddr| self.recursors.get_mut(&a));
+        let known = address
+            .parse()
+            .ok()
+            .and_then(|a: IpAddr| self.recursors.get_mut(&a));
         match known {
             Some(recursor) => {
                 recursor.change(words);
                 Ok(())
             }
-            None => Err(Mistake::new(address, format!("there is no resolver `{address}`"))),
+            None => Err(Mistake::new(
+                address,
+                format!("there is no resolver `{address}`"),
+            )),
         }
     }
 
     fn set_host(&mut self, key: &str, patch: &HostPatch) -> Result<(), Mistake> {
         let places: Vec<SocketAddr> = match (key.parse::<SocketAddr>(), key.parse::<IpAddr>()) {
             (Ok(at), _) => vec![at],
-            (Err(_), Ok(address)) => {
-                self.hosts.keys().filter(|at| at.ip() == address).copied().collect()
-            }
+            (Err(_), Ok(address)) => self
+                .hosts
+                .keys()
+                .filter(|at| at.ip() == address)
+                .copied()
+                .collect(),
             (Err(_), Err(_)) => {
-                let message = format!("`{key}` is no place of a host; write `192.0.2.1:443` or `[2001:db8::1]:443`");
+                let message = format!(
+                    "`{key}` is no place of a host; write `192.0.2.1:443` or `[2001:db8::1]:443`"
+                );
                 return Err(Mistake::new(key, message));
             }
         };
@@ -273,14 +328,22 @@ impl World {
     fn set_control(&mut self, address: IpAddr, words: &ServerWords) {
         match self.recursors.get_mut(&address) {
             Some(recursor) => recursor.behaviour.change(words),
-            None => self.authorities.behaviour.entry(address).or_default().change(words),
+            None => self
+                .authorities
+                .behaviour
+                .entry(address)
+                .or_default()
+                .change(words),
         }
     }
 
     /// Builds everything anew from what is declared.
     fn rebuild(&mut self) -> Result<(), Mistake> {
         self.authorities.topology = Topology::build(&self.declared)?;
-        let both = self.recursors.keys().find(|a| self.authorities.topology.at.contains_key(a));
+        let both = self
+            .recursors
+            .keys()
+            .find(|a| self.authorities.topology.at.contains_key(a));
         if let Some(address) = both {
             let message = format!("{address} is a resolver, and cannot serve a zone too");
             return Err(Mistake::new(&address.to_string(), message));
@@ -308,7 +371,10 @@ impl World {
                 if let Some(first) = first.filter(|_| named) {
                     let mut spec = first.clone();
                     spec.serial = words.serial.or(first.serial);
-                    spec.records = words.records.clone().unwrap_or_else(|| first.records.clone());
+                    spec.records = words
+                        .records
+                        .clone()
+                        .unwrap_or_else(|| first.records.clone());
                     older.insert(*index, Topology::version(&self.declared, &spec)?);
                 }
             }
@@ -339,8 +405,18 @@ impl World {
 
     /// Every address that something stands at, and those of them that do not answer echo requests.
     pub(crate) fn echo_addresses(&self) -> (BTreeSet<IpAddr>, BTreeSet<IpAddr>) {
-        let servers = self.authorities.topology.at.keys().chain(self.recursors.keys());
-        let all = self.hosts.keys().map(SocketAddr::ip).chain(servers.copied()).collect();
+        let servers = self
+            .authorities
+            .topology
+            .at
+            .keys()
+            .chain(self.recursors.keys());
+        let all = self
+            .hosts
+            .keys()
+            .map(SocketAddr::ip)
+            .chain(servers.copied())
+            .collect();
         let silent = |host: &HostSpec| host.icmp == Some(crate::scenario::IcmpWord::Silent);
         let silenced = self.hosts.iter().filter(|(_, host)| silent(host));
         (all, silenced.map(|(at, _)| at.ip()).collect())
@@ -349,7 +425,12 @@ impl World {
     /// Where DNS servers listen, and whether they keep silent over TCP.
     pub(crate) fn dns_addresses(&self) -> Vec<(IpAddr, bool)> {
         let authorities = self.authorities.topology.at.keys().map(|address| {
-            (*address, self.authorities.behaviour(*address).is_silent(Transport::Tcp))
+            (
+                *address,
+                self.authorities
+                    .behaviour(*address)
+                    .is_silent(Transport::Tcp),
+            )
         });
         let recursors = self
             .recursors
@@ -373,7 +454,13 @@ fn new_host(at: SocketAddr) -> HostSpec {
 
 /// Changes what a patch gives, also inside `tls` and `http`.
 fn patch_host(host: &mut HostSpec, patch: &HostPatch) {
-    let HostPatch { tcp, tls, http, icmp, delay } = patch.clone();
+    let HostPatch {
+        tcp,
+        tls,
+        http,
+        icmp,
+        delay,
+    } = patch.clone();
     host.tcp = tcp.or(host.tcp);
     host.icmp = icmp.or(host.icmp);
     host.delay = delay.or(host.delay);
@@ -412,16 +499,30 @@ pub(crate) fn tlds(spec: &Spec) -> Vec<String> {
         patch.servers.iter().for_each(&mut add_servers);
     }
     names.extend(world.zones.iter().map(|z| z.apex.clone()));
-    names.extend(world.zones.iter().flat_map(|z| z.ns.iter().flatten().cloned()));
-    let delegations = sets.flat_map(|set| &set.delegation).chain(&world.delegation);
+    names.extend(
+        world
+            .zones
+            .iter()
+            .flat_map(|z| z.ns.iter().flatten().cloned()),
+    );
+    let delegations = sets
+        .flat_map(|set| &set.delegation)
+        .chain(&world.delegation);
     for (apex, delegation) in delegations {
         names.insert(apex.clone());
         names.extend(delegation.names.iter().cloned());
     }
     names.extend(spec.services.iter().filter_map(target_host));
     let patched = spec.steps.iter().filter_map(|step| step.set.as_ref());
-    let patched = patched.flat_map(|set| set.hosts.values()).filter_map(|h| h.tls.as_ref());
-    for tls in world.hosts.iter().filter_map(|h| h.tls.as_ref()).chain(patched) {
+    let patched = patched
+        .flat_map(|set| set.hosts.values())
+        .filter_map(|h| h.tls.as_ref());
+    for tls in world
+        .hosts
+        .iter()
+        .filter_map(|h| h.tls.as_ref())
+        .chain(patched)
+    {
         names.extend(tls.names.iter().chain(&tls.without_sni).flatten().cloned());
     }
     let last = |name: &String| {
@@ -433,3 +534,6 @@ pub(crate) fn tlds(spec: &Spec) -> Vec<String> {
     let found: BTreeSet<String> = names.iter().filter_map(last).collect();
     found.into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests;

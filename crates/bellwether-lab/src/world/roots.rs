@@ -57,7 +57,10 @@ pub(crate) const TLDS: [&str; 3] = ["com", "net", "org"];
 /// Servers of the top-level domains that every world has.
 pub(crate) const TLD_SERVERS: [(&str, [&str; 2]); 2] = [
     ("a.gtld-servers.net", ["192.5.6.30", "2001:503:a83e::2:30"]),
-    ("b.gtld-servers.net", ["192.33.14.30", "2001:503:231d::2:30"]),
+    (
+        "b.gtld-servers.net",
+        ["192.33.14.30", "2001:503:231d::2:30"],
+    ),
 ];
 
 /// Where unbound clients in the box dial from, unless the scenario says otherwise.
@@ -65,14 +68,18 @@ pub(crate) const VANTAGE: [&str; 2] = ["84.17.47.10", "2a02:6ea0:c700::10"];
 
 /// A constant address.
 pub(crate) fn fixed(text: &str) -> IpAddr {
-    text.parse().expect("addresses in this file are well-formed")
+    text.parse()
+        .expect("addresses in this file are well-formed")
 }
 
 /// `a.root-servers.net.` and so on, with their addresses.
 pub(crate) fn root_servers() -> impl Iterator<Item = (String, [IpAddr; 2])> {
-    ROOT_SERVERS
-        .iter()
-        .map(|(letter, v4, v6)| (format!("{letter}.root-servers.net."), [fixed(v4), fixed(v6)]))
+    ROOT_SERVERS.iter().map(|(letter, v4, v6)| {
+        (
+            format!("{letter}.root-servers.net."),
+            [fixed(v4), fixed(v6)],
+        )
+    })
 }
 
 /// A hints file.
@@ -91,7 +98,12 @@ pub(crate) fn hints() -> String {
 /// the well-known top-level domains, public resolvers.
 pub(crate) fn pinned() -> impl Iterator<Item = IpAddr> {
     let roots = root_servers().flat_map(|(_, addresses)| addresses);
-    let tlds = TLD_SERVERS.iter().flat_map(|(_, addresses)| addresses.iter().map(|a| fixed(a)));
-    let resolvers = CONTROL_RESOLVERS.iter().chain(&PUBLIC_RESOLVERS).map(|a| fixed(a));
+    let tlds = TLD_SERVERS
+        .iter()
+        .flat_map(|(_, addresses)| addresses.iter().map(|a| fixed(a)));
+    let resolvers = CONTROL_RESOLVERS
+        .iter()
+        .chain(&PUBLIC_RESOLVERS)
+        .map(|a| fixed(a));
     roots.chain(tlds).chain(resolvers)
 }

@@ -50,7 +50,10 @@ pub(crate) struct Mistake {
 
 impl Mistake {
     pub(crate) fn new(word: &str, message: impl Into<String>) -> Self {
-        Self { word: word.to_owned(), message: message.into() }
+        Self {
+            word: word.to_owned(),
+            message: message.into(),
+        }
     }
 }
 
@@ -95,7 +98,10 @@ impl Topology {
             }
         }
         let built = Self::build(&changed)?;
-        let found = built.zones.into_iter().find(|z| z.label.as_ref() == Some(&spec.name));
+        let found = built
+            .zones
+            .into_iter()
+            .find(|z| z.label.as_ref() == Some(&spec.name));
         found.ok_or_else(|| Mistake::new(&spec.name, format!("there is no zone `{}`", spec.name)))
     }
 
@@ -125,7 +131,9 @@ impl Topology {
     fn zone(&self, plan: &Plan, plans: &[Plan], declared: &Declared) -> Result<Zone, Mistake> {
         let spec = plan.spec.map(|index| &declared.zones[index]);
         let mut zone = Zone::new(plan.apex.clone(), spec.map(|s| s.name.clone()));
-        let ttl = spec.and_then(|s| s.ns_ttl).map_or(NS_TTL, |span| span.ttl());
+        let ttl = spec
+            .and_then(|s| s.ns_ttl)
+            .map_or(NS_TTL, |span| span.ttl());
         if let Some(spec) = spec {
             for line in &spec.records {
                 let rr = record(line, &plan.apex, &declared.tlds)
@@ -170,7 +178,9 @@ impl Topology {
         let mut sets: BTreeMap<Name, (Vec<Name>, u32)> = BTreeMap::new();
         for plan in plans.iter().filter(|p| p.delegated && !p.apex.is_root()) {
             let spec = plan.spec.map(|index| &declared.zones[index]);
-            let ttl = spec.and_then(|s| s.ns_ttl).map_or(NS_TTL, |span| span.ttl());
+            let ttl = spec
+                .and_then(|s| s.ns_ttl)
+                .map_or(NS_TTL, |span| span.ttl());
             let names = plan.servers.iter().map(|(host, _)| host.clone()).collect();
             sets.insert(plan.apex.clone(), (names, ttl));
         }
@@ -201,7 +211,8 @@ impl Topology {
         for spec in &declared.zones {
             let apex = named(&spec.apex)?;
             for (host, Addresses(addresses)) in &spec.glue {
-                self.glue.insert((apex.clone(), named(host)?), addresses.clone());
+                self.glue
+                    .insert((apex.clone(), named(host)?), addresses.clone());
             }
         }
         Ok(())
@@ -218,7 +229,9 @@ impl Topology {
         else {
             return Vec::new();
         };
-        (0..plans.len()).filter(|index| plans[*index].apex == nearest.apex).collect()
+        (0..plans.len())
+            .filter(|index| plans[*index].apex == nearest.apex)
+            .collect()
     }
 }
 
@@ -253,7 +266,12 @@ fn declared_plans(declared: &Declared) -> Result<Vec<Plan>, Mistake> {
         for (host, Addresses(addresses)) in &spec.servers {
             servers.push((named(host)?, addresses.clone()));
         }
-        plans.push(Plan { spec: Some(index), apex, servers, delegated });
+        plans.push(Plan {
+            spec: Some(index),
+            apex,
+            servers,
+            delegated,
+        });
     }
     Ok(plans)
 }
@@ -266,11 +284,19 @@ fn add_tlds(plans: &mut Vec<Plan>, declared: &Declared) -> Result<(), Mistake> {
     }
     let mut gtlds = Vec::new();
     for (host, addresses) in TLD_SERVERS {
-        gtlds.push((named(host)?, addresses.iter().map(|a| fixed(a)).collect::<Vec<_>>()));
+        gtlds.push((
+            named(host)?,
+            addresses.iter().map(|a| fixed(a)).collect::<Vec<_>>(),
+        ));
     }
     let mut add = |apex: Name, servers: Vec<(Name, Vec<IpAddr>)>| {
         if !plans.iter().any(|p| p.delegated && p.apex == apex) {
-            plans.push(Plan { spec: None, apex, servers, delegated: true });
+            plans.push(Plan {
+                spec: None,
+                apex,
+                servers,
+                delegated: true,
+            });
         }
     };
     add(Name::root_bytes(), roots.clone());
@@ -300,7 +326,9 @@ fn free(declared: &Declared, subnet: &mut u8) -> (IpAddr, IpAddr) {
         let used = |address: &IpAddr| {
             let servers = declared.zones.iter().flat_map(|z| z.servers.values());
             declared.taken.contains(address)
-                || servers.into_iter().any(|Addresses(all)| all.contains(address))
+                || servers
+                    .into_iter()
+                    .any(|Addresses(all)| all.contains(address))
         };
         if !used(&v4) && !used(&v6) {
             return (v4, v6);
@@ -311,7 +339,11 @@ fn free(declared: &Declared, subnet: &mut u8) -> (IpAddr, IpAddr) {
 /// Zones that hold servers' names and are not declared: served by a place of their own, so that a
 /// fault of the servers does not hide their names.
 fn add_homes(plans: &mut Vec<Plan>, declared: &Declared) {
-    let apexes: Vec<Name> = plans.iter().filter(|p| p.delegated).map(|p| p.apex.clone()).collect();
+    let apexes: Vec<Name> = plans
+        .iter()
+        .filter(|p| p.delegated)
+        .map(|p| p.apex.clone())
+        .collect();
     let hosts: BTreeSet<Name> = plans
         .iter()
         .flat_map(|p| &p.servers)
@@ -340,7 +372,12 @@ fn add_homes(plans: &mut Vec<Plan>, declared: &Declared) {
                 servers.push((host, vec![address]));
             }
         }
-        plans.push(Plan { spec: None, apex, servers, delegated: true });
+        plans.push(Plan {
+            spec: None,
+            apex,
+            servers,
+            delegated: true,
+        });
     }
 }
 
@@ -353,7 +390,14 @@ fn ns_names(plan: &Plan, spec: Option<&ZoneSpec>) -> Result<Vec<Name>, Mistake> 
 
 fn soa(plan: &Plan, spec: Option<&ZoneSpec>) -> Result<Rr, Mistake> {
     let fields = spec.and_then(|s| s.soa.clone()).unwrap_or_default();
-    let SoaSpec { mname, rname, refresh, retry, expire, minimum } = fields;
+    let SoaSpec {
+        mname,
+        rname,
+        refresh,
+        retry,
+        expire,
+        minimum,
+    } = fields;
     let mname = match (mname, plan.servers.first()) {
         (Some(text), _) => named(&text)?,
         (None, Some((host, _))) => host.clone(),
@@ -363,7 +407,11 @@ fn soa(plan: &Plan, spec: Option<&ZoneSpec>) -> Result<Rr, Mistake> {
         Some(text) => named(&text)?,
         None => {
             let text = format!("hostmaster.{}", plan.apex.fmt_with_dot());
-            let text = if plan.apex.is_root() { "hostmaster.".to_owned() } else { text };
+            let text = if plan.apex.is_root() {
+                "hostmaster.".to_owned()
+            } else {
+                text
+            };
             named(&text)?
         }
     };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::base::iana::Rtype;
 use domain::base::name::FlattenInto;
 use domain::base::{Record, Ttl};
-use domain::rdata::{Aaaa, A, Cname, Ns, Soa, ZoneRecordData};
+use domain::rdata::{A, Aaaa, Cname, Ns, Soa, ZoneRecordData};
 use domain::zonefile::inplace::{Entry, Zonefile};
 
 use crate::scenario::line::{Line, is_absolute};
@@ -29,7 +29,11 @@ pub(crate) struct Rr {
 
 impl Rr {
     pub(crate) fn new(owner: Name, ttl: u32, data: impl Into<Data>) -> Self {
-        Self { owner, ttl, data: data.into() }
+        Self {
+            owner,
+            ttl,
+            data: data.into(),
+        }
     }
 
     pub(crate) fn ns(owner: &Name, ttl: u32, target: &Name) -> Self {
@@ -68,7 +72,12 @@ impl Rr {
 
     /// For the answer section, with another TTL.
     pub(crate) fn record(&self) -> Record<&Name, &Data> {
-        Record::new(&self.owner, domain::base::iana::Class::IN, Ttl::from_secs(self.ttl), &self.data)
+        Record::new(
+            &self.owner,
+            domain::base::iana::Class::IN,
+            Ttl::from_secs(self.ttl),
+            &self.data,
+        )
     }
 }
 
@@ -82,7 +91,9 @@ pub(crate) fn name(text: &str) -> Result<Name, String> {
 pub(crate) fn record(text: &str, apex: &Name, tlds: &[String]) -> Result<Rr, String> {
     let mut line = Line::parse(text)?;
     let absolute = |name: &mut String| {
-        if !name.ends_with('.') && is_absolute(name, tlds.iter().map(String::as_str)) {
+        if name == "@" {
+            *name = apex.fmt_with_dot().to_string();
+        } else if !name.ends_with('.') && is_absolute(name, tlds.iter().map(String::as_str)) {
             name.push('.');
         }
     };
@@ -137,7 +148,11 @@ pub(crate) struct Zone {
 
 impl Zone {
     pub(crate) fn new(apex: Name, label: Option<String>) -> Self {
-        Self { apex, label, sets: BTreeMap::new() }
+        Self {
+            apex,
+            label,
+            sets: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn add(&mut self, rr: Rr) {
@@ -148,18 +163,15 @@ impl Zone {
         }
     }
 
-    pub(crate) fn remove(&mut self, owner: &Name, rtype: Rtype) {
-        if let Some(sets) = self.sets.get_mut(owner) {
-            sets.remove(&rtype);
-        }
-    }
-
     pub(crate) fn has(&self, owner: &Name) -> bool {
         self.sets.get(owner).is_some_and(|sets| !sets.is_empty())
     }
 
     pub(crate) fn set(&self, owner: &Name, rtype: Rtype) -> &[Rr] {
-        self.sets.get(owner).and_then(|sets| sets.get(&rtype)).map_or(&[], Vec::as_slice)
+        self.sets
+            .get(owner)
+            .and_then(|sets| sets.get(&rtype))
+            .map_or(&[], Vec::as_slice)
     }
 
     /// The SOA record with the TTL that a negative answer has (RFC 2308 section 3).
@@ -307,6 +319,7 @@ mod tests {
             "@ 86400 NS ns1.dns.test",
             "www 60 A 192.0.2.1",
             "alias 60 CNAME www",
+            "top 60 CNAME @",
             "far 60 CNAME shop.other.test",
             "a.b 60 A 192.0.2.2",
             "*.wild 60 A 192.0.2.3",
@@ -335,10 +348,19 @@ mod tests {
         check("WWW.svc.test", Rtype::A, "answer www.svc.test 192.0.2.1");
         check("www.svc.test", Rtype::AAAA, "nodata");
         check("alias.svc.test", Rtype::A, "alias www.svc.test.");
-        check("alias.svc.test", Rtype::CNAME, "answer alias.svc.test www.svc.test.");
+        check(
+            "alias.svc.test",
+            Rtype::CNAME,
+            "answer alias.svc.test www.svc.test.",
+        );
+        check("top.svc.test", Rtype::A, "alias svc.test.");
         check("far.svc.test", Rtype::A, "alias shop.other.test.");
         check("b.svc.test", Rtype::A, "nodata");
-        check("x.wild.svc.test", Rtype::A, "answer x.wild.svc.test 192.0.2.3");
+        check(
+            "x.wild.svc.test",
+            Rtype::A,
+            "answer x.wild.svc.test 192.0.2.3",
+        );
         check("wild.svc.test", Rtype::A, "nodata");
         check("gone.svc.test", Rtype::A, "nxdomain");
         check("x.sub.svc.test", Rtype::A, "referral sub.svc.test");

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Installs what building, testing or CI needs on Debian 12 with rustup; what is there is left alone.
+#   scripts/install-deps.sh build   a C compiler and linker
+#   scripts/install-deps.sh test    also iproute2, util-linux and cargo-nextest
+#   scripts/install-deps.sh ci      also jq and cargo-deny
+set -euo pipefail
+
+NEXTEST_VERSION=0.9.143
+DENY_VERSION=0.20.2
+
+what=${1:-build}
+case $what in
+    build) packages=(gcc libc6-dev) ;;
+    test) packages=(gcc libc6-dev iproute2 util-linux) ;;
+    ci) packages=(gcc libc6-dev iproute2 util-linux jq) ;;
+    *)
+        echo "usage: $0 build|test|ci" >&2
+        exit 2
+        ;;
+esac
+
+missing=()
+for package in "${packages[@]}"; do
+    if ! dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed; then
+        missing+=("$package")
+    fi
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        root=(sudo)
+    fi
+    "${root[@]}" apt-get update
+    "${root[@]}" apt-get install --yes --no-install-recommends "${missing[@]}"
+fi
+
+if ! command -v cargo >/dev/null; then
+    echo "cargo is missing: install rustup from https://rustup.rs/" >&2
+    exit 1
+fi
+
+# Built from source, in a folder of its own so that it does not disturb the repository's.
+install_tool() {
+    local name=$1 version=$2
+    if command -v "$name" >/dev/null; then
+        return
+    fi
+    cargo install --locked "$name" --version "$version"
+}
+
+if [ "$what" != build ]; then
+    install_tool cargo-nextest "$NEXTEST_VERSION"
+fi
+if [ "$what" = ci ]; then
+    install_tool cargo-deny "$DENY_VERSION"
+fi
