@@ -42,12 +42,18 @@ enum Task {
         /// Only scenarios whose names fit, for example `d*`; `*` stands for anything.
         #[arg(long, default_value = "*")]
         rows: String,
+        /// Judge this program instead of building one in release mode.
+        #[arg(long)]
+        binary: Option<PathBuf>,
     },
     /// Measure a check: sequential waits, added delay, CPU; the median of several runs.
     Bench {
         /// How many runs.
         #[arg(long, default_value_t = 5)]
         runs: usize,
+        /// Measure this program instead of building one in release mode.
+        #[arg(long)]
+        binary: Option<PathBuf>,
     },
 }
 
@@ -55,8 +61,12 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Tidy => tidy::run(),
         Task::Test { args } => test::run(&args),
-        Task::Score { seeds, rows } => score::run(seeds, &rows),
-        Task::Bench { runs } => bench::run(runs),
+        Task::Score {
+            seeds,
+            rows,
+            binary,
+        } => program(binary).and_then(|p| score::run(&p, seeds, &rows)),
+        Task::Bench { runs, binary } => program(binary).and_then(|p| bench::run(&p, runs)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -77,7 +87,10 @@ fn say(line: &str) {
 /// The repository.
 fn root() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().expect("xtask stands in the repository").to_owned()
+    xtask
+        .parent()
+        .expect("xtask stands in the repository")
+        .to_owned()
 }
 
 /// Cargo, in the repository.
@@ -90,17 +103,30 @@ fn cargo() -> Command {
 /// Runs a command to its end; `Err` if it fails.
 fn succeed(command: &mut Command) -> Result<()> {
     let shown = format!("{command:?}");
-    let status = command.status().with_context(|| format!("failed to start {shown}"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("failed to start {shown}"))?;
     if !status.success() {
         bail!("{shown} ended with {status}");
     }
     Ok(())
 }
 
-/// Builds the program in release mode and says where it is.
-fn release_binary() -> Result<PathBuf> {
+/// The program to judge: the given one, else one built in release mode.
+fn program(given: Option<PathBuf>) -> Result<PathBuf> {
+    if let Some(given) = given {
+        return given
+            .canonicalize()
+            .with_context(|| format!("there is no {}", given.display()));
+    }
     let mut command = cargo();
-    command.args(["build", "--release", "--package", "bellwether", "--message-format=json-render-diagnostics"]);
+    command.args([
+        "build",
+        "--release",
+        "--package",
+        "bellwether",
+        "--message-format=json-render-diagnostics",
+    ]);
     command.stderr(std::process::Stdio::inherit());
     let output = command.output().context("failed to start cargo")?;
     if !output.status.success() {

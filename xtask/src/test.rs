@@ -14,6 +14,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     succeed(cargo().args(["nextest", "run", "--workspace", "--no-run"]))?;
     let script = "ip link set lo up && exec cargo nextest run --workspace --offline \"$@\"";
     let mut command = Command::new("unshare");
-    command.current_dir(root()).args(["-rn", "sh", "-c", script, "sh"]).args(args);
+    command
+        .current_dir(root())
+        .args(["-rn", "sh", "-c", script, "sh"])
+        .args(args);
     succeed(&mut command)
 }

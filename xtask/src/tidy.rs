@@ -22,29 +22,58 @@ const LAYERS: &[(&str, u8)] = &[
 
 /// What a crate never uses, though its layer would allow it or it is not ours.
 const NEVER: &[(&str, &[&str], &str)] = &[
-    ("bellwether-model", &["tokio", "socket2", "rustls"], "the model does no I/O"),
+    (
+        "bellwether-model",
+        &["tokio", "socket2", "rustls"],
+        "the model does no I/O",
+    ),
     (
         "bellwether-diagnose",
-        &["tokio", "socket2", "rustls", "bellwether-probe", "bellwether-lab"],
+        &[
+            "tokio",
+            "socket2",
+            "rustls",
+            "bellwether-probe",
+            "bellwether-lab",
+        ],
         "judging is pure",
     ),
-    ("bellwether-pki", &["tokio", "socket2"], "parsing does no I/O"),
+    (
+        "bellwether-pki",
+        &["tokio", "socket2"],
+        "parsing does no I/O",
+    ),
     (
         "bellwether-lab",
         &["bellwether-probe", "bellwether-diagnose", "bellwether-pki"],
         "the lab shares no code with what it judges",
     ),
-    ("bellwether-probe", &["bellwether-diagnose", "bellwether-config"], "probes never judge"),
+    (
+        "bellwether-probe",
+        &["bellwether-diagnose", "bellwether-config"],
+        "probes never judge",
+    ),
 ];
 
 /// Lines of a source file, tests left out.
 const FILE_LINES_MAX: usize = 800;
 
 /// Sections of a cause page.
-const SECTIONS: &[&str] = &["## Meaning", "## How we know", "## Confused with", "## What to do"];
+const SECTIONS: &[&str] = &[
+    "## Meaning",
+    "## How we know",
+    "## Confused with",
+    "## What to do",
+];
 
 /// Documents whose relative links must lead somewhere.
-const DOCUMENTS: &[&str] = &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+];
 
 /// Runs all rules, and says what each proved.
 pub(crate) fn run() -> Result<()> {
@@ -56,7 +85,10 @@ pub(crate) fn run() -> Result<()> {
         ("links", links),
     ] {
         let found = check().with_context(|| format!("failed to check {rule}"))?;
-        say(&format!("tidy: {rule}: {}", if found.is_empty() { "ok" } else { "WRONG" }));
+        say(&format!(
+            "tidy: {rule}: {}",
+            if found.is_empty() { "ok" } else { "WRONG" }
+        ));
         wrong.extend(found);
     }
     if wrong.is_empty() {
@@ -102,7 +134,12 @@ fn layers() -> Result<Vec<String>> {
 /// What is wrong with the dependencies of one crate.
 fn edges(package: &Package) -> Vec<String> {
     let name = package.name.as_str();
-    let layer_of = |name: &str| LAYERS.iter().find(|(n, _)| *n == name).map(|(_, layer)| *layer);
+    let layer_of = |name: &str| {
+        LAYERS
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, layer)| *layer)
+    };
     let Some(layer) = layer_of(name) else {
         return vec![format!("{name} has no layer in xtask/src/tidy.rs")];
     };
@@ -110,11 +147,15 @@ fn edges(package: &Package) -> Vec<String> {
     for dependency in &package.dependencies {
         let used = dependency.name.as_str();
         if layer_of(used).is_some_and(|below| below >= layer) {
-            wrong.push(format!("{name} (layer {layer}) uses {used}, which is not below it"));
+            wrong.push(format!(
+                "{name} (layer {layer}) uses {used}, which is not below it"
+            ));
         }
         // What only tests use does not make the crate impure.
         let in_tests = dependency.kind.as_deref() == Some("dev");
-        let reason = NEVER.iter().find(|(n, never, _)| *n == name && never.contains(&used));
+        let reason = NEVER
+            .iter()
+            .find(|(n, never, _)| *n == name && never.contains(&used));
         if let Some((_, _, reason)) = reason.filter(|_| !in_tests) {
             wrong.push(format!("{name} uses {used}: {reason}"));
         }
@@ -126,7 +167,13 @@ fn pages() -> Result<Vec<String>> {
     let source = read(&root().join("crates/bellwether-model/src/cause.rs"))?;
     let codes: BTreeSet<&str> = source
         .lines()
-        .filter_map(|line| line.trim().split_once(" = \"")?.1.split_once("\", \"").map(|(c, _)| c))
+        .filter_map(|line| {
+            line.trim()
+                .split_once(" = \"")?
+                .1
+                .split_once("\", \"")
+                .map(|(c, _)| c)
+        })
         .collect();
     let mut wrong = Vec::new();
     let folder = root().join("docs/causes");
@@ -137,13 +184,19 @@ fn pages() -> Result<Vec<String>> {
             continue;
         };
         if !page.starts_with(&format!("# {code}\n")) {
-            wrong.push(format!("docs/causes/{code}.md does not begin with its code"));
+            wrong.push(format!(
+                "docs/causes/{code}.md does not begin with its code"
+            ));
         }
         let lacks = SECTIONS.iter().filter(|section| !page.contains(**section));
         wrong.extend(lacks.map(|section| format!("docs/causes/{code}.md lacks `{section}`")));
     }
     for path in files(&folder, "md")? {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if !codes.contains(stem.as_str()) {
             wrong.push(format!("docs/causes/{stem}.md is a page of no code"));
         }
@@ -158,12 +211,21 @@ fn sizes() -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     for folder in ["crates", "xtask"] {
         for path in files(&root().join(folder), "rs")? {
-            let shown = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
+            let shown = path
+                .strip_prefix(root())
+                .unwrap_or(&path)
+                .display()
+                .to_string();
             let is_test = shown.contains("/tests/") || shown.ends_with("tests.rs");
             let text = read(&path)?;
-            let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
+            let lines = text
+                .lines()
+                .take_while(|line| *line != "#[cfg(test)]")
+                .count();
             if lines > FILE_LINES_MAX && !is_test {
-                wrong.push(format!("{shown} has {lines} lines; {FILE_LINES_MAX} are allowed"));
+                wrong.push(format!(
+                    "{shown} has {lines} lines; {FILE_LINES_MAX} are allowed"
+                ));
             }
             if !text.starts_with("//!") && !is_test {
                 wrong.push(format!("{shown} does not begin with its documentation"));
@@ -187,7 +249,9 @@ fn links() -> Result<Vec<String>> {
                 continue;
             }
             if !root().join(target).exists() {
-                wrong.push(format!("{document} links to `{target}`, which does not exist"));
+                wrong.push(format!(
+                    "{document} links to `{target}`, which does not exist"
+                ));
             }
         }
     }
@@ -201,7 +265,8 @@ fn read(path: &Path) -> Result<String> {
 /// All files below a folder with this extension, sorted.
 fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let listed = fs::read_dir(folder).with_context(|| format!("failed to list {}", folder.display()))?;
+    let listed =
+        fs::read_dir(folder).with_context(|| format!("failed to list {}", folder.display()))?;
     for entry in listed {
         let path = entry?.path();
         if path.is_dir() {

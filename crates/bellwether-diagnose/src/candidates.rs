@@ -8,8 +8,8 @@ use bellwether_model::{Cause, DnsName, FactKind};
 
 use crate::blame::{self, Group};
 use crate::facts::{Facts, Known};
-use crate::picture::Picture;
-use crate::rules::{self, Over, Rule};
+use crate::picture::{Attempt, Picture};
+use crate::rules::{self, Blame, Over, Rule};
 use crate::units::Unit;
 
 /// A cause with the subjects that its rows fired for.
@@ -57,7 +57,8 @@ pub fn all(
         for place in places.iter().filter(|(s, _)| over(s) == rule.over) {
             let known: Vec<&Known> = facts.bearing_on(&place.0, place.1.as_ref()).collect();
             let has = |kind: &FactKind| known.iter().any(|k| k.kind == *kind);
-            if !rule.requires.iter().all(has) || !speaks_of_it(rule, &place.0, &known) {
+            let met = rule.requires.iter().all(has) && speaks_of_it(rule, &place.0, &known);
+            if !met || is_above_failure(picture, rule, &place.0) {
                 continue;
             }
             let score = score(rule, &has);
@@ -81,12 +82,40 @@ pub fn all(
     let mut candidates = group(best_for_each_subject(fired));
     for candidate in &mut candidates {
         let rule = candidate.rule;
+        add_servers_answers(picture, facts, candidate);
         candidate.explains =
             blame::explained(picture, failing, rule.blame, rule.cause, &candidate.group);
     }
     candidates.sort_by_key(|c| order(picture, c));
     refuted.sort_by_key(|r| (Reverse(r.score), r.cause));
     (candidates, refuted)
+}
+
+/// What the servers of a wrong delegation answer, one by one, is part of its evidence.
+fn add_servers_answers(picture: &Picture<'_>, facts: &Facts, candidate: &mut Candidate) {
+    if candidate.rule.blame != Blame::WrongSide {
+        return;
+    }
+    let wrong: BTreeSet<String> = blame::wrong_servers(picture, &candidate.group)
+        .into_iter()
+        .flat_map(|(_, labels)| labels)
+        .collect();
+    let is_theirs = |subject: &Subject| match subject {
+        Subject::NameServer(name, Some(address)) => wrong.contains(&format!("{name}@{address}")),
+        Subject::NameServer(_, None)
+        | Subject::Vantage
+        | Subject::Zone(_)
+        | Subject::Resolver(_)
+        | Subject::Address(_)
+        | Subject::Service => false,
+    };
+    candidate.facts.extend(
+        facts
+            .all()
+            .iter()
+            .filter(|f| is_theirs(&f.subject))
+            .cloned(),
+    );
 }
 
 /// Lower layers explain higher ones; inside a layer rank, then coverage, decide.
@@ -134,6 +163,17 @@ fn speaks_of_it(rule: &Rule, subject: &Subject, known: &[&Known]) -> bool {
     known
         .iter()
         .any(|k| k.subject == *subject && rule.requires.contains(&k.kind))
+}
+
+/// What an address does in layers above the one at which users fail there, no user sees.
+fn is_above_failure(picture: &Picture<'_>, rule: &Rule, subject: &Subject) -> bool {
+    let Subject::Address(address) = subject else {
+        return false;
+    };
+    match picture.addresses.get(address).map(|v| &v.attempt) {
+        Some(Attempt::Fails(at)) => rule.cause.layer().is_some_and(|layer| layer > *at),
+        Some(Attempt::Works | Attempt::Unjudged(_)) | None => false,
+    }
 }
 
 fn is_used(rule: &Rule, kind: FactKind) -> bool {

@@ -3,7 +3,7 @@
 use std::mem::{MaybeUninit, offset_of, size_of};
 use std::os::fd::{AsFd, AsRawFd};
 
-use bellwether_model::net::TcpInfo;
+use bellwether_model::net::{Family, TcpInfo};
 
 /// Bytes of `tcp_info` that must be filled in: up to the last field that is used. Older kernels
 /// know fewer fields than the C library's header.
@@ -43,4 +43,36 @@ fn raw_tcp_info(socket: &impl AsFd) -> Option<libc::tcp_info> {
     }
     // SAFETY: all fields are integers, for which the zeroes from before are values too.
     Some(unsafe { info.assume_init() })
+}
+
+/// Asks the kernel to report ICMP errors although the socket is not connected (`ip(7)`,
+/// `IP_RECVERR`). A connected socket would report them too, but would hide every datagram that
+/// comes from another address than the one asked.
+#[expect(
+    unsafe_code,
+    reason = "neither socket2 nor std knows the socket option IP_RECVERR"
+)]
+pub(crate) fn report_icmp_errors(socket: &impl AsFd, family: Family) -> std::io::Result<()> {
+    let (level, option) = match family {
+        Family::V4 => (libc::IPPROTO_IP, libc::IP_RECVERR),
+        Family::V6 => (libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+    };
+    let on: libc::c_int = 1;
+    let len = libc::socklen_t::try_from(size_of_val(&on)).expect("an int is a few bytes long");
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed, and `on` is an int of
+    // that length.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            option,
+            (&raw const on).cast(),
+            len,
+        )
+    };
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
 }

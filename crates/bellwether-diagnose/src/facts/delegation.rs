@@ -9,7 +9,7 @@ use bellwether_model::{DnsName, FactKind};
 use serde_json::json;
 
 use super::{Facts, addresses, names};
-use crate::picture::{Basis, Hop, Picture, ServerStatus, ServerView, Sides};
+use crate::picture::{Basis, Hop, Picture, ServerStatus, ServerView};
 
 pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     for hop in picture.hops.iter().filter(|h| h.is_reached()) {
@@ -98,8 +98,9 @@ fn sides(picture: &Picture<'_>, hop: &Hop<'_>, facts: &mut Facts) {
         let value = json!({ "groups": [sides.wrong, sides.right] });
         facts.add(FactKind::SidesUndecided, zone_subject(hop), value, [hop.id]);
     }
-    if !new_usable {
-        let value = json!({ "name_servers": labels_or_names(sides), "answers": statuses(&new) });
+    // Names without an address are a fault of their own.
+    if !new_usable && !new.is_empty() {
+        let value = json!({ "name_servers": sides.wrong, "answers": statuses(&new) });
         facts.add(FactKind::NewNsUnusable, zone_subject(hop), value, [hop.id]);
     }
     let gone: Vec<&&ServerView<'_>> = old
@@ -112,14 +113,6 @@ fn sides(picture: &Picture<'_>, hop: &Hop<'_>, facts: &mut Facts) {
         facts.add(FactKind::OldNsAnswer, zone_subject(hop), value, [hop.id]);
     }
     owners(picture, hop, &new_gives, &old_gives, facts);
-}
-
-fn labels_or_names(sides: &Sides) -> Vec<String> {
-    if sides.wrong.is_empty() {
-        sides.added.iter().map(ToString::to_string).collect()
-    } else {
-        sides.wrong.clone()
-    }
 }
 
 fn statuses(servers: &[&ServerView<'_>]) -> Vec<String> {

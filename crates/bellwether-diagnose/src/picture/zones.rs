@@ -1,6 +1,6 @@
 //! What the name servers of each zone on the alias chain answered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bellwether_model::DnsName;
@@ -151,10 +151,12 @@ pub(super) fn hops<'a>(context: &'a Context, levels: &[Seen<'a, ZoneSeen>]) -> V
         if hops.iter().any(|h| h.seen.name == name) {
             break;
         }
+        // A zone that only the baseline knows is no longer on the way.
+        let on_the_way = |z: &ZoneSeen| z.zone.is_root() || !z.parent_sets.is_empty();
         let deepest = levels
             .iter()
             .filter(|(_, z)| z.name == name)
-            .max_by_key(|(_, z)| (z.holds_name, z.zone.labels().len()));
+            .max_by_key(|(_, z)| (on_the_way(z), z.holds_name, z.zone.labels().len()));
         let Some((id, seen)) = deepest else { break };
         let hop = hop(context, id, seen);
         next = hop.delegated().find_map(|s| s.aliases.last().cloned());
@@ -211,6 +213,9 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
         }
     }
     let listed = zone.listed_by(&seen.name);
+    let host = zone.hosts.iter().find(|h| h.name == seen.name);
+    // Resolvers do not follow an alias at a name server's name (RFC 2181 section 10.3).
+    let found = host.is_none_or(|h| h.alias_of.is_none());
     let from_parent = listed
         .iter()
         .any(|l| matches!(l, ListedBy::Parent | ListedBy::Hints));
@@ -224,7 +229,7 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
         serial: soa(zone, seen).and_then(|r| r.soa()).map(|s| s.serial),
         soa_ttl: soa(zone, seen).map(|r| r.ttl),
         ns_set: ns_set(zone, seen),
-        delegated: from_parent || listed.contains(&ListedBy::Child),
+        delegated: found && (from_parent || listed.contains(&ListedBy::Child)),
         from_parent,
     }
 }
@@ -364,6 +369,12 @@ fn remembered(context: &Context, hop: &Hop<'_>, now: &[DnsName]) -> Option<(Basi
         let declared = context.expect.name_servers.clone();
         return lacks(&declared).then_some((Basis::Expected, declared));
     }
+    if let Some(held) = cached_sets(hop)
+        .into_values()
+        .find(|set| lacks(set) && set.iter().any(|n| !now.contains(n)))
+    {
+        return Some((Basis::Cache, held));
+    }
     let by = |wanted: fn(&ListedBy) -> bool| -> Vec<DnsName> {
         let hosts = hop
             .seen
@@ -372,10 +383,19 @@ fn remembered(context: &Context, hop: &Hop<'_>, now: &[DnsName]) -> Option<(Basi
             .filter(|h| h.listed_by.iter().any(wanted));
         hosts.map(|h| h.name.clone()).collect()
     };
-    let cached = by(|l| matches!(l, ListedBy::Cache { .. }));
-    if !cached.is_empty() && lacks(&cached) && cached.iter().any(|n| !now.contains(n)) {
-        return Some((Basis::Cache, cached));
-    }
     let child = by(|l| matches!(l, ListedBy::Child));
     (!child.is_empty() && lacks(&child)).then_some((Basis::Child, child))
+}
+
+/// The NS set that each resolver holds.
+fn cached_sets<'p>(hop: &'p Hop<'_>) -> BTreeMap<&'p str, Vec<DnsName>> {
+    let mut sets: BTreeMap<&str, Vec<DnsName>> = BTreeMap::new();
+    for host in &hop.seen.hosts {
+        for listed in &host.listed_by {
+            if let ListedBy::Cache { resolver } = listed {
+                sets.entry(resolver).or_default().push(host.name.clone());
+            }
+        }
+    }
+    sets
 }

@@ -242,7 +242,7 @@ expect: { a: { scope: { name_servers: ["ns1.svc.test.@54.160.1.1"], addresses: [
         assert!(records.contains(&format!(" CNAME {label}")), "{records}");
         assert!(records.contains(&format!("_x 60 TXT \"see {www}\"")), "{records}");
         let host = &world.hosts[0];
-        assert!(records.contains(&host.address.to_string()));
+        assert!(records.contains(&host.address.0[0].to_string()));
         let names = host.tls.as_ref().unwrap().names.as_ref().unwrap();
         assert_eq!(names[0], format!("*.{apex}"));
         let redirect = host.http.as_ref().unwrap().redirect.as_ref().unwrap();
@@ -254,7 +254,7 @@ expect: { a: { scope: { name_servers: ["ns1.svc.test.@54.160.1.1"], addresses: [
         assert_eq!(scope.resolvers.as_ref().unwrap()[0], "8.8.8.8");
         let owner = |net: &str| world.owners.contains_key(&net.parse().unwrap());
         assert!(owner("8.8.8.0/24") && !owner("54.160.0.0/12"));
-        assert!(world.owners.iter().any(|(net, o)| o == "AS1 A" && net.contains(&host.address)));
+        assert!(world.owners.iter().any(|(net, o)| o == "AS1 A" && net.contains(&host.address.0[0])));
         assert_eq!(renamed.services[0]["name"], "www");
     }
 }

@@ -221,9 +221,8 @@ pub struct ResolverSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostSpec {
-    /// The address.
-    #[schemars(with = "String")]
-    pub address: IpAddr,
+    /// The address, or a list of addresses that are all alike.
+    pub address: Addresses,
     /// The port.
     #[serde(default = "https_port")]
     pub port: u16,
@@ -273,8 +272,7 @@ pub struct HostPatch {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsSpec {
-    /// Names in the certificate; shown for server names among them, and, without `without_sni`,
-    /// for everything else too.
+    /// Names in the certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub names: Option<Vec<String>>,
     /// Begin of validity; 30 days ago if left out.
@@ -286,7 +284,8 @@ pub struct TlsSpec {
     /// Who signs it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<Issuer>,
-    /// Names of another certificate, shown without or for an unknown server name.
+    /// Names of another certificate, the server's default: shown to clients that send no server
+    /// name, or one of these.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_sni: Option<Vec<String>>,
 }

@@ -59,10 +59,11 @@ impl Authorities {
     pub(crate) fn certify(&self, spec: &TlsSpec, now: Timestamp) -> Result<Shown, LabError> {
         let names = spec.names.clone().unwrap_or_default();
         let named = self.leaf(&names, spec, now)?;
-        let default = match &spec.without_sni {
-            None => Arc::clone(&named),
-            // The default virtual host is another site: only the names are the fault.
-            Some(other) => self.leaf(other, &TlsSpec::default(), now)?,
+        let default = spec.without_sni.clone().filter(|other| *other != names);
+        let default = match default {
+            None => None,
+            // The default virtual host is another site: validity and issuer are not its fault.
+            Some(other) => Some((self.leaf(&other, &TlsSpec::default(), now)?, other)),
         };
         Ok(Shown { names, named, default })
     }
@@ -169,13 +170,27 @@ where
 pub(crate) struct Shown {
     names: Vec<String>,
     named: Arc<CertifiedKey>,
-    default: Arc<CertifiedKey>,
+    /// The default certificate with its names, where it is another one.
+    default: Option<(Arc<CertifiedKey>, Vec<String>)>,
+}
+
+impl Shown {
+    fn choose(&self, sni: Option<&str>) -> &Arc<CertifiedKey> {
+        match (&self.default, sni) {
+            (Some((default, _)), None) => default,
+            (Some((default, names)), Some(sni))
+                if covers(names, sni) && !covers(&self.names, sni) =>
+            {
+                default
+            }
+            (Some(_) | None, _) => &self.named,
+        }
+    }
 }
 
 impl ResolvesServerCert for Shown {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let wanted = hello.server_name().is_some_and(|sni| covers(&self.names, sni));
-        Some(Arc::clone(if wanted { &self.named } else { &self.default }))
+        Some(Arc::clone(self.choose(hello.server_name())))
     }
 }
 
@@ -230,6 +245,25 @@ mod tests {
         assert!(covers(&names, "a.cdn.test"));
         assert!(!covers(&names, "a.b.cdn.test"));
         assert!(!covers(&names, "cdn.test"));
+    }
+
+    #[test]
+    fn the_default_certificate_is_shown_without_a_server_name() {
+        let now: Timestamp = "2024-10-01T00:00:00Z".parse().unwrap();
+        let authorities = Authorities::new(now).unwrap();
+        let spec = TlsSpec {
+            names: Some(vec!["www.svc.test".to_owned()]),
+            without_sni: Some(vec!["default.test".to_owned()]),
+            ..TlsSpec::default()
+        };
+        let shown = authorities.certify(&spec, now).unwrap();
+        let is_named = |sni| Arc::ptr_eq(shown.choose(sni), &shown.named);
+        assert!(is_named(Some("www.svc.test")));
+        assert!(is_named(Some("stranger.test")));
+        assert!(!is_named(Some("default.test")));
+        assert!(!is_named(None));
+        let same = TlsSpec { without_sni: spec.names.clone(), ..spec };
+        assert!(authorities.certify(&same, now).unwrap().default.is_none());
     }
 
     #[test]

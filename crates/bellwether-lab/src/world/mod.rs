@@ -81,12 +81,14 @@ impl World {
 
     fn add_hosts(&mut self, hosts: &[HostSpec]) -> Result<(), Mistake> {
         for host in hosts {
-            let at = SocketAddr::new(host.address, host.port);
-            if self.hosts.insert(at, host.clone()).is_some() {
-                let word = host.address.to_string();
-                return Err(Mistake::new(&word, format!("two hosts stand at {at}")));
+            for address in &host.address.0 {
+                let at = SocketAddr::new(*address, host.port);
+                if self.hosts.insert(at, host.clone()).is_some() {
+                    let word = address.to_string();
+                    return Err(Mistake::new(&word, format!("two hosts stand at {at}")));
+                }
+                self.declared.taken.insert(*address);
             }
-            self.declared.taken.insert(host.address);
         }
         Ok(())
     }
@@ -339,8 +341,9 @@ impl World {
     pub(crate) fn echo_addresses(&self) -> (BTreeSet<IpAddr>, BTreeSet<IpAddr>) {
         let servers = self.authorities.topology.at.keys().chain(self.recursors.keys());
         let all = self.hosts.keys().map(SocketAddr::ip).chain(servers.copied()).collect();
-        let silent = |host: &&HostSpec| host.icmp == Some(crate::scenario::IcmpWord::Silent);
-        (all, self.hosts.values().filter(silent).map(|host| host.address).collect())
+        let silent = |host: &HostSpec| host.icmp == Some(crate::scenario::IcmpWord::Silent);
+        let silenced = self.hosts.iter().filter(|(_, host)| silent(host));
+        (all, silenced.map(|(at, _)| at.ip()).collect())
     }
 
     /// Where DNS servers listen, and whether they keep silent over TCP.
@@ -358,7 +361,7 @@ impl World {
 
 fn new_host(at: SocketAddr) -> HostSpec {
     HostSpec {
-        address: at.ip(),
+        address: Addresses(vec![at.ip()]),
         port: at.port(),
         tcp: None,
         tls: None,

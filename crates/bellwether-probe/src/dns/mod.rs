@@ -13,7 +13,6 @@
 pub mod exchange;
 pub mod message;
 pub(crate) mod record;
-mod recverr;
 pub(crate) mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -12,7 +12,7 @@ use tokio::net::UdpSocket;
 
 use super::exchange::Discards;
 use super::message::{Query, matches};
-use super::recverr::report_icmp_errors;
+use crate::sys::report_icmp_errors;
 
 /// Longest datagram read. The offer is 1232 octets, but a server that ignores it is to be seen
 /// whole; this is the longest that UDP carries.

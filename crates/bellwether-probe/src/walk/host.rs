@@ -79,7 +79,10 @@ impl Walk {
             let kind = response.kind(&exchange.question, Some(&found.zone));
             is_denied |= kind == AnswerKind::NxDomain;
         }
-        if answer.addresses.is_empty() {
+        if answer.alias_of.is_some() {
+            // RFC 2181 section 10.3 forbids it, and many resolvers go no further.
+            answer.addresses.clear();
+        } else if answer.addresses.is_empty() {
             answer.failure = Some(match is_denied {
                 true => HostFailure::NxDomain,
                 false => HostFailure::NoData,

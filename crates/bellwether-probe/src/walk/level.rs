@@ -87,6 +87,9 @@ pub(crate) struct Level {
     /// A server gave a good referral.
     pub(super) passed: bool,
     pub(super) cut_short: bool,
+    /// NS sets as servers of the zone give them, until it is known that the way leads to them;
+    /// with the waits until then.
+    pub(super) own_sets: BTreeMap<Server, (Vec<DnsName>, u32)>,
     pub(super) looked_up: BTreeSet<DnsName>,
     /// When each server's address was known, in waits.
     pub(super) known_at: BTreeMap<Server, u32>,
@@ -125,6 +128,7 @@ impl Level {
             holds: false,
             passed: false,
             cut_short: false,
+            own_sets: BTreeMap::new(),
             looked_up: BTreeSet::new(),
             known_at: BTreeMap::new(),
             full,
@@ -166,6 +170,7 @@ impl Level {
                 }
                 else => if !self.settle() { break },
             }
+            self.take_own_sets();
         }
         let waits = self.waits;
         (Outcome::Delegation(self.seen()), waits)

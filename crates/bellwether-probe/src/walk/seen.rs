@@ -10,7 +10,9 @@ use super::level::{Level, Server};
 impl Level {
     pub(super) fn seen(self) -> ZoneSeen {
         let stopped = self.stopped();
-        let holds_name = self.holds && !self.passed;
+        // A zone that only something else than its parent remembers holds nothing for users.
+        let is_delegated = self.parent.is_none() || !self.parent_sets.is_empty();
+        let holds_name = self.holds && !self.passed && is_delegated;
         let parent_sets = self
             .parent_sets
             .into_iter()

@@ -132,7 +132,7 @@ pub(crate) const TLD: &str = "svc.test. NS ns1.svc.test.\nsvc.test. NS ns2.svc.t
     ns1.svc.test. A 127.0.0.4\nns2.svc.test. A 127.0.0.5";
 /// The target's zone.
 pub(crate) const OURS: &str = "svc.test. NS ns1.svc.test.\nsvc.test. NS ns2.svc.test.\n\
-    ns1.svc.test. A 127.0.0.4\nns2.svc.test. A 127.0.0.5\nwww.svc.test. A 192.0.2.1";
+    ns1.svc.test. A 127.0.0.4\nns2.svc.test. A 127.0.0.5\nwww.svc.test. A 127.0.1.1";
 
 /// Nothing wrong anywhere.
 pub(crate) fn healthy() -> World {

@@ -119,7 +119,7 @@ fn a_healthy_tree() {
     let ns1 = host(own, "ns1.svc.test.");
     assert_eq!(ns1.listed_by, [ListedBy::Parent, ListedBy::Child]);
     assert_eq!(ns1.resolved, Some(vec![loopback(4)]));
-    assert_eq!(seen.addresses(), ["192.0.2.1"]);
+    assert_eq!(seen.addresses(), ["127.0.1.1"]);
     assert!(seen.found.iter().all(|f| f.waits == 3), "{:?}", seen.found);
     assert!(seen.zones.iter().all(|(_, waits)| *waits <= 4));
     assert!(seen.queries <= 20, "{}", seen.queries);
@@ -140,7 +140,7 @@ fn name_servers_of_another_zone_are_looked_up() {
             4,
             vec![zone(
                 "svc.test.",
-                "svc.test. NS ns1.dns.test.\nwww.svc.test. A 192.0.2.1",
+                "svc.test. NS ns1.dns.test.\nwww.svc.test. A 127.0.1.1",
             )],
         ),
         (5, vec![zone("dns.test.", "ns1.dns.test. A 127.0.0.4")]),
@@ -149,7 +149,7 @@ fn name_servers_of_another_zone_are_looked_up() {
     let ns1 = host(own, "ns1.dns.test.");
     assert!(ns1.glue.is_empty());
     assert_eq!(ns1.resolved, Some(vec![loopback(4)]));
-    assert_eq!(seen.addresses(), ["192.0.2.1"]);
+    assert_eq!(seen.addresses(), ["127.0.1.1"]);
     assert!(seen.zones.iter().all(|(_, waits)| *waits <= 7));
 }
 
@@ -194,7 +194,7 @@ fn a_name_the_parent_denies_is_sought_at_the_servers_of_the_baseline() {
     let own = &seen["svc.test."];
     assert!(own.parent_sets.is_empty());
     assert!(own.servers.iter().any(answers));
-    assert_eq!(seen.addresses(), ["192.0.2.1"]);
+    assert_eq!(seen.addresses(), ["127.0.1.1"]);
 }
 
 fn answers(server: &bellwether_model::dns::ServerSeen) -> bool {
@@ -209,7 +209,7 @@ fn lame_and_foreign_servers_and_those_only_the_child_names() {
         5,
         vec![zone(
             "svc.test.",
-            "svc.test. NS ns3.svc.test.\nns3.svc.test. A 127.0.0.6\nwww.svc.test. A 192.0.2.9",
+            "svc.test. NS ns3.svc.test.\nns3.svc.test. A 127.0.0.6\nwww.svc.test. A 127.0.1.9",
         )],
     );
     world.push((6, vec![zone("svc.test.", OURS)]));
@@ -218,7 +218,7 @@ fn lame_and_foreign_servers_and_those_only_the_child_names() {
     let refused = own.servers[0].exchanges[0].response().unwrap();
     assert_eq!(refused.rcode, Rcode::REFUSED);
     assert_eq!(host(own, "ns3.svc.test.").listed_by, [ListedBy::Child]);
-    assert_eq!(seen.addresses(), ["192.0.2.1", "192.0.2.9"]);
+    assert_eq!(seen.addresses(), ["127.0.1.1", "127.0.1.9"]);
 }
 
 #[test]
@@ -274,11 +274,11 @@ fn aliases_are_walked_and_loops_end() {
         4,
         vec![zone("svc.test.", "www.svc.test. CNAME www.cdn.test.")],
     );
-    world[3] = (5, vec![zone("cdn.test.", "www.cdn.test. A 192.0.2.7")]);
+    world[3] = (5, vec![zone("cdn.test.", "www.cdn.test. A 127.0.1.7")]);
     let seen = walk(world);
     assert!(seen["svc.test."].holds_name);
     assert!(seen.zone("cdn.test.", "www.cdn.test.").holds_name);
-    assert_eq!(seen.addresses(), ["192.0.2.7"]);
+    assert_eq!(seen.addresses(), ["127.0.1.7"]);
     let chain: Vec<&str> = seen.aliases.iter().map(DnsName::as_str).collect();
     assert_eq!(chain, ["www.svc.test.", "www.cdn.test."]);
 

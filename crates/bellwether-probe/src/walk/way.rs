@@ -19,12 +19,9 @@ impl Level {
         };
         let question = &exchange.question;
         if question.name == self.zone && question.rtype == "NS" && response.flags.aa {
-            for name in ns_set(&self.zone, response)
-                .into_iter()
-                .flat_map(|s| s.names)
-            {
-                self.add_host(name, ListedBy::Child, Vec::new(), Vec::new(), waits);
-            }
+            let set = ns_set(&self.zone, response).map(|s| s.names);
+            self.own_sets
+                .insert(server.clone(), (set.unwrap_or_default(), waits));
         }
         if question.name != self.trace.name || !self.trace.rtypes.contains(&question.rtype) {
             return;
@@ -52,6 +49,30 @@ impl Level {
             }
             Step::HereSomewhere | Step::Nothing => {}
         }
+    }
+
+    /// Takes the NS sets of the zone itself for its word.
+    pub(super) fn take_own_sets(&mut self) {
+        loop {
+            let known = self.own_sets.keys().find(|s| self.is_delegated(&s.0));
+            let Some(server) = known.cloned() else { return };
+            let (names, waits) = self.own_sets.remove(&server).unwrap_or_default();
+            for name in names {
+                self.add_host(name, ListedBy::Child, Vec::new(), Vec::new(), waits);
+            }
+        }
+    }
+
+    /// Does the way lead to this server: does the parent name it, or the zone as delegated? What
+    /// servers that only a cache or the baseline knows say of the zone is not the zone's word.
+    fn is_delegated(&self, name: &DnsName) -> bool {
+        let host = self.hosts.get(name);
+        host.is_some_and(|h| {
+            h.listed_by.iter().any(|by| match by {
+                ListedBy::Hints | ListedBy::Parent | ListedBy::Child => true,
+                ListedBy::Baseline | ListedBy::Expected | ListedBy::Cache { .. } => false,
+            })
+        })
     }
 
     /// Tells of addresses and aliases in an answer.

@@ -282,6 +282,35 @@ const SENTENCES: &[(FactKind, &str)] = &[
         "declared `{what}` is not met: expected {expected}, found {found}",
     ),
     (
+        K::NewNsUnusable,
+        "the name servers that the parent gives now are unusable: {answers}",
+    ),
+    (
+        K::SidesUndecided,
+        "{groups/0} and {groups/1} disagree, and nothing tells who is right",
+    ),
+    (
+        K::AllNsServfail,
+        "all name servers of {zone} answer SERVFAIL: {name_servers}",
+    ),
+    (
+        K::ResolverIsSystem,
+        "{resolver} is this machine's own resolver",
+    ),
+    (
+        K::ResolverNegativeCached,
+        "{resolver} denies from its cache, for {seconds_left} s more",
+    ),
+    (
+        K::HttpServerError,
+        "{url} answers {status}, an error of the server's own",
+    ),
+    (
+        K::HttpDenied,
+        "{url} answers {status}: this client is not let in",
+    ),
+    (K::RoleDiffers, "declared role {expected}, found {found}"),
+    (
         K::SlowerThanDeclared,
         "the answer took {found}; declared is {expected}",
     ),

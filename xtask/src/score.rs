@@ -1,0 +1,198 @@
+//! `score`: every scenario with several seeds, and how often the right cause was found.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::{root, say};
+
+/// `bellwether drill --format json`, as far as the scoreboard needs it.
+#[derive(Deserialize)]
+struct Drill {
+    scenarios: Vec<Scenario>,
+    score: Score,
+}
+
+#[derive(Deserialize)]
+struct Scenario {
+    name: String,
+    seed: u64,
+    steps: Vec<Step>,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    name: String,
+    as_expected: bool,
+    missed: Vec<String>,
+    report: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+struct Score {
+    rows: usize,
+    cause_top1: f64,
+    layer: f64,
+    wrong: usize,
+    unknown: usize,
+    false_alarms: usize,
+}
+
+/// Runs the scenarios and prints the scoreboard; `Err` if anything was not as expected.
+pub(crate) fn run(binary: &Path, seeds: u64, rows: &str) -> Result<()> {
+    let names = scenarios(rows)?;
+    let output = Command::new(binary)
+        .current_dir(root())
+        .arg("drill")
+        .args(&names)
+        .args(["--seeds", &seeds.to_string(), "--format", "json"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("failed to start the drill")?;
+    let drill: Drill =
+        serde_json::from_slice(&output.stdout).context("the drill gave no results")?;
+    rows_of(&drill);
+    differences(&drill);
+    matrix(&drill);
+    let Score {
+        rows,
+        cause_top1,
+        layer,
+        wrong,
+        unknown,
+        false_alarms,
+    } = drill.score;
+    say(&format!(
+        "\n{rows} rows ({} scenarios × {seeds} seeds): cause {:.1} %, layer {:.1} %, wrong {wrong}, unknown {unknown}, false alarms {false_alarms}",
+        names.len(),
+        cause_top1 * 100.0,
+        layer * 100.0,
+    ));
+    let failed = drill.scenarios.iter().filter(|s| !s.as_expected()).count();
+    if failed > 0 {
+        bail!("{failed} of {rows} rows are not as expected");
+    }
+    say("all as expected");
+    Ok(())
+}
+
+impl Scenario {
+    fn as_expected(&self) -> bool {
+        self.error.is_none() && self.steps.iter().all(|s| s.as_expected)
+    }
+}
+
+/// The scenario files whose names fit, sorted.
+fn scenarios(rows: &str) -> Result<Vec<String>> {
+    let mut found: Vec<String> = std::fs::read_dir(root().join("scenarios"))
+        .context("failed to list scenarios/")?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|file| file.strip_suffix(".yaml").map(str::to_owned))
+        .filter(|name| fits(rows, name))
+        .map(|name| format!("scenarios/{name}.yaml"))
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        bail!("no scenario fits `{rows}`");
+    }
+    Ok(found)
+}
+
+/// Does a name fit a pattern in which `*` stands for anything?
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {
+            (0..=rest.len()).any(|at| rest.get(at..).is_some_and(|rest| fits(tail, rest)))
+        }),
+    }
+}
+
+/// One line for each scenario: in how many seeds it was as expected.
+fn rows_of(drill: &Drill) {
+    let mut by_name: BTreeMap<&str, Vec<&Scenario>> = BTreeMap::new();
+    for scenario in &drill.scenarios {
+        by_name.entry(&scenario.name).or_default().push(scenario);
+    }
+    for (name, runs) in by_name {
+        let right = runs.iter().filter(|s| s.as_expected()).count();
+        let mark = if right == runs.len() { '✓' } else { '✗' };
+        say(&format!("{mark} {name:36} {right}/{}", runs.len()));
+    }
+}
+
+/// What was not as expected, in words.
+fn differences(drill: &Drill) {
+    for scenario in drill.scenarios.iter().filter(|s| !s.as_expected()) {
+        say(&format!("\n{} (seed {})", scenario.name, scenario.seed));
+        if let Some(error) = &scenario.error {
+            say(&format!("  did not run to its end: {error}"));
+        }
+        for step in scenario.steps.iter().filter(|s| !s.as_expected) {
+            for missed in &step.missed {
+                say(&format!("  {}: {missed}", step.name));
+            }
+        }
+    }
+}
+
+/// Which cause was expected and which was named, and how often.
+fn matrix(drill: &Drill) {
+    let mut cells: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for step in drill.scenarios.iter().flat_map(|s| &s.steps) {
+        let named = named(&step.report);
+        let expected = expected(step, &named);
+        *cells.entry((expected, named)).or_default() += 1;
+    }
+    say("\nexpected → named, how often");
+    for ((expected, named), count) in cells {
+        let mark = if expected == named { ' ' } else { '✗' };
+        say(&format!("{mark} {expected:32} → {named:32} {count:4}"));
+    }
+}
+
+/// The diagnosis' cause, else the first warning's, else `healthy`.
+fn named(report: &serde_json::Value) -> String {
+    let warning = || {
+        let findings = report["findings"].as_array()?;
+        let found = findings.iter().find(|f| f["severity"] == "warning")?;
+        found["cause"].as_str()
+    };
+    match report["diagnosis"]["cause"].as_str().or_else(warning) {
+        Some(cause) => cause.to_owned(),
+        None => report["verdict"].as_str().unwrap_or("no report").to_owned(),
+    }
+}
+
+/// What the scenario wanted: what was named, unless the comparison says otherwise.
+fn expected(step: &Step, named: &str) -> String {
+    let wanted = step.missed.iter().find_map(|missed| {
+        let words = missed.strip_prefix("cause: expected ")?;
+        words.split(',').next().map(str::to_owned)
+    });
+    let alarm = step
+        .missed
+        .iter()
+        .any(|m| m.starts_with("verdict: expected healthy"));
+    match wanted {
+        Some(wanted) => wanted,
+        None if alarm => "healthy".to_owned(),
+        None => named.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        assert!(fits("*", "d01") && fits("d*", "d01") && fits("d*1", "d01") && fits("d01", "d01"));
+        assert!(!fits("t*", "d01") && !fits("d*2", "d01") && !fits("d0", "d01"));
+    }
+}
