@@ -190,6 +190,7 @@ impl Body {
             sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
             end: self.end,
             sample: inert_bytes(&self.bytes, SAMPLE_LEN),
+            note: None,
         }
     }
 }
