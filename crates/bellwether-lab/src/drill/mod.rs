@@ -254,7 +254,7 @@ fn load(name: &str) -> Result<Loaded, LabError> {
     let looks_like_file = name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml");
     if !looks_like_file && !Path::new(name).exists() {
         let names = shipped().iter().map(|s| s.name());
-        let near = crate::scenario::nearest(name, names);
+        let near = crate::scenario::meant(name, names);
         let near = near
             .map(|n| format!("; did you mean `{n}`?"))
             .unwrap_or_default();
@@ -286,22 +286,6 @@ fn check(path: String, text: String) -> Result<Loaded, LabError> {
         for set in renamed.steps.iter().filter_map(|step| step.set.as_ref()) {
             world.set(set).map_err(mistaken)?;
         }
-    }
-    for service in &spec.services {
-        let target = crate::target::target_text(service);
-        let name = service["name"].as_str().unwrap_or_default();
-        let message = match target
-            .as_deref()
-            .map(str::parse::<bellwether_model::Target>)
-        {
-            Some(Ok(_)) => continue,
-            Some(Err(e)) => format!("service `{name}`: {e}"),
-            None => format!("service `{name}` has neither a `url` nor a check to run"),
-        };
-        let word = target.unwrap_or_else(|| "services".to_owned());
-        return Err(crate::scenario::parse::mistaken(
-            &path, &text, &word, message,
-        ));
     }
     Ok(Loaded { path, text, spec })
 }

@@ -7,7 +7,6 @@
 
 pub mod expect;
 pub(crate) mod line;
-mod nearest;
 pub mod parse;
 pub mod time;
 pub mod words;
@@ -21,12 +20,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use expect::ExpectSpec;
-pub(crate) use nearest::nearest;
+pub(crate) use parse::meant;
 pub use parse::parse;
 pub use time::{Moment, Span};
 pub use words::{
     Addresses, Answers, Bug, Cache, ControlsSpec, Delegation, Edns, IcmpWord, Issuer,
-    ResolverWords, ServerWords, StaleSpec, TcpWord,
+    ResolverWords, ServerWords, StaleSpec, TcpWord, Texts,
 };
 
 /// The schema that a scenario names.
@@ -346,7 +345,7 @@ pub struct SetSpec {
     /// NS sets at parents, by apex; an empty list removes the delegation.
     pub delegation: BTreeMap<String, Delegation>,
     /// DS records at parents, by apex, as `KEYTAG ALGORITHM DIGESTTYPE DIGEST`.
-    pub ds: BTreeMap<String, Vec<String>>,
+    pub ds: BTreeMap<String, Texts>,
     /// Fields of zones, by the zone's name in this file.
     pub zones: BTreeMap<String, ZonePatch>,
     /// Behaviour of DNS servers, by address or name.

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use bellwether_config::nearest::nearest;
+use bellwether_config::{At, ConfigError, ServiceSpec, System, convert};
 use bellwether_model::{Cause, FactKind};
+use serde::Deserialize;
 
-use super::nearest::nearest;
 use super::{SCENARIO_SCHEMA, Spec, StepSpec};
 use crate::LabError;
 
@@ -25,8 +27,36 @@ pub fn parse(text: &str, path: &str) -> Result<Spec, LabError> {
     options.strict_booleans = true;
     let spec: Spec =
         serde_saphyr::from_str_with_options(text, options).map_err(|e| from_yaml(&e, path))?;
+    services(text).map_err(|e| {
+        let at = (e.place.line > 0).then_some((e.place.line, e.place.column));
+        error(path, at, e.problem.to_string())
+    })?;
     check(&spec).map_err(|(needle, message)| error(path, place(text, &needle), message))?;
     Ok(spec)
+}
+
+/// The known word that was probably meant, whatever its case.
+pub(crate) fn meant<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    let upper = word.to_ascii_uppercase();
+    let near = nearest(word, known.clone()).or_else(|| nearest(&upper, known.clone()));
+    near.or_else(|| nearest(&word.to_ascii_lowercase(), known))
+}
+
+/// Reads the services once more by the rules of `bellwether.yaml`, for their places.
+fn services(text: &str) -> Result<(), ConfigError> {
+    #[derive(Deserialize)]
+    struct Services {
+        #[serde(default)]
+        services: Vec<At<ServiceSpec>>,
+    }
+    let Services { services } = bellwether_config::yaml(text)?;
+    for spec in services {
+        convert::service(spec.value, &System)?;
+    }
+    Ok(())
 }
 
 /// A mistake that shows only when the world is built, at the first place where `word` stands.
@@ -69,7 +99,7 @@ fn words(failure: &serde_saphyr::Error) -> String {
                 () => Vec::new(),
             };
             let quoted = text.split('`').nth(1).unwrap_or_default().to_owned();
-            match nearest(&quoted, known) {
+            match meant(&quoted, known) {
                 Some(near) => format!("{text}; did you mean `{near}`?"),
                 None => text,
             }
@@ -79,7 +109,7 @@ fn words(failure: &serde_saphyr::Error) -> String {
 
 fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     let list = known.join(", ");
-    match nearest(word, known.iter().copied()) {
+    match meant(word, known.iter().copied()) {
         Some(near) => format!("{what} `{word}`; did you mean `{near}`? (known: {list})"),
         None => format!("{what} `{word}`; known are {list}"),
     }
@@ -147,7 +177,7 @@ fn no_such<'a>(
     name: &str,
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> String {
-    match nearest(name, known.clone()) {
+    match meant(name, known.clone()) {
         Some(near) => format!("{place}: there is no {what} `{name}`; did you mean `{near}`?"),
         None => {
             let known: Vec<&str> = known.collect();

@@ -105,6 +105,13 @@ impl FromStr for Moment {
         if let Some(rest) = text.strip_prefix('-') {
             return rest.parse().map(Self::Before);
         }
+        // A longer text would lose its time of day.
+        if text.len() == "2024-10-01".len()
+            && let Ok(date) = text.parse::<jiff::civil::Date>()
+            && let Ok(midnight) = date.to_zoned(jiff::tz::TimeZone::UTC)
+        {
+            return Ok(Self::At(midnight.timestamp()));
+        }
         text.parse().map(Self::At).map_err(|_| {
             format!("`{text}` is no moment; write `2024-10-01T11:10:00Z`, `-1d` or `+47d`")
         })
@@ -180,6 +187,8 @@ mod tests {
         assert_eq!(second("-1d"), -86_400);
         assert_eq!(second("+47d"), 47 * 86_400);
         assert_eq!(second("2024-10-01T00:00:10Z"), 10);
+        assert_eq!(second("2024-10-02"), 86_400);
+        assert_eq!(second("2024-10-01T02:00:00+02:00"), 0);
         assert!("tomorrow".parse::<Moment>().is_err());
     }
 }

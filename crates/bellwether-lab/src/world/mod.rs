@@ -167,7 +167,7 @@ impl World {
             self.delegate(apex, delegation)?;
         }
         for (apex, records) in ds {
-            self.declared.ds.insert(named(apex)?, records.clone());
+            self.declared.ds.insert(named(apex)?, records.0.clone());
         }
         for (label, patch) in zones {
             self.set_zone(label, patch)?;

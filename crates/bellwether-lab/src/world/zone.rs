@@ -91,7 +91,9 @@ pub(crate) fn name(text: &str) -> Result<Name, String> {
 pub(crate) fn record(text: &str, apex: &Name, tlds: &[String]) -> Result<Rr, String> {
     let mut line = Line::parse(text)?;
     let absolute = |name: &mut String| {
-        if !name.ends_with('.') && is_absolute(name, tlds.iter().map(String::as_str)) {
+        if name == "@" {
+            *name = apex.fmt_with_dot().to_string();
+        } else if !name.ends_with('.') && is_absolute(name, tlds.iter().map(String::as_str)) {
             name.push('.');
         }
     };
@@ -317,6 +319,7 @@ mod tests {
             "@ 86400 NS ns1.dns.test",
             "www 60 A 192.0.2.1",
             "alias 60 CNAME www",
+            "top 60 CNAME @",
             "far 60 CNAME shop.other.test",
             "a.b 60 A 192.0.2.2",
             "*.wild 60 A 192.0.2.3",
@@ -350,6 +353,7 @@ mod tests {
             Rtype::CNAME,
             "answer alias.svc.test www.svc.test.",
         );
+        check("top.svc.test", Rtype::A, "alias svc.test.");
         check("far.svc.test", Rtype::A, "alias shop.other.test.");
         check("b.svc.test", Rtype::A, "nodata");
         check(
