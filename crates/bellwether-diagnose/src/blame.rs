@@ -257,7 +257,7 @@ fn zone_data(
     );
     if failing.contains(&Unit::Own) {
         units.extend(resolution(picture, failing));
-        if !picture.context.expect.exists {
+        if !picture.context.expect.exists || !picture.context.expect.values.is_empty() {
             units.extend(only(failing, |u| matches!(u, Unit::Resolver(_))));
         }
     }

@@ -55,7 +55,21 @@ pub fn failing(picture: &Picture<'_>) -> BTreeSet<Unit> {
     if values_fail(picture) {
         units.insert(Unit::Own);
     }
+    for resolver in picture.resolvers.iter().filter(|r| r.is_usable()) {
+        if !has_values(picture, &resolver.values) {
+            units.insert(Unit::Resolver(resolver.label.clone()));
+        }
+    }
     units
+}
+
+/// Are the declared record data there, if any are declared?
+fn has_values(picture: &Picture<'_>, found: &BTreeSet<String>) -> bool {
+    let normal = |values: &mut dyn Iterator<Item = &String>| -> BTreeSet<String> {
+        values.map(|v| crate::facts::zone::normal(v)).collect()
+    };
+    let wanted = normal(&mut picture.context.expect.values.iter());
+    wanted.is_empty() || normal(&mut found.iter()) == wanted
 }
 
 /// Where the name should not exist, whoever has it fails.
@@ -73,28 +87,14 @@ fn unexpected_existence(picture: &Picture<'_>) -> BTreeSet<Unit> {
 
 /// Declared record data that no server gives.
 fn values_fail(picture: &Picture<'_>) -> bool {
-    let wanted: BTreeSet<String> = picture
-        .context
-        .expect
-        .values
-        .iter()
-        .map(|v| crate::facts::zone::normal(v))
-        .collect();
-    let Some(hop) = picture.last_hop().filter(|_| !wanted.is_empty()) else {
+    let Some(hop) = picture.last_hop() else {
         return false;
     };
     let mut answering = hop
         .delegated()
         .filter(|s| s.status == ServerStatus::Answers)
         .peekable();
-    answering.peek().is_some()
-        && answering.all(|s| {
-            s.values
-                .iter()
-                .map(|v| crate::facts::zone::normal(v))
-                .collect::<BTreeSet<_>>()
-                != wanted
-        })
+    answering.peek().is_some() && answering.all(|s| !has_values(picture, &s.values))
 }
 
 /// Does our own iteration end without anything to connect to?

@@ -188,6 +188,10 @@ fn yes() -> bool {
     true
 }
 
+/// Longest alias chain read from one response: resolvers stop before 16, and a message full of
+/// aliases must not keep a reader busy.
+pub const ALIASES_READ_MAX: usize = 32;
+
 /// What is good about a response, for somebody who wants the question answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerKind {
@@ -206,15 +210,17 @@ pub enum AnswerKind {
 }
 
 impl Response {
-    /// The alias chain from `name`, in order; a loop ends where it would repeat.
+    /// The alias chain from `name`, in order; a loop ends where it would repeat, and every chain
+    /// after [`ALIASES_READ_MAX`] names.
     #[must_use]
     pub fn aliases(&self, name: &DnsName) -> Vec<DnsName> {
         let mut chain = vec![name.clone()];
-        while let Some(next) = self
-            .answer
-            .iter()
-            .find(|r| r.rtype == "CNAME" && Some(&r.name) == chain.last())
-            .and_then(Record::target)
+        while chain.len() <= ALIASES_READ_MAX
+            && let Some(next) = self
+                .answer
+                .iter()
+                .find(|r| r.rtype == "CNAME" && Some(&r.name) == chain.last())
+                .and_then(Record::target)
         {
             let repeats = chain.contains(&next);
             chain.push(next);

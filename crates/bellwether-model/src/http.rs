@@ -63,6 +63,9 @@ pub struct BodySeen {
     /// The beginning as text, control characters escaped, at most 256 characters.
     #[serde(default)]
     pub sample: String,
+    /// What is odd about how its length was announced, for example two lengths that differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What became of a redirect.
@@ -96,6 +99,9 @@ pub struct Redirect {
     pub location: String,
     /// What became of it.
     pub end: RedirectEnd,
+    /// What is odd about it although it was followed, for example that it leaves TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// One declared expectation, held against what came.

@@ -19,6 +19,8 @@ use crate::{attempt, icmp};
 
 /// Most addresses dialled in one check: the answer policy's own limit.
 pub const DIALLED_MAX: usize = 16;
+/// Most addresses kept: more than one answer over UDP can hold.
+const FOUND_MAX: usize = 1024;
 /// Addresses of one source and family that are dialled as soon as they are known. What exceeds it
 /// waits until every source has spoken, so that a long answer of one does not use up the bound.
 const AT_ONCE_MAX: usize = 6;
@@ -112,6 +114,9 @@ impl Addresses {
             waits,
         } = found;
         self.waits = self.waits.max(waits);
+        if self.seen.len() >= FOUND_MAX && !self.seen.contains_key(&address) {
+            return;
+        }
         let entry = self.seen.entry(address).or_insert_with(|| Entry {
             sources: BTreeSet::new(),
             origin,

@@ -344,7 +344,16 @@ fn sides(context: &Context, hop: &Hop<'_>) -> Option<Sides> {
         let servers = hop.servers.iter().filter(|s| names.contains(&s.seen.name));
         servers.map(|s| s.label.clone()).collect()
     };
-    let wrong = of(&added);
+    // What a wrong server names as the zone's servers is as wrong as itself.
+    let mut wrong_names = added.clone();
+    let named_by_wrong = hop.servers.iter().filter(|s| added.contains(&s.seen.name));
+    wrong_names.extend(
+        named_by_wrong
+            .filter_map(|s| s.ns_set.clone())
+            .flatten()
+            .filter(|n| !before.contains(n)),
+    );
+    let wrong = of(&wrong_names);
     let right = of(&before);
     Some(Sides {
         basis,

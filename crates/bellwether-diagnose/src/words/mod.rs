@@ -2,8 +2,11 @@
 //! shows the same.
 
 mod details;
+mod dns;
+mod read;
 mod see;
 mod sentence;
+mod unexplained;
 
 use std::collections::BTreeSet;
 
@@ -127,7 +130,7 @@ pub fn unexplained(picture: &Picture<'_>, facts: &Facts, left: &BTreeSet<Unit>) 
         .iter()
         .flat_map(|f| f.from.iter().cloned())
         .collect();
-    evidence.extend(sentence::evidence_of(picture, left));
+    evidence.extend(unexplained::evidence_of(picture, left));
     evidence.sort_by_key(|id| (id.len(), id.clone()));
     evidence.dedup();
     Finding {
@@ -136,7 +139,7 @@ pub fn unexplained(picture: &Picture<'_>, facts: &Facts, left: &BTreeSet<Unit>) 
         role: Role::Root,
         severity: Severity::Critical,
         confidence: 0.5,
-        summary: sentence::unexplained(picture, left, layer),
+        summary: unexplained::sentence(picture, left, layer, &candidate.facts),
         remedy: "No rule explains this. Look at the evidence below, and keep the report (--save): it can be judged again.".to_owned(),
         see: None,
         facts: candidate.facts.iter().map(Known::report).collect(),

@@ -190,6 +190,7 @@ impl Body {
             sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
             end: self.end,
             sample: inert_bytes(&self.bytes, SAMPLE_LEN),
+            note: None,
         }
     }
 }
@@ -211,7 +212,8 @@ async fn line(source: &mut Source<'_>, len_max: usize) -> Result<Vec<u8>, BodyEn
             };
         }
         looked = unread.len();
-        if looked > len_max {
+        // One more may be the `\r` of an end of which only that came yet.
+        if looked > len_max + 1 {
             return Err(BodyEnd::Malformed);
         }
         match source.more().await {
@@ -308,6 +310,24 @@ mod tests {
             body(&trailers, Framing::Chunked).await.1,
             BodyEnd::Malformed
         );
+    }
+
+    /// However the bytes are split on the way, the body is the same.
+    #[tokio::test]
+    async fn chunks_that_come_byte_by_byte() {
+        let (mut ours, mut theirs) = tokio::io::duplex(1);
+        let feed = async move {
+            use tokio::io::AsyncWriteExt as _;
+            let text = b"3;x\r\nabc\r\n1\r\nd\r\n0\r\nT: 1\r\n\r\n";
+            theirs.write_all(text).await.unwrap();
+        };
+        let read = async {
+            let mut source = Source::new(&mut ours);
+            let body = Body::read(&mut source, Framing::Chunked).await;
+            (body.bytes, body.end)
+        };
+        let ((), read) = tokio::join!(feed, read);
+        assert_eq!(read, (b"abcd".to_vec(), BodyEnd::Complete));
     }
 
     #[tokio::test]

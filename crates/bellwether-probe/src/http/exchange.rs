@@ -59,10 +59,14 @@ pub(crate) async fn exchange(cx: &Cx, wire: &mut dyn Wire, host: &str, path: &st
     let wait_ms = millis(start);
     source.wait_until(patience(cx, BODY_WAIT));
     let body = Body::read(&mut source, head.framing()).await;
+    let seen = BodySeen {
+        note: head.oddity(),
+        ..body.seen()
+    };
     Exchange {
         result: HttpResult::Response,
         head: Some(head),
-        body: Some(body.seen()),
+        body: Some(seen),
         bytes: body.bytes,
         wait_ms,
         transfer_ms: millis(start) - wait_ms,

@@ -96,6 +96,24 @@ impl Head {
         }
     }
 
+    /// What is odd about how the length is announced: an intermediary that reads it differently
+    /// sees another message (request smuggling, RFC 9112 section 11.2).
+    pub(crate) fn oddity(&self) -> Option<String> {
+        let lengths = self.tokens("content-length");
+        let first = lengths.first()?;
+        if self.framing() == Framing::Wrong {
+            let shown = inert(&lengths.join(", "), 64);
+            return Some(format!("Content-Length is `{shown}`"));
+        }
+        if !self.tokens("transfer-encoding").is_empty() {
+            let shown = inert(first, 64);
+            return Some(format!(
+                "Content-Length `{shown}` stands beside Transfer-Encoding, which counts"
+            ));
+        }
+        None
+    }
+
     /// The members of a list header, over all of its lines (RFC 9110 section 5.6.1).
     fn tokens(&self, name: &str) -> Vec<String> {
         let joined: Vec<_> = self
@@ -131,6 +149,20 @@ mod tests {
         let both = "Content-Length: 5\r\nTransfer-Encoding: gzip, chunked\r\n";
         assert_eq!(framing(both), Framing::Chunked);
         assert_eq!(framing("Transfer-Encoding: x\r\n"), Framing::UntilClose);
+    }
+
+    #[test]
+    fn odd_lengths_are_named() {
+        let oddity = |headers: &str| {
+            let text = format!("HTTP/1.1 200 OK\r\n{headers}\r\n");
+            Head::parse(text.as_bytes()).unwrap().oddity()
+        };
+        assert_eq!(oddity("Content-Length: 5\r\n"), None);
+        assert_eq!(oddity("Transfer-Encoding: chunked\r\n"), None);
+        let two = "Content-Length: 5\r\nContent-Length: 6\r\n";
+        assert_eq!(oddity(two).as_deref(), Some("Content-Length is `5, 6`"));
+        let both = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n";
+        assert!(oddity(both).unwrap().contains("beside Transfer-Encoding"));
     }
 
     #[test]

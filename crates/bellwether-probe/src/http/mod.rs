@@ -29,7 +29,7 @@ use crate::wire::Wire;
 use crate::worker::fault;
 
 use exchange::{Exchange, exchange};
-use redirect::{Next, next, shown};
+use redirect::{Next, next, oddity, shown};
 
 /// Addresses of a redirect's host that are tried before it counts as unreachable; clients race two.
 const ADDRESSES_MAX: usize = 3;
@@ -204,7 +204,12 @@ impl Trail<'_> {
             Next::To(url) => {
                 let (end, following) = self.lead(hop, &url).await;
                 let location = shown(&url);
-                seen.redirect = Some(Redirect { location, end });
+                let note = oddity(&hop.url, &url);
+                seen.redirect = Some(Redirect {
+                    location,
+                    end,
+                    note,
+                });
                 following
             }
         };

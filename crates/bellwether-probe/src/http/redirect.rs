@@ -37,6 +37,7 @@ pub(crate) fn next(head: &Head, visited: &[Url]) -> Next {
         Next::End(Redirect {
             location: inert(&text, LOCATION_LEN_MAX),
             end,
+            note: None,
         })
     };
     if text.is_empty() {
@@ -60,6 +61,7 @@ pub(crate) fn next(head: &Head, visited: &[Url]) -> Next {
         Next::End(Redirect {
             location: shown(&url),
             end,
+            note: None,
         })
     };
     if visited.contains(&url) {
@@ -69,6 +71,12 @@ pub(crate) fn next(head: &Head, visited: &[Url]) -> Next {
         return shown(RedirectEnd::Limit);
     }
     Next::To(url)
+}
+
+/// What is odd about going from one URL to another, although clients do.
+pub(crate) fn oddity(from: &Url, to: &Url) -> Option<String> {
+    let leaves_tls = from.scheme() == "https" && to.scheme() == "http";
+    leaves_tls.then(|| "it leads from https to http".to_owned())
 }
 
 /// A URL for reports.
@@ -113,6 +121,15 @@ mod tests {
             };
             assert!(matches!(redirect.end, RedirectEnd::Refused { .. }));
         }
+    }
+
+    #[test]
+    fn leaving_tls_is_odd() {
+        let url = |text: &str| text.parse::<Url>().unwrap();
+        let (tls, plain) = (url("https://a.test/"), url("http://a.test/"));
+        assert!(oddity(&tls, &plain).is_some());
+        assert_eq!(oddity(&plain, &tls), None);
+        assert_eq!(oddity(&tls, &tls), None);
     }
 
     #[test]

@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use bellwether_model::dns::{Exchange, ListedBy};
+use bellwether_model::dns::{Exchange, ExchangeResult, ListedBy};
 use bellwether_model::net::Family;
 use bellwether_model::observation::AddressSource;
 use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, ProbeKind};
@@ -51,6 +51,9 @@ pub use iterate::{Failed, Iterated};
 /// Most questions of one check's walks: a healthy one takes about a hundred, and a hostile tree of
 /// delegations must not make us a nuisance.
 pub const QUERIES_MAX: u32 = 300;
+/// Octets of responses that are kept of one check's walks, records and all: a record costs some
+/// ten times its octets once it is read, and a healthy walk brings 30 KiB.
+pub const OCTETS_MAX: usize = 1024 * 1024;
 /// Longest alias chain followed (resolvers stop between 8 and 16).
 pub const ALIASES_MAX: usize = 8;
 /// A public IPv6 address, of a root server: is there a route to it?
@@ -108,6 +111,8 @@ struct Inner {
     owners: Rc<Owners>,
     tasks: Tasks,
     asked: Cell<u32>,
+    /// Octets of responses kept.
+    kept: Cell<usize>,
     /// Port of every name server: 53, but for the tests.
     port: u16,
     /// Why no question goes out over IPv6, if none does.
@@ -151,6 +156,7 @@ impl Walk {
             owners,
             tasks,
             asked: Cell::new(0),
+            kept: Cell::new(0),
             port,
             no_v6: no_v6_route(cx),
             cuts: RefCell::new(cuts),
@@ -280,7 +286,27 @@ impl Walk {
             return (vec![wanted.not_asked(reason)], 0);
         }
         self.inner.asked.set(asked + 1);
-        ask_whole(self.cx(), wanted).await
+        let (mut exchanges, waits) = ask_whole(self.cx(), wanted).await;
+        exchanges.iter_mut().for_each(|e| self.bound(e));
+        (exchanges, waits)
+    }
+
+    /// Keeps the head of a response alone once the walk has kept enough.
+    fn bound(&self, exchange: &mut Exchange) {
+        let ExchangeResult::Answered { response } = &mut exchange.result else {
+            return;
+        };
+        let kept = self.inner.kept.get() + response.size;
+        if kept <= OCTETS_MAX {
+            return self.inner.kept.set(kept);
+        }
+        response.answer.clear();
+        response.authority.clear();
+        response.additional.clear();
+        response.raw = None;
+        response.malformed = Some(format!(
+            "not kept: the walk's limit of {OCTETS_MAX} octets is reached"
+        ));
     }
 
     /// Where an address is asked.
