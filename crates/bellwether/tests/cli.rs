@@ -73,117 +73,118 @@ fn the_first_line_of_help_says_what_is_asked_of_whom() {
     }
 }
 
-/// Each of these ends in 2, and the message holds these words.
+/// A target that nothing is wrong with.
+const OK: &str = "https://a.example/";
+
+/// What is typed, and words that the complaint holds. Each ends in 2.
+const WRONG: &[(&[&str], &[&str])] = &[
+    (&["check", "exa mple.com"], &["exa mple.com", "character"]),
+    (
+        &["check", "ftp://a.example/"],
+        &["`ftp://` cannot be checked", "https://"],
+    ),
+    (&["check", "https://"], &["https://"]),
+    (&["check", "a.example:99999"], &["99999", "1 to 65535"]),
+    (
+        &["check", "https://a:b@a.example/"],
+        &["user name or password"],
+    ),
+    (
+        &["check", OK, "--resolver", "dns.quad9.net"],
+        &["--resolver", "`system`"],
+    ),
+    (
+        &["check", OK, "--resolver", "tls://9.9.9.9"],
+        &["tls://9.9.9.9", "port 53"],
+    ),
+    (
+        &["check", OK, "--at", "yesterday"],
+        &["yesterday", "2024-10-01T11:10:00Z"],
+    ),
+    (
+        &["check", OK, "--allow-network", "10.0.0.0/40"],
+        &["--allow-network", "10.0.0.0/40"],
+    ),
+    (
+        &["check", OK, "--deadline", "0"],
+        &["--deadline", "seconds"],
+    ),
+    (&["check", OK, "-4", "-6"], &["cannot be used with"]),
+    (
+        &["check", OK, "-6", "--connect", "192.0.2.1"],
+        &["192.0.2.1", "v6"],
+    ),
+    (
+        &["check", OK, "--control", "none", "--control", "9.9.9.9"],
+        &["contradict"],
+    ),
+    (
+        &["check", OK, "--from", "192.0.2.1", "--from", "192.0.2.2"],
+        &["same family"],
+    ),
+    (
+        &["check", OK, "--ca", "gone.pem"],
+        &["gone.pem", "No such file"],
+    ),
+    (
+        &["check", OK, "--ca", "incident.json"],
+        &["incident.json", "no certificate"],
+    ),
+    (
+        &["check", OK, "--root-hints", "gone"],
+        &["the root hints `gone`", "No such file"],
+    ),
+    (
+        &["check", OK, "--asn-table", "gone"],
+        &["the ASN table `gone`"],
+    ),
+    (
+        &["check", OK, "--trust-anchor", "incident.json"],
+        &["the trust anchor `incident.json`"],
+    ),
+    (
+        &["check", OK, "--baseline", "gone.json"],
+        &["the baseline `gone.json`"],
+    ),
+    (
+        &["check", OK, "--baseline", "bad.yaml"],
+        &["bad.yaml", "no JSON"],
+    ),
+    (
+        &["check", OK, "--baseline", "incident.json"],
+        &["incident.json", "degraded", "last known good"],
+    ),
+    (
+        &["check", OK, "--expect", "bad.yaml"],
+        &["bad.yaml:3:1: unknown key `expct`; did you mean `expect`?"],
+    ),
+    (
+        &["check", OK, "--save", "/nowhere/x.json"],
+        &["/nowhere/x.json"],
+    ),
+    (&["check", OK, "--frmat", "json"], &["--frmat", "--format"]),
+    (&["check"], &["TARGET"]),
+    (&["diagnose", "gone.json"], &["gone.json", "No such file"]),
+    (&["diagnose", "bad.yaml"], &["bad.yaml", "no JSON"]),
+    (
+        &["explain", "dns.delegation.wrongns"],
+        &["did you mean `dns.delegation.wrong_ns`"],
+    ),
+    (&["explain"], &["CODE"]),
+    (&["config", "check", "gone.yaml"], &["gone.yaml"]),
+    (
+        &["config", "check", "bad-config.yaml"],
+        &["bad-config.yaml:2:41: unknown key `expct`"],
+    ),
+];
+
 #[test]
 fn what_is_typed_wrongly_is_named_with_its_cure() {
-    const OK: &str = "https://a.example/";
-    for (args, words) in [
-        (
-            &["check", "exa mple.com"][..],
-            &["exa mple.com", "character"][..],
-        ),
-        (
-            &["check", "ftp://a.example/"],
-            &["`ftp://` cannot be checked", "https://"],
-        ),
-        (&["check", "https://"], &["https://"]),
-        (&["check", "a.example:99999"], &["99999", "1 to 65535"]),
-        (
-            &["check", "https://a:b@a.example/"],
-            &["user name or password"],
-        ),
-        (
-            &["check", OK, "--resolver", "dns.quad9.net"],
-            &["--resolver", "`system`"],
-        ),
-        (
-            &["check", OK, "--resolver", "tls://9.9.9.9"],
-            &["tls://9.9.9.9", "port 53"],
-        ),
-        (
-            &["check", OK, "--at", "yesterday"],
-            &["yesterday", "2024-10-01T11:10:00Z"],
-        ),
-        (
-            &["check", OK, "--allow-network", "10.0.0.0/40"],
-            &["--allow-network", "10.0.0.0/40"],
-        ),
-        (
-            &["check", OK, "--deadline", "0"],
-            &["--deadline", "seconds"],
-        ),
-        (&["check", OK, "-4", "-6"], &["cannot be used with"]),
-        (
-            &["check", OK, "-6", "--connect", "192.0.2.1"],
-            &["192.0.2.1", "v6"],
-        ),
-        (
-            &["check", OK, "--control", "none", "--control", "9.9.9.9"],
-            &["contradict"],
-        ),
-        (
-            &["check", OK, "--from", "192.0.2.1", "--from", "192.0.2.2"],
-            &["same family"],
-        ),
-        (
-            &["check", OK, "--ca", "gone.pem"],
-            &["gone.pem", "No such file"],
-        ),
-        (
-            &["check", OK, "--ca", "incident.json"],
-            &["incident.json", "no certificate"],
-        ),
-        (
-            &["check", OK, "--root-hints", "gone"],
-            &["the root hints `gone`", "No such file"],
-        ),
-        (
-            &["check", OK, "--asn-table", "gone"],
-            &["the ASN table `gone`"],
-        ),
-        (
-            &["check", OK, "--trust-anchor", "incident.json"],
-            &["the trust anchor `incident.json`"],
-        ),
-        (
-            &["check", OK, "--baseline", "gone.json"],
-            &["the baseline `gone.json`"],
-        ),
-        (
-            &["check", OK, "--baseline", "bad.yaml"],
-            &["bad.yaml", "no JSON"],
-        ),
-        (
-            &["check", OK, "--baseline", "incident.json"],
-            &["incident.json", "degraded", "last known good"],
-        ),
-        (
-            &["check", OK, "--expect", "bad.yaml"],
-            &["bad.yaml:3:1: unknown key `expct`; did you mean `expect`?"],
-        ),
-        (
-            &["check", OK, "--save", "/nowhere/x.json"],
-            &["/nowhere/x.json"],
-        ),
-        (&["check", OK, "--frmat", "json"], &["--frmat", "--format"]),
-        (&["check"], &["TARGET"]),
-        (&["diagnose", "gone.json"], &["gone.json", "No such file"]),
-        (&["diagnose", "bad.yaml"], &["bad.yaml", "no JSON"]),
-        (
-            &["explain", "dns.delegation.wrongns"],
-            &["did you mean `dns.delegation.wrong_ns`"],
-        ),
-        (&["explain"], &["CODE"]),
-        (&["config", "check", "gone.yaml"], &["gone.yaml"]),
-        (
-            &["config", "check", "bad-config.yaml"],
-            &["bad-config.yaml:2:41: unknown key `expct`"],
-        ),
-    ] {
+    for (args, words) in WRONG {
         let output = bellwether(args);
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-        for word in words {
+        for word in *words {
             assert!(
                 stderr.contains(word),
                 "{args:?}: {word} is not in: {stderr}"
