@@ -51,7 +51,7 @@ pub const RULES: &[Rule] = &[
         cause: Cause::DnsResolverDown,
         over: Over::Resolvers,
         requires: &[F::ResolverFailsControls],
-        excludes: &[F::ResolverIsSystem, F::ControlsFailed],
+        excludes: &[F::ResolverIsSystem],
         supports: &[],
         prior: 30,
         cap: 95,
