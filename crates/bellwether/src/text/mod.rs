@@ -178,10 +178,10 @@ impl Page {
             match &observation.outcome {
                 Outcome::ResolverMatrix(seen) => resolvers.push(seen.resolver.clone()),
                 Outcome::Control(seen) => controls.push(seen.control.clone()),
-                Outcome::NotRun(not) if observation.probe == ProbeKind::ResolverMatrix => {
-                    if was_begun(not.reason) {
-                        resolvers.push(not.subject.clone());
-                    }
+                Outcome::NotRun(not)
+                    if observation.probe == ProbeKind::ResolverMatrix && was_begun(not.reason) =>
+                {
+                    resolvers.push(not.subject.clone());
                 }
                 _ => {}
             }
