@@ -166,7 +166,7 @@ fn unusable(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> B
             .seen
             .hosts
             .iter()
-            .filter(|h| h.addresses().is_empty())
+            .filter(|h| h.findable().is_empty())
             .count();
     if mine.len() * 2 < all {
         return BTreeSet::new();

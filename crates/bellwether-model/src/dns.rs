@@ -472,6 +472,16 @@ pub struct HostSeen {
 }
 
 impl HostSeen {
+    /// The addresses that a resolver with an empty cache finds: by glue, or in the name's own zone.
+    #[must_use]
+    pub fn findable(&self) -> Vec<IpAddr> {
+        let resolved = self.resolved.iter().flatten();
+        let mut all: Vec<IpAddr> = self.glue.iter().chain(resolved).copied().collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
     /// Every address by which it can be asked, sorted.
     #[must_use]
     pub fn addresses(&self) -> Vec<IpAddr> {

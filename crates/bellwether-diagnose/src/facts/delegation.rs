@@ -206,7 +206,7 @@ fn hosts(hop: &Hop<'_>, facts: &mut Facts) {
                 let value = json!({ "name_server": host.name, "cycle": names(circle) });
                 facts.add_in(zone, FactKind::NsCycle, subject, value, [hop.id]);
             }
-            Some(HostFailure::NxDomain | HostFailure::NoData) if host.addresses().is_empty() => {
+            Some(HostFailure::NxDomain | HostFailure::NoData) if host.findable().is_empty() => {
                 let why = if host.failure == Some(HostFailure::NxDomain) {
                     "NXDOMAIN"
                 } else {
@@ -215,7 +215,7 @@ fn hosts(hop: &Hop<'_>, facts: &mut Facts) {
                 let value = json!({ "name_server": host.name, "because": why });
                 facts.add_in(zone, FactKind::NsAddressMissing, subject, value, [hop.id]);
             }
-            Some(HostFailure::ServersFail) if host.addresses().is_empty() => {
+            Some(HostFailure::ServersFail) if host.findable().is_empty() => {
                 let value =
                     json!({ "name_server": host.name, "because": "its own zone does not answer" });
                 facts.add_in(zone, FactKind::NsAddressMissing, subject, value, [hop.id]);

@@ -214,8 +214,12 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
     }
     let listed = zone.listed_by(&seen.name);
     let host = zone.hosts.iter().find(|h| h.name == seen.name);
-    // Resolvers do not follow an alias at a name server's name (RFC 2181 section 10.3).
-    let found = host.is_none_or(|h| h.alias_of.is_none());
+    // Resolvers do not follow an alias at a name server's name (RFC 2181 section 10.3),
+    // and an address known from before only is no way to the server.
+    let found = host.is_none_or(|h| {
+        let hinted = h.listed_by.contains(&ListedBy::Hints);
+        h.alias_of.is_none() && (hinted || h.findable().contains(&seen.address))
+    });
     let from_parent = listed
         .iter()
         .any(|l| matches!(l, ListedBy::Parent | ListedBy::Hints));

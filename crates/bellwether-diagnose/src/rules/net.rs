@@ -10,7 +10,7 @@ const BASE: Rule = Rule {
     over: Over::Addresses,
     requires: &[],
     excludes: &[],
-    supports: &[],
+    supports: &[(F::OtherAddressesWork, 0)],
     prior: 30,
     cap: 95,
     blame: Blame::Addresses,

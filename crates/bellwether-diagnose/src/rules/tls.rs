@@ -10,7 +10,7 @@ const BASE: Rule = Rule {
     over: Over::Addresses,
     requires: &[],
     excludes: &[],
-    supports: &[],
+    supports: &[(F::AddressUnchanged, 0), (F::OtherAddressesWork, 0)],
     prior: 30,
     cap: 97,
     blame: Blame::Addresses,

@@ -15,6 +15,8 @@ use crate::world::zone::{Found, Name, Rr, Zone, name};
 
 /// Longest chain of aliases that a server follows inside its own zones.
 const ALIASES_MAX: usize = 16;
+/// The zone of the root servers' names.
+pub(crate) const CONTROL_ZONE: &str = "root-servers.net";
 /// TTL of the NS set in an upward referral, seconds: as the root's own.
 const ROOT_NS_TTL: u32 = 518_400;
 
@@ -76,6 +78,9 @@ pub(crate) struct Authorities {
     pub(crate) behaviour: BTreeMap<IpAddr, Behaviour>,
     /// Older versions of zones at servers that answer from them, by zone index.
     pub(crate) stale: BTreeMap<IpAddr, BTreeMap<usize, Zone>>,
+    /// How the root servers answer for their own names, which are controls of every check. The
+    /// root itself goes on: broken controls alone must not break the Internet.
+    pub(crate) controls: Option<Behaviour>,
     /// Delay of servers that have none of their own.
     pub(crate) delay: Duration,
 }
@@ -93,7 +98,10 @@ impl Authorities {
         transport: Transport,
         edns: bool,
     ) -> Reaction {
-        let behaviour = self.behaviour(address);
+        let behaviour = match &self.controls {
+            Some(controls) if is_control(address, qname) => controls.clone(),
+            _ => self.behaviour(address),
+        };
         if behaviour.is_silent(transport) || !self.topology.at.contains_key(&address) {
             return Reaction::Silent;
         }
@@ -227,6 +235,12 @@ fn deepest<'a>(zones: &'a [Cow<'_, Zone>], qname: &Name, qtype: Rtype) -> Option
     };
     best.or_else(|| holding().max_by_key(|z| z.apex.label_count()))
         .map(AsRef::as_ref)
+}
+
+/// Is this a question to a root server for a root server's name?
+fn is_control(address: IpAddr, qname: &Name) -> bool {
+    let is_root = root_servers().any(|(_, addresses)| addresses.contains(&address));
+    is_root && name(CONTROL_ZONE).is_ok_and(|zone| qname.ends_with(&zone))
 }
 
 fn upward_referral() -> Reply {

@@ -284,7 +284,7 @@ pub struct TlsSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<Issuer>,
     /// Names of another certificate, the server's default: shown to clients that send no server
-    /// name, or one of these.
+    /// name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_sni: Option<Vec<String>>,
 }

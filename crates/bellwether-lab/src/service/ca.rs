@@ -71,13 +71,9 @@ impl Authorities {
         let default = match default {
             None => None,
             // The default virtual host is another site: validity and issuer are not its fault.
-            Some(other) => Some((self.leaf(&other, &TlsSpec::default(), now)?, other)),
+            Some(other) => Some(self.leaf(&other, &TlsSpec::default(), now)?),
         };
-        Ok(Shown {
-            names,
-            named,
-            default,
-        })
+        Ok(Shown { named, default })
     }
 
     fn leaf(
@@ -187,21 +183,15 @@ where
 /// What a host shows, chosen by the server name that the client sends (RFC 6066 section 3).
 #[derive(Debug)]
 pub(crate) struct Shown {
-    names: Vec<String>,
     named: Arc<CertifiedKey>,
-    /// The default certificate with its names, where it is another one.
-    default: Option<(Arc<CertifiedKey>, Vec<String>)>,
+    /// What is shown without a server name, where that is another one.
+    default: Option<Arc<CertifiedKey>>,
 }
 
 impl Shown {
     fn choose(&self, sni: Option<&str>) -> &Arc<CertifiedKey> {
         match (&self.default, sni) {
-            (Some((default, _)), None) => default,
-            (Some((default, names)), Some(sni))
-                if covers(names, sni) && !covers(&self.names, sni) =>
-            {
-                default
-            }
+            (Some(default), None) => default,
             (Some(_) | None, _) => &self.named,
         }
     }
@@ -211,20 +201,6 @@ impl ResolvesServerCert for Shown {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(self.choose(hello.server_name())))
     }
-}
-
-/// Is a server name among these names, wildcards included (RFC 9525 section 6.3)?
-fn covers(names: &[String], sni: &str) -> bool {
-    let sni = sni.trim_end_matches('.');
-    names.iter().any(|name| {
-        let name = name.trim_end_matches('.');
-        match name.strip_prefix("*.") {
-            Some(rest) => sni
-                .split_once('.')
-                .is_some_and(|(_, tail)| tail.eq_ignore_ascii_case(rest)),
-            None => name.eq_ignore_ascii_case(sni),
-        }
-    })
 }
 
 #[cfg(test)]
@@ -258,15 +234,6 @@ mod tests {
     }
 
     #[test]
-    fn names_that_a_certificate_covers() {
-        let names = ["www.svc.test".to_owned(), "*.cdn.test".to_owned()];
-        assert!(covers(&names, "WWW.svc.test"));
-        assert!(covers(&names, "a.cdn.test"));
-        assert!(!covers(&names, "a.b.cdn.test"));
-        assert!(!covers(&names, "cdn.test"));
-    }
-
-    #[test]
     fn the_default_certificate_is_shown_without_a_server_name() {
         let now: Timestamp = "2024-10-01T00:00:00Z".parse().unwrap();
         let authorities = Authorities::new(now).unwrap();
@@ -279,7 +246,7 @@ mod tests {
         let is_named = |sni| Arc::ptr_eq(shown.choose(sni), &shown.named);
         assert!(is_named(Some("www.svc.test")));
         assert!(is_named(Some("stranger.test")));
-        assert!(!is_named(Some("default.test")));
+        assert!(is_named(Some("default.test")));
         assert!(!is_named(None));
         let same = TlsSpec {
             without_sni: spec.names.clone(),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use domain::base::iana::Rtype;
 
 use crate::clock::Clock;
-use crate::dns::authority::{Authorities, Behaviour};
+use crate::dns::authority::{Authorities, Behaviour, CONTROL_ZONE};
 use crate::dns::recursor::Recursor;
 use crate::dns::{Reaction, Transport};
 use crate::scenario::{
@@ -23,7 +23,7 @@ use crate::scenario::{
     ServerWords, SetSpec, Spec, ZonePatch, ZoneSpec,
 };
 use crate::target::target_host;
-use roots::{CONTROL_RESOLVERS, fixed, root_servers};
+use roots::{CONTROL_RESOLVERS, fixed};
 use topology::{Declared, Mistake, Topology, named};
 use zone::Name;
 
@@ -300,18 +300,29 @@ impl World {
         Ok(())
     }
 
+    /// Root servers' names fail as told, while the root itself goes on; the public resolvers
+    /// fail whole.
     fn set_controls(&mut self, controls: &ControlsSpec) -> Result<(), Mistake> {
         match controls {
             ControlsSpec::All(words) => {
-                for address in root_servers().flat_map(|(_, addresses)| addresses) {
-                    self.set_control(address, words);
-                }
+                self.authorities
+                    .controls
+                    .get_or_insert_default()
+                    .change(words);
                 for address in CONTROL_RESOLVERS.iter().map(|text| fixed(text)) {
                     self.set_control(address, words);
                 }
             }
             ControlsSpec::Each(each) => {
                 for (control, words) in each {
+                    let body = control.trim_end_matches('.').to_ascii_lowercase();
+                    if body.ends_with(CONTROL_ZONE) {
+                        self.authorities
+                            .controls
+                            .get_or_insert_default()
+                            .change(words);
+                        continue;
+                    }
                     let addresses = match control.parse() {
                         Ok(address) => vec![address],
                         Err(_) => self.server_addresses(control)?,

@@ -234,7 +234,12 @@ fn bugs_of_resolvers_and_broken_controls() {
         ask(&mut world, "9.9.9.9", "www.svc.test", Rtype::A),
         "silent"
     );
-    assert_eq!(ask(&mut world, "198.41.0.4", ".", Rtype::NS), "silent");
+    let control = "a.root-servers.net";
+    assert_eq!(ask(&mut world, "198.41.0.4", control, Rtype::A), "silent");
+    assert_eq!(ask(&mut world, "4.2.2.2", control, Rtype::A), "2 [] []");
+    // The root itself goes on.
+    let root = ask(&mut world, "198.41.0.4", "www.svc.test", Rtype::A);
+    assert!(root.starts_with("0 [] [86400 a.nic.test."), "{root}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub const TRY_WAIT: Duration = Duration::from_secs(2);
 /// How long before the check's deadline the last wait ends, so that what was seen is reported.
 const REPORT_MARGIN: Duration = Duration::from_millis(250);
 /// A wait that the deadline cut below this says nothing about the server.
-const WAIT_MIN: Duration = Duration::from_millis(500);
+const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// One question to one server.
 #[derive(Clone, Debug)]
@@ -147,7 +147,11 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
         }
     }
     if exchange.result == ExchangeResult::Silent && waited < WAIT_MIN {
-        exchange = ask.not_asked("the check's time ran out first");
+        let reason = format!(
+            "the check's time ran out after {} ms without an answer",
+            waited.as_millis()
+        );
+        exchange = ask.not_asked(reason);
     }
     exchange.discarded = discards.list();
     exchange

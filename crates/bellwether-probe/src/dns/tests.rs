@@ -1,5 +1,6 @@
 //! The codec on messages that are broken in every way, and exchanges with scripted servers.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -284,14 +285,17 @@ fn formerr_is_asked_without_edns() {
 
 #[test]
 fn lower_case_is_recorded() {
-    let (exchanges, _) = exchange_with(|query| {
+    let was_mixed = Rc::new(Cell::new(false));
+    let sent = was_mixed.clone();
+    let (exchanges, _) = exchange_with(move |query| {
+        sent.set(question(query).iter().any(u8::is_ascii_uppercase));
         let mut bytes = reply(query, 0x0400, [&[a("www.svc.test")], &[], &[]]);
         bytes[12..].make_ascii_lowercase();
         vec![bytes]
     });
-    // One in 1024 names is sent in lower case by chance; the letters of this one are ten.
     let response = exchanges[0].response().unwrap();
     assert_eq!(response.answer[0].name.as_str(), "www.svc.test.");
+    assert_eq!(response.case_kept, !was_mixed.get());
 }
 
 #[test]
