@@ -3,14 +3,15 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use bellwether_model::Observation;
 use bellwether_model::job::Job;
-use bellwether_model::{Observation, Report};
 use bellwether_probe::worker::{self, Supervised};
 use jiff::Timestamp;
 
 use crate::cli::{CheckArgs, Format};
 use crate::exit::{Exit, say};
 use crate::progress::Progress;
+use crate::save::Save;
 use crate::{job, judge, output};
 
 /// Runs the command.
@@ -18,7 +19,7 @@ pub(crate) fn run(args: CheckArgs) -> Result<Exit> {
     let job = job::of(&args)?;
     let context = job::context(&job, args.at.is_some());
     // Said now rather than after the check: a directory that does not exist, for example.
-    let save = args.save.as_deref().map(open).transpose()?;
+    let save = args.save.as_deref().map(Save::open).transpose()?;
     let began = Timestamp::now();
     let start = Instant::now();
     let supervised = supervise(&job, &args)?;
@@ -30,21 +31,12 @@ pub(crate) fn run(args: CheckArgs) -> Result<Exit> {
         queries: supervised.queries,
         observations: supervised.observations,
     });
-    let saved = save.map(|file| write(file, &report)).transpose();
+    let saved = save.map(|save| save.write(&report)).transpose();
     output::report(&report, args.output)?;
     if let Err(error) = saved {
         say(&format!("warning: {error:#}"));
     }
     Ok(Exit::of(&report, args.strict))
-}
-
-fn open(path: &std::path::Path) -> Result<std::fs::File> {
-    std::fs::File::create(path).with_context(|| format!("failed to write `{}`", path.display()))
-}
-
-fn write(mut file: std::fs::File, report: &Report) -> Result<()> {
-    let text = format!("{}\n", output::json_of(report)?);
-    std::io::Write::write_all(&mut file, text.as_bytes()).context("failed to save the report")
 }
 
 /// Probes run in a child process, which can be killed.

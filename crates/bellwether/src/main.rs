@@ -1,7 +1,6 @@
 //! The program: command line in, exit code out.
 //!
-//! `main` parses, turns the command into an [`Action`](run::Action), runs it, and maps what came
-//! of it to an exit code. Everything that can be wrong with what was typed is said here, with
+//! `main` parses, runs the [`Command`], and maps what came of it to an exit code. Everything that can be wrong with what was typed is said here, with
 //! place and cure, and ends in 2.
 //!
 //! - `cli`: what may be typed
@@ -25,6 +24,7 @@ mod job;
 mod judge;
 mod output;
 mod progress;
+mod save;
 mod schema;
 mod text;
 mod worker;

@@ -7,7 +7,7 @@ mod wrap;
 use bellwether_model::net::Family;
 use bellwether_model::report::{Diagnosis, LayerReport, LayerState, Role};
 use bellwether_model::text::inert;
-use bellwether_model::{Cause, Fact, Outcome, ProbeKind, Report, Verdict};
+use bellwether_model::{Cause, Fact, NotRunReason, Outcome, ProbeKind, Report, Verdict};
 
 use wrap::wrapped;
 
@@ -123,6 +123,22 @@ pub(crate) fn verdict_line(report: &Report, style: Style) -> String {
     format!("{head}  {target}{tail}\n")
 }
 
+/// Was a probe that gave no result under way, so that it may have sent something?
+fn was_begun(reason: NotRunReason) -> bool {
+    match reason {
+        NotRunReason::Deadline
+        | NotRunReason::WorkerHung
+        | NotRunReason::WorkerDied
+        | NotRunReason::Panicked => true,
+        NotRunReason::NoRoute
+        | NotRunReason::EgressRefused
+        | NotRunReason::NotPermitted
+        | NotRunReason::Limit
+        | NotRunReason::NoInput
+        | NotRunReason::Privacy => false,
+    }
+}
+
 /// A stranger's text, harmless.
 fn shown(text: &str) -> String {
     inert(text, SHOWN_MAX)
@@ -162,7 +178,9 @@ impl Page {
             match &observation.outcome {
                 Outcome::ResolverMatrix(seen) => resolvers.push(seen.resolver.clone()),
                 Outcome::Control(seen) => controls.push(seen.control.clone()),
-                Outcome::NotRun(not) if observation.probe == ProbeKind::ResolverMatrix => {
+                Outcome::NotRun(not)
+                    if observation.probe == ProbeKind::ResolverMatrix && was_begun(not.reason) =>
+                {
                     resolvers.push(not.subject.clone());
                 }
                 _ => {}

@@ -112,3 +112,10 @@ fn the_verdict_line() {
         "✗ DEGRADED  https://api.example.com/   dns.delegation.wrong_ns, 97 % sure\n"
     );
 }
+
+#[test]
+fn who_was_not_asked_for_privacy_is_not_named_as_asked() {
+    let private = INCIDENT.replace(r#""reason": "deadline""#, r#""reason": "privacy""#);
+    let text = render(&report(&private), Style::default());
+    assert!(text.contains("resolvers none"), "{text}");
+}
