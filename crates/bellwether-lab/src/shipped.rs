@@ -31,6 +31,7 @@ macro_rules! scenarios {
 pub fn shipped() -> &'static [Shipped] {
     scenarios! {
         "d01-foreign-delegation.yaml",
+        "d01-without-baseline.yaml",
         "d02-foreign-delegation-rcodes.yaml",
         "d03-parent-child-differ.yaml",
         "d04-lame-one-of-four.yaml",
@@ -67,5 +68,6 @@ pub fn shipped() -> &'static [Shipped] {
         "t08-private-root.yaml",
         "v06-resolver-denies-one-name.yaml",
         "v13-resolver-refuses.yaml",
+        "vantage-uplink.yaml",
     }
 }
