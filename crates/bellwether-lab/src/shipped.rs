@@ -77,5 +77,6 @@ pub fn shipped() -> &'static [Shipped] {
         "t08-private-root.yaml",
         "v06-resolver-denies-one-name.yaml",
         "v13-resolver-refuses.yaml",
+        "vantage-uplink.yaml",
     }
 }

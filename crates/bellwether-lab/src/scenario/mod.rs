@@ -2,11 +2,15 @@
 //!
 //! - [`parse`]: text to a checked [`Spec`], with errors that name the place
 //! - [`words`]: the behaviour words, each a variant of a closed enum
+//! - [`behaviour`]: words for one server, resolver or control
+//! - [`lists`]: lists that may be written as one item
 //! - [`time`]: lengths of time and moments
 //! - [`expect`]: what a check step must find
 
+pub mod behaviour;
 pub mod expect;
 pub(crate) mod line;
+pub mod lists;
 pub mod parse;
 pub mod time;
 pub mod words;
@@ -19,14 +23,13 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use behaviour::{ControlsSpec, ResolverWords, ServerWords};
 pub use expect::ExpectSpec;
+pub use lists::{Addresses, Delegation, Texts};
 pub(crate) use parse::meant;
 pub use parse::parse;
 pub use time::{Moment, Span};
-pub use words::{
-    Addresses, Answers, Bug, Cache, ControlsSpec, Delegation, Edns, IcmpWord, Issuer,
-    ResolverWords, ServerWords, StaleSpec, TcpWord, Texts,
-};
+pub use words::{Answers, Bug, Cache, Edns, IcmpWord, Issuer, StaleSpec, TcpWord};
 
 /// The schema that a scenario names.
 pub const SCENARIO_SCHEMA: &str = "bellwether.scenario/1";

@@ -122,7 +122,7 @@ pub fn matches(query: &Query, bytes: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// Reads a message that [`matches`] the query.
+/// Reads a message that [`matches()`] the query.
 #[must_use]
 pub fn decode(query: &Query, bytes: &[u8], raw: Raw) -> Response {
     let read = || tolerant(query, bytes);

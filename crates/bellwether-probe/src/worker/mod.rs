@@ -1,11 +1,11 @@
 //! Both ends of the process that the probes of a check run in.
 //!
 //! Hostile bytes meet our parsers in a process that can be killed. A worker takes one job and says
-//! what it sees ([`serve`]); a supervisor starts it, ends it at the deadline, and puts a record in
-//! the place of whatever a hang or a crash swallowed ([`supervise`]).
+//! what it sees ([`serve()`]); a supervisor starts it, ends it at the deadline, and puts a record in
+//! the place of whatever a hang or a crash swallowed ([`supervise()`]).
 //!
-//! - [`serve`]: the worker's end
-//! - [`supervise`]: the supervisor's end
+//! - [`serve()`]: the worker's end
+//! - [`supervise()`]: the supervisor's end
 //! - [`fault`]: workers that hang and die on purpose, for rehearsals
 
 pub mod fault;

@@ -1,0 +1,284 @@
+//! Words for one server, resolver or control: an `answers` word by itself, or a mapping.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::StrDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::Span;
+use super::words::{Answers, Bug, Cache, Edns};
+
+/// Words for a DNS server: an `answers` word by itself, or a mapping. What is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ServerWords {
+    /// How it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
+    /// How long it takes to answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Span>,
+    /// How it treats EDNS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edns: Option<Edns>,
+}
+
+/// Words for a resolver: an `answers` word by itself, or a mapping. What is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ResolverWords {
+    /// How it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
+    /// How long it takes to answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Span>,
+    /// How it treats EDNS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edns: Option<Edns>,
+    /// Does it keep what it learned? `none` also empties the cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// Does it validate DNSSEC?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validates: Option<bool>,
+    /// What it gets wrong; `null` mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bug: Option<Option<Bug>>,
+}
+
+/// Keys of words for a server, those of an `answers` word in mapping form included.
+const SERVER_KEYS: &[&str] = &["answers", "delay", "edns", "udp", "tcp", "rcode", "stale"];
+/// Keys of words for a resolver.
+const RESOLVER_KEYS: &[&str] = &[
+    "answers",
+    "delay",
+    "edns",
+    "cache",
+    "validates",
+    "bug",
+    "udp",
+    "tcp",
+    "rcode",
+    "stale",
+];
+
+/// Reads one key's value; `false` if the key is none of them.
+fn read_word<'de, A: MapAccess<'de>>(
+    key: &str,
+    map: &mut A,
+    words: &mut ResolverWords,
+) -> Result<bool, A::Error> {
+    match key {
+        "answers" => words.answers = Some(map.next_value()?),
+        "delay" => words.delay = Some(map.next_value()?),
+        "edns" => words.edns = Some(map.next_value()?),
+        "cache" => words.cache = Some(map.next_value()?),
+        "validates" => words.validates = Some(map.next_value()?),
+        "bug" => words.bug = Some(map.next_value()?),
+        "udp" => words.answers = Some(Answers::Udp(map.next_value()?)),
+        "tcp" => words.answers = Some(Answers::Tcp(map.next_value()?)),
+        "rcode" => words.answers = Some(Answers::Rcode(map.next_value()?)),
+        "stale" => words.answers = Some(Answers::Stale(map.next_value()?)),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn answers_word<E: Error>(word: &str) -> Result<Answers, E> {
+    Answers::deserialize(StrDeserializer::new(word))
+}
+
+impl<'de> Deserialize<'de> for ServerWords {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Words;
+        impl<'de> Visitor<'de> for Words {
+            type Value = ServerWords;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an `answers` word, or a mapping of answers, delay and edns")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<ServerWords, E> {
+                let answers = Some(answers_word(word)?);
+                Ok(ServerWords {
+                    answers,
+                    ..ServerWords::default()
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ServerWords, A::Error> {
+                let mut words = ResolverWords::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    let known = SERVER_KEYS.contains(&key.as_str());
+                    if !known || !read_word(&key, &mut map, &mut words)? {
+                        return Err(A::Error::unknown_field(&key, SERVER_KEYS));
+                    }
+                }
+                let ResolverWords {
+                    answers,
+                    delay,
+                    edns,
+                    ..
+                } = words;
+                Ok(ServerWords {
+                    answers,
+                    delay,
+                    edns,
+                })
+            }
+        }
+        deserializer.deserialize_any(Words)
+    }
+}
+
+impl<'de> Deserialize<'de> for ResolverWords {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Words;
+        impl<'de> Visitor<'de> for Words {
+            type Value = ResolverWords;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an `answers` word, or a mapping of a resolver's words")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<ResolverWords, E> {
+                let answers = Some(answers_word(word)?);
+                Ok(ResolverWords {
+                    answers,
+                    ..ResolverWords::default()
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ResolverWords, A::Error> {
+                let mut words = ResolverWords::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    if !read_word(&key, &mut map, &mut words)? {
+                        return Err(A::Error::unknown_field(&key, RESOLVER_KEYS));
+                    }
+                }
+                Ok(words)
+            }
+        }
+        deserializer.deserialize_any(Words)
+    }
+}
+
+fn words_schema(generator: &mut SchemaGenerator, resolver: bool) -> Schema {
+    let answers = generator.subschema_for::<Answers>();
+    let mut properties = serde_json::json!({
+        "answers": answers,
+        "delay": generator.subschema_for::<Span>(),
+        "edns": generator.subschema_for::<Edns>(),
+    });
+    if resolver {
+        properties["cache"] = generator.subschema_for::<Cache>().to_value();
+        properties["validates"] = serde_json::json!({ "type": "boolean" });
+        properties["bug"] = generator.subschema_for::<Option<Bug>>().to_value();
+    }
+    json_schema!({ "anyOf": [
+        answers,
+        { "type": "object", "additionalProperties": false, "properties": properties },
+    ] })
+}
+
+impl JsonSchema for ServerWords {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ServerWords".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        words_schema(generator, false)
+    }
+}
+
+impl JsonSchema for ResolverWords {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ResolverWords".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        words_schema(generator, true)
+    }
+}
+
+/// Words for the default controls: for all of them, or by address or name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ControlsSpec {
+    /// All of them.
+    All(ServerWords),
+    /// Some of them.
+    Each(BTreeMap<String, ServerWords>),
+}
+
+impl Serialize for ControlsSpec {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::All(words) => words.serialize(serializer),
+            Self::Each(each) => each.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ControlsSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Words;
+        impl<'de> Visitor<'de> for Words {
+            type Value = ControlsSpec;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an `answers` word, a mapping of words, or words by address or name")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<ControlsSpec, E> {
+                let answers = Some(answers_word(word)?);
+                let words = ServerWords {
+                    answers,
+                    ..ServerWords::default()
+                };
+                Ok(ControlsSpec::All(words))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ControlsSpec, A::Error> {
+                let mut all = ResolverWords::default();
+                let mut each = BTreeMap::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    if SERVER_KEYS.contains(&key.as_str()) {
+                        read_word(&key, &mut map, &mut all)?;
+                    } else if key.contains(['.', ':']) {
+                        each.insert(key, map.next_value()?);
+                    } else {
+                        return Err(A::Error::unknown_field(&key, SERVER_KEYS));
+                    }
+                }
+                if !each.is_empty() {
+                    return Ok(ControlsSpec::Each(each));
+                }
+                let ResolverWords {
+                    answers,
+                    delay,
+                    edns,
+                    ..
+                } = all;
+                Ok(ControlsSpec::All(ServerWords {
+                    answers,
+                    delay,
+                    edns,
+                }))
+            }
+        }
+        deserializer.deserialize_any(Words)
+    }
+}
+
+impl JsonSchema for ControlsSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ControlsSpec".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let words = generator.subschema_for::<ServerWords>();
+        json_schema!({ "anyOf": [words, { "type": "object", "additionalProperties": words }] })
+    }
+}
