@@ -62,11 +62,9 @@ fn our_own_fault(
     candidates: &[Candidate],
 ) -> Option<Candidate> {
     let of = |cause: Cause| candidates.iter().find(|c| c.rule.cause == cause).cloned();
-    let connected = picture.addresses.values().any(|v| {
-        v.tcp
-            .is_some_and(|(_, t)| t.result == bellwether_model::net::TcpResult::Connected)
-    });
-    if !connected && let Some(uplink) = of(Cause::MonitorVantageUplink) {
+    if !picture.target_answers()
+        && let Some(uplink) = of(Cause::MonitorVantageUplink)
+    {
         return Some(uplink);
     }
     let judged = !failing.is_empty() || works(picture);

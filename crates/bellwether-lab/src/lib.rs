@@ -14,7 +14,7 @@
 //! - `dns`, `service`: the scripted servers
 //! - `netns`, `net`, `sys`: the namespace and its sockets
 //! - [`mod@drill`]: parent and child of a drill
-//! - [`shipped`]: scenarios inside the program
+//! - [`shipped()`]: scenarios inside the program
 
 mod chance;
 mod clock;

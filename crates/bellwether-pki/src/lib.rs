@@ -5,7 +5,7 @@
 //! no I/O and reads no clock; it is the only direct user of x509-parser and webpki.
 //!
 //! - [`read`]: what a certificate says of itself
-//! - [`judge`]: all that a strict client refuses of a chain
+//! - [`judge()`]: all that a strict client refuses of a chain
 //! - [`Anchors`]: the roots that a chain may lead to
 
 mod anchors;

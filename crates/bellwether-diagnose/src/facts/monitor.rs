@@ -22,7 +22,12 @@ fn controls(picture: &Picture<'_>, facts: &mut Facts) {
         return;
     }
     let names: Vec<String> = failed.iter().map(|(_, c)| c.control.clone()).collect();
-    let value = json!({ "failed": names.len(), "of": picture.controls.len(), "controls": names });
+    let value = json!({
+        "failed": names.len(),
+        "of": picture.controls.len(),
+        "controls": names,
+        "target_answers": picture.target_answers(),
+    });
     facts.add(
         FactKind::ControlsFailed,
         Subject::Vantage,

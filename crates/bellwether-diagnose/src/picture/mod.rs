@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bellwether_model::dns::ControlSeen;
-use bellwether_model::net::Family;
+use bellwether_model::net::{Family, TcpResult};
 use bellwether_model::observation::{AddressesSeen, NotRun};
 use bellwether_model::report::Context;
 use bellwether_model::{Observation, Outcome, ProbeKind};
@@ -117,6 +117,22 @@ impl<'a> Picture<'a> {
         } else {
             all
         }
+    }
+
+    /// Does anything of the target answer us: an address that connects, or for name resolution
+    /// alone a name server of its zone? A reset does not count: a firewall of our own sends it too.
+    #[must_use]
+    pub fn target_answers(&self) -> bool {
+        if !self.context.target.scheme.has_tcp() {
+            let servers = self.last_hop().into_iter().flat_map(Hop::delegated);
+            return servers
+                .into_iter()
+                .any(|s| matches!(s.status, ServerStatus::Answers | ServerStatus::Denies(_)));
+        }
+        self.addresses.values().any(|v| {
+            v.tcp
+                .is_some_and(|(_, tcp)| tcp.result == TcpResult::Connected)
+        })
     }
 
     /// Where nothing but caches remembers another NS set, what became of the addresses decides

@@ -42,7 +42,7 @@ pub struct ResolverView<'a> {
     pub values: BTreeSet<String>,
     /// Types for which it gives an error or nothing although it answers others.
     pub failing_types: Vec<String>,
-    /// Do the controls work through it? `None` if there are none.
+    /// Do the controls work through it? `None` if there are none, or if they cannot tell.
     pub controls_work: Option<bool>,
     /// Observations of its controls.
     pub control_ids: Vec<&'a str>,
@@ -99,7 +99,7 @@ fn view<'a>(
         addresses: BTreeSet::new(),
         values: BTreeSet::new(),
         failing_types: Vec::new(),
-        controls_work: (!mine.is_empty()).then(|| mine.iter().any(|(_, c)| c.ok)),
+        controls_work: None,
         control_ids: mine.iter().map(|(id, _)| *id).collect(),
         sibling_works: sibling(seen),
         ns_set: ns_set(seen),
@@ -108,7 +108,28 @@ fn view<'a>(
         extended: Vec::new(),
     };
     read_answers(context, seen, &mut view);
+    view.controls_work = controls_work(&mine, controls, &view.status);
     view
+}
+
+/// Failed controls speak against the resolver only where our own iteration answers the same names,
+/// or where the resolver says nothing at all: else the names themselves, or we, are at fault.
+fn controls_work(
+    mine: &[&Seen<'_, ControlSeen>],
+    all: &[Seen<'_, ControlSeen>],
+    status: &ResolverStatus,
+) -> Option<bool> {
+    if mine.is_empty() {
+        return None;
+    }
+    if mine.iter().any(|(_, c)| c.ok) {
+        return Some(true);
+    }
+    let iterated = mine.iter().any(|(_, failed)| {
+        all.iter()
+            .any(|(_, c)| c.ok && c.via == ControlVia::Own && c.control == failed.control)
+    });
+    (iterated || *status == ResolverStatus::Silent).then_some(false)
 }
 
 fn read_answers(context: &Context, seen: &ResolverSeen, view: &mut ResolverView<'_>) {

@@ -57,6 +57,12 @@ fn monitor(candidate: &Candidate) -> String {
                 .and_then(|f| f.value.get("failed"))
                 .and_then(Value::as_u64)
                 .unwrap_or(0);
+            let answers = first.and_then(|f| f.value.get("target_answers"));
+            if answers.and_then(Value::as_bool) == Some(true) {
+                return format!(
+                    "none of {failed} controls answers, but the target does: the controls are down or blocked from here, so they vouch for nothing"
+                );
+            }
             let route = if fact(candidate, FactKind::NoRoute).is_some() {
                 "; this machine has no route to them"
             } else {

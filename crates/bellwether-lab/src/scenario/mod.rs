@@ -1,6 +1,6 @@
 //! Scenario files, `bellwether.scenario/1`: what people write, as types.
 //!
-//! - [`parse`]: text to a checked [`Spec`], with errors that name the place
+//! - [`parse()`]: text to a checked [`Spec`], with errors that name the place
 //! - [`words`]: the behaviour words, each a variant of a closed enum
 //! - [`behaviour`]: words for one server, resolver or control
 //! - [`lists`]: lists that may be written as one item
