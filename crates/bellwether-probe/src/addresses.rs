@@ -8,7 +8,7 @@ use std::rc::Rc;
 use bellwether_model::net::Family;
 use bellwether_model::observation::{AddressSeen, AddressSource, AddressesSeen};
 use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, Outcome, ProbeKind};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::attempt::Resolve;
 use crate::cx::Cx;
@@ -183,12 +183,16 @@ impl Addresses {
         }
         let (origin, waits) = (entry.origin, entry.waits);
         let (cx, resolve) = (self.cx.clone(), self.resolve.clone());
+        let (says, hears) = oneshot::channel();
         self.tasks.spawn(async move {
-            attempt::run(&cx, address, origin, waits, resolve).await;
+            if attempt::run(&cx, address, origin, waits, resolve).await {
+                // An echo that has come back listens no more.
+                let _ = says.send(());
+            }
         });
         let cx = self.cx.clone();
         self.tasks.spawn(async move {
-            icmp::run(&cx, address, origin, waits).await;
+            icmp::run(&cx, address, origin, waits, hears).await;
         });
     }
 
