@@ -1,37 +1,26 @@
 //! Everything that a user's client does with one address: connect, shake hands, ask.
 
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::rc::Rc;
 
 use bellwether_model::net::TcpResult;
 use bellwether_model::observation::NotRun;
 use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult, TlsSeen};
-use bellwether_model::{DnsName, NotRunReason, Origin, Outcome, ProbeKind};
+use bellwether_model::{NotRunReason, Origin, Outcome, ProbeKind};
 
 use crate::cx::Cx;
 use crate::dial::NotDialled;
-use crate::http::{self, Ready};
+use crate::http::{self, Ready, Resolve};
 use crate::tcp::{self, Opened};
 use crate::tls::{self, Ask, Stream};
 use crate::worker::fault;
-
-/// The addresses of a name and the sequential waits it took to find them, or why there are none.
-pub type Resolved = Result<(Vec<IpAddr>, u32), String>;
-
-/// Resolves the names that redirects lead to.
-pub trait Resolve {
-    /// The addresses of `name`, in the order in which a client would try them.
-    fn resolve(&self, name: DnsName) -> Pin<Box<dyn Future<Output = Resolved>>>;
-}
 
 /// Probes one address of the target as far up as the target's scheme says.
 ///
 /// `origin` says who named the address, `waits` how many sequential waits it took to learn it.
 /// Each step is an observation; one that fails ends the attempt. Tells whether the address took a
 /// connection.
-pub async fn run(
+pub(crate) async fn run(
     cx: &Cx,
     address: IpAddr,
     origin: Origin,
