@@ -634,6 +634,12 @@ pub struct ResolverSeen {
     /// Another name of the same zone: its apex, asked for its SOA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sibling: Option<Exchange>,
+    /// What it failed, asked again with checking disabled (CD, RFC 4035 section 3.2.2).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unchecked: Vec<Exchange>,
+    /// Where it answers only unchecked: signed names above the target's zone, checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<Exchange>,
 }
 
 impl ResolverSeen {

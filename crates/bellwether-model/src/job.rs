@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::dns::ResolverOrigin;
+use crate::dns::{Record, ResolverOrigin};
 use crate::net::Family;
 use crate::observation::{NotRun, Observation, ProbeKind};
 use crate::service::Expect;
@@ -35,6 +35,9 @@ pub struct Job {
     pub controls: Vec<Control>,
     /// Root name servers to begin at.
     pub root_hints: Vec<RootHint>,
+    /// The root's trust anchor for DNSSEC, DS or DNSKEY records; none switches validation off.
+    #[serde(default)]
+    pub trust_anchor: Vec<Record>,
     /// Further trust anchors for TLS, DER in base64.
     #[serde(default)]
     pub extra_roots: Vec<String>,

@@ -10,7 +10,7 @@
 //! - [`cause`], [`layer`], [`fact`]: the public vocabulary of findings
 //! - [`name`], [`target`], [`owner`], [`egress`]: what is aimed at, and what may be dialled
 //! - [`service`]: services, checks, expectations, promises
-//! - [`dns`], [`tls`], [`http`], [`net`]: what the probes of each layer saw
+//! - [`dns`], [`dnssec`], [`tls`], [`http`], [`net`]: what the probes of each layer saw
 //! - [`observation`]: the record of one probe run
 //! - [`report`]: the report of one check, and its [`Baseline`]
 //! - [`text`]: what strangers wrote, made harmless to show
@@ -18,6 +18,7 @@
 
 pub mod cause;
 pub mod dns;
+pub mod dnssec;
 pub mod egress;
 pub mod fact;
 pub mod http;

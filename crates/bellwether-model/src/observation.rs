@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dns::{ControlSeen, ControlVia, Exchange, ResolverSeen, ZoneSeen};
+use crate::dnssec::DnssecSeen;
 use crate::http::HttpSeen;
 use crate::net::{IcmpSeen, TcpSeen};
 use crate::tls::TlsSeen;
@@ -94,6 +95,8 @@ pub enum Outcome {
     Delegation(ZoneSeen),
     /// One resolver.
     ResolverMatrix(ResolverSeen),
+    /// Signatures on the way to one name.
+    Dnssec(Box<DnssecSeen>),
     /// The addresses found.
     Addresses(AddressesSeen),
     /// A connection.

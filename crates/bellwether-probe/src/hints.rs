@@ -24,6 +24,12 @@ const SHIPPED: [(&str, &str, &str); 13] = [
     ("m", "202.12.27.33", "2001:dc3::35"),
 ];
 
+/// The root's key signing keys of 2017 and 2024 as IANA publishes their digests: tag, digest.
+const SHIPPED_ANCHOR: [(u16, &str); 2] = [
+    (20326, "E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D"),
+    (38696, "683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16"),
+];
+
 /// Most root name servers taken from a file: the root has 13.
 const HINTS_MAX: usize = 64;
 
@@ -57,6 +63,18 @@ pub fn shipped_hints() -> Vec<RootHint> {
             .to_vec(),
     };
     SHIPPED.map(hint).to_vec()
+}
+
+/// The trust anchor that the program brings along: both keys are RSA/SHA-256, the digests SHA-256.
+#[must_use]
+pub fn shipped_anchor() -> Vec<Record> {
+    let record = |(tag, digest): (u16, &str)| Record {
+        name: DnsName::root(),
+        ttl: 0,
+        rtype: "DS".to_owned(),
+        data: format!("{tag} 8 2 {digest}"),
+    };
+    SHIPPED_ANCHOR.map(record).to_vec()
 }
 
 /// Reads a hints file as InterNIC publishes it: NS records of the root, and the addresses of the

@@ -9,6 +9,7 @@
 //! - [`cx`]: what all probes of one check share: job, time, event sink
 //! - [`dial`]: every socket is opened here, under the egress rule
 //! - [`dns`]: one question to one DNS server
+//! - [`dnssec`]: signatures along the walk
 //! - [`walk`]: the delegation walk, and look-ups by our own iteration
 //! - [`resolvers`], [`controls`]: what resolvers and controls answer
 //! - [`addresses`]: every address found, with where it came from; those are dialled
@@ -26,6 +27,7 @@ pub mod controls;
 pub mod cx;
 pub mod dial;
 pub mod dns;
+pub mod dnssec;
 pub mod hints;
 mod http;
 pub mod icmp;

@@ -5,6 +5,7 @@
 //! (which is asked for the TLD alone), and no system resolver answers with private addresses.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -109,6 +110,8 @@ async fn matrix(cx: &Cx, asking: Asking) -> (Outcome, u32) {
         answers: Vec::new(),
         zone_ns: None,
         sibling: None,
+        unchecked: Vec::new(),
+        ancestors: Vec::new(),
     };
     let teller = Teller {
         resolver: &resolver,
@@ -136,13 +139,65 @@ async fn matrix(cx: &Cx, asking: Asking) -> (Outcome, u32) {
         }
     };
     let ((answers, waits), (zone_ns, sibling, zone_waits)) = join(of_name, of_zone).await;
+    let (unchecked, ancestors, more) = checking(cx, &resolver, &answers).await;
+    let waits = waits + more;
     let seen = ResolverSeen {
         answers,
         zone_ns,
         sibling,
+        unchecked,
+        ancestors,
         ..seen
     };
     (Outcome::ResolverMatrix(seen), waits.max(zone_waits))
+}
+
+/// Where a resolver fails, the same without checking of signatures; and if that works, names above
+/// with checking: what zone does it stumble over?
+async fn checking(
+    cx: &Cx,
+    resolver: &ResolverAsk,
+    answers: &[Exchange],
+) -> (Vec<Exchange>, Vec<Exchange>, u32) {
+    let failed: BTreeSet<&Question> = answers
+        .iter()
+        .filter(|e| e.response().is_some_and(|r| r.rcode == Rcode::SERVFAIL))
+        .map(|e| &e.question)
+        .collect();
+    if failed.is_empty() || cx.job().trust_anchor.is_empty() {
+        return (Vec::new(), Vec::new(), 0);
+    }
+    let asked = failed.iter().map(|question| {
+        let wanted = Ask {
+            unchecked: true,
+            ..Ask::resolver(resolver.address, (*question).clone())
+        };
+        async move { ask_whole(cx, &wanted).await }
+    });
+    let (unchecked, waits): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().unzip();
+    let unchecked: Vec<Exchange> = unchecked.into_iter().filter_map(|mut e| e.pop()).collect();
+    let mut spent = waits.into_iter().max().unwrap_or(0);
+    let answers_now = |e: &Exchange| {
+        e.response()
+            .is_some_and(|r| matches!(r.rcode, Rcode::NOERROR | Rcode::NXDOMAIN))
+    };
+    if !unchecked.iter().any(answers_now) {
+        return (unchecked, Vec::new(), spent);
+    }
+    let Some(name) = cx.job().target.name() else {
+        return (unchecked, Vec::new(), spent);
+    };
+    let above = [DnsName::root(), name.last_labels(1)].map(|name| async move {
+        let question = Question {
+            name,
+            rtype: "SOA".to_owned(),
+        };
+        ask_whole(cx, &Ask::resolver(resolver.address, question)).await
+    });
+    let (ancestors, waits): (Vec<_>, Vec<_>) = join_all(above).await.into_iter().unzip();
+    spent += waits.into_iter().max().unwrap_or(0);
+    let ancestors = ancestors.into_iter().filter_map(|mut e| e.pop()).collect();
+    (unchecked, ancestors, spent)
 }
 
 /// Tells the others at once what one resolver answers.

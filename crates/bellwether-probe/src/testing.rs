@@ -179,6 +179,7 @@ pub(crate) fn job(target: &str) -> Job {
         egress: bellwether_model::Egress::default(),
         baseline: None,
         now: "2026-06-01T00:00:00Z".parse().unwrap(),
+        trust_anchor: Vec::new(),
         asn_table: None,
         deadline_ms: 10_000,
         avoid: Vec::new(),

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail};
-use bellwether_model::dns::ResolverOrigin;
+use bellwether_model::dns::{Record, ResolverOrigin};
 use bellwether_model::job::{Control, JOB_SCHEMA, Job, ResolverAsk, RootHint};
 use bellwether_model::net::Family;
 use bellwether_model::report::Context as CheckContext;
 use bellwether_model::{Baseline, Egress, Expect, Service, Target, Verdict};
 
-use bellwether_probe::hints::{parse_hints, parse_trust_anchor, shipped_hints};
+use bellwether_probe::hints::{parse_hints, parse_trust_anchor, shipped_anchor, shipped_hints};
 use bellwether_probe::owners::Owners;
 use bellwether_probe::system::{DEFAULT_RESOLVERS, default_controls, system_resolvers};
 
@@ -29,7 +29,6 @@ pub(crate) fn of(args: &CheckArgs) -> Result<Job> {
     if let Some(path) = &args.asn_table {
         Owners::load(path).with_context(|| format!("the ASN table `{}`", path.display()))?;
     }
-    trust_anchor(args)?;
     let root_hints = root_hints(args)?;
     let family = family(args)?;
     Ok(Job {
@@ -38,6 +37,7 @@ pub(crate) fn of(args: &CheckArgs) -> Result<Job> {
         resolvers: resolvers(args)?,
         controls: controls(args)?,
         root_hints,
+        trust_anchor: trust_anchor(args)?,
         extra_roots,
         sources: sources(&args.sources)?,
         connect: args.connect,
@@ -185,19 +185,16 @@ fn root_hints(args: &CheckArgs) -> Result<Vec<RootHint>> {
     parse_hints(&text).map_err(|why| anyhow::anyhow!("the root hints `{}`: {why}", path.display()))
 }
 
-/// Validated now; signatures are judged by later versions.
-fn trust_anchor(args: &CheckArgs) -> Result<()> {
-    let Some(path) = args
-        .trust_anchor
-        .as_deref()
-        .filter(|p| *p != std::path::Path::new("none"))
-    else {
-        return Ok(());
+/// The root's trust anchor; none if `none` switches signatures off.
+fn trust_anchor(args: &CheckArgs) -> Result<Vec<Record>> {
+    let Some(path) = args.trust_anchor.as_deref() else {
+        return Ok(shipped_anchor());
     };
+    if path == std::path::Path::new("none") {
+        return Ok(Vec::new());
+    }
     let text = files::text("the trust anchor", path)?;
-    parse_trust_anchor(&text)
-        .with_context(|| format!("the trust anchor `{}`", path.display()))
-        .map(drop)
+    parse_trust_anchor(&text).with_context(|| format!("the trust anchor `{}`", path.display()))
 }
 
 fn sources(sources: &[IpAddr]) -> Result<Vec<IpAddr>> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bellwether_model::Origin;
 use bellwether_model::dns::{Exchange, ExchangeResult, Question, Rcode, Response, Transport};
 
-use super::message::{Query, Raw, decode, encode};
+use super::message::{Query, QueryFlags, Raw, decode, encode};
 use super::reply::Discards;
 use super::{tcp, udp};
 use crate::cx::Cx;
@@ -34,6 +34,10 @@ pub struct Ask {
     pub transport: Transport,
     /// With an OPT record?
     pub edns: bool,
+    /// Asking for signatures (DO, RFC 3225); only with an OPT record.
+    pub signatures: bool,
+    /// Asking a resolver not to check them (CD, RFC 4035 section 3.2.2).
+    pub unchecked: bool,
     /// Desiring recursion?
     pub recursion: bool,
     /// Keep the raw response?
@@ -52,6 +56,8 @@ impl Ask {
             question,
             transport: Transport::Udp,
             edns: true,
+            signatures: false,
+            unchecked: false,
             recursion: false,
             raw: Raw::IfMalformed,
             tries: TRIES,
@@ -66,6 +72,15 @@ impl Ask {
             recursion: true,
             raw: Raw::Keep,
             ..Self::server(server, question)
+        }
+    }
+
+    fn flags(&self) -> QueryFlags {
+        QueryFlags {
+            edns: self.edns,
+            signatures: self.signatures,
+            recursion: self.recursion,
+            unchecked: self.unchecked,
         }
     }
 
@@ -122,7 +137,7 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
         Transport::Tcp => 1,
     };
     for number in 1..=tries {
-        let query = match encode(&ask.question, ask.edns, ask.recursion, &mut random) {
+        let query = match encode(&ask.question, ask.flags(), &mut random) {
             Ok(query) => query,
             Err(reason) => return ask.not_asked(reason),
         };

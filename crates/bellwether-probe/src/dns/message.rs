@@ -49,18 +49,36 @@ pub enum Raw {
     IfMalformed,
 }
 
-/// Writes a query: random id, the letters of the name in random case (0x20), EDNS without the DO
-/// flag if asked for.
+/// What a query asks for besides its question.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct QueryFlags {
+    /// An OPT record.
+    pub edns: bool,
+    /// Signatures; only with an OPT record.
+    pub signatures: bool,
+    /// Recursion. Then AD is set too: whether the resolver has checked the answer (RFC 6840
+    /// section 5.7).
+    pub recursion: bool,
+    /// No checking of signatures.
+    pub unchecked: bool,
+}
+
+/// Writes a query: random id, the letters of the name in random case (0x20), flags as asked for.
 ///
 /// # Errors
 /// If the type has no number or the name no wire format.
 pub fn encode(
     question: &Question,
-    edns: bool,
-    recursion: bool,
+    flags: QueryFlags,
     random: &mut fastrand::Rng,
 ) -> Result<Query, String> {
     let Question { name, rtype } = question;
+    let QueryFlags {
+        edns,
+        signatures,
+        recursion,
+        unchecked,
+    } = flags;
     let number: Rtype = rtype
         .parse()
         .map_err(|_| format!("`{rtype}` is no record type"))?;
@@ -78,13 +96,14 @@ pub fn encode(
     section.extend(Class::IN.to_int().to_be_bytes());
     let mut bytes = Vec::with_capacity(HEADER_LEN + section.len() + 11);
     bytes.extend(id.to_be_bytes());
-    bytes.extend([u8::from(recursion), 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)]);
+    let checks = u8::from(recursion) << 5 | u8::from(unchecked) << 4;
+    bytes.extend([u8::from(recursion), checks, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)]);
     bytes.extend(&section);
     if edns {
-        // RFC 6891 section 6.1.2: root name, type 41, payload size, no flags, no options.
+        // RFC 6891 section 6.1.2: root name, type 41, payload size, the DO flag, no options.
         bytes.extend([0, 0, 41]);
         bytes.extend(UDP_PAYLOAD.to_be_bytes());
-        bytes.extend([0; 6]);
+        bytes.extend([0, 0, u8::from(signatures) << 7, 0, 0, 0]);
     }
     Ok(Query {
         bytes,

@@ -31,7 +31,7 @@ pub(super) fn present(record: &ParsedRecord<'_, [u8]>) -> Result<Record, String>
 }
 
 /// A name as the model writes it.
-pub(super) fn name<O: AsRef<[u8]>>(parsed: &ParsedName<O>) -> Result<DnsName, String> {
+pub(crate) fn name<O: AsRef<[u8]>>(parsed: &ParsedName<O>) -> Result<DnsName, String> {
     let text = parsed.to_string();
     if text.is_empty() {
         // That is how `domain` shows the root of a message.

@@ -40,6 +40,7 @@ pub(crate) fn job(target: &str) -> Job {
         },
         baseline: None,
         now: jiff::Timestamp::UNIX_EPOCH,
+        trust_anchor: Vec::new(),
         asn_table: None,
         deadline_ms: 20_000,
         avoid: vec![],

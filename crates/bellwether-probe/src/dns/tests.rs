@@ -17,7 +17,7 @@ fn query() -> Query {
         name: DnsName::typed("www.svc.test").unwrap(),
         rtype: "A".into(),
     };
-    encode(&question, true, false, &mut fastrand::Rng::with_seed(7)).unwrap()
+    encode(&question, QueryFlags { edns: true, ..QueryFlags::default() }, &mut fastrand::Rng::with_seed(7)).unwrap()
 }
 
 fn a(owner: &str) -> Row {
@@ -214,8 +214,8 @@ fn what_is_no_question() {
         rtype: rtype.into(),
     };
     let mut random = fastrand::Rng::with_seed(1);
-    assert!(encode(&question("NONSENSE"), true, true, &mut random).is_err());
-    assert!(encode(&question("TYPE65"), true, true, &mut random).is_ok());
+    assert!(encode(&question("NONSENSE"), QueryFlags { edns: true, recursion: true, ..QueryFlags::default() }, &mut random).is_err());
+    assert!(encode(&question("TYPE65"), QueryFlags { edns: true, recursion: true, ..QueryFlags::default() }, &mut random).is_ok());
 }
 
 /// Asks a server with this script.

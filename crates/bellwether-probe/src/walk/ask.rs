@@ -12,6 +12,8 @@ use crate::dns::message::Raw;
 
 /// Most name servers of one zone that are asked: the largest sets in use have 13.
 pub(super) const HOSTS_MAX: usize = 32;
+/// Servers of a root or TLD zone asked for its keys, until one tells.
+const KEY_SERVERS_MAX: usize = 3;
 /// Most addresses of one name server that are asked.
 pub(super) const ADDRESSES_MAX: usize = 8;
 
@@ -125,7 +127,17 @@ impl Level {
             ..soa.clone()
         };
         let ns = self.ask_of(server, &zone, "NS");
-        for ask in [soa, ns, over_tcp, plain] {
+        let mut asks = vec![soa, ns, over_tcp, plain];
+        if self.walk.wants_signatures() {
+            if self.keys_asked.insert(server.clone()) {
+                asks.push(self.ask_of(server, &zone, "DNSKEY"));
+            }
+            // What one server of the zone offers the parent, all do.
+            if !std::mem::replace(&mut self.cds_asked, true) {
+                asks.push(self.ask_of(server, &zone, "CDS"));
+            }
+        }
+        for ask in asks {
             let (question, asked) = (&ask.question, (ask.transport, ask.edns));
             let is_asked = *question.name.as_str() == *self.trace.name.as_str()
                 && self.trace.rtypes.contains(&question.rtype)
@@ -144,13 +156,45 @@ impl Level {
         Ask {
             // Whether the address may be asked was settled with the name of who gave it.
             origin: self.origin(server),
-            raw: if self.full {
+            signatures: self.walk.wants_signatures(),
+            raw: if self.full || self.walk.wants_signatures() {
                 Raw::Keep
             } else {
                 Raw::IfMalformed
             },
             ..Ask::server(self.walk.socket(server.1), question)
         }
+    }
+
+    /// Were these exchanges about the zone's keys, and if so, did they tell?
+    pub(super) fn told_keys(&self, exchanges: &[Exchange]) -> Option<bool> {
+        let is_keys = |e: &&Exchange| e.question.rtype == "DNSKEY" && e.question.name == self.zone;
+        let mut about = exchanges.iter().filter(is_keys).peekable();
+        about.peek()?;
+        Some(about.any(|e| e.response().is_some_and(|r| r.flags.aa && !r.flags.tc)))
+    }
+
+    /// Asks for the zone's keys where one server's word suffices: root and TLDs. The first server
+    /// that answers is asked, and another one if that has nothing to say of them.
+    pub(super) fn ask_keys(&mut self, told: Option<bool>) {
+        let is_open = match told {
+            None => self.keys_asked.is_empty(),
+            Some(settled) => !settled,
+        };
+        let is_wanted = is_open && !self.full && self.walk.wants_signatures();
+        if !is_wanted || self.keys_asked.len() >= KEY_SERVERS_MAX {
+            return;
+        }
+        let mut known = self.servers.iter();
+        let next = known.find(|(server, exchanges)| {
+            !self.keys_asked.contains(*server) && exchanges.iter().any(is_answered)
+        });
+        let Some(server) = next.map(|(server, _)| server.clone()) else {
+            return;
+        };
+        self.keys_asked.insert(server.clone());
+        let ask = self.ask_of(&server, &self.zone, "DNSKEY");
+        self.push_ask(&server, ask);
     }
 
     fn origin(&self, (name, address): &Server) -> Origin {

@@ -96,6 +96,11 @@ pub(crate) struct Level {
     /// Every server is asked everything.
     pub(super) full: bool,
     pub(super) apex_asked: bool,
+    /// Servers asked for the zone's keys.
+    pub(super) keys_asked: BTreeSet<Server>,
+    pub(super) cds_asked: bool,
+    /// Zones below whose DS records were asked for by themselves.
+    pub(super) ds_asked: BTreeSet<DnsName>,
     /// The resolvers' probes know of the zone.
     pub(super) announced: bool,
     pub(super) children: BTreeMap<DnsName, mpsc::UnboundedSender<Tell>>,
@@ -133,6 +138,9 @@ impl Level {
             known_at: BTreeMap::new(),
             full,
             apex_asked: false,
+            keys_asked: BTreeSet::new(),
+            cds_asked: false,
+            ds_asked: BTreeSet::new(),
             announced: false,
             children: BTreeMap::new(),
             caches: None,
@@ -173,6 +181,7 @@ impl Level {
             self.take_own_sets();
         }
         let waits = self.waits;
+        self.walk.note_waits(waits);
         (Outcome::Delegation(self.seen()), waits)
     }
 
@@ -220,10 +229,12 @@ impl Level {
                 for exchange in &exchanges {
                     self.read(&server, exchange, waits);
                 }
+                let told_keys = self.told_keys(&exchanges);
                 self.servers
                     .entry(server.clone())
                     .or_default()
                     .extend(exchanges);
+                self.ask_keys(told_keys);
                 self.retry_plain(&server);
             }
             Done::Host { name, answer } => self.take_host(name, answer),

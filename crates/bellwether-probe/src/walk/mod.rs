@@ -31,14 +31,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use bellwether_model::dns::{Exchange, ExchangeResult, ListedBy};
+use bellwether_model::dns::{Exchange, ExchangeResult, ListedBy, ZoneSeen};
 use bellwether_model::net::Family;
 use bellwether_model::observation::AddressSource;
-use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, ProbeKind};
+use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, Outcome, ProbeKind};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cx::Cx;
 use crate::dns::{Ask, ask_whole};
+use crate::dnssec;
 use crate::owners::Owners;
 use crate::system::DNS_PORT;
 use crate::tasks::Tasks;
@@ -120,6 +121,10 @@ struct Inner {
     cuts: RefCell<BTreeMap<DnsName, Cut>>,
     hosts: RefCell<HashMap<DnsName, HostAnswer>>,
     traced: RefCell<BTreeSet<DnsName>>,
+    /// Levels that run; waits up to their end and what they saw, of those that ended.
+    open: Cell<usize>,
+    waits: Cell<u32>,
+    seen: RefCell<Vec<ZoneSeen>>,
     /// What each name is an alias of, by anybody's word.
     aliases: RefCell<BTreeMap<DnsName, BTreeSet<DnsName>>>,
 }
@@ -162,6 +167,9 @@ impl Walk {
             cuts: RefCell::new(cuts),
             hosts: RefCell::default(),
             traced: RefCell::default(),
+            open: Cell::new(0),
+            waits: Cell::new(0),
+            seen: RefCell::default(),
             aliases: RefCell::default(),
         };
         Self {
@@ -235,10 +243,67 @@ impl Walk {
             address: None,
             via: None,
         };
+        let walk = self.clone();
+        self.inner.open.set(self.inner.open.get() + 1);
         self.inner.tasks.spawn(async move {
-            cx.probe(ProbeKind::Delegation, key, stand_in, level.run(told))
+            let outcome = cx
+                .probe(ProbeKind::Delegation, key, stand_in, level.run(told))
                 .await;
+            if let Outcome::Delegation(seen) = outcome {
+                walk.inner.seen.borrow_mut().push(seen);
+            }
+            let open = walk.inner.open.get() - 1;
+            walk.inner.open.set(open);
+            // Levels below, and walks along aliases, begin before the level that found them ends.
+            if open == 0 {
+                walk.signatures().await;
+            }
         });
+    }
+
+    /// Are signatures asked for and looked at?
+    fn wants_signatures(&self) -> bool {
+        !self.cx().job().trust_anchor.is_empty()
+    }
+
+    /// Looks at the signatures of all that was walked: one observation for each name.
+    async fn signatures(&self) {
+        let Some(target) = self.cx().job().target.name().cloned() else {
+            return;
+        };
+        let stand_in = |name: &DnsName| NotRun {
+            reason: NotRunReason::WorkerDied,
+            detail: String::new(),
+            subject: name.to_string(),
+            address: None,
+            via: None,
+        };
+        let cx = self.cx();
+        if !self.wants_signatures() {
+            let not_run = NotRun {
+                reason: NotRunReason::NotNeeded,
+                detail: "signatures are not looked at: there is no trust anchor".to_owned(),
+                ..stand_in(&target)
+            };
+            let run = async { (Outcome::NotRun(not_run), 0) };
+            cx.probe(ProbeKind::Dnssec, "dnssec".to_owned(), stand_in(&target), run)
+                .await;
+            return;
+        }
+        let mut levels = self.inner.seen.take();
+        levels.sort_by_key(|l| (l.name != target, l.name.clone(), l.zone.clone()));
+        let mut names: Vec<DnsName> = levels.iter().map(|l| l.name.clone()).collect();
+        names.dedup();
+        let (job, levels) = (cx.job(), &levels);
+        for name in &names {
+            let run = async move {
+                let anchor = &job.trust_anchor;
+                let seen = dnssec::chain(name, anchor, levels, &job.target.rtypes(), job.now);
+                (Outcome::Dnssec(Box::new(seen)), self.inner.waits.get())
+            };
+            let key = format!("dnssec {name}");
+            cx.probe(ProbeKind::Dnssec, key, stand_in(name), run).await;
+        }
     }
 
     /// Follows an alias.
@@ -312,6 +377,11 @@ impl Walk {
     /// Where an address is asked.
     fn socket(&self, address: IpAddr) -> SocketAddr {
         SocketAddr::new(address, self.inner.port)
+    }
+
+    /// A level ended after so many waits.
+    fn note_waits(&self, waits: u32) {
+        self.inner.waits.set(self.inner.waits.get().max(waits));
     }
 
     fn is_spent(&self) -> bool {

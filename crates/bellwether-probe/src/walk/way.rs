@@ -171,6 +171,7 @@ impl Level {
         let glue = glue(&self.zone, &referral, response);
         self.walk
             .learn(&self.zone, &referral, &glue, &given_by, waits);
+        self.ask_ds(server, &referral.zone, response);
         let child = self.child(&referral.zone, waits);
         // A child that ended has made its observation; it cannot have, while we hold its sender.
         let _ = child.send(Tell::Delegation {
@@ -179,6 +180,20 @@ impl Level {
             given_by,
             waits,
         });
+    }
+
+    /// Asks for a child's DS records by themselves where a referral of a signed zone says nothing of
+    /// them, or where there is no referral since the server holds both zones.
+    fn ask_ds(&mut self, server: &Server, zone: &DnsName, response: &Response) {
+        let sections = || response.answer.iter().chain(&response.authority);
+        let has = |types: &[&str]| sections().any(|r| types.contains(&r.rtype.as_str()));
+        let is_told = has(&["DS", "NSEC", "NSEC3"]) && !response.flags.aa;
+        let is_signed = has(&["RRSIG"]) || response.flags.aa;
+        let is_wanted = self.walk.wants_signatures() && is_signed && !is_told;
+        if is_wanted && self.ds_asked.insert(zone.clone()) {
+            let ask = self.ask_of(server, zone, "DS");
+            self.push_ask(server, ask);
+        }
     }
 
     fn child(&mut self, zone: &DnsName, waits: u32) -> &mpsc::UnboundedSender<Tell> {
