@@ -81,6 +81,7 @@ pub fn explained(
         Blame::DenyingServers => denying(picture, failing, group),
         Blame::AnswersOfServers => answers_of(picture, failing, &group.servers()),
         Blame::ZoneData => zone_data(picture, failing, cause, group),
+        Blame::Validation => validation(picture, failing, group),
         Blame::Resolvers => of_resolvers(picture, failing, group),
         Blame::Addresses => {
             let mine = group.addresses();
@@ -140,6 +141,21 @@ fn resolution(picture: &Picture<'_>, failing: &BTreeSet<Unit>) -> BTreeSet<Unit>
     only(failing, |u| match u {
         Unit::Own => true,
         Unit::Resolver(label) => ends_without_address(label),
+        Unit::Server(_) | Unit::Address(_) => false,
+    })
+}
+
+/// What fails by a check of signatures. Of resolvers named in the group only those.
+fn validation(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTreeSet<Unit> {
+    let named = group.resolvers();
+    let refuses = |label: &str| {
+        let found = picture.resolvers.iter().find(|r| r.label == label);
+        let is_named = named.is_empty() || named.contains(label);
+        is_named && found.is_some_and(|r| crate::facts::dnssec::fails_checked(r))
+    };
+    only(failing, |u| match u {
+        Unit::Own => named.is_empty() && picture.is_bogus(),
+        Unit::Resolver(label) => refuses(label),
         Unit::Server(_) | Unit::Address(_) => false,
     })
 }

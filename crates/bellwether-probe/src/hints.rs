@@ -26,8 +26,14 @@ const SHIPPED: [(&str, &str, &str); 13] = [
 
 /// The root's key signing keys of 2017 and 2024 as IANA publishes their digests: tag, digest.
 const SHIPPED_ANCHOR: [(u16, &str); 2] = [
-    (20326, "E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D"),
-    (38696, "683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16"),
+    (
+        20326,
+        "E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D",
+    ),
+    (
+        38696,
+        "683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16",
+    ),
 ];
 
 /// Most root name servers taken from a file: the root has 13.

@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod delegation;
+pub mod dnssec;
 pub mod http;
 pub mod monitor;
 pub mod net;
@@ -59,6 +60,7 @@ impl Facts {
         delegation::compute(picture, &mut facts);
         authority::compute(picture, &mut facts);
         zone::compute(picture, &mut facts);
+        dnssec::compute(picture, &mut facts);
         resolver::compute(picture, &mut facts);
         net::compute(picture, &mut facts);
         tls::compute(picture, &mut facts);

@@ -142,6 +142,7 @@ fn aimed_at(observation: &Observation) -> Option<IpAddr> {
         Outcome::Icmp(_)
         | Outcome::Dns(_)
         | Outcome::Delegation(_)
+        | Outcome::Dnssec(_)
         | Outcome::ResolverMatrix(_)
         | Outcome::Addresses(_)
         | Outcome::Control(_)
@@ -211,6 +212,7 @@ fn fill_probes<'a>(views: &mut BTreeMap<IpAddr, AddressView<'a>>, sorted: &[&'a 
             }
             Outcome::Dns(_)
             | Outcome::Delegation(_)
+            | Outcome::Dnssec(_)
             | Outcome::ResolverMatrix(_)
             | Outcome::Addresses(_)
             | Outcome::Control(_)
@@ -224,6 +226,7 @@ fn not_run<'a>(sorted: &[&'a Observation]) -> Vec<(ProbeKind, &'a NotRun)> {
         Outcome::NotRun(n) => Some((o.probe, n)),
         Outcome::Dns(_)
         | Outcome::Delegation(_)
+        | Outcome::Dnssec(_)
         | Outcome::ResolverMatrix(_)
         | Outcome::Addresses(_)
         | Outcome::Control(_)

@@ -159,7 +159,11 @@ fn delegation(zone: &SignedZone, parent: &DnsName, now: Timestamp) -> Link {
                 let is_usable = zone.ds.iter().any(|d| d.supported);
                 // Algorithms that we do not know leave the zone as good as unsigned (RFC 4035
                 // section 5.2).
-                return if is_usable { Link::Secure } else { Link::Insecure };
+                return if is_usable {
+                    Link::Secure
+                } else {
+                    Link::Insecure
+                };
             }
             Judged::Good | Judged::Unsigned => unsigned = true,
             Judged::Bad(problem) => problems.push(problem),

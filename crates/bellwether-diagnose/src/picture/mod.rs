@@ -2,6 +2,7 @@
 //! of it, and what became of every address. Still facts only; nothing here is a cause.
 
 pub mod addresses;
+pub mod dnssec;
 pub mod resolvers;
 pub mod zones;
 
@@ -15,6 +16,7 @@ use bellwether_model::report::Context;
 use bellwether_model::{Observation, Outcome, ProbeKind};
 
 pub use addresses::{AddressView, Attempt};
+pub use dnssec::{ChainState, ChainView};
 pub use resolvers::{ResolverStatus, ResolverView};
 pub use zones::{Basis, Hop, ServerStatus, ServerView, Sides};
 
@@ -35,6 +37,8 @@ pub struct Picture<'a> {
     pub resolvers: Vec<ResolverView<'a>>,
     /// One entry for each address of the target.
     pub addresses: BTreeMap<IpAddr, AddressView<'a>>,
+    /// One entry for each name whose signatures were looked at.
+    pub chains: Vec<ChainView<'a>>,
     /// The controls.
     pub controls: Vec<Seen<'a, ControlSeen>>,
     /// What did not run.
@@ -54,6 +58,7 @@ impl<'a> Picture<'a> {
         });
         let context = &situation.context;
         let (mut levels, mut matrix, mut controls, mut not_run) = (vec![], vec![], vec![], vec![]);
+        let mut chains: Vec<ChainView<'a>> = vec![];
         let mut found: Vec<Seen<'a, AddressesSeen>> = vec![];
         for o in &sorted {
             match &o.outcome {
@@ -62,6 +67,9 @@ impl<'a> Picture<'a> {
                 Outcome::Control(seen) => controls.push((o.id.as_str(), seen)),
                 Outcome::Addresses(seen) => found.push((o.id.as_str(), seen)),
                 Outcome::NotRun(n) => not_run.push((o.id.as_str(), o.probe, n)),
+                Outcome::Dnssec(seen) => {
+                    chains.push(dnssec::view(o.id.as_str(), seen, context.now));
+                }
                 Outcome::Dns(_)
                 | Outcome::Tcp(_)
                 | Outcome::Tls(_)
@@ -70,6 +78,7 @@ impl<'a> Picture<'a> {
             }
         }
         levels.sort_by_key(|(_, z)| (z.zone.labels().len(), z.zone.clone(), z.name.clone()));
+        chains.sort_by(|a, b| a.seen.name.cmp(&b.seen.name));
         controls.sort_by_key(|(_, c)| (c.control.clone(), c.via.clone()));
         let hops = zones::hops(context, &levels);
         let mut resolvers = resolvers::views(context, &matrix, &controls);
@@ -81,6 +90,7 @@ impl<'a> Picture<'a> {
             hops,
             resolvers,
             addresses,
+            chains,
             controls,
             not_run,
         };
@@ -104,6 +114,31 @@ impl<'a> Picture<'a> {
     #[must_use]
     pub fn last_hop(&self) -> Option<&Hop<'a>> {
         self.hops.last()
+    }
+
+    /// The signatures on the way to the target's name and to each that it is an alias of.
+    pub fn chains_of_hops(&self) -> impl Iterator<Item = &ChainView<'a>> {
+        self.hops
+            .iter()
+            .filter_map(|hop| self.chains.iter().find(|c| c.seen.name == hop.seen.name))
+    }
+
+    /// Would a validating resolver refuse the answers?
+    #[must_use]
+    pub fn is_bogus(&self) -> bool {
+        self.chains_of_hops()
+            .any(|c| matches!(c.state, ChainState::Bogus(_)))
+    }
+
+    /// Do the signatures hold, from the root to each name on the way?
+    #[must_use]
+    pub fn validates(&self) -> bool {
+        let mut names = self.hops.iter().map(|h| &h.seen.name).peekable();
+        let secure = |name: &bellwether_model::DnsName| {
+            let mut of = self.chains.iter().filter(|c| c.seen.name == *name);
+            of.any(|c| c.state == ChainState::Secure)
+        };
+        names.peek().is_some() && names.all(secure)
     }
 
     /// Families in which the name has addresses, by anybody's word.

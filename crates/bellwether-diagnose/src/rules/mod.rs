@@ -4,6 +4,7 @@
 //! are tenths of nats: 10 multiplies the odds by e.
 
 pub mod dns;
+pub mod dnssec;
 pub mod http;
 pub mod monitor;
 pub mod net;
@@ -47,6 +48,8 @@ pub enum Blame {
     AnswersOfServers,
     /// Addresses that the zone's servers agree on, or look-ups that end without one.
     ZoneData,
+    /// Whoever validates: our own iteration, and resolvers that fail only where they check.
+    Validation,
     /// The resolvers, and addresses that only they give.
     Resolvers,
     /// The addresses.
@@ -97,6 +100,7 @@ pub struct Rule {
 pub const TABLES: &[&[Rule]] = &[
     monitor::RULES,
     dns::RULES,
+    dnssec::RULES,
     resolver::RULES,
     net::RULES,
     tls::RULES,

@@ -43,6 +43,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         requires: &[F::AnswerTooLarge, F::ResolverServfail],
+        excludes: &[F::ResolverFailsControls, F::FailsOnlyChecked],
         prior: 5,
         cap: 75,
         ..TOO_MANY

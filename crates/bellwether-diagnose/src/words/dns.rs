@@ -163,6 +163,14 @@ pub(super) fn zone(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) 
         .map(ToString::to_string)
         .unwrap_or_default();
     match candidate.rule.cause {
+        Cause::DnsDnssecDsMismatch
+        | Cause::DnsDnssecSigExpired
+        | Cause::DnsDnssecSigNotYetValid
+        | Cause::DnsDnssecSigBad
+        | Cause::DnsDnssecDenialBroken => super::dnssec::sentence(candidate, scope),
+        Cause::DnsAuthStaleSecondary if fact(candidate, FactKind::NsRrsigEnded).is_some() => {
+            super::dnssec::sentence(candidate, scope)
+        }
         Cause::DnsAuthUnresponsive | Cause::DnsAuthProtocolBug => {
             unresponsive(picture, candidate, &zone)
         }
@@ -381,6 +389,11 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
             scope.resolvers.len(),
             count(all, "resolver"),
         ),
+        Cause::DnsResolverBug if fact(candidate, FactKind::ResolverFailsSigned).is_some() => {
+            format!(
+                "the signatures on the way to {name} hold, and every signed name fails where it is checked, the root's own too ({who})"
+            )
+        }
         Cause::DnsResolverBug => format!(
             "the authority has {name}, and resolvers that answer other names rightly deny it ({who})"
         ),

@@ -3,6 +3,7 @@
 
 mod details;
 mod dns;
+mod dnssec;
 mod read;
 mod see;
 mod sentence;

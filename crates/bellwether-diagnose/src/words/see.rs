@@ -62,6 +62,31 @@ fn bracketed(address: std::net::IpAddr) -> String {
     }
 }
 
+/// The same with signatures, at the server that gave them, or through the resolver.
+fn signatures(picture: &Picture<'_>, candidate: &Candidate, name: &str) -> Option<String> {
+    if let Some(Subject::Resolver(label)) = candidate.group.subjects.first()
+        && candidate
+            .facts
+            .iter()
+            .any(|f| f.kind == FactKind::FailsOnlyChecked)
+    {
+        return Some(format!("dig @{label} {name} A +dnssec +cd"));
+    }
+    let chain = picture.chains_of_hops().next()?;
+    let known = candidate.facts.iter().find(|f| {
+        let value = |key| f.value.get(key).is_some();
+        f.from.iter().any(|id| id == chain.id) && value("name_servers") && value("type")
+    })?;
+    let text = |key: &str| known.value.get(key)?.as_str();
+    let server = known.value.pointer("/name_servers/0")?.as_str()?;
+    let address = server.rsplit_once('@')?.1;
+    Some(format!(
+        "dig @{address} {} {} +dnssec +norec",
+        text("name")?,
+        text("type")?
+    ))
+}
+
 fn dns(picture: &Picture<'_>, candidate: &Candidate, name: &str) -> Option<String> {
     let subject = candidate.group.subjects.iter().next()?;
     if candidate.rule.cause == Cause::DnsDelegationMissing
@@ -75,6 +100,9 @@ fn dns(picture: &Picture<'_>, candidate: &Candidate, name: &str) -> Option<Strin
         let zone = zone.and_then(|f| f.value.get("zone")?.as_str().map(str::to_owned));
         let zone = zone.or_else(|| candidate.zone.as_ref().map(ToString::to_string))?;
         return Some(format!("dig @{parent} {zone} NS +norec"));
+    }
+    if let Some(line) = signatures(picture, candidate, name) {
+        return Some(line);
     }
     match subject {
         Subject::NameServer(_, Some(address)) => Some(format!("dig @{address} {name} A +norec")),

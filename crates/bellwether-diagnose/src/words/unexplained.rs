@@ -76,6 +76,7 @@ fn is_background(kind: FactKind) -> bool {
         FactKind::ResolverOtherNamesRight,
         FactKind::ResolverIsSystem,
         FactKind::SameCertWithoutSni,
+        FactKind::ChainSecure,
     ]
     .contains(&kind)
 }

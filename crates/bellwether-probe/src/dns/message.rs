@@ -97,7 +97,18 @@ pub fn encode(
     let mut bytes = Vec::with_capacity(HEADER_LEN + section.len() + 11);
     bytes.extend(id.to_be_bytes());
     let checks = u8::from(recursion) << 5 | u8::from(unchecked) << 4;
-    bytes.extend([u8::from(recursion), checks, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)]);
+    bytes.extend([
+        u8::from(recursion),
+        checks,
+        0,
+        1,
+        0,
+        0,
+        0,
+        0,
+        0,
+        u8::from(edns),
+    ]);
     bytes.extend(&section);
     if edns {
         // RFC 6891 section 6.1.2: root name, type 41, payload size, the DO flag, no options.

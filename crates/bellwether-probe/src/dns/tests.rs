@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bellwether_model::DnsName;
 use bellwether_model::dns::{Exchange, ExchangeResult, Question, Rcode, Response, Transport};
 
-use super::message::{Query, Raw, decode, encode, matches};
+use super::message::{Query, QueryFlags, Raw, decode, encode, matches};
 use super::testing::{Row, asked, job, loopback, question, reply, run, serve, wire};
 use super::{Ask, ask, ask_whole};
 use crate::cx::Cx;
@@ -17,7 +17,15 @@ fn query() -> Query {
         name: DnsName::typed("www.svc.test").unwrap(),
         rtype: "A".into(),
     };
-    encode(&question, QueryFlags { edns: true, ..QueryFlags::default() }, &mut fastrand::Rng::with_seed(7)).unwrap()
+    encode(
+        &question,
+        QueryFlags {
+            edns: true,
+            ..QueryFlags::default()
+        },
+        &mut fastrand::Rng::with_seed(7),
+    )
+    .unwrap()
 }
 
 fn a(owner: &str) -> Row {
@@ -214,8 +222,30 @@ fn what_is_no_question() {
         rtype: rtype.into(),
     };
     let mut random = fastrand::Rng::with_seed(1);
-    assert!(encode(&question("NONSENSE"), QueryFlags { edns: true, recursion: true, ..QueryFlags::default() }, &mut random).is_err());
-    assert!(encode(&question("TYPE65"), QueryFlags { edns: true, recursion: true, ..QueryFlags::default() }, &mut random).is_ok());
+    assert!(
+        encode(
+            &question("NONSENSE"),
+            QueryFlags {
+                edns: true,
+                recursion: true,
+                ..QueryFlags::default()
+            },
+            &mut random
+        )
+        .is_err()
+    );
+    assert!(
+        encode(
+            &question("TYPE65"),
+            QueryFlags {
+                edns: true,
+                recursion: true,
+                ..QueryFlags::default()
+            },
+            &mut random
+        )
+        .is_ok()
+    );
 }
 
 /// Asks a server with this script.

@@ -149,14 +149,12 @@ fn has_unread_proof(seen: &SignedAnswer) -> bool {
         .rrsets
         .iter()
         .filter(|r| matches!(r.rtype.as_str(), "NSEC" | "NSEC3"));
-    proofs
-        .flat_map(|r| &r.signatures)
-        .any(|s| match s.result {
-            SignatureResult::Unsupported
-            | SignatureResult::NotTried
-            | SignatureResult::WrongSigner => true,
-            SignatureResult::Verified | SignatureResult::Failed | SignatureResult::NoKey => false,
-        })
+    proofs.flat_map(|r| &r.signatures).any(|s| match s.result {
+        SignatureResult::Unsupported | SignatureResult::NotTried | SignatureResult::WrongSigner => {
+            true
+        }
+        SignatureResult::Verified | SignatureResult::Failed | SignatureResult::NoKey => false,
+    })
 }
 
 /// The owner and the closest encloser of the wildcard that a set was expanded from: its signature
@@ -166,7 +164,9 @@ fn wildcard_source(set: &Rrset, rrset: &RrsetSeen) -> Option<(Wire, Wire)> {
     let mut verified = both.filter(|(_, s)| s.result == SignatureResult::Verified);
     let (sig, _) = verified.next()?;
     let have = verify::counted_labels(&set.owner);
-    let fewer = have.checked_sub(usize::from(sig.labels)).filter(|n| *n > 0)?;
+    let fewer = have
+        .checked_sub(usize::from(sig.labels))
+        .filter(|n| *n > 0)?;
     let all = set.owner.iter_labels().count() - 1;
     let skip = all - have + fewer;
     let encloser = set.owner.iter_suffixes().nth(skip)?.to_canonical_name();

@@ -128,7 +128,10 @@ fn by_nsec(all: &[Nsec], denied: Denied<'_>) -> bool {
             // An empty non-terminal: the next name lies below it (RFC 7129 section 5.1).
             let is_empty = n.next.ends_with(name);
             let source = wildcard(&n.encloser(name));
-            let by_wildcard = || all.iter().any(|w| w.owner == source && w.denies_type(rtype));
+            let by_wildcard = || {
+                all.iter()
+                    .any(|w| w.owner == source && w.denies_type(rtype))
+            };
             is_empty || by_wildcard()
         }),
         Denied::Name(name) => all.iter().filter(|n| n.covers(name)).any(|n| {
@@ -157,7 +160,8 @@ impl Nsec3 {
         }
         let label = set.owner.first().to_string().to_ascii_uppercase();
         let hash = domain::utils::base32::decode_hex::<Vec<u8>>(&label).ok()?;
-        let [algorithm, flags, high, low, salt_len, rest @ ..] = set.data.first()?.as_slice() else {
+        let [algorithm, flags, high, low, salt_len, rest @ ..] = set.data.first()?.as_slice()
+        else {
             return None;
         };
         let salt = rest.get(..usize::from(*salt_len))?.to_vec();

@@ -275,7 +275,15 @@ fn answers(
                 rtype: rtype.to_owned(),
             };
             let (response, signed) = authoritative(server, &question)?;
-            let seen = answer::answer(apex, &level.zone, &question, response, &signed, keys, budget)?;
+            let seen = answer::answer(
+                apex,
+                &level.zone,
+                &question,
+                response,
+                &signed,
+                keys,
+                budget,
+            )?;
             let seen = SignedAnswer {
                 name_server: server.label(),
                 ..seen
@@ -338,7 +346,9 @@ fn authoritative<'s>(
 fn referral(server: &ServerSeen, zone: &DnsName) -> Option<Signed> {
     server.exchanges.iter().filter_map(whole).find_map(|r| {
         let referral = r.referral(zone).filter(|found| found.zone == *zone);
-        referral.filter(|_| !r.flags.aa).and_then(|_| wire::signed(r))
+        referral
+            .filter(|_| !r.flags.aa)
+            .and_then(|_| wire::signed(r))
     })
 }
 

@@ -7,8 +7,8 @@ use bellwether_model::dns::Response;
 use domain::base::iana::{Class, Rtype};
 use domain::base::message::{Message, RecordSection};
 use domain::base::name::{Name, ParsedName, ToName};
-use domain::base::record::ParsedRecord;
 use domain::base::rdata::ComposeRecordData;
+use domain::base::record::ParsedRecord;
 use domain::rdata::AllRecordData;
 
 use crate::dns::message::RECORDS_MAX;
@@ -129,7 +129,8 @@ fn rrsig(data: &[u8]) -> Option<Rrsig> {
     let fixed: &[u8; RRSIG_FIXED_LEN] = data.first_chunk()?;
     let (signer, rest) = name(&data[RRSIG_FIXED_LEN..])?;
     let head = data[..data.len() - rest.len()].to_vec();
-    let u32_at = |at: usize| u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
+    let u32_at =
+        |at: usize| u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
     Some(Rrsig {
         covered: u16::from_be_bytes([fixed[0], fixed[1]]),
         algorithm: fixed[2],

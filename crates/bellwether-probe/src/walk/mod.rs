@@ -286,8 +286,13 @@ impl Walk {
                 ..stand_in(&target)
             };
             let run = async { (Outcome::NotRun(not_run), 0) };
-            cx.probe(ProbeKind::Dnssec, "dnssec".to_owned(), stand_in(&target), run)
-                .await;
+            cx.probe(
+                ProbeKind::Dnssec,
+                "dnssec".to_owned(),
+                stand_in(&target),
+                run,
+            )
+            .await;
             return;
         }
         let mut levels = self.inner.seen.take();

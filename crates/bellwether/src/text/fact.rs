@@ -142,6 +142,74 @@ const SENTENCES: &[(FactKind, &str)] = &[
         "the answer for {name} has {records} addresses ({family}); the policy is {policy/max_addresses}",
     ),
     (
+        K::RrsigEnded,
+        "the signatures of {name} {type} ended at {ended} (key {key_tag}): {name_servers}",
+    ),
+    (
+        K::RrsigNotBegun,
+        "the signatures of {name} {type} begin only at {begins} (key {key_tag}): {name_servers}",
+    ),
+    (
+        K::RrsigMissing,
+        "{name} {type} has no signature at {name_servers}, and {zone} is signed",
+    ),
+    (
+        K::RrsigWrong,
+        "the signature of {name} {type} by key {key_tag} does not fit: {name_servers}",
+    ),
+    (
+        K::DsMatchesNoKey,
+        "DS at the parent: key {ds_tags}; keys of {zone}: {key_tags}",
+    ),
+    (
+        K::DnskeyMissing,
+        "DS at the parent: key {ds_tags}; {zone} has no keys: {name_servers}",
+    ),
+    (
+        K::DenialUnproven,
+        "nothing proves that {name} {type} is not there: {name_servers}",
+    ),
+    (
+        K::NsRrsigEnded,
+        "{name_server}: the signatures of {name} {type} ended at {ended}; others' hold",
+    ),
+    (
+        K::NsRrsigBad,
+        "{name_server}: {name} {type} does not validate ({problem}); others' does",
+    ),
+    (
+        K::RrsigEndsSoon,
+        "the signatures of {zone} end at {ends}; the newest is of {newest}",
+    ),
+    (
+        K::CdsMatchesNoKey,
+        "CDS of {zone}: key {cds_tags}; its keys: {key_tags}",
+    ),
+    (
+        K::Nsec3IterationsHigh,
+        "NSEC3 of {zone} asks for {iterations} iterations; validators count {limit}",
+    ),
+    (
+        K::ChainSecure,
+        "the signatures from the root to {name} hold",
+    ),
+    (
+        K::FailsOnlyChecked,
+        "{resolvers} answer with an error, and with data when asked not to check (CD=1)",
+    ),
+    (
+        K::FailsOnlyChecked,
+        "{resolver} answers with an error, and with data when asked not to check (CD=1)",
+    ),
+    (
+        K::ResolverFailsSigned,
+        "{resolver} fails signed names above too: {names}",
+    ),
+    (
+        K::ResolverLacksAlgorithm,
+        "{resolver} checks zones of algorithm {checked_with}, and refuses {zone}, of algorithm {algorithms}",
+    ),
+    (
         K::ResolverDeniesExistingName,
         "{resolver} answers {answer}; the name servers have the name",
     ),

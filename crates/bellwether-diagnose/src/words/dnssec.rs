@@ -1,0 +1,150 @@
+//! Sentences about signatures.
+
+use bellwether_model::FactKind;
+use bellwether_model::report::Scope;
+use serde_json::Value;
+
+use super::read::{fact, strings, value};
+use super::{count, list};
+use crate::candidates::Candidate;
+use crate::facts::Known;
+
+/// What of the signatures does not hold.
+pub(super) fn sentence(candidate: &Candidate, scope: &Scope) -> String {
+    let known = |kind| fact(candidate, kind);
+    if let Some(k) = known(FactKind::ResolverLacksAlgorithm) {
+        return format!(
+            "{} refuse{} {}, which is signed with algorithm {} alone, and check{} zones signed with {}",
+            list(scope.resolvers.clone()),
+            s(scope),
+            value(k, "zone"),
+            numbers(k, "algorithms"),
+            s(scope),
+            numbers(k, "checked_with"),
+        );
+    }
+    let refused = match resolvers(candidate) {
+        0 => "validating resolvers refuse the answers".to_owned(),
+        some => format!(
+            "{} of those asked refuse the answers",
+            count(some, "resolver")
+        ),
+    };
+    if let Some(k) = known(FactKind::DsMatchesNoKey) {
+        return format!(
+            "the parent vouches for key {} of {}, and the zone is signed with {}: {refused}",
+            numbers(k, "ds_tags"),
+            value(k, "zone"),
+            numbers(k, "key_tags"),
+        );
+    }
+    if let Some(k) = known(FactKind::DnskeyMissing) {
+        return format!(
+            "the parent vouches for key {} of {}, and the zone has no keys: {refused}",
+            numbers(k, "ds_tags"),
+            value(k, "zone"),
+        );
+    }
+    for (kind, what) in [
+        (FactKind::RrsigEnded, "ended at"),
+        (FactKind::RrsigNotBegun, "begin only at"),
+    ] {
+        if let Some(k) = known(kind) {
+            let at = if kind == FactKind::RrsigEnded {
+                "ended"
+            } else {
+                "begins"
+            };
+            return format!(
+                "the signatures of {} {what} {}: {refused}",
+                set(k),
+                value(k, at)
+            );
+        }
+    }
+    if let Some(k) = known(FactKind::RrsigMissing) {
+        return format!(
+            "{} has no signature, although {} is signed: {refused}",
+            set(k),
+            value(k, "zone")
+        );
+    }
+    if let Some(k) = known(FactKind::RrsigWrong) {
+        return format!("the signature of {} does not fit it: {refused}", set(k));
+    }
+    if let Some(k) = known(FactKind::DenialUnproven) {
+        return format!(
+            "{} does not prove that {} is not there: {refused}",
+            value(k, "zone"),
+            set(k)
+        );
+    }
+    quiet(candidate)
+}
+
+/// What nobody fails by yet.
+fn quiet(candidate: &Candidate) -> String {
+    let known = |kind| fact(candidate, kind);
+    if let Some(k) = known(FactKind::RrsigEndsSoon) {
+        return format!(
+            "the signatures of {} end at {}, and nobody has signed since {}",
+            value(k, "zone"),
+            value(k, "ends"),
+            value(k, "newest")
+        );
+    }
+    if let Some(k) = known(FactKind::CdsMatchesNoKey) {
+        return format!(
+            "{} offers its parent CDS records for key {}, and has {}",
+            value(k, "zone"),
+            numbers(k, "cds_tags"),
+            numbers(k, "key_tags")
+        );
+    }
+    if let Some(k) = known(FactKind::Nsec3IterationsHigh) {
+        return format!(
+            "{} is signed with {} NSEC3 iterations; validators take more than {} as unsigned, or fail",
+            value(k, "zone"),
+            k.value["iterations"],
+            k.value["limit"]
+        );
+    }
+    if let Some(k) = known(FactKind::NsRrsigEnded) {
+        return format!(
+            "{} gives signatures that ended at {}; the other servers' hold",
+            list(strings_of(candidate, FactKind::NsRrsigEnded)),
+            value(k, "ended")
+        );
+    }
+    if let Some(k) = known(FactKind::NsRrsigBad) {
+        return format!(
+            "what {} gives for {} does not stand a check of its signatures; the other servers' does",
+            list(strings_of(candidate, FactKind::NsRrsigBad)),
+            set(k)
+        );
+    }
+    candidate.rule.cause.definition().to_owned()
+}
+
+fn strings_of(candidate: &Candidate, kind: FactKind) -> Vec<String> {
+    let all = candidate.facts.iter().filter(|f| f.kind == kind);
+    all.map(|k| value(k, "name_server").to_owned()).collect()
+}
+
+fn resolvers(candidate: &Candidate) -> usize {
+    strings(fact(candidate, FactKind::FailsOnlyChecked), "/resolvers").len()
+}
+
+fn s(scope: &Scope) -> &'static str {
+    if scope.resolvers.len() == 1 { "s" } else { "" }
+}
+
+/// `www.svc.test. A`.
+fn set(known: &Known) -> String {
+    format!("{} {}", value(known, "name"), value(known, "type"))
+}
+
+fn numbers(known: &Known, key: &str) -> String {
+    let all = known.value.get(key).and_then(Value::as_array);
+    list(all.into_iter().flatten())
+}
