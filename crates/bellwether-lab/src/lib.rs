@@ -11,6 +11,7 @@
 //! - [`scenario`]: what people write
 //! - `rename`: the seed's names and addresses
 //! - `world`: what exists because of it, and how it changes
+//! - `sign`: zones that are signed with DNSSEC
 //! - `dns`, `service`: the scripted servers
 //! - `netns`, `net`, `sys`: the namespace and its sockets
 //! - [`mod@drill`]: parent and child of a drill
@@ -27,6 +28,7 @@ mod rename;
 pub mod scenario;
 mod service;
 pub mod shipped;
+mod sign;
 mod sys;
 mod target;
 mod world;

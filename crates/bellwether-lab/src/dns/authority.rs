@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use domain::base::iana::Rtype;
 
-use super::{FORMERR, NXDOMAIN, REFUSED, Reaction, Reply, Transport};
+use super::{FORMERR, Manner, NXDOMAIN, REFUSED, Reaction, Reply, Transport};
 use crate::scenario::{Answers, Edns, ServerWords};
+use crate::sign::denial::Proof;
 use crate::world::roots::root_servers;
 use crate::world::topology::Topology;
 use crate::world::zone::{Found, Name, Rr, Zone, name};
@@ -90,43 +91,65 @@ impl Authorities {
         self.behaviour.get(&address).cloned().unwrap_or_default()
     }
 
+    /// The DS set of the root, as a trust anchor holds it.
+    pub(crate) fn root_ds(&self) -> Vec<Rr> {
+        let root = self.topology.zones.iter().find(|z| z.apex.is_root());
+        let signed = root.and_then(|zone| Some((&zone.apex, zone.signing.as_ref()?)));
+        let ds = signed.map(|(apex, signing)| Rr::new(apex.clone(), 0, signing.ksk.ds(apex)));
+        ds.into_iter().collect()
+    }
+
     /// What the server at `address` does with a question.
     pub(crate) fn react(
         &self,
         address: IpAddr,
         (qname, qtype): (&Name, Rtype),
-        transport: Transport,
-        edns: bool,
+        manner: Manner,
+        now: i64,
     ) -> Reaction {
         let behaviour = match &self.controls {
             Some(controls) if is_control(address, qname) => controls.clone(),
             _ => self.behaviour(address),
         };
-        if behaviour.is_silent(transport) || !self.topology.at.contains_key(&address) {
+        if behaviour.is_silent(manner.transport) || !self.topology.at.contains_key(&address) {
             return Reaction::Silent;
         }
         let after = behaviour.delay.unwrap_or(self.delay);
-        if let Some(reaction) = behaviour.on_edns(edns, after) {
+        if let Some(reaction) = behaviour.on_edns(manner.edns, after) {
             return reaction;
         }
-        let reply = self.reply(address, &behaviour.answers, qname, qtype);
+        let proving = manner.dnssec_ok && behaviour.edns == Edns::On;
+        let question = (qname, qtype);
+        let reply = self.reply(
+            address,
+            &behaviour.answers,
+            question,
+            proving.then_some(now),
+        );
         Reaction::answer(reply, after, behaviour.edns == Edns::On)
     }
 
-    fn reply(&self, address: IpAddr, answers: &Answers, qname: &Name, qtype: Rtype) -> Reply {
+    /// `proving` is the time, if DNSSEC records are wanted.
+    fn reply(
+        &self,
+        address: IpAddr,
+        answers: &Answers,
+        question: (&Name, Rtype),
+        proving: Option<i64>,
+    ) -> Reply {
         match answers {
             Answers::Rcode(word) => Reply::rcode(word.code()),
             Answers::UpwardReferral => upward_referral(),
             Answers::NotAuthoritative => Reply {
                 aa: false,
-                ..self.look_up(address, answers, qname, qtype)
+                ..self.look_up(address, answers, question, proving)
             },
             Answers::Normal
             | Answers::Silent
             | Answers::Udp(_)
             | Answers::Tcp(_)
             | Answers::Blank
-            | Answers::Stale(_) => self.look_up(address, answers, qname, qtype),
+            | Answers::Stale(_) => self.look_up(address, answers, question, proving),
         }
     }
 
@@ -158,7 +181,13 @@ impl Authorities {
     }
 
     /// RFC 1034 section 4.3.2, aliases followed through the server's own zones.
-    fn look_up(&self, address: IpAddr, answers: &Answers, qname: &Name, qtype: Rtype) -> Reply {
+    fn look_up(
+        &self,
+        address: IpAddr,
+        answers: &Answers,
+        (qname, qtype): (&Name, Rtype),
+        proving: Option<i64>,
+    ) -> Reply {
         let zones = self.zones(address, answers);
         let mut reply = Reply::default();
         let mut current = qname.clone();
@@ -169,11 +198,17 @@ impl Authorities {
                 }
                 return reply;
             };
-            match zone.look_up(&current, qtype) {
+            let found = zone.look_up(&current, qtype);
+            let proof = match proving {
+                Some(now) => zone.prove(&current, &found, now),
+                None => Proof::default(),
+            };
+            match found {
                 Found::Answer(set) => {
                     reply.aa = true;
                     reply.additional = self.beside(&zone.apex, &set);
                     reply.answer.extend(set);
+                    reply.add(proof);
                     return reply;
                 }
                 Found::Alias(alias) => {
@@ -185,23 +220,27 @@ impl Authorities {
                         _ => return reply,
                     }
                     reply.answer.push(alias);
+                    reply.add(proof);
                 }
                 Found::Referral(set) => {
                     if reply.answer.is_empty() {
                         reply.additional = self.beside(&zone.apex, &set);
                         reply.authority = set;
+                        reply.add(proof);
                     }
                     return reply;
                 }
                 Found::NoData => {
                     reply.aa = true;
                     reply.authority.extend(zone.soa());
+                    reply.add(proof);
                     return reply;
                 }
                 Found::NxDomain => {
                     reply.aa = true;
                     reply.rcode = NXDOMAIN;
                     reply.authority.extend(zone.soa());
+                    reply.add(proof);
                     return reply;
                 }
             }

@@ -2,16 +2,21 @@
 //!
 //! - [`authority`]: what an authoritative server answers, behaviour words included
 //! - [`recursor`]: what a resolver answers, and what it remembers
+//! - [`validate`]: how a resolver validates DNSSEC
 //! - [`wire`]: messages from and to octets
 //! - [`serve`]: the sockets
 
 pub(crate) mod authority;
 pub(crate) mod recursor;
 pub(crate) mod serve;
+mod validate;
 pub(crate) mod wire;
 
 use std::time::Duration;
 
+use domain::base::iana::Rtype;
+
+use crate::sign::denial::Proof;
 use crate::world::zone::Rr;
 
 /// Over what a question came.
@@ -21,12 +26,29 @@ pub(crate) enum Transport {
     Tcp,
 }
 
+/// How a question was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Manner {
+    pub(crate) transport: Transport,
+    /// It carried an OPT record.
+    pub(crate) edns: bool,
+    /// DO: DNSSEC records are wanted (RFC 3225).
+    pub(crate) dnssec_ok: bool,
+    /// CD: data that does not validate is wanted too (RFC 4035 section 3.2.2).
+    pub(crate) checking_disabled: bool,
+    /// AD in a query: the client wants to know whether it validates (RFC 6840 section 5.7).
+    pub(crate) authentic: bool,
+}
+
 /// What is said in answer to one question.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Reply {
     pub(crate) rcode: u8,
     pub(crate) aa: bool,
     pub(crate) ra: bool,
+    pub(crate) ad: bool,
+    /// An extended error: code and text (RFC 8914).
+    pub(crate) ede: Option<(u16, String)>,
     pub(crate) answer: Vec<Rr>,
     pub(crate) authority: Vec<Rr>,
     pub(crate) additional: Vec<Rr>,
@@ -44,6 +66,28 @@ impl Reply {
         Self {
             rcode,
             ..Self::default()
+        }
+    }
+
+    /// Removes DNSSEC records that were not asked for (RFC 4035 section 3.2.1).
+    pub(crate) fn strip(&mut self, qtype: Rtype) {
+        let unasked = |rr: &Rr| {
+            let rtype = rr.rtype();
+            let dnssec = [Rtype::RRSIG, Rtype::NSEC, Rtype::NSEC3, Rtype::DS];
+            dnssec.contains(&rtype) && rtype != qtype && qtype != Rtype::ANY
+        };
+        self.answer.retain(|rr| !unasked(rr));
+        self.authority.retain(|rr| !unasked(rr));
+    }
+
+    /// Adds DNSSEC records.
+    pub(crate) fn add(&mut self, proof: Proof) {
+        let Proof { answer, authority } = proof;
+        self.answer.extend(answer);
+        for rr in authority {
+            if !self.authority.contains(&rr) {
+                self.authority.push(rr);
+            }
         }
     }
 }

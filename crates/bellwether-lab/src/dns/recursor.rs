@@ -11,16 +11,26 @@ use domain::base::iana::Rtype;
 use jiff::Timestamp;
 
 use super::authority::{Authorities, Behaviour};
-use super::{NOERROR, NXDOMAIN, REFUSED, Reaction, Reply, SERVFAIL, Transport};
+use super::validate::Status;
+use super::{Manner, NOERROR, NXDOMAIN, REFUSED, Reaction, Reply, SERVFAIL, Transport};
 use crate::chance::mix;
 use crate::scenario::{Answers, Bug, Cache, ResolverWords};
 use crate::world::roots::root_servers;
-use crate::world::zone::{Found, Name, Rr, Zone, ancestors, name, record};
+use crate::world::zone::{Data, Found, Name, Rr, Zone, ancestors, name, record};
 
 /// Longest chain of aliases followed.
 const ALIASES_MAX: usize = 16;
 /// Most referrals followed for one name.
 const REFERRALS_MAX: usize = 16;
+/// How it asks servers. DNSSEC records are always asked for (RFC 4035 section 3.2.1); a server
+/// that does not speak EDNS leaves them out.
+const UPSTREAM: Manner = Manner {
+    transport: Transport::Udp,
+    edns: false,
+    dnssec_ok: true,
+    checking_disabled: true,
+    authentic: false,
+};
 /// How deep look-ups of name servers' addresses may nest.
 const NESTING_MAX: usize = 6;
 /// TTL of a negative answer without SOA record, seconds.
@@ -33,6 +43,7 @@ pub(crate) struct Recursor {
     pub(crate) behaviour: Behaviour,
     pub(crate) keeps: bool,
     pub(crate) bug: Option<Bug>,
+    pub(crate) validates: bool,
     pub(crate) seed: u64,
     cache: Store,
 }
@@ -62,9 +73,9 @@ struct Cut {
 }
 
 /// One resolution under way.
-struct Walk<'a> {
-    authorities: &'a Authorities,
-    now: i64,
+pub(super) struct Walk<'a> {
+    pub(super) authorities: &'a Authorities,
+    pub(super) now: i64,
     depth: usize,
 }
 
@@ -82,19 +93,19 @@ impl Recursor {
             behaviour: Behaviour::default(),
             keeps: false,
             bug: None,
+            validates: false,
             seed: mix(seed, &address.to_string()),
             cache: Store::default(),
         }
     }
 
     pub(crate) fn change(&mut self, words: &ResolverWords) {
-        // What it would validate is signed in no world yet, so `validates` changes nothing.
         let ResolverWords {
             answers,
             delay,
             edns,
             cache,
-            validates: _,
+            validates,
             bug,
         } = words;
         if let Some(answers) = answers {
@@ -109,6 +120,9 @@ impl Recursor {
         if let Some(cache) = cache {
             self.keeps = *cache == Cache::Kept;
         }
+        if let Some(validates) = validates {
+            self.validates = *validates;
+        }
         if let Some(bug) = bug {
             self.bug = bug.clone();
         }
@@ -122,31 +136,36 @@ impl Recursor {
         &mut self,
         authorities: &Authorities,
         (qname, qtype): (&Name, Rtype),
-        transport: Transport,
-        edns: bool,
+        manner: Manner,
         now: Timestamp,
     ) -> Reaction {
-        if self.behaviour.is_silent(transport) {
+        if self.behaviour.is_silent(manner.transport) {
             return Reaction::Silent;
         }
         let after = self.behaviour.delay.unwrap_or(authorities.delay);
-        if let Some(reaction) = self.behaviour.on_edns(edns, after) {
+        if let Some(reaction) = self.behaviour.on_edns(manner.edns, after) {
             return reaction;
         }
+        let checks = self.validates && !manner.checking_disabled;
         let mut reply = match self.behaviour.answers.clone() {
             Answers::Rcode(word) => Reply::rcode(word.code()),
             Answers::Blank => Reply::rcode(NXDOMAIN),
             Answers::UpwardReferral => Reply::rcode(NOERROR),
             Answers::Stale(spec) => old_answer(&spec.records.unwrap_or_default(), qname, qtype)
-                .unwrap_or_else(|| self.resolve(authorities, qname, qtype, now)),
+                .unwrap_or_else(|| self.resolve(authorities, (qname, qtype), checks, now)),
             Answers::Normal
             | Answers::Silent
             | Answers::Udp(_)
             | Answers::Tcp(_)
-            | Answers::NotAuthoritative => self.resolve(authorities, qname, qtype, now),
+            | Answers::NotAuthoritative => self.resolve(authorities, (qname, qtype), checks, now),
         };
         self.err(qname, &mut reply);
         reply.ra = true;
+        // RFC 4035 section 3.2.3, RFC 6840 section 5.7.
+        reply.ad &= manner.dnssec_ok || manner.authentic;
+        if !manner.dnssec_ok {
+            reply.strip(qtype);
+        }
         Reaction::answer(
             reply,
             after,
@@ -165,6 +184,8 @@ impl Recursor {
             Some(Bug::NxdomainFor(names)) => {
                 names.iter().any(|n| name(n).is_ok_and(|n| n == *qname))
             }
+            // These show when it validates.
+            Some(Bug::WithoutAlgorithm(_) | Bug::FailsAlgorithm(_) | Bug::OutdatedAnchor) => false,
         };
         if wrong {
             *reply = Reply::rcode(NXDOMAIN);
@@ -175,7 +196,7 @@ impl Recursor {
     pub(crate) fn warm(&mut self, authorities: &Authorities, names: &[Name], then: Timestamp) {
         for qname in names {
             for qtype in [Rtype::A, Rtype::AAAA] {
-                self.resolve(authorities, qname, qtype, then);
+                self.resolve(authorities, (qname, qtype), false, then);
             }
         }
         let apexes: Vec<Name> = self.cache.cuts.keys().cloned().collect();
@@ -183,16 +204,16 @@ impl Recursor {
             .iter()
             .filter(|apex| names.iter().any(|n| n.ends_with(*apex)))
         {
-            self.resolve(authorities, apex, Rtype::NS, then);
+            self.resolve(authorities, (apex, Rtype::NS), false, then);
         }
     }
 
-    /// Resolves a name, aliases followed.
+    /// Resolves a name, aliases followed; and validates what it found, if it is to check.
     pub(crate) fn resolve(
         &mut self,
         authorities: &Authorities,
-        qname: &Name,
-        qtype: Rtype,
+        (qname, qtype): (&Name, Rtype),
+        checks: bool,
         now: Timestamp,
     ) -> Reply {
         if !self.keeps {
@@ -203,10 +224,28 @@ impl Recursor {
             now: now.as_second(),
             depth: 0,
         };
-        let mut reply = Reply::default();
+        let before = checks.then(|| self.cache.clone());
+        let mut reply = Reply {
+            ad: checks,
+            ..Reply::default()
+        };
         let mut current = qname.clone();
         for _ in 0..ALIASES_MAX {
             let found = self.one(&walk, &current, qtype);
+            if let Some(before) = &before {
+                match self.judge(&walk, (&current, qtype), &found) {
+                    Status::Secure => {}
+                    Status::Insecure => reply.ad = false,
+                    Status::Bogus(fault) => {
+                        // What does not validate is not remembered.
+                        self.cache = before.clone();
+                        return Reply {
+                            ede: Some(fault),
+                            ..Reply::rcode(SERVFAIL)
+                        };
+                    }
+                }
+            }
             let alias = found
                 .answer
                 .iter()
@@ -215,7 +254,7 @@ impl Recursor {
                 .filter(|_| qtype != Rtype::CNAME && qtype != Rtype::ANY);
             reply.rcode = found.rcode;
             reply.answer.extend(found.answer);
-            reply.authority = found.authority;
+            reply.authority.extend(found.authority);
             match alias {
                 None => return reply,
                 Some(target) if reply.answer.iter().any(|rr| rr.owner == target) => {
@@ -228,7 +267,7 @@ impl Recursor {
     }
 
     /// One owner name: from the cache, or asked. An alias ends it.
-    fn one(&mut self, walk: &Walk<'_>, qname: &Name, qtype: Rtype) -> Reply {
+    pub(super) fn one(&mut self, walk: &Walk<'_>, qname: &Name, qtype: Rtype) -> Reply {
         for key in [(qname.clone(), qtype), (qname.clone(), Rtype::CNAME)] {
             if let Some(kept) = self.cache.sets.get(&key).filter(|k| k.until > walk.now) {
                 // A denial of the alias says nothing about the type that was asked for.
@@ -237,7 +276,9 @@ impl Recursor {
                 }
             }
         }
-        let mut cut = self.nearest(walk.now, qname);
+        // DS records stand at the parent's side of a cut (RFC 4035 section 3.1.4.1).
+        let above = qname.parent().filter(|_| qtype == Rtype::DS);
+        let mut cut = self.nearest(walk.now, above.as_ref().unwrap_or(qname));
         for _ in 0..REFERRALS_MAX {
             match self.ask(walk, &mut cut, qname, qtype) {
                 Asked::Final(reply) => {
@@ -314,7 +355,7 @@ impl Recursor {
                 let question = (qname, qtype);
                 let reaction = walk
                     .authorities
-                    .react(address, question, Transport::Udp, false);
+                    .react(address, question, UPSTREAM, walk.now);
                 if let Reaction::Answer { reply, .. } = reaction
                     && let Some(asked) = usable(*reply, cut, qname, qtype, walk.now)
                 {
@@ -388,10 +429,14 @@ fn usable(reply: Reply, cut: &Cut, qname: &Name, qtype: Rtype, now: i64) -> Opti
             .collect();
         let rcode = NOERROR;
         let known = !answer.is_empty();
+        // Beside an answer, only what proves it: that nothing is closer than a wildcard.
+        let mut authority = reply.authority;
+        authority.retain(is_proof);
         return known.then(|| {
             Asked::Final(Reply {
                 rcode,
                 answer,
+                authority,
                 ..Reply::default()
             })
         });
@@ -428,6 +473,15 @@ fn usable(reply: Reply, cut: &Cut, qname: &Name, qtype: Rtype, now: i64) -> Opti
         hosts,
         until: now + i64::from(ttl),
     }))
+}
+
+/// A denial, or its signature.
+fn is_proof(rr: &Rr) -> bool {
+    match &rr.data {
+        Data::Nsec(_) | Data::Nsec3(_) => true,
+        Data::Rrsig(rrsig) => [Rtype::NSEC, Rtype::NSEC3].contains(&rrsig.type_covered()),
+        _ => false,
+    }
 }
 
 fn negative(reply: Reply) -> Reply {

@@ -86,7 +86,7 @@ fn respond(
         Reaction::answer(refused(), Duration::ZERO, true)
     } else {
         let question = (&query.qname, query.qtype);
-        lock(world).react(address, question, transport, query.has_opt())
+        lock(world).react(address, question, query.manner(transport))
     };
     match reaction {
         Reaction::Silent => None,

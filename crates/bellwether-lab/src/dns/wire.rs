@@ -4,9 +4,10 @@ use bytes::Bytes;
 use domain::base::iana::{Class, Opcode, Rcode, Rtype};
 use domain::base::message_builder::{AdditionalBuilder, MessageBuilder, PushError};
 use domain::base::name::ToName;
+use domain::base::opt::ExtendedError;
 use domain::base::{Message, StaticCompressor, StreamTarget};
 
-use super::{FORMERR, NOTIMP, Reply, Transport};
+use super::{FORMERR, Manner, NOTIMP, Reply, Transport};
 use crate::world::zone::Name;
 
 /// UDP payload size that every server here offers: what fits any path (DNS flag day 2020).
@@ -64,9 +65,16 @@ impl Query {
         })
     }
 
-    /// Did it carry an OPT record?
-    pub(crate) fn has_opt(&self) -> bool {
-        self.opt.is_some()
+    /// How it was put.
+    pub(crate) fn manner(&self, transport: Transport) -> Manner {
+        let header = self.message.header();
+        Manner {
+            transport,
+            edns: self.opt.is_some(),
+            dnssec_ok: self.opt.is_some_and(|(_, dnssec_ok)| dnssec_ok),
+            checking_disabled: header.cd(),
+            authentic: header.ad(),
+        }
     }
 
     /// The octets of a reply; for TCP, with their length before them.
@@ -109,6 +117,7 @@ impl Query {
         let header = answer.header_mut();
         header.set_aa(reply.aa);
         header.set_ra(reply.ra);
+        header.set_ad(reply.ad);
         header.set_cd(self.message.header().cd());
         header.set_tc(truncated);
         let sections = if truncated { &Reply::default() } else { reply };
@@ -123,7 +132,7 @@ impl Query {
         for rr in &sections.additional {
             additional.push(rr.record())?;
         }
-        push_opt(&mut additional, opt)?;
+        push_opt(&mut additional, opt, reply.ede.as_ref())?;
         Ok(additional.finish().into_target().as_dgram_slice().to_vec())
     }
 }
@@ -131,6 +140,7 @@ impl Query {
 fn push_opt(
     additional: &mut AdditionalBuilder<StaticCompressor<StreamTarget<Vec<u8>>>>,
     opt: Option<(u16, bool)>,
+    ede: Option<&(u16, String)>,
 ) -> Result<(), PushError> {
     let Some((_, dnssec_ok)) = opt else {
         return Ok(());
@@ -138,6 +148,11 @@ fn push_opt(
     additional.opt(|opt| {
         opt.set_udp_payload_size(UDP_SIZE);
         opt.set_dnssec_ok(dnssec_ok);
+        if let Some((code, text)) = ede
+            && let Ok(error) = ExtendedError::<Vec<u8>>::new_with_str((*code).into(), text)
+        {
+            opt.push(&error)?;
+        }
         Ok(())
     })
 }

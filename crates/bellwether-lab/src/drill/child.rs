@@ -34,10 +34,6 @@ use crate::world::{Shared, World, lock};
 const CHECK_TIME_MAX: Duration = Duration::from_secs(60);
 /// How much of a failed check's complaint is shown, bytes.
 const COMPLAINT_LEN_MAX: usize = 2000;
-/// The box's trust anchor for DNSSEC. The example key of RFC 6605 section 6.1: the box signs no
-/// zone yet.
-const ROOT_KEY: &str = ". 172800 IN DNSKEY 257 3 13 GojIhhXUN/u4v54ZQqGSnyhWJwaubCvTmeexv7bR6edbkrSqQpF64cYbcB7wNcP+e+MAnLr+Wi9xMWyQLc8NAA==\n";
-
 /// How a child ended.
 #[derive(Clone, Debug)]
 pub enum WorldEnd {
@@ -124,7 +120,7 @@ impl Stage {
         let world = World::build(&spec, clock, job.seed).map_err(|e| wrong(&job.path, e))?;
         netns::set_up(vantage(&spec)).await?;
         let authorities = Authorities::new(clock.now())?;
-        let directory = directory(&spec, &authorities)?;
+        let directory = directory(&spec, &authorities, &world.root_key())?;
         let world = Arc::new(Mutex::new(world));
         let mut stage = Self {
             path: job.path.clone(),
@@ -336,7 +332,11 @@ fn vantage(spec: &Spec) -> (Ipv4Addr, Ipv6Addr) {
 }
 
 /// What the program is given by its flags, as files.
-fn directory(spec: &Spec, authorities: &Authorities) -> Result<tempfile::TempDir, LabError> {
+fn directory(
+    spec: &Spec,
+    authorities: &Authorities,
+    root_key: &str,
+) -> Result<tempfile::TempDir, LabError> {
     let directory = tempfile::tempdir().map_err(|source| LabError::File {
         doing: "write",
         path: std::env::temp_dir(),
@@ -345,7 +345,7 @@ fn directory(spec: &Spec, authorities: &Authorities) -> Result<tempfile::TempDir
     let path = |name: &str| directory.path().join(name);
     write(&path("ca.pem"), &authorities.root_pem())?;
     write(&path("root.hints"), &hints())?;
-    write(&path("root.key"), ROOT_KEY)?;
+    write(&path("root.key"), root_key)?;
     write(&path("asn.csv"), &asn_table(&spec.world.owners))?;
     Ok(directory)
 }

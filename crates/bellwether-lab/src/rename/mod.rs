@@ -26,8 +26,10 @@ use address::Addresses;
 use label::Labels;
 use text::{Piece, rewrite};
 
-/// Key of lists that hold zone-file lines.
-const RECORDS: &str = "records";
+/// Keys of lists that hold zone-file lines.
+const RECORDS: [&str; 2] = ["records", "altered"];
+/// Keys of lists that hold owners, each with a type or without.
+const OWNERS: [&str; 2] = ["without_rrsig", "only"];
 
 /// The scenario with the seed's names; a `fixed` one stays as it is.
 pub(crate) fn rename(spec: &Spec, seed: u64) -> Result<Spec, LabError> {
@@ -65,12 +67,14 @@ pub(crate) fn rename(spec: &Spec, seed: u64) -> Result<Spec, LabError> {
 trait Visit {
     fn text(&mut self, text: &str) -> String;
     fn line(&mut self, line: &str) -> String;
+    fn owner(&mut self, text: &str) -> String;
 }
 
 /// A copy of a value with every text visited, keys included.
 fn walk(value: &Value, key: &str, visit: &mut impl Visit) -> Value {
     match value {
-        Value::String(text) if key == RECORDS => Value::String(visit.line(text)),
+        Value::String(text) if RECORDS.contains(&key) => Value::String(visit.line(text)),
+        Value::String(text) if OWNERS.contains(&key) => Value::String(visit.owner(text)),
         Value::String(text) => Value::String(visit.text(text)),
         Value::Array(items) => items.iter().map(|item| walk(item, key, visit)).collect(),
         Value::Object(fields) => {
@@ -149,6 +153,14 @@ impl Visit for Seen<'_> {
         }
         text.to_owned()
     }
+
+    fn owner(&mut self, text: &str) -> String {
+        let owner = text.split(' ').next().unwrap_or_default();
+        if owner != "@" && owner != "." {
+            self.name(owner, is_name(owner, self.tlds));
+        }
+        text.to_owned()
+    }
 }
 
 /// Second pass: the new names.
@@ -204,6 +216,13 @@ impl Visit for Renamer<'_> {
             };
         }
         line.to_string()
+    }
+
+    fn owner(&mut self, text: &str) -> String {
+        match text.split_once(' ') {
+            Some((owner, rtype)) => format!("{} {rtype}", Renamer::name(self, owner)),
+            None => Renamer::name(self, text),
+        }
     }
 }
 

@@ -62,30 +62,6 @@ impl JsonSchema for Addresses {
     }
 }
 
-/// One text, or a list of them, or none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Texts(pub Vec<String>);
-
-impl<'de> Deserialize<'de> for Texts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Delegation::deserialize(deserializer).map(|list| Self(list.names))
-    }
-}
-
-impl JsonSchema for Texts {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Texts".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
-            { "type": ["string", "null"] },
-            { "type": "array", "items": { "type": "string" } },
-        ] })
-    }
-}
-
 /// An NS set at a parent: a list of names, or `{names, ttl}`. Empty: no delegation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Delegation {

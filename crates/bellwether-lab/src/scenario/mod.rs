@@ -3,6 +3,7 @@
 //! - [`parse()`]: text to a checked [`Spec`], with errors that name the place
 //! - [`words`]: the behaviour words, each a variant of a closed enum
 //! - [`behaviour`]: words for one server, resolver or control
+//! - [`signing`]: how zones are signed
 //! - [`lists`]: lists that may be written as one item
 //! - [`time`]: lengths of time and moments
 //! - [`expect`]: what a check step must find
@@ -12,6 +13,7 @@ pub mod expect;
 pub(crate) mod line;
 pub mod lists;
 pub mod parse;
+pub mod signing;
 pub mod time;
 pub mod words;
 
@@ -25,9 +27,13 @@ use serde::{Deserialize, Serialize};
 
 pub use behaviour::{ControlsSpec, ResolverWords, ServerWords};
 pub use expect::ExpectSpec;
-pub use lists::{Addresses, Delegation, Texts};
+pub use lists::{Addresses, Delegation};
 pub(crate) use parse::meant;
 pub use parse::parse;
+pub use signing::{
+    Algorithm, CdsWord, Denial, DenialFault, DsWords, KeysWord, Nsec3Spec, SignaturesSpec,
+    SignerWord,
+};
 pub use time::{Moment, Span};
 pub use words::{Answers, Bug, Cache, Edns, IcmpWord, Issuer, StaleSpec, TcpWord};
 
@@ -111,9 +117,40 @@ pub struct ZoneSpec {
     /// No parent delegates to it.
     #[serde(default)]
     pub undelegated: bool,
-    /// Signed with DNSSEC.
+    /// Signed with DNSSEC. The parent has the DS record of its key until `set: ds` says something
+    /// else.
     #[serde(default)]
     pub signed: bool,
+    /// DNSSEC algorithm by its number; 13 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<Algorithm>,
+    /// One key, or a key-signing and a zone-signing key, which is usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeysWord>,
+    /// How often the key-signing key was rolled; the DS set at the parent stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ksk_rolls: Option<u32>,
+    /// Does the signer run?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<SignerWord>,
+    /// From when to when signatures hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<SignaturesSpec>,
+    /// Records put in place of the set of the same owner and type after it was signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub altered: Option<Vec<String>>,
+    /// Sets whose signatures are missing, each `OWNER` or `OWNER TYPE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_rrsig: Option<Vec<String>>,
+    /// How it proves that something does not exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denial: Option<Denial>,
+    /// What is wrong with these proofs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denial_fault: Option<DenialFault>,
+    /// CDS and CDNSKEY records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cds: Option<CdsWord>,
     /// The NS set in the zone itself, where it is not the list of its servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ns: Option<Vec<String>>,
@@ -148,6 +185,36 @@ pub struct ZonePatch {
     /// Signed or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed: Option<bool>,
+    /// DNSSEC algorithm by its number; 13 if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<Algorithm>,
+    /// One key, or a key-signing and a zone-signing key, which is usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeysWord>,
+    /// How often the key-signing key was rolled; the DS set at the parent stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ksk_rolls: Option<u32>,
+    /// Does the signer run?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer: Option<SignerWord>,
+    /// From when to when signatures hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<SignaturesSpec>,
+    /// Records put in place of the set of the same owner and type after it was signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub altered: Option<Vec<String>>,
+    /// Sets whose signatures are missing, each `OWNER` or `OWNER TYPE`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_rrsig: Option<Vec<String>>,
+    /// How it proves that something does not exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denial: Option<Denial>,
+    /// What is wrong with these proofs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denial_fault: Option<DenialFault>,
+    /// CDS and CDNSKEY records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cds: Option<CdsWord>,
     /// The NS set in the zone itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ns: Option<Vec<String>>,
@@ -347,8 +414,9 @@ pub struct StepSpec {
 pub struct SetSpec {
     /// NS sets at parents, by apex; an empty list removes the delegation.
     pub delegation: BTreeMap<String, Delegation>,
-    /// DS records at parents, by apex, as `KEYTAG ALGORITHM DIGESTTYPE DIGEST`.
-    pub ds: BTreeMap<String, Texts>,
+    /// DS sets at parents, by apex: `none`, `right`, `wrong`, or records as
+    /// `KEYTAG ALGORITHM DIGESTTYPE DIGEST`.
+    pub ds: BTreeMap<String, DsWords>,
     /// Fields of zones, by the zone's name in this file.
     pub zones: BTreeMap<String, ZonePatch>,
     /// Behaviour of DNS servers, by address or name.

@@ -88,6 +88,10 @@ pub struct StaleSpec {
     /// Its records; those of the first version if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub records: Option<Vec<String>>,
+    /// How long before the world's first moment it was fetched: its signatures are that old, and
+    /// are never renewed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age: Option<super::Span>,
 }
 
 /// How a server or resolver treats EDNS (RFC 6891): `true`, `false`, or a word.
@@ -175,6 +179,13 @@ pub enum Bug {
     NxdomainAbove(u32),
     /// NXDOMAIN for these names.
     NxdomainFor(Vec<String>),
+    /// It validates without these DNSSEC algorithms: zones signed with them are unsigned to it.
+    WithoutAlgorithm(Vec<super::Algorithm>),
+    /// It validates, and fails what is signed with these algorithms instead of taking it as
+    /// unsigned.
+    FailsAlgorithm(Vec<super::Algorithm>),
+    /// Its trust anchor is older than the root's key: every signed name fails.
+    OutdatedAnchor,
 }
 
 /// What becomes of connections to a port.

@@ -4,6 +4,7 @@
 //! [`crate::service`].
 
 pub(crate) mod roots;
+pub(crate) mod signed;
 pub(crate) mod topology;
 pub(crate) mod zone;
 
@@ -17,11 +18,12 @@ use domain::base::iana::Rtype;
 use crate::clock::Clock;
 use crate::dns::authority::{Authorities, Behaviour, CONTROL_ZONE};
 use crate::dns::recursor::Recursor;
-use crate::dns::{Reaction, Transport};
+use crate::dns::{Manner, Reaction, Transport};
 use crate::scenario::{
-    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, ResolverSpec, ResolverWords,
-    ServerWords, SetSpec, Spec, ZonePatch, ZoneSpec,
+    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Moment, ResolverSpec,
+    ResolverWords, ServerWords, SetSpec, SignaturesSpec, SignerWord, Spec, ZonePatch, ZoneSpec,
 };
+use crate::sign::key::Keys;
 use crate::target::target_host;
 use roots::{CONTROL_RESOLVERS, fixed};
 use topology::{Declared, Mistake, Topology, named};
@@ -56,6 +58,8 @@ impl World {
             hosts: BTreeMap::new(),
             declared: Declared {
                 tlds: tlds(spec),
+                keys: Keys::new(seed),
+                begun: clock.now().as_second(),
                 ..Declared::default()
             },
             first: BTreeMap::new(),
@@ -66,8 +70,10 @@ impl World {
         for zone in &spec.world.zones {
             let zone = ZoneSpec {
                 serial: Some(zone.serial.unwrap_or(1)),
+                signatures: zone.signatures.clone().map(|s| world.dated(s)),
                 ..zone.clone()
             };
+            world.set_signer(&zone.name, zone.signer);
             world.first.insert(zone.name.clone(), zone.clone());
             world.declared.zones.push(zone);
         }
@@ -166,11 +172,11 @@ impl World {
         for (apex, delegation) in delegation {
             self.delegate(apex, delegation)?;
         }
-        for (apex, records) in ds {
-            self.declared.ds.insert(named(apex)?, records.0.clone());
-        }
         for (label, patch) in zones {
             self.set_zone(label, patch)?;
+        }
+        for (apex, words) in ds {
+            self.declared.set_ds(apex, words)?;
         }
         for (address, patch) in hosts {
             self.set_host(address, patch)?;
@@ -198,7 +204,37 @@ impl World {
         Ok(())
     }
 
+    /// Words about signatures, with their moments as of the calendar.
+    fn dated(&self, words: SignaturesSpec) -> SignaturesSpec {
+        let now = self.clock.now();
+        let date = |moment: Moment| {
+            let at = jiff::Timestamp::from_second(moment.second(now));
+            Moment::At(at.unwrap_or(now))
+        };
+        SignaturesSpec {
+            inception: words.inception.map(date),
+            expiration: words.expiration.map(date),
+            only: words.only,
+        }
+    }
+
+    /// A signer stops with the signatures that it made last.
+    fn set_signer(&mut self, label: &str, word: Option<SignerWord>) {
+        match word {
+            None => {}
+            Some(SignerWord::Running) => {
+                self.declared.stopped.remove(label);
+            }
+            Some(SignerWord::Stopped) => {
+                let now = self.clock.now().as_second();
+                let last = self.declared.signer(label).signed_at(now);
+                self.declared.stopped.insert(label.to_owned(), last);
+            }
+        }
+    }
+
     fn set_zone(&mut self, label: &str, patch: &ZonePatch) -> Result<(), Mistake> {
+        let signatures = patch.signatures.clone().map(|words| self.dated(words));
         let known = self.declared.zones.iter_mut().find(|z| z.name == label);
         let Some(zone) = known else {
             return Err(Mistake::new(label, format!("there is no zone `{label}`")));
@@ -208,6 +244,16 @@ impl World {
             records,
             undelegated,
             signed,
+            algorithm,
+            keys,
+            ksk_rolls,
+            signer,
+            signatures: _,
+            altered,
+            without_rrsig,
+            denial,
+            denial_fault,
+            cds,
             ns,
             ns_ttl,
             serial,
@@ -221,10 +267,21 @@ impl World {
         zone.records = records.unwrap_or_else(|| zone.records.clone());
         zone.undelegated = undelegated.unwrap_or(zone.undelegated);
         zone.signed = signed.unwrap_or(zone.signed);
+        zone.algorithm = algorithm.or(zone.algorithm);
+        zone.keys = keys.or(zone.keys);
+        zone.ksk_rolls = ksk_rolls.or(zone.ksk_rolls);
+        zone.signer = signer.or(zone.signer);
+        zone.signatures = signatures.or_else(|| zone.signatures.clone());
+        zone.altered = altered.or_else(|| zone.altered.clone());
+        zone.without_rrsig = without_rrsig.or_else(|| zone.without_rrsig.clone());
+        zone.denial = denial.or_else(|| zone.denial.clone());
+        zone.denial_fault = denial_fault.or(zone.denial_fault);
+        zone.cds = cds.or(zone.cds);
         zone.ns = ns.or_else(|| zone.ns.clone());
         zone.ns_ttl = ns_ttl.or(zone.ns_ttl);
         zone.soa = soa.or_else(|| zone.soa.clone());
         zone.glue = glue.unwrap_or_else(|| zone.glue.clone());
+        self.set_signer(label, signer);
         Ok(())
     }
 
@@ -350,6 +407,7 @@ impl World {
 
     /// Builds everything anew from what is declared.
     fn rebuild(&mut self) -> Result<(), Mistake> {
+        self.declared.publish_ds()?;
         self.authorities.topology = Topology::build(&self.declared)?;
         let both = self
             .recursors
@@ -386,7 +444,10 @@ impl World {
                         .records
                         .clone()
                         .unwrap_or_else(|| first.records.clone());
-                    older.insert(*index, Topology::version(&self.declared, &spec)?);
+                    let age = words.age.map_or(0, |age| age.0.as_secs().cast_signed());
+                    let signed = self.declared.begun - age;
+                    let version = Topology::version(&self.declared, &spec, signed)?;
+                    older.insert(*index, version);
                 }
             }
             all.insert(*address, older);
@@ -399,14 +460,20 @@ impl World {
         &mut self,
         address: IpAddr,
         question: (&Name, Rtype),
-        transport: Transport,
-        edns: bool,
+        manner: Manner,
     ) -> Reaction {
         let now = self.clock.now();
         match self.recursors.get_mut(&address) {
-            Some(recursor) => recursor.react(&self.authorities, question, transport, edns, now),
-            None => self.authorities.react(address, question, transport, edns),
+            Some(recursor) => recursor.react(&self.authorities, question, manner, now),
+            None => self
+                .authorities
+                .react(address, question, manner, now.as_second()),
         }
+    }
+
+    /// The root's key, as a trust anchor.
+    pub(crate) fn root_key(&self) -> String {
+        signed::root_key(&self.declared.keys)
     }
 
     /// Delay of scripted servers that have none of their own.

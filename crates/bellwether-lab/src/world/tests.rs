@@ -36,6 +36,15 @@ world:
 services: [{ name: www, url: "https://www.svc.test/" }]
 "#;
 
+/// A query with EDNS that wants nothing special.
+const PLAIN: Manner = Manner {
+    transport: Transport::Udp,
+    edns: true,
+    dnssec_ok: false,
+    checking_disabled: false,
+    authentic: false,
+};
+
 fn world() -> World {
     let spec = parse(SCENARIO, "x").unwrap();
     World::build(&spec, Clock::new(spec.now), 1).unwrap()
@@ -50,7 +59,7 @@ fn set(world: &mut World, yaml: &str) {
 fn ask(world: &mut World, server: &str, qname: &str, qtype: Rtype) -> String {
     let qname = zone::name(qname).unwrap();
     let server = server.parse().unwrap();
-    match world.react(server, (&qname, qtype), Transport::Udp, true) {
+    match world.react(server, (&qname, qtype), PLAIN) {
         Reaction::Silent => "silent".to_owned(),
         Reaction::Answer { reply, .. } => short(&reply),
     }
@@ -76,7 +85,7 @@ fn referrals_carry_glue_of_their_own_domain() {
     let mut world = world();
     let www = zone::name("www.svc.test").unwrap();
     let tld = "194.146.16.53".parse().unwrap();
-    let reaction = world.react(tld, (&www, Rtype::A), Transport::Udp, true);
+    let reaction = world.react(tld, (&www, Rtype::A), PLAIN);
     let Reaction::Answer { reply, .. } = reaction else {
         panic!("the parent is silent");
     };
@@ -253,6 +262,6 @@ fn mistakes_are_named() {
     assert!(message("{ resolvers: { 1.2.3.4: silent } }").contains("there is no resolver"));
     assert!(message("{ hosts: { 1.2.3.4: { tcp: silent } } }").contains("there is no host"));
     assert!(message("{ hosts: { nowhere: { tcp: silent } } }").contains("is no place of a host"));
-    assert!(message("{ zones: { ours: { signed: true } } }").contains("cannot sign zones yet"));
-    assert!(message("{ zones: { ours: { signed: false, records: [x] } } }").contains("record `x`"));
+    assert!(message("{ ds: { svc.test: right } }").contains("no zone `svc.test` is signed"));
+    assert!(message("{ zones: { ours: { records: [x] } } }").contains("record `x`"));
 }

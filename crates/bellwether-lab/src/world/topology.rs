@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::roots::{TLD_SERVERS, TLDS, fixed, root_servers};
+use super::signed::ds_text;
 use super::zone::{Name, Rr, SoaFields, Zone, ancestors, name, record};
 use crate::scenario::{Addresses, SoaSpec, ZoneSpec};
+use crate::sign::key::Keys;
 
 /// TTL of NS sets and of name servers' addresses, seconds.
 const NS_TTL: u32 = 86_400;
@@ -27,6 +29,13 @@ pub(crate) struct Declared {
     pub(crate) tlds: Vec<String>,
     /// Addresses that belong to resolvers and hosts: what exists by itself stays off them.
     pub(crate) taken: BTreeSet<IpAddr>,
+    /// Keys of signed zones.
+    pub(crate) keys: Keys,
+    /// The second at which the world began.
+    pub(crate) begun: i64,
+    /// When zones were signed for the last time, by the scenario's names for them; those of which
+    /// the signer runs are not here.
+    pub(crate) stopped: BTreeMap<String, i64>,
 }
 
 /// Everything that exists.
@@ -86,12 +95,18 @@ impl Topology {
             }
         }
         built.delegate(&plans, declared)?;
+        built.zones.iter_mut().for_each(Zone::seal);
         Ok(built)
     }
 
-    /// Another version of a declared zone.
-    pub(crate) fn version(declared: &Declared, spec: &ZoneSpec) -> Result<Zone, Mistake> {
+    /// Another version of a declared zone, signed for the last time at a second.
+    pub(crate) fn version(
+        declared: &Declared,
+        spec: &ZoneSpec,
+        signed: i64,
+    ) -> Result<Zone, Mistake> {
         let mut changed = declared.clone();
+        changed.stopped.insert(spec.name.clone(), signed);
         for zone in &mut changed.zones {
             if zone.name == spec.name {
                 *zone = spec.clone();
@@ -151,6 +166,10 @@ impl Topology {
         if zone.set(&plan.apex, Rtype::SOA).is_empty() {
             zone.add(soa(plan, spec)?);
         }
+        zone.signing = match spec {
+            Some(spec) => declared.signing(spec)?,
+            None => is_registry(&plan.apex).then(|| declared.registry(&plan.apex)),
+        };
         Ok(zone)
     }
 
@@ -189,13 +208,21 @@ impl Topology {
             sets.insert(apex.clone(), (names.clone(), ttl.unwrap_or(old)));
         }
         self.take_glue(declared)?;
+        let mut signed = declared.ds.clone();
+        for plan in plans
+            .iter()
+            .filter(|p| p.spec.is_none() && is_registry(&p.apex))
+        {
+            let ds = ds_text(&plan.apex, &declared.registry(&plan.apex).ksk);
+            signed.insert(plan.apex.clone(), vec![ds]);
+        }
         for (apex, (names, ttl)) in &sets {
             let parents = self.parents(apex, plans);
             for index in parents {
                 for host in names {
                     self.zones[index].add(Rr::ns(apex, *ttl, host));
                 }
-                for ds in declared.ds.get(apex).into_iter().flatten() {
+                for ds in signed.get(apex).into_iter().flatten() {
                     let line = format!("{} {ttl} DS {ds}", apex.fmt_with_dot());
                     let above = self.zones[index].apex.clone();
                     let rr = record(&line, &above, &declared.tlds)
@@ -235,6 +262,12 @@ impl Topology {
     }
 }
 
+/// The root and the top-level domains are signed in every world.
+fn is_registry(apex: &Name) -> bool {
+    // The root label counts too.
+    apex.label_count() <= 2
+}
+
 pub(crate) fn named(text: &str) -> Result<Name, Mistake> {
     name(text).map_err(|e| Mistake::new(text, e))
 }
@@ -246,13 +279,6 @@ fn declared_plans(declared: &Declared) -> Result<Vec<Plan>, Mistake> {
         if apex.is_root() {
             let message = format!("zone `{}`: the root exists by itself", spec.name);
             return Err(Mistake::new(&spec.name, message));
-        }
-        if spec.signed {
-            let message = format!(
-                "zone `{}`: `signed: true` is part of the format, but this version of the lab cannot sign zones yet",
-                spec.name
-            );
-            return Err(Mistake::new("signed", message));
         }
         let delegated = !spec.undelegated;
         if delegated && plans.iter().any(|p| p.delegated && p.apex == apex) {

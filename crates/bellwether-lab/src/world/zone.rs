@@ -10,11 +10,15 @@ use domain::rdata::{A, Aaaa, Cname, Ns, Soa, ZoneRecordData};
 use domain::zonefile::inplace::{Entry, Zonefile};
 
 use crate::scenario::line::{Line, is_absolute};
+use crate::sign::Signing;
 
 /// A domain name.
 pub(crate) type Name = domain::base::Name<Bytes>;
 /// Record data.
 pub(crate) type Data = ZoneRecordData<Bytes, Name>;
+
+/// The records of one owner, by type.
+pub(crate) type Sets = BTreeMap<Rtype, Vec<Rr>>;
 
 /// TTL of records that give none, seconds.
 const TTL_DEFAULT: u32 = 300;
@@ -143,7 +147,9 @@ pub(crate) struct Zone {
     pub(crate) apex: Name,
     /// The scenario's name for it; `None` for zones that exist by themselves.
     pub(crate) label: Option<String>,
-    sets: BTreeMap<Name, BTreeMap<Rtype, Vec<Rr>>>,
+    /// How it is signed; `None` for unsigned zones.
+    pub(crate) signing: Option<Signing>,
+    sets: BTreeMap<Name, Sets>,
 }
 
 impl Zone {
@@ -151,6 +157,7 @@ impl Zone {
         Self {
             apex,
             label,
+            signing: None,
             sets: BTreeMap::new(),
         }
     }
@@ -174,6 +181,37 @@ impl Zone {
             .map_or(&[], Vec::as_slice)
     }
 
+    /// Every owner with its records, in canonical order (RFC 4034 section 6.1).
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&Name, &Sets)> {
+        self.sets.iter().filter(|(_, sets)| !sets.is_empty())
+    }
+
+    /// The owners before a name, the nearest first.
+    pub(crate) fn before(&self, name: &Name) -> impl Iterator<Item = (&Name, &Sets)> {
+        let end = std::ops::Bound::Excluded(name);
+        self.sets
+            .range::<Name, _>((std::ops::Bound::Unbounded, end))
+            .rev()
+    }
+
+    /// Removes a set.
+    pub(crate) fn take_set(&mut self, owner: &Name, rtype: Rtype) -> Vec<Rr> {
+        let sets = self.sets.get_mut(owner);
+        sets.and_then(|sets| sets.remove(&rtype))
+            .unwrap_or_default()
+    }
+
+    /// Does another zone begin at this name?
+    pub(crate) fn is_cut(&self, owner: &Name) -> bool {
+        *owner != self.apex && !self.set(owner, Rtype::NS).is_empty()
+    }
+
+    /// Does it belong to another zone, which begins above it?
+    pub(crate) fn is_below_cut(&self, owner: &Name) -> bool {
+        let above = ancestors(owner, &self.apex);
+        above.iter().skip(1).any(|name| self.is_cut(name))
+    }
+
     /// The SOA record with the TTL that a negative answer has (RFC 2308 section 3).
     pub(crate) fn soa(&self) -> Option<Rr> {
         let mut soa = self.set(&self.apex, Rtype::SOA).first()?.clone();
@@ -186,6 +224,7 @@ impl Zone {
     /// The same zone with nothing but SOA, NS and the name servers' addresses.
     pub(crate) fn blank(&self) -> Self {
         let mut blank = Self::new(self.apex.clone(), self.label.clone());
+        blank.signing = self.signing.as_ref().map(Signing::anew);
         let servers = self.set(&self.apex, Rtype::NS);
         let soa = self.set(&self.apex, Rtype::SOA);
         for rr in soa.iter().chain(servers) {
@@ -197,6 +236,7 @@ impl Zone {
                 blank.add(rr.clone());
             }
         }
+        blank.seal();
         blank
     }
 
@@ -212,9 +252,26 @@ impl Zone {
             return Found::NoData;
         }
         match self.wildcard(qname) {
-            Some(sets) => Self::at_node(sets, qtype, Some(qname)),
+            Some((_, sets)) => Self::at_node(sets, qtype, Some(qname)),
             None => Found::NxDomain,
         }
+    }
+
+    /// The wildcard that answers for a name, if one does.
+    pub(crate) fn expands(&self, qname: &Name) -> Option<Name> {
+        if self.has(qname) || self.has_below(qname) {
+            return None;
+        }
+        self.wildcard(qname).map(|(star, _)| star)
+    }
+
+    /// The nearest name above one that exists (RFC 4592 section 3.3.1).
+    pub(crate) fn closest(&self, qname: &Name) -> Name {
+        ancestors(qname, &self.apex)
+            .into_iter()
+            .skip(1)
+            .find(|n| self.has(n) || self.has_below(n))
+            .unwrap_or_else(|| self.apex.clone())
     }
 
     /// The NS set of the highest cut at or above a name, below the apex.
@@ -259,13 +316,18 @@ impl Zone {
     }
 
     /// The wildcard that covers a name: `*` below its closest encloser (RFC 4592 section 3.3.1).
-    fn wildcard(&self, qname: &Name) -> Option<&BTreeMap<Rtype, Vec<Rr>>> {
-        let encloser = ancestors(qname, &self.apex)
-            .into_iter()
-            .skip(1)
-            .find(|n| *n == self.apex || self.has(n) || self.has_below(n))?;
-        let star = Name::bytes_from_str(&format!("*.{}", encloser.fmt_with_dot())).ok()?;
-        self.sets.get(&star).filter(|sets| !sets.is_empty())
+    fn wildcard(&self, qname: &Name) -> Option<(Name, &Sets)> {
+        if *qname == self.apex {
+            return None;
+        }
+        let encloser = self.closest(qname);
+        let star = match encloser.is_root() {
+            true => "*.".to_owned(),
+            false => format!("*.{}", encloser.fmt_with_dot()),
+        };
+        let star = Name::bytes_from_str(&star).ok()?;
+        let sets = self.sets.get(&star).filter(|sets| !sets.is_empty())?;
+        Some((star, sets))
     }
 }
 
