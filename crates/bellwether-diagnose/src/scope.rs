@@ -75,6 +75,7 @@ fn resolvers(picture: &Picture<'_>, candidate: &Candidate, addresses: &[IpAddr])
                 || candidate
                     .explains
                     .contains(&Unit::Resolver(r.label.clone()))
+                || refuses(candidate, r)
                 || candidate
                     .group
                     .subjects
@@ -87,6 +88,12 @@ fn resolvers(picture: &Picture<'_>, candidate: &Candidate, addresses: &[IpAddr])
     }
     labels.sort();
     labels
+}
+
+/// Does it refuse answers of a zone whose signatures do not hold, be it of one type only?
+fn refuses(candidate: &Candidate, resolver: &crate::picture::ResolverView<'_>) -> bool {
+    let is_zones = candidate.rule.over == Over::Zones && candidate.rule.blame == Blame::Validation;
+    is_zones && crate::facts::dnssec::fails_checked(resolver)
 }
 
 fn families(picture: &Picture<'_>, addresses: &[IpAddr]) -> Vec<String> {

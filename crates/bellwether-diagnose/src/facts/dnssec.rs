@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Facts;
 use crate::picture::dnssec::{ChainState, ChainView, Problem, Why};
-use crate::picture::{Picture, ResolverStatus, ResolverView};
+use crate::picture::{Picture, ResolverView};
 
 /// Most NSEC3 iterations that every validator in use counts; above, some take the zone as unsigned
 /// (RFC 9276 section 3.2).
@@ -39,15 +39,18 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     }
 }
 
-/// Does it give an error when it checks, and an answer when asked not to?
+/// Does it give an error for some type when it checks, and an answer when asked not to?
 #[must_use]
 pub(crate) fn fails_checked(resolver: &ResolverView<'_>) -> bool {
     let settles = |e: &Exchange| {
         let kind = e.response().map(|r| r.kind(&e.question, None));
         kind.is_some_and(|k| k != AnswerKind::Unusable)
     };
-    matches!(resolver.status, ResolverStatus::Error(_))
-        && resolver.seen.unchecked.iter().any(settles)
+    let unchecked = &resolver.seen.unchecked;
+    resolver.failing_types.iter().any(|rtype| {
+        let again = unchecked.iter().filter(|e| e.question.rtype == *rtype);
+        again.into_iter().any(settles)
+    })
 }
 
 fn kind_of(why: Why) -> FactKind {

@@ -214,7 +214,7 @@ impl Topology {
             .filter(|p| p.spec.is_none() && is_registry(&p.apex))
         {
             let ds = ds_text(&plan.apex, &declared.registry(&plan.apex).ksk);
-            signed.insert(plan.apex.clone(), vec![ds]);
+            signed.entry(plan.apex.clone()).or_insert(vec![ds]);
         }
         for (apex, (names, ttl)) in &sets {
             let parents = self.parents(apex, plans);
