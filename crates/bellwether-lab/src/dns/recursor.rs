@@ -31,6 +31,8 @@ const UPSTREAM: Manner = Manner {
     checking_disabled: true,
     authentic: false,
 };
+/// How often a name is resolved that does not validate.
+const TURNS_MAX: usize = 3;
 /// How deep look-ups of name servers' addresses may nest.
 const NESTING_MAX: usize = 6;
 /// TTL of a negative answer without SOA record, seconds.
@@ -77,6 +79,8 @@ pub(super) struct Walk<'a> {
     pub(super) authorities: &'a Authorities,
     pub(super) now: i64,
     depth: usize,
+    /// How often it was begun before: each time with another server of each zone.
+    turn: usize,
 }
 
 /// How asking the servers of one zone ended.
@@ -208,7 +212,8 @@ impl Recursor {
         }
     }
 
-    /// Resolves a name, aliases followed; and validates what it found, if it is to check.
+    /// Resolves a name, aliases followed; and validates what it found, if it is to check. What does
+    /// not validate at one server may do so at another (RFC 4035 section 5).
     pub(crate) fn resolve(
         &mut self,
         authorities: &Authorities,
@@ -219,31 +224,56 @@ impl Recursor {
         if !self.keeps {
             self.cache = Store::default();
         }
-        let walk = Walk {
+        let mut walk = Walk {
             authorities,
             now: now.as_second(),
             depth: 0,
+            turn: 0,
         };
-        let before = checks.then(|| self.cache.clone());
+        if !checks {
+            return self.follow(&walk, qname, qtype, |_, _, _| Status::Insecure);
+        }
+        loop {
+            let before = self.cache.clone();
+            let judge = |resolver: &mut Self, name: &Name, reply: &Reply| {
+                resolver.judge(&walk, (name, qtype), reply)
+            };
+            let reply = self.follow(&walk, qname, qtype, judge);
+            if reply.ede.is_none() {
+                return reply;
+            }
+            // What does not validate is not remembered.
+            self.cache = before;
+            walk.turn += 1;
+            if walk.turn == TURNS_MAX {
+                return reply;
+            }
+        }
+    }
+
+    /// Follows aliases, and judges each answer on the way.
+    fn follow(
+        &mut self,
+        walk: &Walk<'_>,
+        qname: &Name,
+        qtype: Rtype,
+        judge: impl Fn(&mut Self, &Name, &Reply) -> Status,
+    ) -> Reply {
         let mut reply = Reply {
-            ad: checks,
+            ad: true,
             ..Reply::default()
         };
         let mut current = qname.clone();
         for _ in 0..ALIASES_MAX {
-            let found = self.one(&walk, &current, qtype);
-            if let Some(before) = &before {
-                match self.judge(&walk, (&current, qtype), &found) {
-                    Status::Secure => {}
-                    Status::Insecure => reply.ad = false,
-                    Status::Bogus(fault) => {
-                        // What does not validate is not remembered.
-                        self.cache = before.clone();
-                        return Reply {
-                            ede: Some(fault),
-                            ..Reply::rcode(SERVFAIL)
-                        };
-                    }
+            let found = self.one(walk, &current, qtype);
+            match judge(self, &current, &found) {
+                Status::Secure => {}
+                Status::Insecure => reply.ad = false,
+                Status::Bogus(fault) => {
+                    return Reply {
+                        ede: Some(fault),
+                        ..Reply::rcode(SERVFAIL)
+                    };
                 }
             }
             let alias = found
@@ -341,7 +371,7 @@ impl Recursor {
         let start = match count {
             0 => return Asked::Failed,
             _ => (mix(self.seed, &format!("{qname} {}", cut.apex)) % count as u64) as usize,
-        };
+        } + walk.turn;
         for index in (0..count).map(|offset| (start + offset) % count) {
             if cut.hosts[index].1.is_empty() {
                 let host = cut.hosts[index].0.clone();

@@ -83,11 +83,11 @@ impl Recursor {
         if reply.rcode != NOERROR && reply.rcode != NXDOMAIN {
             return Status::Insecure;
         }
-        // DS records belong to the zone above.
-        let target = match qtype {
+        let target = signer(reply, qname).unwrap_or_else(|| match qtype {
+            // DS records belong to the zone above.
             Rtype::DS => qname.parent().unwrap_or_else(|| qname.clone()),
             _ => qname.clone(),
-        };
+        });
         let judged = match self.chain(walk, &target) {
             Ok(Chain::Unsigned) => return Status::Insecure,
             Ok(Chain::Zone(apex, keys)) => check(reply, (qname, qtype), &apex, &keys, walk.now),
@@ -198,6 +198,16 @@ impl Recursor {
         verify(&set, &reply.answer, apex, &entry, walk.now)?;
         Ok(keys)
     }
+}
+
+/// The zone that signed what was said about a name, by its own words.
+fn signer(reply: &Reply, qname: &Name) -> Option<Name> {
+    let records = reply.answer.iter().chain(&reply.authority);
+    let mut signers = records.filter_map(|rr| match &rr.data {
+        Data::Rrsig(rrsig) => Some(rrsig.signer_name()),
+        _ => None,
+    });
+    signers.find(|signer| qname.ends_with(signer)).cloned()
 }
 
 /// The records of one set.
@@ -450,10 +460,10 @@ impl<'a> Proofs<'a> {
     fn nothing_closer(&self, qname: &Name, count: u8) -> Result<Denied, Fault> {
         let fault = || missing("an own entry beside the wildcard", qname);
         if !self.nsec.is_empty() {
-            return self
-                .covering(qname)
-                .map(|_| Denied::Proven)
-                .ok_or_else(fault);
+            let covering = self.covering(qname).ok_or_else(fault)?;
+            // The wildcard has to stand below the closest encloser, as unbound wants it too.
+            let direct = labels(&encloser_by(covering, qname)) == usize::from(count);
+            return direct.then_some(Denied::Proven).ok_or_else(fault);
         }
         if self.too_costly() {
             return Ok(Denied::Unsigned);

@@ -213,8 +213,8 @@ pub enum DenialFault {
     None,
     /// Negative answers carry none; those from wildcards still prove that nothing is closer.
     Missing,
-    /// One record claims that the zone holds nothing but its apex: NXDOMAIN and answers from
-    /// wildcards stay proven, the absence of a type at an existing name does not.
+    /// One record claims that the zone holds nothing but its apex: NXDOMAIN and answers from a
+    /// wildcard at the apex stay proven, the absence of a type at an existing name does not.
     Wide,
 }
 
