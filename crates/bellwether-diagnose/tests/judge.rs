@@ -1,5 +1,6 @@
 //! Small situations, each with one fault.
 
+mod dnssec;
 mod fixture;
 
 use bellwether_diagnose::diagnose;

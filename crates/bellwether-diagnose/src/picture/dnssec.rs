@@ -17,8 +17,10 @@ use jiff::{SignedDuration, Timestamp};
 const SOON: SignedDuration = SignedDuration::from_hours(48);
 /// Nobody renews them: of the life of the newest, more than this many parts in `LIFE_PARTS` are over.
 /// Signers renew long before; those that sign each answer are at the half of a short life.
-const STOPPED_PARTS: i64 = 3;
-const LIFE_PARTS: i64 = 4;
+const STOPPED_PARTS: i64 = 7;
+const LIFE_PARTS: i64 = 8;
+/// How far two clocks may be apart: a window that is missed by less says nothing of the zone.
+const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// What holds of one chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +96,18 @@ pub struct EndsSoon {
     pub ends: Timestamp,
     /// When the newest was made.
     pub newest: Timestamp,
+}
+
+impl ChainView<'_> {
+    /// Resolvers whose clocks are right have checked the answers: where a window is all that is
+    /// missed, it is missed by our own clock.
+    pub(super) fn doubt_clock(&mut self) {
+        if let ChainState::Bogus(problem) = &self.state
+            && matches!(problem.why, Why::Ended | Why::NotBegun)
+        {
+            self.state = ChainState::Unknown;
+        }
+    }
 }
 
 /// What became of the keys of a zone, or of a link to one.
@@ -343,7 +357,9 @@ fn rrset_state(rrset: &RrsetSeen, now: Timestamp) -> RrsetState<'_> {
             .iter()
             .filter(of(SignatureResult::Verified))
     };
-    if fitting().any(|s| s.inception <= now && now <= s.expiration) {
+    let until_begin = |s: &SignatureSeen| s.inception.duration_since(now);
+    let since_end = |s: &SignatureSeen| now.duration_since(s.expiration);
+    if fitting().any(|s| until_begin(s) <= SKEW && since_end(s) <= SKEW) {
         return RrsetState::Good;
     }
     // A signer we do not know as the zone's may be a zone's in between.
@@ -356,7 +372,7 @@ fn rrset_state(rrset: &RrsetSeen, now: Timestamp) -> RrsetState<'_> {
     if rrset.signatures.iter().any(is_open) {
         return RrsetState::Unknown;
     }
-    let ended = fitting().filter(|s| s.expiration < now);
+    let ended = fitting().filter(|s| since_end(s) > SKEW);
     if let Some(last) = ended.max_by_key(|s| s.expiration) {
         return RrsetState::Bad(Why::Ended, Some(last));
     }

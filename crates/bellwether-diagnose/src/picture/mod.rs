@@ -83,6 +83,10 @@ impl<'a> Picture<'a> {
         let hops = zones::hops(context, &levels);
         let mut resolvers = resolvers::views(context, &matrix, &controls);
         let addresses = addresses::views(context, &sorted, &found, &hops, &resolvers);
+        let is_checked = |r: &ResolverView<'_>| r.is_usable() && r.authentic;
+        if !context.time_given && resolvers.iter().any(is_checked) {
+            chains.iter_mut().for_each(ChainView::doubt_clock);
+        }
         resolvers.sort_by(|a, b| a.label.cmp(&b.label));
         let mut picture = Self {
             context,

@@ -54,6 +54,8 @@ pub struct ResolverView<'a> {
     pub ttl: Option<u32>,
     /// The SOA record of a denial: seconds left, and the zone's negative TTL.
     pub negative: Option<(u32, u32)>,
+    /// It says that it has checked the answer's signatures (AD).
+    pub authentic: bool,
     /// Extended errors.
     pub extended: Vec<ExtendedError>,
 }
@@ -105,6 +107,7 @@ fn view<'a>(
         ns_set: ns_set(seen),
         ttl: None,
         negative: None,
+        authentic: false,
         extended: Vec::new(),
     };
     read_answers(context, seen, &mut view);
@@ -152,6 +155,7 @@ fn read_answers(context: &Context, seen: &ResolverSeen, view: &mut ResolverView<
             continue;
         }
         let records = response.records(&exchange.question);
+        view.authentic |= response.flags.ad && !records.is_empty();
         view.addresses
             .extend(records.iter().filter_map(|r| r.address()));
         view.values.extend(records.iter().map(|r| r.data.clone()));

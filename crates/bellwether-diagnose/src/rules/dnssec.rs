@@ -5,8 +5,9 @@ use bellwether_model::FactKind as F;
 
 use super::{Alone, Blame, Over, Rule};
 
-const OUR_CLOCK: &[&str] =
-    &["a wrong clock here: the root's signatures hold by it, so it is not far off"];
+const OUR_CLOCK: &[&str] = &[
+    "a wrong clock here: the root's signatures hold by it, so it is off by days at most; the time of others would tell",
+];
 
 const BASE: Rule = Rule {
     cause: Cause::DnsDnssecSigBad,
@@ -42,6 +43,8 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::DnsDnssecSigExpired,
         requires: &[F::RrsigEnded],
+        prior: 20,
+        supports: &[(F::FailsOnlyChecked, 15)],
         remedy: RE_SIGN,
         not_excluded: OUR_CLOCK,
         ..BASE
@@ -49,6 +52,8 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::DnsDnssecSigNotYetValid,
         requires: &[F::RrsigNotBegun],
+        prior: 20,
+        supports: &[(F::FailsOnlyChecked, 15)],
         remedy: "Correct the signer's clock and sign the zone again.",
         not_excluded: OUR_CLOCK,
         ..BASE

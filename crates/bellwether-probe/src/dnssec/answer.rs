@@ -15,6 +15,9 @@ use super::wire::{self, Rrset, Signed, Wire};
 /// Most record sets of one answer: an alias chain of the walk's own limit, and its denial.
 const RRSETS_MAX: usize = 24;
 
+/// Types of the parent's side of a cut, and such as only signatures are about.
+const UNJUDGED_TYPES: [&str; 5] = ["DS", "ANY", "RRSIG", "NSEC", "NSEC3"];
+
 fn blank(name: &DnsName, rtype: &str, kind: SignedKind) -> SignedAnswer {
     SignedAnswer {
         name_server: String::new(),
@@ -53,6 +56,9 @@ pub(super) fn ds(
     if denied.result == DenialResult::Absent && has_unread_proof(&seen) {
         seen.unjudged = Some("its denial has signatures that we cannot check".to_owned());
     }
+    if !is_of_zone(parent, signed) {
+        seen.unjudged = Some("its SOA record is of another zone".to_owned());
+    }
     seen.denial = Some(denied);
     Some((seen, Vec::new()))
 }
@@ -74,12 +80,15 @@ pub(super) fn answer(
         AnswerKind::Referral | AnswerKind::Unusable => return None,
     };
     let mut seen = blank(&question.name, &question.rtype, kind);
+    if UNJUDGED_TYPES.contains(&question.rtype.as_str()) {
+        seen.unjudged = Some(format!("{} is not the zone's to tell", question.rtype));
+    }
     let mut beside: Vec<(Wire, Wire)> = Vec::new();
     for set in signed.answer.iter().take(RRSETS_MAX) {
         if !set.name.is_at_or_below(zone) || is_synthesised(set, signed) {
             continue;
         }
-        if may_be_of_child(set, zone) {
+        if may_be_of_child(set, zone, &question.name) {
             seen.unjudged = Some(format!("{} may be of a zone further down", set.name));
         }
         let rrset = verify::rrset(set, zone, keys, budget);
@@ -181,11 +190,13 @@ fn is_synthesised(set: &Rrset, signed: &Signed) -> bool {
     set.rtype == Rtype::CNAME && set.signatures.is_empty() && signed.answer.iter().any(makes)
 }
 
-/// Could the set be of a zone below, which the same server holds? An unsigned alias more than one
-/// label below the apex may be; where other answers are, the walk asked for the SOA record.
-fn may_be_of_child(set: &Rrset, zone: &DnsName) -> bool {
+/// Could the set be of a zone below, which the same server holds? An unsigned one at an alias's
+/// end may be, and an unsigned alias more than one label below the apex. At the name itself the
+/// walk asked for the SOA record.
+fn may_be_of_child(set: &Rrset, zone: &DnsName, asked: &DnsName) -> bool {
     let depth = set.name.labels().len().saturating_sub(zone.labels().len());
-    set.rtype == Rtype::CNAME && set.signatures.is_empty() && depth > 1
+    let is_deep_alias = set.rtype == Rtype::CNAME && depth > 1;
+    set.signatures.is_empty() && (set.name != *asked || is_deep_alias)
 }
 
 /// Is the SOA record of a negative answer this zone's?
