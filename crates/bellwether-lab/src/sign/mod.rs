@@ -263,3 +263,6 @@ impl Zone {
         signing.sign(&self.apex, set, now)
     }
 }
+
+#[cfg(test)]
+mod tests;
