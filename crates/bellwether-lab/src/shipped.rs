@@ -65,6 +65,8 @@ pub fn shipped() -> &'static [Shipped] {
         "n15-short-certificates.yaml",
         "n17-should-not-exist.yaml",
         "n18-echo-blocked.yaml",
+        "n21-signed-zone.yaml",
+        "n21-zsk-roll.yaml",
         "n22-http3-withdrawn.yaml",
         "p08-address-silent.yaml",
         "p11-one-address-refused.yaml",

@@ -293,6 +293,18 @@ fn the_ds_set_stays_until_it_is_set() {
 }
 
 #[test]
+fn a_zone_signing_key_is_rolled_unnoticed_if_it_was_published_before() {
+    let mut world = signed("zsk_rolls: 0");
+    set(&mut world, "{ resolvers: { 8.8.8.8: { cache: kept } } }");
+    check(&mut world, "www.shop.test", Rtype::A, "secure");
+    set(&mut world, "{ zones: { ours: { zsk_rolls: 1 } } }");
+    check(&mut world, "alias.shop.test", Rtype::A, "secure");
+    // A key that no cache knows yet.
+    set(&mut world, "{ zones: { ours: { zsk_rolls: 3 } } }");
+    assert_eq!(own(&mut world, ("deep.shop.test", Rtype::A)), "bogus 9");
+}
+
+#[test]
 fn a_signer_that_stops_is_not_noticed_for_two_weeks() {
     let mut world = signed("");
     let expires = |world: &mut World| {
@@ -364,6 +376,13 @@ fn dnssec_records_only_for_those_who_ask() {
         ..plain
     };
     assert!(ask(&mut world, JUDGE, ("www.shop.test", Rtype::A), authentic).ad);
+    let rrsigs = ask(
+        &mut world,
+        SERVER,
+        ("www.shop.test", Rtype::RRSIG),
+        WANTS_DNSSEC,
+    );
+    assert_eq!(rrsigs.answer.len(), 2);
     let cds = ask(&mut world, SERVER, ("shop.test", Rtype::CDS), WANTS_DNSSEC);
     assert_eq!(cds.answer.len(), 2);
     check(&mut world, "shop.test", Rtype::CDS, "secure");
@@ -429,7 +448,7 @@ fn one_seed_one_key() {
 #[test]
 fn large_answers_do_not_fit_into_udp() {
     let mut world = signed("algorithm: 10");
-    let mut size = |qtype: Rtype, udp_size: u16| {
+    let size = |world: &mut World, qtype: Rtype, udp_size: u16| {
         let mut message = MessageBuilder::new_vec().question();
         message.push((name("shop.test").unwrap(), qtype)).unwrap();
         let mut message = message.additional();
@@ -452,7 +471,9 @@ fn large_answers_do_not_fit_into_udp() {
         assert!(octets.len() <= usize::from(udp_size));
         Message::from_octets(octets).unwrap().header().tc()
     };
-    assert!(size(Rtype::DNSKEY, 512));
-    assert!(!size(Rtype::DNSKEY, 1232));
-    assert!(!size(Rtype::SOA, 512));
+    assert!(size(&mut world, Rtype::DNSKEY, 512));
+    assert!(!size(&mut world, Rtype::DNSKEY, 1232));
+    assert!(!size(&mut world, Rtype::SOA, 512));
+    set(&mut world, "{ zones: { ours: { zsk_rolls: 1 } } }");
+    assert!(size(&mut world, Rtype::DNSKEY, 4096));
 }
