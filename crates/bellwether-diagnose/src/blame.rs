@@ -79,7 +79,7 @@ pub fn explained(
         Blame::Resolution => resolution(picture, failing),
         Blame::UnusableServers => unusable(picture, failing, group),
         Blame::DenyingServers => denying(picture, failing, group),
-        Blame::AnswersOfServers => answers_of(picture, failing, &group.servers()),
+        Blame::AnswersOfServers => of_servers(picture, failing, group),
         Blame::ZoneData => zone_data(picture, failing, cause, group),
         Blame::Resolvers => of_resolvers(picture, failing, group),
         Blame::Addresses => {
@@ -128,8 +128,36 @@ fn wrong_side(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) ->
             failing,
             |u| matches!(u, Unit::Server(l) if wrong.contains(l)),
         ));
+        units.extend(wrong_values(picture, failing, hop, &wrong));
     }
     units
+}
+
+/// Look-ups of other record types that end with what only the wrong servers give.
+fn wrong_values(
+    picture: &Picture<'_>,
+    failing: &BTreeSet<Unit>,
+    hop: &Hop<'_>,
+    wrong: &BTreeSet<String>,
+) -> BTreeSet<Unit> {
+    if picture.context.target.rtype.is_none() {
+        return BTreeSet::new();
+    }
+    let of = |is_wrong: bool| -> BTreeSet<&String> {
+        let servers = hop.servers.iter();
+        let servers = servers.filter(|s| wrong.contains(&s.label) == is_wrong);
+        servers.flat_map(|s| s.values.iter()).collect()
+    };
+    let theirs: BTreeSet<&String> = of(true).difference(&of(false)).copied().collect();
+    let ends_there = |label: &str| {
+        let found = picture.resolvers.iter().find(|r| r.label == label);
+        found.is_some_and(|r| r.values.iter().any(|v| theirs.contains(v)))
+    };
+    only(failing, |u| match u {
+        Unit::Own => !theirs.is_empty(),
+        Unit::Resolver(label) => ends_there(label),
+        Unit::Server(_) | Unit::Address(_) => false,
+    })
 }
 
 fn resolution(picture: &Picture<'_>, failing: &BTreeSet<Unit>) -> BTreeSet<Unit> {
@@ -202,6 +230,15 @@ fn denying(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BT
         Unit::Resolver(label) => denies(label),
         Unit::Own | Unit::Address(_) => false,
     })
+}
+
+/// What these servers answer, and where one of them denies the name, the resolvers that believe it.
+fn of_servers(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTreeSet<Unit> {
+    let mut units = answers_of(picture, failing, &group.servers());
+    if units.iter().any(|u| matches!(u, Unit::Server(_))) {
+        units.extend(denying(picture, failing, group));
+    }
+    units
 }
 
 /// Addresses that these servers give and no other delegated server does, and denials of theirs.

@@ -121,6 +121,11 @@ pub enum TargetError {
         #[source]
         source: url::ParseError,
     },
+    /// A path where none belongs.
+    #[error(
+        "`{0}` has a path, and a dns target has none; a record type is given as `dns://NAME?type=MX`"
+    )]
+    Path(String),
     /// Credentials in the URL.
     #[error(
         "`{0}` holds a user name or password; those do not belong into a target, which is printed and stored"
@@ -250,7 +255,15 @@ fn from_dns(text: &str, rest: &str) -> Result<Target, TargetError> {
                 .or_else(|| part.strip_prefix("TYPE="))
         })
         .map(str::to_ascii_uppercase);
-    let host = named(text, name.trim_matches('/'))?;
+    let name = name.trim_matches('/');
+    // Labels may hold a slash (RFC 2317 section 4); the last of a name that is looked up never does.
+    if name
+        .rsplit_once('/')
+        .is_some_and(|(_, last)| !last.contains('.'))
+    {
+        return Err(TargetError::Path(text.to_owned()));
+    }
+    let host = named(text, name)?;
     let suffix = rtype
         .as_ref()
         .map(|t| format!("?type={t}"))

@@ -75,11 +75,21 @@ fn sides(picture: &Picture<'_>, hop: &Hop<'_>, facts: &mut Facts) {
     let (new_gives, old_gives) = (given(&new), given(&old));
     let new_usable = new.iter().any(|s| !s.status.is_unusable());
     let old_authority = old.iter().any(|s| s.status == ServerStatus::Answers);
-    if new_usable && old_authority && new_gives.is_disjoint(&old_gives) && !old_gives.is_empty() {
+    // A check of another record type compares its data instead of addresses.
+    let said = |servers: &[&ServerView<'_>]| -> BTreeSet<String> {
+        let values = servers.iter().flat_map(|s| s.values.iter());
+        values.map(|v| super::zone::normal(v)).collect()
+    };
+    let words = |given: &BTreeSet<IpAddr>| given.iter().map(IpAddr::to_string).collect();
+    let (new_says, old_says) = match &picture.context.target.rtype {
+        Some(_) => (said(&new), said(&old)),
+        None => (words(&new_gives), words(&old_gives)),
+    };
+    if new_usable && old_authority && new_says.is_disjoint(&old_says) && !old_says.is_empty() {
         let value = json!({
             "groups": [
-                { "name_servers": sides.wrong, "addresses": addresses(&new_gives) },
-                { "name_servers": sides.right, "addresses": addresses(&old_gives) },
+                { "name_servers": sides.wrong, "addresses": new_says },
+                { "name_servers": sides.right, "addresses": old_says },
             ],
         });
         facts.add(

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use bellwether_model::DnsName;
 use bellwether_model::dns::{
-    AnswerKind, ControlSeen, ControlVia, ExtendedError, Rcode, Record, ResolverOrigin, ResolverSeen,
+    AnswerKind, ControlSeen, ControlVia, Exchange, ExtendedError, Rcode, Record, ResolverOrigin,
+    ResolverSeen,
 };
 use bellwether_model::report::Context;
 
@@ -101,7 +102,7 @@ fn view<'a>(
         failing_types: Vec::new(),
         controls_work: None,
         control_ids: mine.iter().map(|(id, _)| *id).collect(),
-        sibling_works: sibling(seen),
+        sibling_works: sibling(context, seen),
         ns_set: ns_set(seen),
         ttl: None,
         negative: None,
@@ -177,8 +178,11 @@ fn read_answers(context: &Context, seen: &ResolverSeen, view: &mut ResolverView<
     };
 }
 
-fn sibling(seen: &ResolverSeen) -> Option<bool> {
-    let exchange = seen.sibling.as_ref().filter(|e| e.was_asked())?;
+/// The apex, asked for as a sibling of a target at the apex, is no other name.
+fn sibling(context: &Context, seen: &ResolverSeen) -> Option<bool> {
+    let is_other = |e: &&Exchange| context.target.name() != Some(&e.question.name);
+    let exchange = seen.sibling.as_ref().filter(|e| e.was_asked());
+    let exchange = exchange.filter(is_other)?;
     let response = exchange.response();
     Some(response.is_some_and(|r| r.kind(&exchange.question, None) == AnswerKind::Positive))
 }

@@ -147,9 +147,16 @@ fn s(scope: &Scope) -> &'static str {
 }
 
 fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
-    let what = of_addresses(picture, scope);
     let first = candidate.facts.first();
     let text = |key: &str| first.map_or("", |k| value(k, key)).to_owned();
+    let what = match (text("url"), text("address")) {
+        (url, _) if url.is_empty() => of_addresses(picture, scope),
+        (url, address) => format!(
+            "{address}, where {} lead{} ({url}),",
+            list(scope.addresses.clone()),
+            s(scope)
+        ),
+    };
     match candidate.rule.cause {
         Cause::TlsNameMismatch => {
             let known = fact(candidate, FactKind::CertNamesDiffer);

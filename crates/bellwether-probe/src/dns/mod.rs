@@ -20,5 +20,5 @@ pub(crate) mod testing;
 mod tests;
 pub(crate) mod udp;
 
-pub use exchange::{Ask, ask, ask_whole, waits};
+pub use exchange::{Ask, TRIES, ask, ask_whole, waits};
 pub(crate) use udp::words;
