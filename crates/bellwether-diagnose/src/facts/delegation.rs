@@ -368,12 +368,13 @@ fn still_answering(hop: &Hop<'_>, id: &str, below: &ZoneSeen, facts: &mut Facts)
 fn missing_zone(picture: &Picture<'_>, hop: &Hop<'_>) -> Option<DnsName> {
     let name = &hop.seen.name;
     let above = &hop.seen.zone;
-    if let Some(baseline) = &picture.context.baseline
-        && let Some(zone) = baseline.zones.iter().find(|z| {
-            z.zone != *above && z.zone.is_at_or_below(above) && name.is_at_or_below(&z.zone)
-        })
-    {
-        return Some(zone.zone.clone());
+    if let Some(baseline) = &picture.context.baseline {
+        let between = baseline.zones.iter().map(|z| &z.zone).filter(|zone| {
+            **zone != *above && zone.is_at_or_below(above) && name.is_at_or_below(zone)
+        });
+        if let Some(highest) = between.min_by_key(|zone| zone.labels().len()) {
+            return Some(highest.clone());
+        }
     }
     let deeper = picture.levels.iter().any(|(_, z)| {
         z.name == *name

@@ -126,6 +126,10 @@ fn controls_work(
     if mine.iter().any(|(_, c)| c.ok) {
         return Some(true);
     }
+    // It answers the name: whatever it has against the controls, or their form, it is not down.
+    if *status == ResolverStatus::Answers {
+        return None;
+    }
     let iterated = mine.iter().any(|(_, failed)| {
         all.iter()
             .any(|(_, c)| c.ok && c.via == ControlVia::Own && c.control == failed.control)

@@ -151,18 +151,32 @@ pub(super) fn hops<'a>(context: &'a Context, levels: &[Seen<'a, ZoneSeen>]) -> V
         if hops.iter().any(|h| h.seen.name == name) {
             break;
         }
-        // A zone that only the baseline knows is no longer on the way.
-        let on_the_way = |z: &ZoneSeen| z.zone.is_root() || !z.parent_sets.is_empty();
-        let deepest = levels
+        let mine: Vec<Seen<'a, ZoneSeen>> = levels
             .iter()
             .filter(|(_, z)| z.name == name)
-            .max_by_key(|(_, z)| (on_the_way(z), z.holds_name, z.zone.labels().len()));
+            .copied()
+            .collect();
+        let deepest = mine
+            .iter()
+            .max_by_key(|(_, z)| (on_the_way(&mine, z), z.holds_name, z.zone.labels().len()));
         let Some((id, seen)) = deepest else { break };
         let hop = hop(context, id, seen);
         next = hop.delegated().find_map(|s| s.aliases.last().cloned());
         hops.push(hop);
     }
     hops
+}
+
+/// Do referrals lead from the root to this zone? Not to one that only the baseline knows, nor to
+/// what servers of such a zone delegate.
+fn on_the_way(levels: &[Seen<'_, ZoneSeen>], zone: &ZoneSeen) -> bool {
+    if zone.zone.is_root() {
+        return true;
+    }
+    let above = zone.parent.as_ref().filter(|p| **p != zone.zone);
+    let above = above.and_then(|p| levels.iter().find(|(_, z)| z.zone == *p));
+    let nearer = above.filter(|(_, z)| z.zone.labels().len() < zone.zone.labels().len());
+    !zone.parent_sets.is_empty() && nearer.is_none_or(|(_, z)| on_the_way(levels, z))
 }
 
 fn hop<'a>(context: &'a Context, id: &'a str, seen: &'a ZoneSeen) -> Hop<'a> {
@@ -208,7 +222,8 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
                 .into_iter()
                 .map(|r| r.data.clone()),
         );
-        if aliases.is_empty() {
+        // Who asks for the alias itself wants no further.
+        if aliases.is_empty() && exchange.question.rtype != "CNAME" {
             aliases = response.aliases(&zone.name);
         }
     }
