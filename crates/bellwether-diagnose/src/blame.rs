@@ -247,21 +247,21 @@ fn answers_of(
     failing: &BTreeSet<Unit>,
     mine: &BTreeSet<String>,
 ) -> BTreeSet<Unit> {
-    let others: BTreeSet<IpAddr> = picture
-        .hops
-        .iter()
-        .flat_map(|h| h.delegated())
-        .filter(|s| !mine.contains(&s.label))
-        .flat_map(|s| s.addresses.iter().copied())
-        .collect();
-    let theirs: BTreeSet<IpAddr> = picture
-        .hops
-        .iter()
-        .flat_map(|h| h.servers.iter())
-        .filter(|s| mine.contains(&s.label))
-        .flat_map(|s| s.addresses.iter().copied())
-        .filter(|a| !others.contains(a))
-        .collect();
+    // Others are those that are asked the same: a server that an alias of theirs leads to says
+    // only what they made it asked.
+    let hops = picture.hops.iter();
+    let hops = hops.filter(|h| h.servers.iter().any(|s| mine.contains(&s.label)));
+    let (mut theirs, mut others) = (BTreeSet::new(), BTreeSet::new());
+    for hop in hops {
+        for server in &hop.servers {
+            if mine.contains(&server.label) {
+                theirs.extend(server.leads_to.iter().copied());
+            } else if server.delegated {
+                others.extend(server.leads_to.iter().copied());
+            }
+        }
+    }
+    let theirs: BTreeSet<IpAddr> = theirs.difference(&others).copied().collect();
     only(failing, |u| match u {
         Unit::Address(a) => theirs.contains(a),
         Unit::Server(label) => mine.contains(label),
@@ -308,7 +308,7 @@ fn of_resolvers(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) 
         .hops
         .iter()
         .flat_map(|h| h.delegated())
-        .flat_map(|s| s.addresses.iter().copied())
+        .flat_map(|s| s.leads_to.iter().copied())
         .collect();
     let theirs: BTreeSet<IpAddr> = picture
         .resolvers

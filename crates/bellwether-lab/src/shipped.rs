@@ -30,6 +30,7 @@ macro_rules! scenarios {
 #[must_use]
 pub fn shipped() -> &'static [Shipped] {
     scenarios! {
+        "d01-foreign-alias.yaml",
         "d01-foreign-delegation-no-baseline.yaml",
         "d01-foreign-delegation.yaml",
         "d01-foreign-denies.yaml",
@@ -48,6 +49,7 @@ pub fn shipped() -> &'static [Shipped] {
         "d09-delegation-missing.yaml",
         "d09-parent-of-the-zone.yaml",
         "d10-blank-zone.yaml",
+        "d11-stale-alias.yaml",
         "d11-stale-secondary.yaml",
         "d11-stale-without-the-name.yaml",
         "d13-name-servers-silent.yaml",

@@ -69,23 +69,15 @@ fn sides(picture: &Picture<'_>, hop: &Hop<'_>, facts: &mut Facts) {
     let given = |servers: &[&ServerView<'_>]| -> BTreeSet<IpAddr> {
         servers
             .iter()
-            .flat_map(|s| s.addresses.iter().copied())
+            .flat_map(|s| s.leads_to.iter().copied())
             .collect()
     };
     let (new_gives, old_gives) = (given(&new), given(&old));
     let new_usable = new.iter().any(|s| !s.status.is_unusable());
     let old_authority = old.iter().any(|s| s.status == ServerStatus::Answers);
-    // A check of another record type compares its data instead of addresses.
-    let said = |servers: &[&ServerView<'_>]| -> BTreeSet<String> {
-        let values = servers.iter().flat_map(|s| s.values.iter());
-        values.map(|v| super::zone::normal(v)).collect()
-    };
-    let words = |given: &BTreeSet<IpAddr>| given.iter().map(IpAddr::to_string).collect();
-    let (new_says, old_says) = match &picture.context.target.rtype {
-        Some(_) => (said(&new), said(&old)),
-        None => (words(&new_gives), words(&old_gives)),
-    };
-    if new_usable && old_authority && new_says.is_disjoint(&old_says) && !old_says.is_empty() {
+    let (new_says, old_says) = (said(picture, &new), said(picture, &old));
+    let is_apart = new_says.is_disjoint(&old_says) && !old_says.is_empty();
+    if new_usable && old_authority && is_apart && !leads_back(picture, &new, &old) {
         let value = json!({
             "groups": [
                 { "name_servers": sides.wrong, "addresses": new_says },
@@ -123,6 +115,30 @@ fn sides(picture: &Picture<'_>, hop: &Hop<'_>, facts: &mut Facts) {
         facts.add(FactKind::OldNsAnswer, zone_subject(hop), value, [hop.id]);
     }
     owners(picture, hop, &new_gives, &old_gives, facts);
+}
+
+/// What servers say: addresses, or the alias that leads to them; a check of another record type
+/// compares its data.
+fn said(picture: &Picture<'_>, servers: &[&ServerView<'_>]) -> BTreeSet<String> {
+    if picture.context.target.rtype.is_some() {
+        let values = servers.iter().flat_map(|s| s.values.iter());
+        return values.map(|v| super::zone::normal(v)).collect();
+    }
+    let addresses = servers.iter().flat_map(|s| s.addresses.iter());
+    let aliases = servers.iter().filter_map(|s| s.aliases.last());
+    let words = addresses.map(IpAddr::to_string);
+    words.chain(aliases.map(DnsName::to_string)).collect()
+}
+
+/// Do the new servers lead to addresses of the baseline or of the old ones, by whatever way? An
+/// alias that became addresses, or the other way round, is the same answer.
+fn leads_back(picture: &Picture<'_>, new: &[&ServerView<'_>], old: &[&ServerView<'_>]) -> bool {
+    let before = picture.context.baseline.iter();
+    let before = before.flat_map(|b| b.addresses.iter().map(|a| a.address));
+    let old = old.iter().flat_map(|s| s.leads_to.iter().copied());
+    let known: BTreeSet<IpAddr> = before.chain(old).collect();
+    let mut ends = new.iter().flat_map(|s| s.leads_to.iter());
+    ends.any(|a| known.contains(a))
 }
 
 fn statuses(servers: &[&ServerView<'_>]) -> Vec<String> {

@@ -147,7 +147,7 @@ impl<'a> Picture<'a> {
             }
             let given = |labels: &[String]| -> Vec<IpAddr> {
                 let servers = hop.servers.iter().filter(|s| labels.contains(&s.label));
-                servers.flat_map(|s| s.addresses.iter().copied()).collect()
+                servers.flat_map(|s| s.leads_to.iter().copied()).collect()
             };
             let (wrong, right) = (given(&sides.wrong), given(&sides.right));
             let new_fails = !wrong.is_empty() && wrong.iter().all(fails);

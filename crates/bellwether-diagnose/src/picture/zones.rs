@@ -72,6 +72,8 @@ pub struct ServerView<'a> {
     pub aliases: Vec<DnsName>,
     /// Record data for the check's own type, where that is no address.
     pub values: BTreeSet<String>,
+    /// Addresses that users come to through it: those given, and those that its alias leads to.
+    pub leads_to: BTreeSet<IpAddr>,
     /// Serial number of its copy of the zone.
     pub serial: Option<u32>,
     /// TTL of its SOA record, seconds.
@@ -151,20 +153,67 @@ pub(super) fn hops<'a>(context: &'a Context, levels: &[Seen<'a, ZoneSeen>]) -> V
         if hops.iter().any(|h| h.seen.name == name) {
             break;
         }
-        let mine: Vec<Seen<'a, ZoneSeen>> = levels
-            .iter()
-            .filter(|(_, z)| z.name == name)
-            .copied()
-            .collect();
-        let deepest = mine
-            .iter()
-            .max_by_key(|(_, z)| (on_the_way(&mine, z), z.holds_name, z.zone.labels().len()));
-        let Some((id, seen)) = deepest else { break };
-        let hop = hop(context, id, seen);
-        next = hop.delegated().find_map(|s| s.aliases.last().cloned());
+        let Some(hop) = hop_of(context, levels, &name) else {
+            break;
+        };
+        next = main_alias(&hop);
         hops.push(hop);
     }
+    for hop in &mut hops {
+        for server in &mut hop.servers {
+            let alias = server.aliases.last().cloned();
+            let behind = alias.map(|a| reached(context, levels, a));
+            server.leads_to.extend(behind.into_iter().flatten());
+        }
+    }
     hops
+}
+
+/// The zone that holds a name, as far down as the walk came.
+fn hop_of<'a>(
+    context: &'a Context,
+    levels: &[Seen<'a, ZoneSeen>],
+    name: &DnsName,
+) -> Option<Hop<'a>> {
+    let mine = levels.iter().filter(|(_, z)| z.name == *name);
+    let mine: Vec<Seen<'a, ZoneSeen>> = mine.copied().collect();
+    let deepest = mine
+        .iter()
+        .max_by_key(|(_, z)| (on_the_way(&mine, z), z.holds_name, z.zone.labels().len()));
+    deepest.map(|(id, seen)| hop(context, id, seen))
+}
+
+/// Where the alias leads by most servers' word, and by the newest copy's where as many differ.
+fn main_alias(hop: &Hop<'_>) -> Option<DnsName> {
+    let mut told: BTreeMap<&DnsName, (usize, Option<u32>)> = BTreeMap::new();
+    for server in hop.delegated() {
+        if let Some(alias) = server.aliases.last() {
+            let (count, serial) = told.entry(alias).or_default();
+            *count += 1;
+            *serial = (*serial).max(server.serial);
+        }
+    }
+    let main = told.into_iter().max_by_key(|(_, weight)| *weight);
+    main.map(|(alias, _)| alias.clone())
+}
+
+/// The addresses at the end of an alias chain, whoever's word it began with.
+fn reached(context: &Context, levels: &[Seen<'_, ZoneSeen>], alias: DnsName) -> BTreeSet<IpAddr> {
+    let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    let mut open = vec![alias];
+    while let Some(name) = open.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let Some(hop) = hop_of(context, levels, &name) else {
+            continue;
+        };
+        for server in hop.delegated() {
+            found.extend(server.addresses.iter().copied());
+            open.extend(server.aliases.last().cloned());
+        }
+    }
+    found
 }
 
 /// Do referrals lead from the root to this zone? Not to one that only the baseline knows, nor to
@@ -242,6 +291,7 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
         seen,
         label: seen.label(),
         status: status(zone, seen, &asked),
+        leads_to: addresses.clone(),
         addresses,
         aliases,
         values,
