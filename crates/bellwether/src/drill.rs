@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use bellwether_diagnose::words::count;
 use bellwether_lab::{
     DrillOptions, DrillReport, SEED_DEFAULT, ScenarioReport, StepReport, WorldEnd,
 };
@@ -18,7 +19,7 @@ use bellwether_model::{Finding, Report};
 use crate::cli::{DrillArgs, DrillFormat};
 use crate::exit::{Exit, say};
 use crate::output;
-use crate::text::{self, Paint, Style, count, percent};
+use crate::text::{self, Paint, Style, percent};
 
 /// Longest sentence that is shown.
 const SHOWN_MAX: usize = 400;

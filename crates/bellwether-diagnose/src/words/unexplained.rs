@@ -1,10 +1,12 @@
 //! Failures that no rule explains, in words.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use bellwether_model::{FactKind, Layer};
 
 use super::list;
+use super::naming::owned;
 use crate::facts::Known;
 use crate::picture::{Picture, ResolverStatus};
 use crate::units::Unit;
@@ -26,10 +28,10 @@ pub(super) fn sentence(
             Unit::Own | Unit::Server(_) | Unit::Address(_) => None,
         })
         .collect();
-    let addresses: Vec<String> = left
+    let addresses: Vec<IpAddr> = left
         .iter()
         .filter_map(|u| match u {
-            Unit::Address(a) => Some(a.to_string()),
+            Unit::Address(a) => Some(*a),
             Unit::Own | Unit::Server(_) | Unit::Resolver(_) => None,
         })
         .collect();
@@ -41,11 +43,9 @@ pub(super) fn sentence(
         parts.push(format!("no usable answer from {}", list(resolvers)));
     }
     if !addresses.is_empty() {
-        parts.push(format!(
-            "{} fail{}",
-            list(addresses.clone()),
-            if addresses.len() == 1 { "s" } else { "" }
-        ));
+        let does = if addresses.len() == 1 { "does" } else { "do" };
+        let shown = owned(addresses, |a| picture.addresses.get(a)?.owner.as_ref());
+        parts.push(format!("{shown} {does} not work"));
     }
     let known: BTreeSet<&str> = about
         .iter()
@@ -56,12 +56,12 @@ pub(super) fn sentence(
         String::new()
     } else {
         format!(
-            ". Known: {}",
+            ". Seen: {}",
             known.into_iter().collect::<Vec<_>>().join("; ")
         )
     };
     format!(
-        "Something fails at layer {layer} that no rule explains: {}{known}",
+        "something fails at layer {layer} that no rule explains: {}{known}",
         parts.join("; ")
     )
 }
