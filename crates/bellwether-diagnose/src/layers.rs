@@ -157,8 +157,11 @@ fn fine(picture: &Picture<'_>, layer: Layer, good: usize) -> String {
                     end.strftime("%Y-%m-%d")
                 )
             });
-            let versions = list(versions).replace("TLSv", "TLS ");
-            format!("{all}, {versions}{ends}")
+            let versions: Vec<String> = versions
+                .into_iter()
+                .map(|v| format!(", {}", v.replace("TLSv", "TLS ")))
+                .collect();
+            format!("{all}{}{ends}", versions.concat())
         }
         Layer::Http => {
             let statuses: BTreeSet<u16> = picture
@@ -166,6 +169,9 @@ fn fine(picture: &Picture<'_>, layer: Layer, good: usize) -> String {
                 .values()
                 .filter_map(|v| v.http.last().and_then(|(_, h)| h.status))
                 .collect();
+            if statuses.is_empty() {
+                return format!("{all} answer{s}");
+            }
             format!("{all} answer{s} {}", list(statuses))
         }
         Layer::Monitor | Layer::Reg | Layer::Dns | Layer::Route | Layer::App | Layer::Promise => {
@@ -186,6 +192,12 @@ fn attempts(picture: &Picture<'_>, layer: Layer) -> (LayerState, String) {
         all().filter(|a| reached(a)).count(),
         all().filter(|a| failed_here(a)).count(),
     );
+    if !picture.context.expect.exists && picture.addresses.is_empty() {
+        return (
+            LayerState::Skipped,
+            "not judged: the name is declared not to exist".to_owned(),
+        );
+    }
     let lower = all().any(|a| matches!(a, Attempt::Fails(at) if *at < layer));
     match (good, bad) {
         (0, 0) if lower || picture.addresses.is_empty() && !picture.hops.is_empty() => (

@@ -19,7 +19,9 @@ use jiff::Timestamp;
     arg_required_else_help = true
 )]
 #[command(
-    after_help = "Exit codes: 0 healthy or as expected, 1 not, 2 usage or configuration \
+    after_help = "Begin with:\n  bellwether check https://www.example.com/    what is broken there, and what to do\n  \
+    bellwether drill mashery-2024                see it at work; nothing leaves this machine\n\n\
+    Exit codes: 0 healthy or as expected, 1 not, 2 usage or configuration \
     error, 3 our own vantage is at fault."
 )]
 pub(crate) struct Cli {
@@ -35,8 +37,12 @@ pub(crate) enum Command {
     Diagnose(DiagnoseArgs),
     Drill(DrillArgs),
     Explain(ExplainArgs),
-    /// Validate configuration, or print a JSON Schema for editors.
-    #[command(subcommand)]
+    /// Validate configuration, or print a JSON Schema for editors; nobody is asked.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  bellwether config check bellwether.yaml\n  \
+        bellwether config schema > bellwether.schema.json"
+    )]
     Config(ConfigCommand),
     /// Print a completion script for a shell.
     Completions {
@@ -167,6 +173,9 @@ pub(crate) enum Format {
 
 /// Judge a saved report again; nothing is asked of the network.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  bellwether diagnose report.json\n  \
+    bellwether diagnose report.json --baseline good.json\n\n\
+    Exit codes: as of `check`.")]
 pub(crate) struct DiagnoseArgs {
     /// A report saved by `check --save`, or `-` for stdin
     pub(crate) report: PathBuf,
@@ -182,6 +191,12 @@ pub(crate) struct DiagnoseArgs {
 
 /// Rehearse an outage in an Internet in a box; nothing leaves this machine.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  bellwether drill mashery-2024              the incident that gave rise to this program\n  \
+    bellwether drill --list\n  bellwether drill my-outage.yaml --seed 7\n  \
+    bellwether drill mashery-2024 --exec 'dig @192.5.6.30 mashery.com NS +norec'\n\n\
+    Exit codes: 0 all as expected, 1 not, 2 usage."
+)]
 pub(crate) struct DrillArgs {
     /// Shipped scenarios by name, or scenario files; all shipped ones if none is named
     #[arg(value_name = "NAME|FILE")]
@@ -212,14 +227,19 @@ pub(crate) enum DrillFormat {
     Json,
 }
 
-/// What a cause means, how we know, what it is confused with and what to do.
+/// Explain a cause code: what it means, how we know, what to do; nobody is asked.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  bellwether explain dns.delegation.wrong_ns\n  \
+    bellwether explain wrong_ns    names the codes that may be meant\n  \
+    bellwether explain --list"
+)]
 #[group(required = true, multiple = false)]
 pub(crate) struct ExplainArgs {
     /// A cause code, for example `dns.delegation.wrong_ns`
     #[arg(value_name = "CODE")]
     pub(crate) code: Option<String>,
-    /// List all cause codes
+    /// List all cause codes, and which of them this version can find
     #[arg(long)]
     pub(crate) list: bool,
     /// List all kinds of fact
@@ -333,15 +353,49 @@ fn time(text: &str) -> Result<Timestamp, String> {
     })
 }
 
-/// The cause of a code, or the message that names the nearest one.
+/// The cause of a code, or the message that names the nearest ones.
 pub(crate) fn cause(code: &str) -> Result<Cause, String> {
-    code.parse().map_err(|_| {
-        let codes = Cause::ALL.iter().map(|c| c.code());
-        match bellwether_config::nearest::nearest(code, codes) {
-            Some(near) => format!("unknown cause `{code}`; did you mean `{near}`?"),
-            None => format!("unknown cause `{code}`; `bellwether explain --list` lists them"),
+    let lower = code.trim().to_ascii_lowercase();
+    lower.parse().map_err(|_| {
+        let near = near(&lower);
+        if near.is_empty() {
+            return format!("unknown cause `{code}`; `bellwether explain --list` lists them");
         }
+        let near: Vec<String> = near.iter().map(|c| format!("`{c}`")).collect();
+        format!(
+            "unknown cause `{code}`; did you mean {}?",
+            near.join(" or ")
+        )
     })
+}
+
+/// Codes that may be meant: those that end in what was typed, else the nearest by letters, else
+/// those that hold it, if they are few.
+fn near(typed: &str) -> Vec<&'static str> {
+    const FEW: usize = 5;
+    let codes = || Cause::ALL.iter().map(|c| c.code());
+    let ends: Vec<_> = codes()
+        .filter(|c| {
+            c.strip_suffix(typed)
+                .is_some_and(|head| head.ends_with('.'))
+        })
+        .collect();
+    if !ends.is_empty() {
+        return ends;
+    }
+    if let Some(near) = bellwether_config::nearest::nearest(typed, codes()) {
+        return vec![near];
+    }
+    let last = |code: &'static str| code.rsplit('.').next().unwrap_or(code);
+    if let Some(near) = bellwether_config::nearest::nearest(typed, codes().map(last)) {
+        return codes().filter(|c| last(c) == near).collect();
+    }
+    let holds: Vec<_> = codes().filter(|c| c.contains(typed)).collect();
+    if holds.len() <= FEW {
+        holds
+    } else {
+        Vec::new()
+    }
 }
 
 #[cfg(test)]
@@ -353,6 +407,21 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mistyped_code_is_answered_by_those_near() {
+        let told = |code: &str| cause(code).unwrap_err();
+        assert!(told("wrong_ns").ends_with("did you mean `dns.delegation.wrong_ns`?"));
+        assert!(told("dns.delegation.wrongns").contains("`dns.delegation.wrong_ns`"));
+        assert!(
+            told("expird").contains("`cert.expired`"),
+            "{}",
+            told("expird")
+        );
+        assert!(told("refused").contains("`net.tcp.refused`"));
+        assert!(told("dns").contains("--list"));
+        assert!(cause("DNS.Delegation.Wrong_NS").is_ok());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use bellwether_model::{Cause, FactKind};
 
 use super::naming::{hosts, number_of_hosts, owned, servers};
 use super::read::{each, fact, facts_of, strings, value};
+use super::unexplained::answer_of;
 use super::{count, list};
 use crate::candidates::Candidate;
 use crate::facts::delegation::status_word;
@@ -163,14 +164,9 @@ fn unresolvable(candidate: &Candidate, zone: &str) -> String {
     }
     let circle = facts_of(candidate, FactKind::NsCycle);
     if !circle.is_empty() {
-        let (lie, have) = if one {
-            ("lies", "its")
-        } else {
-            ("lie", "their")
-        };
+        let they = if one { "it" } else { "they" };
         return format!(
-            "{zone} is delegated to {named}, which {lie} inside what only {} can tell: {have} addresses are nowhere else, and the parent gives none (no glue)",
-            if one { "it" } else { "they" }
+            "{zone} is delegated to {named}, whose address nobody but {they} can tell: no glue at the parent leads there"
         );
     }
     let why = each(&facts_of(candidate, FactKind::NsAddressMissing), "because");
@@ -244,7 +240,7 @@ fn unresponsive(picture: &Picture<'_>, candidate: &Candidate, zone: &str) -> Str
         let all = are_all(picture, candidate, &labels);
         let who = servers(labels);
         if all {
-            return format!("no name server of {zone} answers: {who} {does} not reply{others}");
+            return format!("no name server of {zone} answers ({who}){others}");
         }
         format!("{some} of {zone} {does} not answer: {who}{others}")
     }
@@ -415,13 +411,18 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
                 .unwrap_or_default();
             format!("{name} has {records} addresses in one answer, and {who} {den} it")
         }
-        Cause::DnsResolverDown => format!(
-            "{} give{} no usable answer, not even for control names ({} of {})",
-            list(scope.resolvers.clone()),
-            if scope.resolvers.len() == 1 { "s" } else { "" },
-            scope.resolvers.len(),
-            count(all, "resolver"),
-        ),
+        Cause::DnsResolverDown => {
+            let s = if scope.resolvers.len() == 1 { "s" } else { "" };
+            let mine = picture
+                .resolvers
+                .iter()
+                .filter(|r| scope.resolvers.contains(&r.label));
+            let how: BTreeSet<String> = mine.map(|r| answer_of(&r.status)).collect();
+            format!(
+                "{who} give{s} no usable answer ({}), not even for control names",
+                list(how)
+            )
+        }
         Cause::DnsResolverBug => {
             format!("{who} {den} {name}, which its name servers have; other names come right")
         }

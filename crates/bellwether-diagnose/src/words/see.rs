@@ -8,7 +8,7 @@ use bellwether_model::dns::ControlVia;
 use bellwether_model::fact::Subject;
 use bellwether_model::net::Family;
 use bellwether_model::target::{Host, Target};
-use bellwether_model::{Cause, FactKind, Layer};
+use bellwether_model::{Cause, DnsName, FactKind, Layer};
 
 use super::read::{fact, value};
 use crate::candidates::Candidate;
@@ -208,7 +208,7 @@ fn dns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
     }
     match subject {
         Subject::NameServer(_, Some(address)) => Some(server(picture, candidate, *address)),
-        Subject::NameServer(host, None) => Some(format!("dig {} A +trace", asked(host.as_str()))),
+        Subject::NameServer(host, None) => Some(without_address(picture, candidate, host)),
         Subject::Resolver(label) => Some(question(picture, Some(label), None)),
         Subject::Zone(_) => {
             let hop = picture
@@ -224,6 +224,17 @@ fn dns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
         }
         Subject::Vantage | Subject::Address(_) | Subject::Service => None,
     }
+}
+
+/// A name server's name that has no address: the delegation without glue, or the name itself.
+fn without_address(picture: &Picture<'_>, candidate: &Candidate, host: &DnsName) -> String {
+    let zone = candidate.zone.as_ref();
+    if fact(candidate, FactKind::NsCycle).is_some()
+        && let (Some(parent), Some(zone)) = (parent_server(picture, candidate), zone)
+    {
+        return format!("dig @{parent} {} NS +norec", asked(zone.as_str()));
+    }
+    format!("dig {} A", asked(host.as_str()))
 }
 
 /// What a name server at fault is asked.

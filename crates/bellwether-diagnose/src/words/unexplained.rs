@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use bellwether_model::dns::AnswerKind;
 use bellwether_model::{FactKind, Layer};
 
 use super::list;
@@ -80,10 +81,11 @@ fn is_background(kind: FactKind) -> bool {
     .contains(&kind)
 }
 
-fn answer_of(status: &ResolverStatus) -> String {
+pub(super) fn answer_of(status: &ResolverStatus) -> String {
     match status {
         ResolverStatus::Answers => "answers".to_owned(),
-        ResolverStatus::Denies(kind) => format!("{kind:?}").to_uppercase(),
+        ResolverStatus::Denies(AnswerKind::NxDomain) => "NXDOMAIN".to_owned(),
+        ResolverStatus::Denies(_) => "NODATA".to_owned(),
         ResolverStatus::Error(rcode) => rcode.to_string(),
         ResolverStatus::Silent => "silent".to_owned(),
     }

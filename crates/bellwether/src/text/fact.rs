@@ -99,7 +99,7 @@ const SENTENCES: &[Sentence] = &[
         K::OldNsAnswer,
         "name_servers",
         "",
-        "{name_servers} still [answers|answer] {addresses}, with authority",
+        "{name_servers} still [gives|give] {addresses}, with authority",
     ),
     Sentence::new(
         K::OldNsAnswer,
@@ -460,7 +460,7 @@ const SENTENCES: &[Sentence] = &[
         K::ExpectationFailed,
         "",
         "",
-        "declared for {what}: {expected}; found: {found}",
+        "declared of the {what}: {expected}; it was {found}",
     ),
     Sentence::new(
         K::RoleDiffers,
@@ -488,7 +488,7 @@ const SUPPORTING: &[Sentence] = &[
         K::OwnerChanged,
         "",
         "",
-        "the answers belong to {after}; before, to {before}",
+        "answers belong to {after}; before, to {before}",
     ),
     Sentence::new(
         K::GlueDiffers,
@@ -530,7 +530,7 @@ const SUPPORTING: &[Sentence] = &[
         K::OtherFamilyWorks,
         "",
         "",
-        "IP{fails} fails; the other family works: {works}",
+        "the other family works: {works}",
     ),
     Sentence::new(
         K::OtherAddressesWork,
@@ -605,7 +605,11 @@ pub(super) fn sentences(facts: &[Fact], clock: Clock) -> Vec<Told> {
         if IMPLIED.iter().any(|(k, by)| *k == fact.fact && has(*by)) {
             continue;
         }
-        let part = part(fact, clock);
+        let mut part = part(fact, clock);
+        if fact.fact == K::OldNsAnswer && has(K::ParentNsChanged) {
+            // The change itself names them.
+            part.about = vec!["the old ones".to_owned(), String::new()];
+        }
         let like =
             |p: &&mut Part| p.rank == part.rank && p.frame == part.frame && part.sentence.is_some();
         match parts.iter_mut().find(like) {
@@ -767,6 +771,7 @@ fn by_meaning(fact: &Fact) -> String {
 /// Names or addresses.
 fn listed(items: &[String]) -> String {
     match items {
+        [words, nothing] if nothing.is_empty() => words.clone(),
         [one] => words::servers([one]),
         many if many.iter().all(|i| is_host(i)) => words::hosts(many),
         many => words::list(many),

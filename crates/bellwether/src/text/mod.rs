@@ -10,14 +10,14 @@ mod wrap;
 use bellwether_diagnose::words::count;
 use bellwether_model::report::{Diagnosis, Role, Severity};
 use bellwether_model::text::inert;
-use bellwether_model::{NotRunReason, Outcome, ProbeKind, Report, Verdict};
+use bellwether_model::{FactKind, NotRunReason, Outcome, ProbeKind, Report, Verdict};
 
-use wrap::{command_lines, wrapped};
+use wrap::command_lines;
 
-pub(crate) use wrap::Paint;
+pub(crate) use wrap::{Paint, row, wrapped};
 
-/// Columns of a screen.
-const WIDTH: usize = 80;
+/// Columns of a screen, where no terminal says otherwise.
+pub(crate) const WIDTH: usize = 80;
 
 /// Rows of a screen.
 const HEIGHT: usize = 24;
@@ -140,15 +140,18 @@ fn verdict(report: &Report) -> (String, String, String) {
         Verdict::Broken => ('✗', "BROKEN"),
         Verdict::Unknown => ('?', "UNKNOWN"),
     };
-    let warned = report
+    let warned: Vec<_> = report
         .findings
         .iter()
         .filter(|f| f.severity == Severity::Warning)
-        .count();
+        .collect();
     let tail = match &report.diagnosis {
         Some(d) => format!("{}, {} % sure", d.cause, percent(d.confidence)),
-        None if warned > 0 => count(warned, "warning"),
-        None => String::new(),
+        None => match warned.as_slice() {
+            [] => String::new(),
+            [one] => format!("1 warning: {}", one.cause),
+            many => count(many.len(), "warning"),
+        },
     };
     (format!("{mark} {word}"), shown(&report.target), tail)
 }
@@ -271,7 +274,13 @@ impl Page {
         }
         self.line("");
         self.labelled("Who", &shown(&who::who(report, diagnosis)));
-        for detail in diagnosis.details.iter().take(self.budget.details) {
+        let is_a_fact = |kind| diagnosis.facts.iter().any(|f| f.fact == kind);
+        let told = is_a_fact(FactKind::OldNsAnswer) || is_a_fact(FactKind::NsAnswersDisjoint);
+        let details = diagnosis
+            .details
+            .iter()
+            .filter(|d| d.label != "right_answer" || !told);
+        for detail in details.take(self.budget.details) {
             self.labelled("", &shown(&detail.text));
         }
         self.why(report, diagnosis);

@@ -49,6 +49,13 @@ fn asked(report: &Report) -> usize {
 fn everybody(report: &Report, diagnosis: &Diagnosis) -> String {
     let resolvers = &diagnosis.scope.resolvers;
     let all = asked(report);
+    if diagnosis.layer > Layer::Dns {
+        return match dialled(report) {
+            0 => "everybody".to_owned(),
+            1 => "everybody, at the only address".to_owned(),
+            many => format!("everybody, at each of {many} addresses"),
+        };
+    }
     if all == 0 || resolvers.iter().any(|r| r == "own") {
         return "everybody".to_owned();
     }
@@ -56,14 +63,7 @@ fn everybody(report: &Report, diagnosis: &Diagnosis) -> String {
         // The others fail by another cause.
         return by_resolver(report, diagnosis);
     }
-    match resolvers.as_slice() {
-        [one] => format!("everybody, as seen through the resolver {one}"),
-        many => format!(
-            "everybody, through each of {} resolvers: {}",
-            many.len(),
-            list(many)
-        ),
-    }
+    format!("everybody ({})", by_resolver(report, diagnosis))
 }
 
 /// `2 of 4 resolvers: 9.9.9.9 and 4.2.2.2`.

@@ -5,10 +5,7 @@ use bellwether_model::report::{Diagnosis, Role};
 use bellwether_model::{Cause, Finding, Report};
 
 use super::fact::{Clock, Told, sentences};
-use super::{LABELLED, Page, Paint, shown, wrapped};
-
-/// Columns for the ids of observations.
-const EVIDENCE: usize = 8;
+use super::{Page, Paint, shown, wrapped};
 
 impl Page {
     /// The facts with their evidence at the right edge: those that decide, what follows, and those
@@ -26,7 +23,8 @@ impl Page {
         let mut left = 0;
         for told in all {
             let lines = self.told(&told);
-            if rows.len() + lines.len() > self.budget.why_rows {
+            // What comes later tells less: it does not take the place of what did not fit.
+            if left > 0 || rows.len() + lines.len() > self.budget.why_rows {
                 left += 1;
             } else {
                 rows.extend(lines);
@@ -52,12 +50,13 @@ impl Page {
             [first, second] => format!("{first} {second}"),
             [first, ..] => format!("{first} …"),
         };
-        let width = self.style.width - LABELLED - EVIDENCE;
+        let all = self.beside_labels();
+        let evidence = shown(&evidence);
+        let width = all.saturating_sub(evidence.chars().count() + 2);
         let mut lines = wrapped(&shown(&told.text), width, 2);
         if let Some(first) = lines.first_mut() {
-            let used = first.chars().count();
-            let gap = " ".repeat(width.saturating_sub(used));
-            *first = format!("{first}{gap}{evidence:>EVIDENCE$}");
+            let right = all.saturating_sub(first.chars().count());
+            *first = format!("{first}{evidence:>right$}");
         }
         lines
     }
@@ -75,7 +74,11 @@ fn consequences(report: &Report, diagnosis: &Diagnosis, clock: Clock) -> Vec<Tol
             .collect::<Vec<_>>();
         match sentences(&facts, clock).into_iter().next() {
             Some(told) => Told {
-                text: format!("{}: {cause} follows", told.text),
+                // What it should be instead was typed by the reader.
+                text: format!(
+                    "{}: {cause} follows",
+                    told.text.split(", not for ").next().unwrap_or_default()
+                ),
                 ..told
             },
             None => Told {

@@ -31,7 +31,7 @@ impl Paint {
 
 /// A text broken at spaces into lines of at most `width` columns, all but the first indented. A
 /// word that is longer than a line is broken where the line ends. Leading spaces of the text stay.
-pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
     let lead = text.len() - text.trim_start().len();
     let mut lines = Vec::new();
     let mut line = " ".repeat(lead);
@@ -63,6 +63,21 @@ pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
     lines
 }
 
+/// A row of a list: a head, and a text that is broken behind it.
+pub(crate) fn row(head: &str, text: &str, width: usize) -> String {
+    let indent = head.chars().count();
+    let mut out = String::new();
+    for (at, line) in wrapped(text, width.saturating_sub(indent), 0)
+        .iter()
+        .enumerate()
+    {
+        let head = if at == 0 { head } else { "" };
+        out.push_str(format!("{head:indent$}{line}").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
 /// A command broken between words into lines that leave room for a backslash at their end. A word
 /// in quotes stays whole, and a long word makes a long line: what is pasted must be right.
 pub(super) fn command_lines(command: &str, width: usize) -> Vec<String> {
@@ -71,6 +86,11 @@ pub(super) fn command_lines(command: &str, width: usize) -> Vec<String> {
     for part in command.split(' ') {
         match words.last_mut() {
             Some(word) if quoted => {
+                word.push(' ');
+                word.push_str(part);
+            }
+            // An option and its value stay together.
+            Some(word) if is_option(word) && !part.starts_with('-') && part != "|" => {
                 word.push(' ');
                 word.push_str(part);
             }
@@ -93,6 +113,10 @@ pub(super) fn command_lines(command: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+fn is_option(word: &str) -> bool {
+    word.starts_with('-') && !word.contains(' ')
 }
 
 #[cfg(test)]
