@@ -115,7 +115,7 @@ pub fn unexplained(picture: &Picture<'_>, facts: &Facts, left: &BTreeSet<Unit>) 
         role: Role::Root,
         severity: Severity::Critical,
         confidence: 0.5,
-        summary: unexplained::sentence(picture, left, layer, &candidate.facts),
+        summary: sentence::capitalised(unexplained::sentence(picture, left, layer)),
         remedy: remedy::unexplained(layer),
         see: see::unexplained(picture, left, layer),
         facts: candidate.facts.iter().map(Known::report).collect(),

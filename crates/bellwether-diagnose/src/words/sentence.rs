@@ -35,6 +35,11 @@ pub fn summary(
         Some(Layer::Promise) => promise(facts),
         None => undecided(picture, candidate),
     };
+    capitalised(text)
+}
+
+/// A sentence begins with a capital letter, unless with a name.
+pub(super) fn capitalised(text: String) -> String {
     let mut letters = text.chars();
     match letters.next() {
         Some(first) if !candidate_starts_with_name(&text) => {

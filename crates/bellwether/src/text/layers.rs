@@ -1,7 +1,7 @@
 //! The layers with their states and times, and the counts of the whole check.
 
 use bellwether_diagnose::words::count;
-use bellwether_model::report::{LayerReport, LayerState};
+use bellwether_model::report::{LayerReport, LayerState, Role};
 use bellwether_model::{Outcome, ProbeKind, Report};
 
 use super::{LABELLED, Page, Paint, shown};
@@ -99,8 +99,12 @@ fn mark(state: LayerState) -> char {
 
 /// A layer's state in a few words that need no legend.
 fn short(report: &Report, layer: &LayerReport) -> String {
+    let is_root = report
+        .findings
+        .iter()
+        .any(|f| f.role == Role::Root && f.layer == layer.layer);
     let lowest = report.diagnosis.as_ref().map(|d| d.layer);
-    let follows = lowest.is_some_and(|lowest| lowest < layer.layer);
+    let follows = lowest.is_some_and(|lowest| lowest < layer.layer) && !is_root;
     let took = took(layer.took_ms);
     let state = match layer.state {
         LayerState::Ok => took,

@@ -10,7 +10,7 @@ mod wrap;
 use bellwether_diagnose::words::count;
 use bellwether_model::report::{Diagnosis, Role, Severity};
 use bellwether_model::text::inert;
-use bellwether_model::{FactKind, NotRunReason, Outcome, ProbeKind, Report, Verdict};
+use bellwether_model::{Cause, FactKind, NotRunReason, Outcome, ProbeKind, Report, Verdict};
 
 use wrap::command_lines;
 
@@ -146,6 +146,7 @@ fn verdict(report: &Report) -> (String, String, String) {
         .filter(|f| f.severity == Severity::Warning)
         .collect();
     let tail = match &report.diagnosis {
+        Some(d) if d.cause == Cause::Unknown => format!("{}, at layer {}", d.cause, d.layer),
         Some(d) => format!("{}, {} % sure", d.cause, percent(d.confidence)),
         None => match warned.as_slice() {
             [] => String::new(),

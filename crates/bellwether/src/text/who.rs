@@ -26,6 +26,13 @@ pub(super) fn who(report: &Report, diagnosis: &Diagnosis) -> String {
     };
     let share = diagnosis.scope.share;
     let often = match report.verdict {
+        // The rest of the failures is another cause's.
+        Verdict::Broken if share > 0.0 && share < 1.0 => {
+            format!(
+                "{} % of attempts fail by this, the others by what else is broken",
+                percent(share)
+            )
+        }
         Verdict::Broken => "every attempt fails".to_owned(),
         _ if share > 0.0 => format!("about {} % of attempts fail", percent(share)),
         _ => String::new(),

@@ -130,14 +130,27 @@ fn failures_that_no_rule_explains() {
 }
 
 #[test]
-fn two_sides_of_which_nothing_tells_who_is_right() {
+fn the_same_fault_at_two_addresses() {
+    let change = |world: &mut World| {
+        let other = "54.160.170.230";
+        world.hosts.insert(GOOD, vec![mismatch()]);
+        world.hosts.insert(other, vec![mismatch()]);
+        world
+            .resolvers
+            .insert("9.9.9.9", (Says::Address(other), true));
+    };
+    check("mismatch-twice", change, as_it_is);
+}
+
+#[test]
+fn two_faults_that_explain_different_failures() {
     let change = |world: &mut World| {
         foreign(world);
         world.baseline = false;
         world.child = vec!["ns1.a.test", "ns2.a.test"];
-        world.hosts.insert(FOREIGN, vec![]);
+        world.hosts.insert(GOOD, vec![mismatch()]);
     };
-    check("unknown-dns", change, as_it_is);
+    check("two-roots", change, as_it_is);
 }
 
 #[test]
