@@ -3,6 +3,7 @@
 mod fact;
 mod healthy;
 mod layers;
+mod sentences;
 mod who;
 mod why;
 mod wrap;
