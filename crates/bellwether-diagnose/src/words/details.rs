@@ -25,7 +25,7 @@ pub fn details(picture: &Picture<'_>, candidate: &Candidate) -> Vec<Detail> {
 
 /// Resolvers that users do not fail through, and how long their caches hold.
 fn still_right(picture: &Picture<'_>, candidate: &Candidate) -> Option<Detail> {
-    let unhurt: Vec<_> = picture
+    let mut unhurt: Vec<_> = picture
         .resolvers
         .iter()
         .filter(|r| r.is_usable() && units::resolver_share(picture, r, &candidate.explains) == 0.0)
@@ -33,6 +33,8 @@ fn still_right(picture: &Picture<'_>, candidate: &Candidate) -> Option<Detail> {
     if unhurt.is_empty() {
         return None;
     }
+    // Those that turn first stand first.
+    unhurt.sort_by_key(|r| r.ns_set.as_ref().map_or(u32::MAX, |(_, left)| *left));
     let each = unhurt.iter().map(|r| match &r.ns_set {
         Some((_, left)) => {
             let until = in_seconds(picture.context.now, *left);
