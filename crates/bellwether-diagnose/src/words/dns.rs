@@ -205,7 +205,11 @@ pub(super) fn zone(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) 
                 "every name server of {zone} that answers says that {name} {}",
                 match (kinds.contains("NXDOMAIN"), kinds.len()) {
                     (true, 1) => "does not exist (NXDOMAIN)".to_owned(),
-                    (false, 1) => "exists and has no address (NODATA)".to_owned(),
+                    (false, 1) => {
+                        let what = picture.context.target.rtype.as_ref();
+                        let what = what.map_or("address".to_owned(), |t| format!("{t} record"));
+                        format!("exists and has no {what} (NODATA)")
+                    }
                     _ => format!("has no address ({})", list(kinds)),
                 }
             )

@@ -1,5 +1,6 @@
 //! What to do: the rule's advice, made exact where the observations tell more.
 
+use bellwether_model::target::{Host, Target};
 use bellwether_model::{Cause, FactKind, Layer};
 
 use super::naming::hosts;
@@ -21,6 +22,7 @@ pub fn remedy(picture: &Picture<'_>, candidate: &Candidate) -> String {
         Cause::DnsDelegationUnresolvable => unresolvable(candidate),
         Cause::DnsZoneRecordWrong => record_wrong(picture, candidate),
         Cause::DnsZoneRecordMissing => record_missing(picture),
+        Cause::TlsNameMismatch => by_address(&picture.context.target),
         _ => None,
     }
     .unwrap_or_else(|| told.to_owned())
@@ -82,9 +84,24 @@ fn record_wrong(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> 
 fn record_missing(picture: &Picture<'_>) -> Option<String> {
     let negative = picture.resolvers.iter().filter_map(|r| r.negative);
     let ttl = negative.map(|(left, minimum)| left.max(minimum)).max()?;
+    let put = if picture.context.baseline.is_some() {
+        "Put the record back into the zone."
+    } else {
+        "If the name is spelt right, put the record into the zone."
+    };
     Some(format!(
-        "Put the record back into the zone. Resolvers keep the denial for up to {} (the zone's negative TTL, SOA minimum).",
+        "{put} Resolvers keep the denial for up to {} (the zone's negative TTL, SOA minimum).",
         span(ttl.into())
+    ))
+}
+
+/// A certificate seldom names an address.
+fn by_address(target: &Target) -> Option<String> {
+    let Host::Address(address) = &target.host else {
+        return None;
+    };
+    Some(format!(
+        "Check by the name that users type, with --connect {address}; or use a certificate that names the address."
     ))
 }
 

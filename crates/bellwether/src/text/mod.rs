@@ -258,11 +258,15 @@ impl Page {
                 all.join(", ")
             }
         };
-        let line = format!(
-            "asked: name servers from the root down; resolvers {}; controls {}",
-            shown(&joined(resolvers)),
-            shown(&joined(controls))
-        );
+        let by_name = report.context.as_ref();
+        let by_name = by_name.is_none_or(|context| context.target.name().is_some());
+        let whom = if by_name {
+            let resolvers = shown(&joined(resolvers));
+            format!("name servers from the root down; resolvers {resolvers}")
+        } else {
+            "the address alone".to_owned()
+        };
+        let line = format!("asked: {whom}; controls {}", shown(&joined(controls)));
         for line in wrapped(&line, self.style.width, 2) {
             let line = Paint::Faint.on(&line, self.style);
             self.line(&line);
