@@ -212,10 +212,11 @@ fn board(report: &DrillReport) -> String {
     if score.rows > 1 {
         let _ = write!(
             text,
-            "\n{} rows: cause {} %, layer {} %, wrong {}, unknown {}, false alarms {}",
+            "\n{} rows: cause {} %, layer {} %, scope {} %, wrong {}, unknown {}, false alarms {}",
             score.rows,
             percent(score.cause_top1),
             percent(score.layer),
+            percent(score.scope_f1),
             score.wrong,
             score.unknown,
             score.false_alarms
