@@ -33,7 +33,7 @@ impl Page {
         if finding.severity != Severity::Notice {
             self.labelled("Do", &shown(&finding.remedy));
             if let Some(see) = &finding.see {
-                self.command("See", &shown(see));
+                self.command("See", see);
             }
         }
     }

@@ -292,7 +292,7 @@ impl Page {
         self.why(report, diagnosis);
         self.labelled("Do", &shown(&diagnosis.remedy));
         if let Some(see) = &diagnosis.see {
-            self.command("See", &shown(see));
+            self.command("See", see);
         }
         for left in diagnosis.not_excluded.iter().take(self.budget.open) {
             self.labelled("Open", &shown(left));
@@ -315,7 +315,9 @@ impl Page {
     /// A label and a command that can be pasted: it is broken between words only, with the sign by
     /// which a shell reads on.
     fn command(&mut self, label: &str, command: &str) {
-        let mut lines = command_lines(command, self.beside_labels());
+        // Doubled backslashes would make another command of it; controls stay escaped.
+        let command = shown(command).replace("\\\\", "\\");
+        let mut lines = command_lines(&command, self.beside_labels());
         let last = lines.pop().unwrap_or_default();
         let mut label = label;
         for line in lines {

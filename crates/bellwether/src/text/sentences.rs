@@ -231,13 +231,13 @@ pub(super) const SENTENCES: &[Sentence] = &[
         K::AnswerTooLarge,
         "",
         "",
-        "the answer has {records} addresses (IP{family}, {bytes} bytes); the policy is at most {policy/max_addresses}",
+        "{records} addresses in one answer (IP{family}, {bytes} bytes); policy: at most {policy/max_addresses}",
     ),
     Sentence::new(
         K::AnswerTooLarge,
         "",
         "",
-        "the answer has {records} addresses (IP{family}); the policy is at most {policy/max_addresses}",
+        "{records} addresses in one answer (IP{family}); policy: at most {policy/max_addresses}",
     ),
     Sentence::new(
         K::ResolverDeniesExistingName,
