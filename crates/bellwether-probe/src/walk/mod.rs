@@ -275,6 +275,10 @@ impl Walk {
         {
             return Some(reason.clone());
         }
+        // Says nothing of the server: the fault is on this side.
+        if !self.cx().dialer().has_route(self.socket(address)) {
+            return Some(format!("the vantage has no route to {address}"));
+        }
         self.cx().dialer().permits(address, origin).err()
     }
 
