@@ -30,6 +30,8 @@ struct Step {
     name: String,
     as_expected: bool,
     missed: Vec<String>,
+    #[serde(default)]
+    expected: serde_json::Value,
     report: serde_json::Value,
 }
 
@@ -41,6 +43,8 @@ struct Score {
     wrong: usize,
     unknown: usize,
     false_alarms: usize,
+    scope_f1: f64,
+    diagnosed_ms: f64,
 }
 
 /// Runs the scenarios and prints the scoreboard; `Err` if anything was not as expected.
@@ -59,19 +63,21 @@ pub(crate) fn run(binary: &Path, seeds: u64, rows: &str) -> Result<()> {
     rows_of(&drill);
     differences(&drill);
     matrix(&drill);
-    let Score {
-        rows,
-        cause_top1,
-        layer,
-        wrong,
-        unknown,
-        false_alarms,
-    } = drill.score;
+    let score = &drill.score;
+    let rows = score.rows;
     say(&format!(
-        "\n{rows} rows ({} scenarios × {seeds} seeds): cause {:.1} %, layer {:.1} %, wrong {wrong}, unknown {unknown}, false alarms {false_alarms}",
+        "\n{rows} rows ({} scenarios × {seeds} seeds): cause {:.1} %, layer {:.1} %, scope {:.1} % (F1), wrong {}, unknown {}, false alarms {}",
         names.len(),
-        cause_top1 * 100.0,
-        layer * 100.0,
+        score.cause_top1 * 100.0,
+        score.layer * 100.0,
+        score.scope_f1 * 100.0,
+        score.wrong,
+        score.unknown,
+        score.false_alarms,
+    ));
+    say(&format!(
+        "a fault's whole report took {:.0} ms (median; in the box nothing is far away)",
+        score.diagnosed_ms
     ));
     let failed = drill.scenarios.iter().filter(|s| !s.as_expected()).count();
     if failed > 0 {
@@ -146,7 +152,7 @@ fn matrix(drill: &Drill) {
     let mut cells: BTreeMap<(String, String), usize> = BTreeMap::new();
     for step in drill.scenarios.iter().flat_map(|s| &s.steps) {
         let named = named(&step.report);
-        let expected = expected(step, &named);
+        let expected = expected(step);
         *cells.entry((expected, named)).or_default() += 1;
     }
     say("\nexpected → named, how often");
@@ -169,21 +175,11 @@ fn named(report: &serde_json::Value) -> String {
     }
 }
 
-/// What the scenario wanted: what was named, unless the comparison says otherwise.
-fn expected(step: &Step, named: &str) -> String {
-    let wanted = step.missed.iter().find_map(|missed| {
-        let words = missed.strip_prefix("cause: expected ")?;
-        words.split(',').next().map(str::to_owned)
-    });
-    let alarm = step
-        .missed
-        .iter()
-        .any(|m| m.starts_with("verdict: expected healthy"));
-    match wanted {
-        Some(wanted) => wanted,
-        None if alarm => "healthy".to_owned(),
-        None => named.to_owned(),
-    }
+/// What the scenario wants: a cause, else a verdict; `-` where it says neither.
+fn expected(step: &Step) -> String {
+    let cause = step.expected["cause"].as_str();
+    let wanted = cause.or(step.expected["verdict"].as_str());
+    wanted.unwrap_or("-").to_owned()
 }
 
 #[cfg(test)]

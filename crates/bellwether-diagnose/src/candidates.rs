@@ -82,7 +82,7 @@ pub fn all(
     let mut candidates = group(best_for_each_subject(fired));
     for candidate in &mut candidates {
         let rule = candidate.rule;
-        add_servers_answers(picture, facts, candidate);
+        add_witnesses(picture, facts, candidate);
         candidate.explains =
             blame::explained(picture, failing, rule.blame, rule.cause, &candidate.group);
     }
@@ -91,8 +91,9 @@ pub fn all(
     (candidates, refuted)
 }
 
-/// What the servers of a wrong delegation answer, one by one, is part of its evidence.
-fn add_servers_answers(picture: &Picture<'_>, facts: &Facts, candidate: &mut Candidate) {
+/// What the servers of a wrong delegation answer, one by one, and the caches that remember an
+/// earlier one, are part of its evidence.
+fn add_witnesses(picture: &Picture<'_>, facts: &Facts, candidate: &mut Candidate) {
     if candidate.rule.blame != Blame::WrongSide {
         return;
     }
@@ -100,22 +101,20 @@ fn add_servers_answers(picture: &Picture<'_>, facts: &Facts, candidate: &mut Can
         .into_iter()
         .flat_map(|(_, labels)| labels)
         .collect();
-    let is_theirs = |subject: &Subject| match subject {
+    let bears = |fact: &Known| match &fact.subject {
         Subject::NameServer(name, Some(address)) => wrong.contains(&format!("{name}@{address}")),
+        Subject::Resolver(_) => fact.kind == FactKind::CacheNsDiffer,
         Subject::NameServer(_, None)
         | Subject::Vantage
         | Subject::Zone(_)
-        | Subject::Resolver(_)
         | Subject::Address(_)
         | Subject::Service => false,
     };
-    candidate.facts.extend(
-        facts
-            .all()
-            .iter()
-            .filter(|f| is_theirs(&f.subject))
-            .cloned(),
-    );
+    for fact in facts.all().iter().filter(|f| bears(f)) {
+        if !candidate.facts.contains(fact) {
+            candidate.facts.push(fact.clone());
+        }
+    }
 }
 
 /// Lower layers explain higher ones; inside a layer rank, then coverage, decide.

@@ -187,8 +187,8 @@ pub enum NotRunReason {
     Panicked,
     /// A named limit.
     Limit,
-    /// What it needs was not there.
-    NoInput,
+    /// What it could tell was known before it ended.
+    NotNeeded,
     /// The privacy rule keeps the name from being sent there.
     Privacy,
 }

@@ -13,8 +13,7 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use crate::der::{Reader, Skeleton, sequence};
-pub(crate) use crate::key::KeyKind;
-use crate::key::signature_name;
+use crate::key::{KeyKind, signature_name};
 use crate::signature::{Check, Signed, check};
 
 /// Largest certificate that is parsed, bytes. Real ones have 1 to 4 KiB; rustls takes no handshake

@@ -52,7 +52,7 @@ pub(crate) fn check(signed: &Signed<'_>, spki: &[u8]) -> Check {
         }
     }
     // A key below the library's least size fails like a wrong signature does.
-    if !tried || crate::cert::KeyKind::of(spki).weakness().is_some() {
+    if !tried || crate::key::KeyKind::of(spki).weakness().is_some() {
         Check::Unsupported
     } else {
         Check::Bad

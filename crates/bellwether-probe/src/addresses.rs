@@ -8,17 +8,17 @@ use std::rc::Rc;
 use bellwether_model::net::Family;
 use bellwether_model::observation::{AddressSeen, AddressSource, AddressesSeen};
 use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, Outcome, ProbeKind};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::attempt::Resolve;
 use crate::cx::Cx;
+use crate::http::Resolve;
 use crate::owners::Owners;
 use crate::tasks::Tasks;
 use crate::walk::{Found, Walk};
 use crate::{attempt, icmp};
 
 /// Most addresses dialled in one check: the answer policy's own limit.
-pub const DIALLED_MAX: usize = 16;
+pub(crate) const DIALLED_MAX: usize = 16;
 /// Most addresses kept: more than one answer over UDP can hold.
 const FOUND_MAX: usize = 1024;
 /// Addresses of one source and family that are dialled as soon as they are known. What exceeds it
@@ -26,7 +26,7 @@ const FOUND_MAX: usize = 1024;
 const AT_ONCE_MAX: usize = 6;
 
 /// Collects addresses and dials them.
-pub struct Addresses {
+pub(crate) struct Addresses {
     cx: Cx,
     tasks: Tasks,
     owners: Rc<Owners>,
@@ -50,7 +50,7 @@ struct Entry {
 impl Addresses {
     /// A collection with nothing in it.
     #[must_use]
-    pub fn new(cx: &Cx, tasks: Tasks, owners: Rc<Owners>, resolve: Rc<dyn Resolve>) -> Self {
+    pub(crate) fn new(cx: &Cx, tasks: Tasks, owners: Rc<Owners>, resolve: Rc<dyn Resolve>) -> Self {
         Self {
             cx: cx.clone(),
             tasks,
@@ -64,7 +64,7 @@ impl Addresses {
     }
 
     /// Takes addresses until every source has spoken, and reports them.
-    pub async fn collect(
+    pub(crate) async fn collect(
         self,
         mut found: mpsc::UnboundedReceiver<Found>,
         name: Option<DnsName>,
@@ -183,12 +183,16 @@ impl Addresses {
         }
         let (origin, waits) = (entry.origin, entry.waits);
         let (cx, resolve) = (self.cx.clone(), self.resolve.clone());
+        let (says, hears) = oneshot::channel();
         self.tasks.spawn(async move {
-            attempt::run(&cx, address, origin, waits, resolve).await;
+            if attempt::run(&cx, address, origin, waits, resolve).await {
+                // An echo that has come back listens no more.
+                let _ = says.send(());
+            }
         });
         let cx = self.cx.clone();
         self.tasks.spawn(async move {
-            icmp::run(&cx, address, origin, waits).await;
+            icmp::run(&cx, address, origin, waits, hears).await;
         });
     }
 

@@ -1,45 +1,57 @@
 //! Everything that a user's client does with one address: connect, shake hands, ask.
 
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::rc::Rc;
 
 use bellwether_model::net::TcpResult;
 use bellwether_model::observation::NotRun;
 use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult, TlsSeen};
-use bellwether_model::{DnsName, NotRunReason, Origin, Outcome, ProbeKind};
+use bellwether_model::{NotRunReason, Origin, Outcome, ProbeKind};
 
 use crate::cx::Cx;
 use crate::dial::NotDialled;
-use crate::http::{self, Ready};
+use crate::http::{self, Ready, Resolve};
 use crate::tcp::{self, Opened};
 use crate::tls::{self, Ask, Stream};
 use crate::worker::fault;
 
-/// The addresses of a name and the sequential waits it took to find them, or why there are none.
-pub type Resolved = Result<(Vec<IpAddr>, u32), String>;
-
-/// Resolves the names that redirects lead to.
-pub trait Resolve {
-    /// The addresses of `name`, in the order in which a client would try them.
-    fn resolve(&self, name: DnsName) -> Pin<Box<dyn Future<Output = Resolved>>>;
-}
-
 /// Probes one address of the target as far up as the target's scheme says.
 ///
 /// `origin` says who named the address, `waits` how many sequential waits it took to learn it.
-/// Each step is an observation; one that fails ends the attempt.
-pub async fn run(cx: &Cx, address: IpAddr, origin: Origin, waits: u32, resolve: Rc<dyn Resolve>) {
+/// Each step is an observation; one that fails ends the attempt. Tells whether the address took a
+/// connection.
+pub(crate) async fn run(
+    cx: &Cx,
+    address: IpAddr,
+    origin: Origin,
+    waits: u32,
+    resolve: Rc<dyn Resolve>,
+) -> bool {
     let target = &cx.job().target;
     if !target.scheme.has_tcp() {
-        return;
+        return false;
     }
     let at = SocketAddr::new(address, target.port);
     let waits = waits + 1;
-    let Some(opened) = connect(cx, at, origin, waits).await else {
-        return;
-    };
+    match connect(cx, at, origin, waits).await {
+        Some(opened) => {
+            converse(cx, at, origin, opened, waits, &*resolve).await;
+            true
+        }
+        None => false,
+    }
+}
+
+/// Everything that comes after the connection.
+async fn converse(
+    cx: &Cx,
+    at: SocketAddr,
+    origin: Origin,
+    opened: Opened,
+    waits: u32,
+    resolve: &dyn Resolve,
+) {
+    let target = &cx.job().target;
     let connect_ms = opened.connect_ms;
     if !target.scheme.has_tls() {
         if target.scheme.has_http() {
@@ -48,7 +60,7 @@ pub async fn run(cx: &Cx, address: IpAddr, origin: Origin, waits: u32, resolve: 
                 connect_ms,
                 tls_ms: 0.0,
             };
-            http::run(cx, at, origin, ready, waits, &*resolve).await;
+            http::run(cx, at, origin, ready, waits, resolve).await;
         }
         return;
     }
@@ -62,7 +74,7 @@ pub async fn run(cx: &Cx, address: IpAddr, origin: Origin, waits: u32, resolve: 
                 connect_ms,
                 tls_ms: seen.handshake_ms,
             };
-            http::run(cx, at, origin, ready, waits, &*resolve).await;
+            http::run(cx, at, origin, ready, waits, resolve).await;
         }
     };
     let no_sni = async {

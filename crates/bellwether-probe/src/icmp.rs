@@ -9,6 +9,7 @@ use bellwether_model::observation::NotRun;
 use bellwether_model::{NotRunReason, Origin, Outcome, ProbeKind};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::UdpSocket;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::cx::Cx;
@@ -31,7 +32,15 @@ const PACKET_LEN_MAX: usize = 128;
 /// Sends one echo to an address and waits for it to come back.
 ///
 /// `origin` says who named the address, `waits` how many sequential waits it took to learn it.
-pub async fn run(cx: &Cx, address: IpAddr, origin: Origin, waits: u32) {
+/// `served` tells that the address has served a connection to its end: whether it answers echoes
+/// matters no more then, and where echoes are dropped, as in many networks, nobody waits for one.
+pub async fn run(
+    cx: &Cx,
+    address: IpAddr,
+    origin: Origin,
+    waits: u32,
+    served: oneshot::Receiver<()>,
+) {
     let stand_in = NotRun {
         reason: NotRunReason::Deadline,
         detail: String::new(),
@@ -53,7 +62,15 @@ pub async fn run(cx: &Cx, address: IpAddr, origin: Origin, waits: u32) {
         if let Err(reason) = cx.dialer().permits(address, origin) {
             return (not_run(NotRunReason::EgressRefused, reason), waits);
         }
-        match echo(cx, address).await {
+        let came = tokio::select! {
+            biased;
+            came = echo(cx, address) => came,
+            Ok(()) = served => {
+                let detail = "no echo had come back when a connection was served to its end";
+                Err((NotRunReason::NotNeeded, detail.to_owned()))
+            }
+        };
+        match came {
             Ok(seen) => (Outcome::Icmp(seen), waits + 1),
             Err((reason, detail)) => (not_run(reason, detail), waits),
         }
@@ -179,7 +196,7 @@ mod tests {
                 sink.borrow_mut().push(observation.outcome);
             }
         });
-        run(&cx, LOCALHOST, origin, 0).await;
+        run(&cx, LOCALHOST, origin, 0, oneshot::channel().1).await;
         let outcome = seen.borrow_mut().pop();
         outcome.unwrap()
     }

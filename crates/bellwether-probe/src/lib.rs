@@ -19,8 +19,8 @@
 //!   which roots a client trusts here
 //! - [`worker`]: both ends of the process that the probes run in
 
-pub mod addresses;
-pub mod attempt;
+mod addresses;
+mod attempt;
 pub mod check;
 pub mod controls;
 pub mod cx;

@@ -19,9 +19,9 @@ use futures_util::FutureExt;
 use futures_util::future::{Shared, join, join_all};
 use tokio::sync::oneshot;
 
-use crate::attempt::{Resolve, Resolved};
 use crate::cx::Cx;
 use crate::dns::{Ask, ask_whole};
+use crate::http::{Resolve, Resolved};
 use crate::walk::{Found, FoundSink, Walk, ZoneHandle};
 
 /// Resolvers of this check that have answered.

@@ -23,8 +23,9 @@ use rustls::sign::CertifiedKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::attempt::{self, Resolve, Resolved};
+use crate::attempt;
 use crate::cx::Cx;
+use crate::http::{Resolve, Resolved};
 
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

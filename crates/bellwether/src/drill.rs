@@ -204,10 +204,11 @@ fn board(report: &DrillReport) -> String {
     if score.rows > 1 {
         let _ = write!(
             text,
-            "; {} rows: cause {} %, layer {} %, wrong {}, unknown {}, false alarms {}",
+            "; {} rows: cause {} %, layer {} %, scope {} %, wrong {}, unknown {}, false alarms {}",
             score.rows,
             percent(score.cause_top1),
             percent(score.layer),
+            percent(score.scope_f1),
             score.wrong,
             score.unknown,
             score.false_alarms

@@ -191,13 +191,13 @@ impl Stage {
             Ok(output) => read_report(&output),
             Err(complaint) => (Value::Null, vec![complaint]),
         };
-        if let (Ok(typed), Some(expect)) =
-            (Report::deserialize(&report), self.spec.expect.get(name))
-        {
+        let expected = self.spec.expect.get(name);
+        if let (Ok(typed), Some(expect)) = (Report::deserialize(&report), expected) {
             complaints.extend(missed(expect, &typed));
         }
         Ok(StepReport {
             name: name.to_owned(),
+            expected: expected.cloned(),
             as_expected: complaints.is_empty(),
             missed: complaints,
             report,

@@ -181,30 +181,8 @@ fn nothing_besides(expect: &ExpectSpec, report: &Report, missed: &mut Vec<String
 }
 
 fn compare_scope(expect: &ScopeExpect, got: &Scope, missed: &mut Vec<String>) {
-    let ScopeExpect {
-        vantages,
-        resolvers,
-        name_servers,
-        addresses,
-        families,
-        profiles,
-        owners,
-        share,
-        since,
-    } = expect;
-    let got_addresses: Vec<String> = got.addresses.iter().map(ToString::to_string).collect();
-    for (key, wanted, got) in [
-        ("vantages", vantages, &got.vantages),
-        ("resolvers", resolvers, &got.resolvers),
-        ("name_servers", name_servers, &got.name_servers),
-        ("addresses", addresses, &got_addresses),
-        ("families", families, &got.families),
-        ("profiles", profiles, &got.profiles),
-        ("owners", owners, &got.owners),
-    ] {
-        let Some(wanted) = wanted else { continue };
-        let set = |items: &[String]| items.iter().map(|i| normal(i)).collect::<BTreeSet<_>>();
-        let (wanted, got) = (set(wanted), set(got));
+    let ScopeExpect { share, since, .. } = expect;
+    for (key, wanted, got) in scope_sets(expect, got) {
         if wanted != got {
             missed.push(format!(
                 "scope.{key}: expected {}, got {}",
@@ -225,6 +203,53 @@ fn compare_scope(expect: &ScopeExpect, got: &Scope, missed: &mut Vec<String>) {
             missed.push(format!("scope.since: expected {wanted}, got {got}"));
         }
     }
+}
+
+/// Each key of a scope that is expected: its name, what is expected, and what was found.
+fn scope_sets(
+    expect: &ScopeExpect,
+    got: &Scope,
+) -> Vec<(&'static str, BTreeSet<String>, BTreeSet<String>)> {
+    let ScopeExpect {
+        vantages,
+        resolvers,
+        name_servers,
+        addresses,
+        families,
+        profiles,
+        owners,
+        share: _,
+        since: _,
+    } = expect;
+    let got_addresses: Vec<String> = got.addresses.iter().map(ToString::to_string).collect();
+    let set = |items: &[String]| items.iter().map(|i| normal(i)).collect::<BTreeSet<_>>();
+    [
+        ("vantages", vantages, &got.vantages),
+        ("resolvers", resolvers, &got.resolvers),
+        ("name_servers", name_servers, &got.name_servers),
+        ("addresses", addresses, &got_addresses),
+        ("families", families, &got.families),
+        ("profiles", profiles, &got.profiles),
+        ("owners", owners, &got.owners),
+    ]
+    .into_iter()
+    .filter_map(|(key, wanted, got)| Some((key, set(wanted.as_ref()?), set(got))))
+    .collect()
+}
+
+/// How well what a report names agrees with an expected scope: found and right, found and wrong,
+/// missed; over all keys that are expected.
+pub(crate) fn scope_hits(expect: &ScopeExpect, report: &Report) -> [usize; 3] {
+    let empty = Scope::default();
+    let got = named(report);
+    let got = got.as_ref().map_or(&empty, |n| n.scope);
+    let mut hits = [0; 3];
+    for (_, wanted, got) in scope_sets(expect, got) {
+        hits[0] += got.intersection(&wanted).count();
+        hits[1] += got.difference(&wanted).count();
+        hits[2] += wanted.difference(&got).count();
+    }
+    hits
 }
 
 fn list(items: &BTreeSet<String>) -> String {

@@ -26,7 +26,7 @@ use crate::LabError;
 use crate::clock::Clock;
 use crate::rename::rename;
 use crate::scenario::parse::TEXT_LEN_MAX;
-use crate::scenario::{Spec, parse};
+use crate::scenario::{ExpectSpec, Spec, parse};
 use crate::shipped::shipped;
 use crate::world::World;
 use crate::world::topology::Mistake;
@@ -127,6 +127,9 @@ impl ScenarioReport {
 pub struct StepReport {
     /// The step's name.
     pub name: String,
+    /// What it should find, by the names of this seed; left out where the scenario asks for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<ExpectSpec>,
     /// Did it find what it should?
     pub as_expected: bool,
     /// Each difference, in words.
@@ -188,8 +191,7 @@ pub fn drill(
         .into_iter()
         .filter_map(|slot| slot.into_inner().ok().flatten())
         .collect();
-    let judged = runs.iter().map(|(loaded, _)| &loaded.spec).zip(&scenarios);
-    let score = Score::of(judged);
+    let score = Score::of(&scenarios);
     Ok(DrillReport {
         schema: DRILL_SCHEMA.to_owned(),
         scenarios,

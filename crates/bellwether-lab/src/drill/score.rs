@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::named;
+use super::compare::{named, scope_hits};
 use super::{ScenarioReport, StepReport};
-use crate::scenario::{ExpectSpec, Spec};
+use crate::scenario::ExpectSpec;
 use bellwether_model::{Cause, Report, Verdict};
 
 /// The scoreboard of a drill.
@@ -23,31 +23,43 @@ pub struct Score {
     pub wrong: usize,
     /// Faults for which `unknown` was named, or nothing.
     pub unknown: usize,
+    /// How well the scopes named agree with those expected, 0 to 1: the harmonic mean of precision
+    /// and recall (F1) over every entry of every key of a scope that a scenario gives.
+    pub scope_f1: f64,
+    /// How long checks of faults took until their report was whole: the median, milliseconds.
+    pub diagnosed_ms: f64,
     /// Healthy steps for which an outage or a warning was named.
     pub false_alarms: usize,
 }
 
 impl Score {
-    pub(super) fn of<'a>(results: impl Iterator<Item = (&'a Spec, &'a ScenarioReport)>) -> Self {
-        let mut score = Self::default();
+    pub(super) fn of(results: &[ScenarioReport]) -> Self {
+        let mut score = Self {
+            rows: results.len(),
+            ..Self::default()
+        };
         let (mut faults, mut causes, mut layers) = (0_usize, 0_usize, 0_usize);
-        for (spec, report) in results {
-            score.rows += 1;
-            for step in &report.steps {
-                let Some(expect) = spec.expect.get(&step.name) else {
-                    continue;
-                };
-                match expect.cause.flatten() {
-                    Some(cause) => {
-                        faults += 1;
-                        let (cause_right, layer_right) = score.fault(cause, expect, step);
-                        causes += usize::from(cause_right);
-                        layers += usize::from(layer_right);
-                    }
-                    None => score.false_alarms += usize::from(is_alarm(expect, step)),
+        let (mut hits, mut took) = ([0_usize; 3], Vec::new());
+        for step in results.iter().flat_map(|r| &r.steps) {
+            let Some(expect) = &step.expected else {
+                continue;
+            };
+            match expect.cause.flatten() {
+                Some(cause) => {
+                    faults += 1;
+                    took.extend(step.report["took_ms"].as_f64());
+                    let found = scope_found(expect, step);
+                    hits = std::array::from_fn(|i| hits[i] + found[i]);
+                    let (cause_right, layer_right) = score.fault(cause, expect, step);
+                    causes += usize::from(cause_right);
+                    layers += usize::from(layer_right);
                 }
+                None => score.false_alarms += usize::from(is_alarm(expect, step)),
             }
         }
+        let [right, wrong, missed] = hits;
+        score.scope_f1 = ratio(2 * right, 2 * right + wrong + missed);
+        score.diagnosed_ms = median(took);
         score.cause_top1 = ratio(causes, faults);
         score.layer = ratio(layers, faults);
         score
@@ -81,6 +93,19 @@ fn is_alarm(expect: &ExpectSpec, step: &StepReport) -> bool {
     };
     let healthy = expect.verdict.unwrap_or(Verdict::Healthy) == Verdict::Healthy;
     healthy && (named(&report).is_some() || report.verdict != Verdict::Healthy)
+}
+
+fn scope_found(expect: &ExpectSpec, step: &StepReport) -> [usize; 3] {
+    let report = Report::deserialize(&step.report).ok();
+    match (&expect.scope, report) {
+        (Some(scope), Some(report)) => scope_hits(scope, &report),
+        _ => [0; 3],
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 fn ratio(part: usize, whole: usize) -> f64 {

@@ -1,15 +1,13 @@
 //! Tries, time limits, and what stands in the record.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bellwether_model::Origin;
-use bellwether_model::dns::{
-    Discarded, Exchange, ExchangeResult, Question, Rcode, Response, Transport,
-};
+use bellwether_model::dns::{Exchange, ExchangeResult, Question, Rcode, Response, Transport};
 
 use super::message::{Query, Raw, decode, encode};
+use super::reply::Discards;
 use super::{tcp, udp};
 use crate::cx::Cx;
 
@@ -205,29 +203,4 @@ fn follow_up(asked: &Ask, response: &Response) -> Option<Ask> {
         edns: false,
         ..asked.clone()
     })
-}
-
-/// Datagrams that came and did not count.
-#[derive(Debug, Default)]
-pub struct Discards(BTreeMap<&'static str, u32>);
-
-impl Discards {
-    /// One more, for this reason.
-    pub fn count(&mut self, reason: &'static str) {
-        *self.0.entry(reason).or_default() += 1;
-    }
-
-    /// How many so far.
-    #[must_use]
-    pub fn total(&self) -> u32 {
-        self.0.values().sum()
-    }
-
-    fn list(self) -> Vec<Discarded> {
-        let entry = |(reason, count): (&str, u32)| Discarded {
-            reason: reason.to_owned(),
-            count,
-        };
-        self.0.into_iter().map(entry).collect()
-    }
 }

@@ -7,12 +7,13 @@
 //!
 //! - [`message`]: queries to bytes, bytes to [`Response`](bellwether_model::dns::Response)s
 //! - [`record`]: record data in presentation form
-//! - [`udp`], [`tcp`]: the transports
+//! - [`udp`], [`tcp`]: the transports; [`reply`]: what both tell besides a response
 //! - [`exchange`]: tries, time limits, and what stands in the record
 
 pub mod exchange;
 pub mod message;
 pub(crate) mod record;
+pub(crate) mod reply;
 pub(crate) mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -21,4 +22,3 @@ mod tests;
 pub(crate) mod udp;
 
 pub use exchange::{Ask, ask, ask_whole, waits};
-pub(crate) use udp::words;

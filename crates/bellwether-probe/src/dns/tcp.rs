@@ -8,9 +8,9 @@ use bellwether_model::dns::ExchangeResult;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::exchange::Discards;
 use super::message::{Query, matches};
-use super::udp::{failed, words};
+use super::reply::{Discards, failed};
+use crate::dial::system_words;
 
 /// Most wrong messages taken on one connection before the try ends.
 const DISCARDS_MAX: u32 = 16;
@@ -80,7 +80,7 @@ fn broken(error: &io::Error) -> ExchangeResult {
     let error = if error.kind() == io::ErrorKind::UnexpectedEof {
         "the connection was closed before an answer".to_owned()
     } else {
-        words(error)
+        system_words(error)
     };
     ExchangeResult::Broken { error }
 }

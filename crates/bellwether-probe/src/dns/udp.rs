@@ -10,8 +10,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::exchange::Discards;
 use super::message::{Query, matches};
+use super::reply::{Discards, failed};
 use crate::sys::report_icmp_errors;
 
 /// Longest datagram read. The offer is 1232 octets, but a server that ignores it is to be seen
@@ -84,23 +84,4 @@ async fn receive(socket: &UdpSocket) -> io::Result<(Vec<u8>, SocketAddr)> {
     buffer.truncate(len);
     buffer.shrink_to_fit();
     Ok((buffer, from))
-}
-
-/// What an error of the kernel says of the server.
-pub(super) fn failed(error: io::Error) -> ExchangeResult {
-    if error.kind() == io::ErrorKind::ConnectionRefused {
-        return ExchangeResult::Refused;
-    }
-    ExchangeResult::Unreachable {
-        error: words(&error),
-    }
-}
-
-/// The system's words without the number that Rust appends.
-pub(crate) fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((words, _)) => words.to_lowercase(),
-        None => text,
-    }
 }

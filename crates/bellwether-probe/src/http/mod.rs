@@ -21,7 +21,6 @@ use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult};
 use bellwether_model::{DnsName, NotRunReason, Origin, Outcome, ProbeKind, Target};
 use url::Url;
 
-use crate::attempt::Resolve;
 use crate::cx::Cx;
 use crate::tcp::{self, millis};
 use crate::tls;
@@ -30,6 +29,7 @@ use crate::worker::fault;
 
 use exchange::{Exchange, exchange};
 use redirect::{Next, next, oddity, shown};
+pub(crate) use redirect::{Resolve, Resolved};
 
 /// Addresses of a redirect's host that are tried before it counts as unreachable; clients race two.
 const ADDRESSES_MAX: usize = 3;

@@ -1,5 +1,10 @@
 //! Where a response sends the client, and whether we go there.
 
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+use bellwether_model::DnsName;
 use bellwether_model::http::{Redirect, RedirectEnd};
 use bellwether_model::text::inert;
 use url::Url;
@@ -10,6 +15,15 @@ use super::head::Head;
 const REDIRECTS_MAX: usize = 10;
 /// Longest location that is shown, characters.
 const LOCATION_LEN_MAX: usize = 1024;
+
+/// The addresses of a name and the sequential waits it took to find them, or why there are none.
+pub(crate) type Resolved = Result<(Vec<IpAddr>, u32), String>;
+
+/// Resolves the names that redirects lead to.
+pub(crate) trait Resolve {
+    /// The addresses of `name`, in the order in which a client would try them.
+    fn resolve(&self, name: DnsName) -> Pin<Box<dyn Future<Output = Resolved>>>;
+}
 
 /// Where to go next, before its host is resolved.
 #[derive(Debug, PartialEq, Eq)]

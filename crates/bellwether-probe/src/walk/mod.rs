@@ -337,6 +337,6 @@ fn no_v6_route(cx: &Cx) -> Option<String> {
     let error = routed.err()?;
     Some(format!(
         "the vantage has no IPv6 route: {}",
-        crate::dns::words(&error)
+        crate::dial::system_words(&error)
     ))
 }

@@ -129,12 +129,12 @@ fn was_begun(reason: NotRunReason) -> bool {
         NotRunReason::Deadline
         | NotRunReason::WorkerHung
         | NotRunReason::WorkerDied
-        | NotRunReason::Panicked => true,
+        | NotRunReason::Panicked
+        | NotRunReason::NotNeeded => true,
         NotRunReason::NoRoute
         | NotRunReason::EgressRefused
         | NotRunReason::NotPermitted
         | NotRunReason::Limit
-        | NotRunReason::NoInput
         | NotRunReason::Privacy => false,
     }
 }
