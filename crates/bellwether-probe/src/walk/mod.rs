@@ -235,10 +235,13 @@ impl Walk {
             address: None,
             via: None,
         };
-        self.inner.tasks.spawn(async move {
+        let subject = level.zone.to_string();
+        let run = async move {
             cx.probe(ProbeKind::Delegation, key, stand_in, level.run(told))
                 .await;
-        });
+        };
+        let tasks = &self.inner.tasks;
+        tasks.spawn(self.cx(), ProbeKind::Delegation, subject, run);
     }
 
     /// Follows an alias.
