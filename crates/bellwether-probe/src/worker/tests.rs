@@ -137,14 +137,6 @@ async fn a_worker_that_is_killed_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_runaway_allocation_ends_the_worker_only() {
-    let done = supervised(worker("alloc:tcp"), &target().await).await;
-    assert_eq!(done.ended, Ended::Finished);
-    let reason = NotRunReason::WorkerDied;
-    assert_eq!(steps(&done), [(ProbeKind::Tcp, Some(reason))]);
-}
-
-#[tokio::test]
 async fn a_panic_costs_one_probe() {
     let done = supervised(worker("panic:http"), &target().await).await;
     assert_eq!(done.ended, Ended::Finished);
