@@ -117,6 +117,42 @@ fn tls_without_end_is_cut_off_with_a_record() {
     }
 }
 
+/// What the network names is dialled only if it is public, or allowed: here a redirect to another
+/// address of this machine.
+#[test]
+fn a_redirect_inside_is_not_followed() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let inner = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).unwrap();
+    let outer = listener.local_addr().unwrap();
+    let location = format!("http://{}/", inner.local_addr().unwrap());
+    let head = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(head.as_bytes());
+        }
+    });
+    let target = format!("http://{outer}/");
+    let (refused, code) = report(&target, "", &[]);
+    let words = "127.0.0.2 is loopback, and the network named it";
+    assert!(refused.to_string().contains(words), "{refused:#}");
+    assert_eq!(code, Some(1));
+    inner.set_nonblocking(true).unwrap();
+    assert!(inner.accept().is_err(), "the inner server was dialled");
+    inner.set_nonblocking(false).unwrap();
+    std::thread::spawn(move || {
+        for stream in inner.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = well(&mut stream);
+        }
+    });
+    let allow = ["--allow-network", "127.0.0.2/32"];
+    let (followed, code) = report(&target, "", &allow);
+    assert_eq!(code, Some(0), "{followed:#}");
+}
+
 /// The allocator of the worker is the last net; if it did nothing, the probe would go on.
 #[test]
 fn a_worker_that_takes_all_memory_is_aborted() {
