@@ -34,6 +34,9 @@ const LATER_SECTIONS: &[&str] = &[
     "retention",
 ];
 
+/// Keys that tell an entry of `services:` where a whole file is read.
+const ENTRY_KEYS: &[&str] = &["name", "url", "checks", "expect"];
+
 /// Validated configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -198,6 +201,10 @@ fn complaint(error: serde_saphyr::Error, text: &str) -> ConfigError {
             let is_file = expected.contains(&"services");
             if is_file && LATER_SECTIONS.contains(&field.as_str()) {
                 Problem::LaterSection(field.clone())
+            } else if is_file && ENTRY_KEYS.contains(&field.as_str()) {
+                Problem::Shape(format!(
+                    "`{field}` belongs to an entry of `services:`; write `services:` and, indented below it, `- {field}: …` (an entry alone is for `check --expect`)"
+                ))
             } else {
                 Problem::UnknownKey {
                     key: field.clone(),
