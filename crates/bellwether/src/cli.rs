@@ -98,10 +98,10 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "FILE", help_heading = "Whom to ask")]
     pub(crate) root_hints: Option<PathBuf>,
     /// Connect to this address instead of those found
-    #[arg(long, value_name = "ADDR", help_heading = "Whom to ask")]
+    #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Whom to ask")]
     pub(crate) connect: Option<IpAddr>,
     /// Ask from this address of ours; once for each family
-    #[arg(long = "from", value_name = "SOURCE_IP", help_heading = "Whom to ask")]
+    #[arg(long = "from", value_name = "SOURCE_IP", value_parser = address, help_heading = "Whom to ask")]
     pub(crate) sources: Vec<IpAddr>,
     /// Only IPv4
     #[arg(short = '4', conflicts_with = "v6", help_heading = "Whom to ask")]
@@ -113,11 +113,12 @@ pub(crate) struct CheckArgs {
     #[arg(
         long = "allow-network",
         value_name = "CIDR",
+        value_parser = network,
         help_heading = "Whom to ask"
     )]
     pub(crate) allow_networks: Vec<IpNet>,
     /// End the whole check after this time, with what is known by then
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = deadline, help_heading = "Whom to ask")]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = deadline, allow_negative_numbers = true, help_heading = "Whom to ask")]
     pub(crate) deadline: f64,
 
     /// What was last known good: a report saved by --save
@@ -287,8 +288,8 @@ impl std::str::FromStr for ResolverArg {
         if text == "system" {
             return Ok(Self::System);
         }
-        let bare = text.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(ip) = bare.parse::<IpAddr>() {
+        let inside = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+        if let Ok(ip) = inside.unwrap_or(text).parse::<IpAddr>() {
             let address = std::net::SocketAddr::new(ip, 53);
             return Ok(Self::Address {
                 label: ip.to_string(),
@@ -333,6 +334,20 @@ impl std::str::FromStr for ControlArg {
             .map(|name| Self::One(Control::Name(name)))
             .map_err(|error| format!("{error}; give a name, an address, or `none`"))
     }
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    let inside = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+    let address = inside.unwrap_or(text).parse();
+    address.map_err(|_| "give an address alone: `192.0.2.1` or `2001:db8::1`".to_owned())
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.into());
+    }
+    let network = text.parse();
+    network.map_err(|_| "give a network like `10.0.0.0/8` or `fd00::/8`, or one address".to_owned())
 }
 
 /// Longest deadline, seconds: a check is a look at now, not a watch.
