@@ -277,7 +277,7 @@ fn finding(picture: &Picture<'_>, facts: &Facts, cast: &Cast) -> Finding {
         severity: *severity,
         confidence: confidence(candidate),
         summary: words::summary(picture, facts, candidate, &scope),
-        remedy: candidate.rule.remedy.to_owned(),
+        remedy: words::remedy(picture, candidate),
         see: words::see(picture, candidate),
         facts: candidate
             .facts

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bellwether_model::dns::{AnswerKind, HostFailure, ListedBy, Rcode, ZoneSeen};
+use bellwether_model::dns::{
+    AnswerKind, Exchange, HostFailure, ListedBy, Rcode, ServerSeen, ZoneSeen,
+};
 use bellwether_model::fact::Subject;
 use bellwether_model::{DnsName, FactKind};
 use serde_json::json;
@@ -302,12 +304,10 @@ fn parents(picture: &Picture<'_>, facts: &mut Facts) {
             continue;
         }
         let dead = level.servers.iter().all(|s| !s.answers());
-        if dead && !level.servers.is_empty() {
-            let labels: Vec<String> = level
-                .servers
-                .iter()
-                .map(bellwether_model::dns::ServerSeen::label)
-                .collect();
+        // Whom nobody could ask has not failed: no route is our own fault.
+        let asked = |s: &ServerSeen| s.exchanges.iter().any(Exchange::was_asked);
+        if dead && level.servers.iter().any(asked) {
+            let labels: Vec<String> = level.servers.iter().map(ServerSeen::label).collect();
             let value = json!({ "zone": level.zone, "name_servers": labels });
             facts.add(
                 FactKind::ParentServersFail,
@@ -363,9 +363,7 @@ fn still_answering(hop: &Hop<'_>, id: &str, below: &ZoneSeen, facts: &mut Facts)
                 .is_some_and(|r| r.flags.aa && r.rcode == Rcode::NOERROR)
         })
     });
-    let labels: Vec<String> = alive
-        .map(bellwether_model::dns::ServerSeen::label)
-        .collect();
+    let labels: Vec<String> = alive.map(ServerSeen::label).collect();
     if !labels.is_empty() {
         let value = json!({ "zone": below.zone, "name_servers": labels });
         facts.add(
