@@ -145,17 +145,23 @@ fn s(scope: &Scope) -> &'static str {
     if scope.addresses.len() == 1 { "s" } else { "" }
 }
 
-fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
-    let first = candidate.facts.first();
-    let text = |key: &str| first.map_or("", |k| value(k, key)).to_owned();
-    let what = match (text("url"), text("address")) {
-        (url, _) if url.is_empty() => of_addresses(picture, scope),
+/// The service's addresses, or the host that a redirect leads to.
+fn whose_certificate(picture: &Picture<'_>, first: Option<&Known>, scope: &Scope) -> String {
+    let text = |key: &str| first.map_or("", |k| value(k, key));
+    match (text("url"), text("address")) {
+        ("", _) => of_addresses(picture, scope),
         (url, address) => format!(
             "{address}, where {} lead{} ({url}),",
             list(scope.addresses.clone()),
             s(scope)
         ),
-    };
+    }
+}
+
+fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
+    let first = candidate.facts.first();
+    let text = |key: &str| first.map_or("", |k| value(k, key)).to_owned();
+    let what = whose_certificate(picture, first, scope);
     let when = |key: &str| moment(picture.context.now, &text(key));
     match candidate.rule.cause {
         Cause::TlsNameMismatch => {
