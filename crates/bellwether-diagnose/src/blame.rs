@@ -81,7 +81,7 @@ pub fn explained(
         Blame::DenyingServers => denying(picture, failing, group),
         Blame::AnswersOfServers => of_servers(picture, failing, group),
         Blame::ZoneData => zone_data(picture, failing, cause, group),
-        Blame::Resolvers => of_resolvers(picture, failing, group),
+        Blame::Resolvers => of_resolvers(picture, failing, cause, group),
         Blame::Addresses => {
             let mine = group.addresses();
             only(
@@ -113,7 +113,11 @@ pub fn wrong_servers<'p, 'a>(
 fn wrong_side(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTreeSet<Unit> {
     let mut units = BTreeSet::new();
     for (hop, wrong) in wrong_servers(picture, group) {
-        units.extend(answers_of(picture, failing, &wrong));
+        // Where nothing tells which side is wrong, neither side's answers are left for others to
+        // explain.
+        let undecided = hop.undecided.iter().flat_map(|s| &s.right).cloned();
+        let doubtful: BTreeSet<String> = wrong.iter().cloned().chain(undecided).collect();
+        units.extend(answers_of(picture, failing, &doubtful));
         let unusable = |s: &&crate::picture::ServerView<'_>| s.status != ServerStatus::Answers;
         let some_fail = hop
             .delegated()
@@ -301,8 +305,14 @@ fn zone_data(
     units
 }
 
-/// The resolvers themselves, and addresses that they give and no delegated name server does.
-fn of_resolvers(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTreeSet<Unit> {
+/// The resolvers themselves, and addresses that they give and no delegated name server does. An
+/// old answer is to blame for what its addresses do only if the present one leads to better.
+fn of_resolvers(
+    picture: &Picture<'_>,
+    failing: &BTreeSet<Unit>,
+    cause: Cause,
+    group: &Group,
+) -> BTreeSet<Unit> {
     let mine = group.resolvers();
     let authority: BTreeSet<IpAddr> = picture
         .hops
@@ -317,9 +327,13 @@ fn of_resolvers(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) 
         .flat_map(|r| r.addresses.iter().copied())
         .filter(|a| !authority.contains(a))
         .collect();
+    let now_fails = |a: &IpAddr| picture.addresses.get(a).is_some_and(|v| v.attempt.fails());
+    let is_no_better = cause == Cause::DnsResolverStaleCache
+        && !authority.is_empty()
+        && authority.iter().all(now_fails);
     only(failing, |u| match u {
         Unit::Resolver(label) => mine.contains(label.as_str()),
-        Unit::Address(a) => theirs.contains(a),
+        Unit::Address(a) => theirs.contains(a) && !is_no_better,
         Unit::Server(_) | Unit::Own => false,
     })
 }

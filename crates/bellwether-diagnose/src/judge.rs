@@ -265,14 +265,9 @@ fn finding(picture: &Picture<'_>, facts: &Facts, cast: &Cast) -> Finding {
     evidence.sort_by_key(|id| (id.len(), id.clone()));
     evidence.dedup();
     let cause = candidate.rule.cause;
-    let lowest = candidate
-        .explains
-        .iter()
-        .map(|u| units::layer(picture, u))
-        .min();
     Finding {
         cause,
-        layer: cause.layer().or(lowest).unwrap_or(Layer::Dns),
+        layer: candidate.layer(picture),
         role: *role,
         severity: *severity,
         confidence: confidence(candidate),

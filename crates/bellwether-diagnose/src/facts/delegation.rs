@@ -77,13 +77,19 @@ fn sides(picture: &Picture<'_>, hop: &Hop<'_>, facts: &mut Facts) {
     let (new_gives, old_gives) = (given(&new), given(&old));
     let new_usable = new.iter().any(|s| !s.status.is_unusable());
     let old_authority = old.iter().any(|s| s.status == ServerStatus::Answers);
-    let (new_says, old_says) = (said(picture, &new), said(picture, &old));
+    let (new_says, mut old_says) = (said(picture, &new), said(picture, &old));
+    let mut old_names = sides.right.clone();
+    if !sides.cached.is_empty() {
+        old_names = sides.before.iter().map(DnsName::to_string).collect();
+        old_says.extend(sides.cached.iter().map(IpAddr::to_string));
+    }
+    let old_answer = old_authority || !sides.cached.is_empty();
     let is_apart = new_says.is_disjoint(&old_says) && !old_says.is_empty();
-    if new_usable && old_authority && is_apart && !leads_back(picture, &new, &old) {
+    if new_usable && old_answer && is_apart && !leads_back(picture, &new, &old) {
         let value = json!({
             "groups": [
                 { "name_servers": sides.wrong, "addresses": new_says },
-                { "name_servers": sides.right, "addresses": old_says },
+                { "name_servers": old_names, "addresses": old_says },
             ],
         });
         facts.add(

@@ -60,6 +60,13 @@ pub struct ResolverView<'a> {
 }
 
 impl ResolverView<'_> {
+    /// Does it hold this NS set, in whatever order?
+    #[must_use]
+    pub fn holds(&self, set: &[DnsName]) -> bool {
+        let held = self.ns_set.iter().flat_map(|(names, _)| names);
+        held.collect::<BTreeSet<_>>() == set.iter().collect()
+    }
+
     /// Does a user of this resolver get anything to connect to?
     #[must_use]
     pub fn is_usable(&self) -> bool {

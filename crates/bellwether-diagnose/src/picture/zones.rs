@@ -113,6 +113,9 @@ pub struct Sides {
     pub wrong: Vec<String>,
     /// Servers of the remembered set.
     pub right: Vec<String>,
+    /// Where caches that hold the remembered set lead, if no server of it can be asked: names
+    /// inside the zone itself lead nowhere once the delegation has changed.
+    pub cached: BTreeSet<IpAddr>,
 }
 
 impl<'a> Hop<'a> {
@@ -430,6 +433,7 @@ fn sides(context: &Context, hop: &Hop<'_>) -> Option<Sides> {
         added,
         wrong,
         right,
+        cached: BTreeSet::new(),
     })
 }
 

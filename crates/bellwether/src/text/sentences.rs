@@ -476,7 +476,7 @@ pub(super) const SUPPORTING: &[Sentence] = &[
         K::NsAnswersDisjoint,
         "",
         "",
-        "{groups/0/name_servers} answer {groups/0/addresses}; {groups/1/name_servers} answer {groups/1/addresses}, with authority too",
+        "by {groups/0/name_servers} the answer is {groups/0/addresses}, by {groups/1/name_servers} it is {groups/1/addresses}",
     ),
     Sentence::new(
         K::OwnerChanged,

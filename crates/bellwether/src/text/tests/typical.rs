@@ -149,12 +149,21 @@ fn the_same_fault_at_two_addresses() {
 #[test]
 fn two_faults_that_explain_different_failures() {
     let change = |world: &mut World| {
+        world.resolvers.insert("9.9.9.9", (Says::Rcode(2), false));
+        world.hosts.insert(GOOD, vec![mismatch()]);
+    };
+    check("two-roots", change, as_it_is);
+}
+
+#[test]
+fn two_ns_sets_and_nothing_tells_which_is_right() {
+    let change = |world: &mut World| {
         foreign(world);
         world.baseline = false;
         world.child = vec!["ns1.a.test", "ns2.a.test"];
         world.hosts.insert(GOOD, vec![mismatch()]);
     };
-    check("two-roots", change, as_it_is);
+    check("undecided", change, as_it_is);
 }
 
 #[test]
