@@ -7,8 +7,8 @@ use bellwether_model::{DnsName, Origin};
 
 use super::judge::is_answered;
 use super::level::{Done, Level, Server};
-use crate::dns::Ask;
 use crate::dns::message::Raw;
+use crate::dns::{Ask, TRIES};
 
 /// Most name servers of one zone that are asked: the largest sets in use have 13.
 pub(super) const HOSTS_MAX: usize = 32;
@@ -111,11 +111,23 @@ impl Level {
     /// over TCP and without EDNS.
     fn ask_rest(&mut self, server: &Server) {
         let zone = self.zone.clone();
+        // Who kept silent through all tries is asked everything else once: seconds, not answers, are
+        // what more tries would add.
+        let asked = self.servers.get(server).map_or(&[][..], Vec::as_slice);
+        let is_silent = |e: &Exchange| e.result == ExchangeResult::Silent;
+        let tries = if !asked.is_empty() && asked.iter().all(is_silent) {
+            1
+        } else {
+            TRIES
+        };
         for rtype in self.trace.rtypes.clone().iter().skip(1) {
             let ask = self.ask_of(server, &self.trace.name, rtype);
-            self.push_ask(server, ask);
+            self.push_ask(server, Ask { tries, ..ask });
         }
-        let soa = self.ask_of(server, &zone, "SOA");
+        let soa = Ask {
+            tries,
+            ..self.ask_of(server, &zone, "SOA")
+        };
         let over_tcp = Ask {
             transport: Transport::Tcp,
             ..soa.clone()
@@ -124,7 +136,10 @@ impl Level {
             edns: false,
             ..soa.clone()
         };
-        let ns = self.ask_of(server, &zone, "NS");
+        let ns = Ask {
+            tries,
+            ..self.ask_of(server, &zone, "NS")
+        };
         for ask in [soa, ns, over_tcp, plain] {
             let (question, asked) = (&ask.question, (ask.transport, ask.edns));
             let is_asked = *question.name.as_str() == *self.trace.name.as_str()

@@ -235,10 +235,13 @@ impl Walk {
             address: None,
             via: None,
         };
-        self.inner.tasks.spawn(async move {
+        let subject = level.zone.to_string();
+        let run = async move {
             cx.probe(ProbeKind::Delegation, key, stand_in, level.run(told))
                 .await;
-        });
+        };
+        let tasks = &self.inner.tasks;
+        tasks.spawn(self.cx(), ProbeKind::Delegation, subject, run);
     }
 
     /// Follows an alias.
@@ -274,6 +277,10 @@ impl Walk {
             && let Some(reason) = &self.inner.no_v6
         {
             return Some(reason.clone());
+        }
+        // Says nothing of the server: the fault is on this side.
+        if !self.cx().dialer().has_route(self.socket(address)) {
+            return Some(format!("the vantage has no route to {address}"));
         }
         self.cx().dialer().permits(address, origin).err()
     }
