@@ -28,6 +28,10 @@ done
 if [ ${#missing[@]} -gt 0 ]; then
     root=()
     if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            echo "these packages are missing: ${missing[*]}; install them as root, there is no sudo here" >&2
+            exit 1
+        fi
         root=(sudo)
     fi
     "${root[@]}" apt-get update

@@ -34,6 +34,9 @@ const LATER_SECTIONS: &[&str] = &[
     "retention",
 ];
 
+/// Keys that tell an entry of `services:` where a whole file is read.
+const ENTRY_KEYS: &[&str] = &["name", "url", "checks", "expect"];
+
 /// Validated configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -198,6 +201,10 @@ fn complaint(error: serde_saphyr::Error, text: &str) -> ConfigError {
             let is_file = expected.contains(&"services");
             if is_file && LATER_SECTIONS.contains(&field.as_str()) {
                 Problem::LaterSection(field.clone())
+            } else if is_file && ENTRY_KEYS.contains(&field.as_str()) {
+                Problem::Shape(format!(
+                    "`{field}` belongs to an entry of `services:`; write `services:` and, indented below it, `- {field}: …` (an entry alone is for `check --expect`)"
+                ))
             } else {
                 Problem::UnknownKey {
                     key: field.clone(),
@@ -215,7 +222,13 @@ fn complaint(error: serde_saphyr::Error, text: &str) -> ConfigError {
             let key = key.as_deref().unwrap_or("a key");
             Problem::Shape(format!("the key `{key}` stands twice here; remove one"))
         }
-        other => wrong_form(&one_line(&other.to_string()), key_at(text, place)),
+        other => {
+            let message = one_line(&other.to_string());
+            match cure(&message) {
+                Some(cure) => Problem::Shape(cure.to_owned()),
+                None => wrong_form(&message, key_at(text, place)),
+            }
+        }
     };
     ConfigError::new(place, problem)
 }
@@ -263,6 +276,35 @@ fn key_at(text: &str, place: Place) -> Option<&str> {
         .rfind(|c: char| !(c.is_alphanumeric() || c == '_'))
         .map_or(0, |at| at + 1);
     Some(&before[start..]).filter(|key| !key.is_empty())
+}
+
+/// Better words for some of the parser's messages.
+fn cure(message: &str) -> Option<&'static str> {
+    let cures = [
+        (
+            "multiple YAML documents",
+            "a second document begins here (`---`); one is read, remove the others",
+        ),
+        (
+            "budget breached",
+            "the file is too large once its aliases (`*name`) are written out; use fewer",
+        ),
+        (
+            "recursion limit exceeded",
+            "nested too deeply; no key needs more than a few levels",
+        ),
+        ("found a tab", "a tab stands here; indent with spaces"),
+        (
+            "unexpected end of input",
+            "the file is empty, or ends too early",
+        ),
+        (
+            "unknown anchor",
+            "there is no anchor (`&name`) of this alias (`*name`)",
+        ),
+    ];
+    let known = cures.iter().find(|(words, _)| message.contains(words));
+    known.map(|(_, cure)| *cure)
 }
 
 /// The message without the place, which is said in front already.

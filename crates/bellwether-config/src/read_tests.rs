@@ -249,6 +249,19 @@ fn wrong_types_name_place_key_and_cure() {
     }
 }
 
+/// The parser's own words for these name no cure.
+#[test]
+fn what_is_no_file_of_services_says_what_to_write() {
+    for (text, words) in [
+        ("name: a\nurl: https://a.example/\n", "write `services:`"),
+        ("---\nversion: 1\n---\nversion: 1\n", "a second document"),
+        ("version: *one\n", "there is no anchor"),
+    ] {
+        let why = fails(text);
+        assert!(why.contains(words), "{text}: {why}");
+    }
+}
+
 #[test]
 fn the_schema_knows_every_key() {
     let schema = schema();

@@ -79,10 +79,10 @@ pub fn explained(
         Blame::Resolution => resolution(picture, failing),
         Blame::UnusableServers => unusable(picture, failing, group),
         Blame::DenyingServers => denying(picture, failing, group),
-        Blame::AnswersOfServers => answers_of(picture, failing, &group.servers()),
+        Blame::AnswersOfServers => of_servers(picture, failing, group),
         Blame::ZoneData => zone_data(picture, failing, cause, group),
         Blame::Validation => validation(picture, failing, group),
-        Blame::Resolvers => of_resolvers(picture, failing, group),
+        Blame::Resolvers => of_resolvers(picture, failing, cause, group),
         Blame::Addresses => {
             let mine = group.addresses();
             only(
@@ -114,7 +114,11 @@ pub fn wrong_servers<'p, 'a>(
 fn wrong_side(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTreeSet<Unit> {
     let mut units = BTreeSet::new();
     for (hop, wrong) in wrong_servers(picture, group) {
-        units.extend(answers_of(picture, failing, &wrong));
+        // Where nothing tells which side is wrong, neither side's answers are left for others to
+        // explain.
+        let undecided = hop.undecided.iter().flat_map(|s| &s.right).cloned();
+        let doubtful: BTreeSet<String> = wrong.iter().cloned().chain(undecided).collect();
+        units.extend(answers_of(picture, failing, &doubtful));
         let unusable = |s: &&crate::picture::ServerView<'_>| s.status != ServerStatus::Answers;
         let some_fail = hop
             .delegated()
@@ -129,8 +133,36 @@ fn wrong_side(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) ->
             failing,
             |u| matches!(u, Unit::Server(l) if wrong.contains(l)),
         ));
+        units.extend(wrong_values(picture, failing, hop, &wrong));
     }
     units
+}
+
+/// Look-ups of other record types that end with what only the wrong servers give.
+fn wrong_values(
+    picture: &Picture<'_>,
+    failing: &BTreeSet<Unit>,
+    hop: &Hop<'_>,
+    wrong: &BTreeSet<String>,
+) -> BTreeSet<Unit> {
+    if picture.context.target.rtype.is_none() {
+        return BTreeSet::new();
+    }
+    let of = |is_wrong: bool| -> BTreeSet<&String> {
+        let servers = hop.servers.iter();
+        let servers = servers.filter(|s| wrong.contains(&s.label) == is_wrong);
+        servers.flat_map(|s| s.values.iter()).collect()
+    };
+    let theirs: BTreeSet<&String> = of(true).difference(&of(false)).copied().collect();
+    let ends_there = |label: &str| {
+        let found = picture.resolvers.iter().find(|r| r.label == label);
+        found.is_some_and(|r| r.values.iter().any(|v| theirs.contains(v)))
+    };
+    only(failing, |u| match u {
+        Unit::Own => !theirs.is_empty(),
+        Unit::Resolver(label) => ends_there(label),
+        Unit::Server(_) | Unit::Address(_) => false,
+    })
 }
 
 fn resolution(picture: &Picture<'_>, failing: &BTreeSet<Unit>) -> BTreeSet<Unit> {
@@ -220,27 +252,36 @@ fn denying(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BT
     })
 }
 
+/// What these servers answer, and where one of them denies the name, the resolvers that believe it.
+fn of_servers(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTreeSet<Unit> {
+    let mut units = answers_of(picture, failing, &group.servers());
+    if units.iter().any(|u| matches!(u, Unit::Server(_))) {
+        units.extend(denying(picture, failing, group));
+    }
+    units
+}
+
 /// Addresses that these servers give and no other delegated server does, and denials of theirs.
 fn answers_of(
     picture: &Picture<'_>,
     failing: &BTreeSet<Unit>,
     mine: &BTreeSet<String>,
 ) -> BTreeSet<Unit> {
-    let others: BTreeSet<IpAddr> = picture
-        .hops
-        .iter()
-        .flat_map(|h| h.delegated())
-        .filter(|s| !mine.contains(&s.label))
-        .flat_map(|s| s.addresses.iter().copied())
-        .collect();
-    let theirs: BTreeSet<IpAddr> = picture
-        .hops
-        .iter()
-        .flat_map(|h| h.servers.iter())
-        .filter(|s| mine.contains(&s.label))
-        .flat_map(|s| s.addresses.iter().copied())
-        .filter(|a| !others.contains(a))
-        .collect();
+    // Others are those that are asked the same: a server that an alias of theirs leads to says
+    // only what they made it asked.
+    let hops = picture.hops.iter();
+    let hops = hops.filter(|h| h.servers.iter().any(|s| mine.contains(&s.label)));
+    let (mut theirs, mut others) = (BTreeSet::new(), BTreeSet::new());
+    for hop in hops {
+        for server in &hop.servers {
+            if mine.contains(&server.label) {
+                theirs.extend(server.leads_to.iter().copied());
+            } else if server.delegated {
+                others.extend(server.leads_to.iter().copied());
+            }
+        }
+    }
+    let theirs: BTreeSet<IpAddr> = theirs.difference(&others).copied().collect();
     only(failing, |u| match u {
         Unit::Address(a) => theirs.contains(a),
         Unit::Server(label) => mine.contains(label),
@@ -280,14 +321,20 @@ fn zone_data(
     units
 }
 
-/// The resolvers themselves, and addresses that they give and no delegated name server does.
-fn of_resolvers(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTreeSet<Unit> {
+/// The resolvers themselves, and addresses that they give and no delegated name server does. An
+/// old answer is to blame for what its addresses do only if the present one leads to better.
+fn of_resolvers(
+    picture: &Picture<'_>,
+    failing: &BTreeSet<Unit>,
+    cause: Cause,
+    group: &Group,
+) -> BTreeSet<Unit> {
     let mine = group.resolvers();
     let authority: BTreeSet<IpAddr> = picture
         .hops
         .iter()
         .flat_map(|h| h.delegated())
-        .flat_map(|s| s.addresses.iter().copied())
+        .flat_map(|s| s.leads_to.iter().copied())
         .collect();
     let theirs: BTreeSet<IpAddr> = picture
         .resolvers
@@ -296,9 +343,13 @@ fn of_resolvers(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) 
         .flat_map(|r| r.addresses.iter().copied())
         .filter(|a| !authority.contains(a))
         .collect();
+    let now_fails = |a: &IpAddr| picture.addresses.get(a).is_some_and(|v| v.attempt.fails());
+    let is_no_better = cause == Cause::DnsResolverStaleCache
+        && !authority.is_empty()
+        && authority.iter().all(now_fails);
     only(failing, |u| match u {
         Unit::Resolver(label) => mine.contains(label.as_str()),
-        Unit::Address(a) => theirs.contains(a),
+        Unit::Address(a) => theirs.contains(a) && !is_no_better,
         Unit::Server(_) | Unit::Own => false,
     })
 }

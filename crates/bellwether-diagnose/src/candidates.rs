@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_model::fact::Subject;
-use bellwether_model::{Cause, DnsName, FactKind};
+use bellwether_model::{Cause, DnsName, FactKind, Layer};
 
 use crate::blame::{self, Group};
 use crate::facts::{Facts, Known};
@@ -27,6 +27,20 @@ pub struct Candidate {
     pub facts: Vec<Known>,
     /// The failures it explains.
     pub explains: BTreeSet<Unit>,
+}
+
+impl Candidate {
+    /// The layer of its cause. A row that names none speaks of a zone, and so of dns.
+    #[must_use]
+    pub fn layer(&self, picture: &Picture<'_>) -> Layer {
+        let of_zone = (self.rule.over == Over::Zones).then_some(Layer::Dns);
+        let lowest = || {
+            let failures = self.explains.iter();
+            failures.map(|u| crate::units::layer(picture, u)).min()
+        };
+        let cause = self.rule.cause.layer();
+        cause.or(of_zone).or_else(lowest).unwrap_or(Layer::Dns)
+    }
 }
 
 /// A cause that facts speak against.
@@ -101,9 +115,13 @@ fn add_witnesses(picture: &Picture<'_>, facts: &Facts, candidate: &mut Candidate
         .into_iter()
         .flat_map(|(_, labels)| labels)
         .collect();
+    let has_caches = candidate
+        .facts
+        .iter()
+        .any(|f| f.kind == FactKind::CacheNsDiffer);
     let bears = |fact: &Known| match &fact.subject {
         Subject::NameServer(name, Some(address)) => wrong.contains(&format!("{name}@{address}")),
-        Subject::Resolver(_) => fact.kind == FactKind::CacheNsDiffer,
+        Subject::Resolver(_) => fact.kind == FactKind::CacheNsDiffer && !has_caches,
         Subject::NameServer(_, None)
         | Subject::Vantage
         | Subject::Zone(_)
@@ -119,12 +137,7 @@ fn add_witnesses(picture: &Picture<'_>, facts: &Facts, candidate: &mut Candidate
 
 /// Lower layers explain higher ones; inside a layer rank, then coverage, decide.
 fn order(picture: &Picture<'_>, c: &Candidate) -> impl Ord + use<> {
-    let layer = c.rule.cause.layer().or_else(|| {
-        c.explains
-            .iter()
-            .map(|u| crate::units::layer(picture, u))
-            .min()
-    });
+    let layer = c.layer(picture);
     let coverage = (Reverse(c.explains.len()), Reverse(c.score));
     (
         layer,
@@ -194,8 +207,7 @@ fn best_for_each_subject(
     fired: Vec<(&'static Rule, i16, Place, Vec<Known>)>,
 ) -> Vec<(&'static Rule, i16, Place, Vec<Known>)> {
     let single = |over| matches!(over, Over::Addresses | Over::Resolvers);
-    let mut best: BTreeMap<(Place, Option<bellwether_model::Layer>), (i16, Cause)> =
-        BTreeMap::new();
+    let mut best: BTreeMap<(Place, Option<Layer>), (i16, Cause)> = BTreeMap::new();
     for (rule, score, place, _) in fired.iter().filter(|f| single(f.0.over)) {
         let key = (place.clone(), rule.cause.layer());
         let entry = best.entry(key).or_insert((*score, rule.cause));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bellwether_model::net::Family;
 use bellwether_model::report::{Alternative, Role, Severity, Verdict};
-use bellwether_model::{Cause, Diagnosis, FactKind, Finding, Layer};
+use bellwether_model::{Cause, Diagnosis, DnsName, FactKind, Finding, Layer};
 
 use crate::candidates::{Candidate, Refuted};
 use crate::facts::Facts;
@@ -123,17 +123,27 @@ fn assign(
     let mut left = failing.clone();
     let mut cast: Vec<Cast> = Vec::new();
     let mut blamed: BTreeSet<String> = BTreeSet::new();
+    let unusable: BTreeSet<String> = candidates
+        .iter()
+        .filter(|c| c.rule.blame == Blame::UnusableServers)
+        .flat_map(|c| c.group.servers())
+        .collect();
     for candidate in candidates {
         let fresh = candidate.explains.iter().any(|u| left.contains(u));
         let rule = candidate.rule;
         let part = if fresh {
             Some((Role::Root, Severity::Critical))
+        } else if rule.blame == Blame::UnusableServers {
+            // Others of the same zone are the cause; what these do is worth a line.
+            quiet(picture, &candidate, &cast, &blamed, &unusable)
         } else if !candidate.explains.is_empty() {
             // A failure that a lower cause explains: only what happens at the address itself
-            // follows from it; another explanation of the same look-up would be a contradiction.
-            (rule.over == Over::Addresses).then_some((Role::Consequence, Severity::Critical))
+            // follows from it; another explanation of the same look-up would be a contradiction,
+            // and whose the address is belongs to that look-up.
+            let follows = rule.over == Over::Addresses && rule.cause != Cause::IpOwnerUnexpected;
+            follows.then_some((Role::Consequence, Severity::Critical))
         } else {
-            quiet(picture, &candidate, &cast, &blamed)
+            quiet(picture, &candidate, &cast, &blamed, &unusable)
         };
         let Some((role, severity)) = part else {
             continue;
@@ -162,6 +172,7 @@ fn quiet(
     candidate: &Candidate,
     cast: &[Cast],
     blamed: &BTreeSet<String>,
+    unusable: &BTreeSet<String>,
 ) -> Option<(Role, Severity)> {
     let rule = candidate.rule;
     let rooted = |cause: Cause| {
@@ -170,14 +181,7 @@ fn quiet(
     };
     let servers = candidate.group.servers();
     let told = !servers.is_empty() && servers.iter().all(|s| blamed.contains(s));
-    let zone_lost = rule.over != Over::Vantage
-        && rule.cause.layer() == Some(Layer::Dns)
-        && rule.blame == Blame::UnusableServers
-        && picture
-            .hops
-            .iter()
-            .any(|h| Some(&h.seen.zone) == candidate.zone.as_ref() && h.all_unusable());
-    if told || zone_lost && cast.iter().any(|c| c.role == Role::Root) {
+    if told {
         return None;
     }
     if rule.cause == Cause::PromiseAnswerPolicy && rooted(Cause::DnsAnswerTooManyRecords)
@@ -187,7 +191,11 @@ fn quiet(
     }
     match rule.alone {
         Alone::Drop => None,
-        Alone::Warn if is_declared(picture, candidate) => Some((Role::Warning, Severity::Notice)),
+        Alone::Warn
+            if is_declared(picture, candidate) || is_aside(picture, candidate, unusable) =>
+        {
+            Some((Role::Warning, Severity::Notice))
+        }
         Alone::Warn => Some((Role::Warning, Severity::Warning)),
         Alone::Notice => Some((Role::Warning, Severity::Notice)),
     }
@@ -216,6 +224,32 @@ fn is_declared(picture: &Picture<'_>, candidate: &Candidate) -> bool {
     all.iter().all(|n| declared.contains(n))
 }
 
+/// A mismatch of NS sets one of whose odd members gives nothing usable: that is what to mend, and
+/// that the sets differ goes with it.
+fn is_aside(picture: &Picture<'_>, candidate: &Candidate, unusable: &BTreeSet<String>) -> bool {
+    let hop = picture.hops.iter();
+    let mut hop = hop.filter(|h| Some(&h.seen.zone) == candidate.zone.as_ref());
+    let Some(hop) = hop
+        .next()
+        .filter(|_| candidate.rule.cause == Cause::DnsDelegationNsMismatch)
+    else {
+        return false;
+    };
+    let parent = hop.seen.parent_names();
+    let children = hop.servers.iter().filter_map(|s| s.ns_set.as_ref());
+    let in_all_children = |name: &DnsName| children.clone().all(|c| c.contains(name));
+    unusable.iter().any(|label| {
+        let name = label.split('@').next().unwrap_or_default();
+        let is_it = |n: &&DnsName| n.as_str() == name;
+        let of_parent = parent.iter().find(is_it);
+        let of_child = children.clone().flatten().find(is_it);
+        match (of_parent, of_child) {
+            (Some(name), _) => !in_all_children(name),
+            (None, of_child) => of_child.is_some(),
+        }
+    })
+}
+
 fn finding(picture: &Picture<'_>, facts: &Facts, cast: &Cast) -> Finding {
     let Cast {
         candidate,
@@ -231,19 +265,14 @@ fn finding(picture: &Picture<'_>, facts: &Facts, cast: &Cast) -> Finding {
     evidence.sort_by_key(|id| (id.len(), id.clone()));
     evidence.dedup();
     let cause = candidate.rule.cause;
-    let lowest = candidate
-        .explains
-        .iter()
-        .map(|u| units::layer(picture, u))
-        .min();
     Finding {
         cause,
-        layer: cause.layer().or(lowest).unwrap_or(Layer::Dns),
+        layer: candidate.layer(picture),
         role: *role,
         severity: *severity,
         confidence: confidence(candidate),
         summary: words::summary(picture, facts, candidate, &scope),
-        remedy: candidate.rule.remedy.to_owned(),
+        remedy: words::remedy(picture, candidate),
         see: words::see(picture, candidate),
         facts: candidate
             .facts

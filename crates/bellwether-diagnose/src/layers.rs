@@ -1,11 +1,17 @@
 //! One line for each layer of a check, and for each control.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use bellwether_model::report::{ControlReport, ControlState, LayerReport, LayerState, Role};
 use bellwether_model::{Finding, Layer, Observation, ProbeKind};
 
 use crate::picture::{Attempt, Picture};
 use crate::units;
-use crate::words::count;
+use crate::words::{count, list, span};
+
+/// At most this many addresses stand in a layer's line.
+const ADDRESSES_MAX: usize = 2;
 
 /// The layers that apply to the target, lowest first.
 #[must_use]
@@ -107,13 +113,71 @@ fn dns(picture: &Picture<'_>, ours: bool) -> (LayerState, String) {
     if ours && nothing {
         return (LayerState::Unknown, "the vantage itself fails".to_owned());
     }
-    let servers = picture.own_hop().map_or(0, |h| h.delegated().count());
-    let text = format!(
-        "{}, {}",
-        count(servers, "name server"),
-        count(picture.resolvers.len(), "resolver")
-    );
-    (LayerState::Ok, text)
+    let servers: BTreeSet<&str> = picture.own_hop().map_or_else(BTreeSet::new, |h| {
+        h.delegated().map(|s| s.seen.name.as_str()).collect()
+    });
+    let mut who = Vec::new();
+    if !servers.is_empty() {
+        who.push(count(servers.len(), "name server"));
+    }
+    if !picture.resolvers.is_empty() {
+        who.push(count(picture.resolvers.len(), "resolver"));
+    }
+    let given: Vec<IpAddr> = picture
+        .addresses
+        .values()
+        .filter(|v| !v.resolvers.is_empty() || !v.servers.is_empty())
+        .map(|v| v.address)
+        .collect();
+    let lead = match given.len() {
+        _ if !picture.context.expect.exists => " deny the name, as declared".to_owned(),
+        0 => " asked".to_owned(),
+        1..=ADDRESSES_MAX => format!(" lead to {}", list(given)),
+        many => format!(" lead to {}", count(many, "address")),
+    };
+    (LayerState::Ok, format!("{}{lead}", who.join(" and ")))
+}
+
+/// What is worth knowing of a layer in which everything works.
+fn fine(picture: &Picture<'_>, layer: Layer, good: usize) -> String {
+    let all = count(good, "address");
+    let s = if good == 1 { "s" } else { "" };
+    match layer {
+        Layer::Net => format!("{all} connect{s}"),
+        Layer::Tls => {
+            let seen = || picture.addresses.values().filter_map(|v| v.tls);
+            let versions: BTreeSet<&str> =
+                seen().filter_map(|(_, t)| t.version.as_deref()).collect();
+            let ends = seen().filter_map(|(_, t)| t.chain.first()?.not_after).min();
+            let ends = ends.map_or_else(String::new, |end| {
+                let left = end.as_second() - picture.context.now.as_second();
+                let days = span(left.unsigned_abs());
+                format!(
+                    ", certificate until {} ({days} left)",
+                    end.strftime("%Y-%m-%d")
+                )
+            });
+            let versions: Vec<String> = versions
+                .into_iter()
+                .map(|v| format!(", {}", v.replace("TLSv", "TLS ")))
+                .collect();
+            format!("{all}{}{ends}", versions.concat())
+        }
+        Layer::Http => {
+            let statuses: BTreeSet<u16> = picture
+                .addresses
+                .values()
+                .filter_map(|v| v.http.last().and_then(|(_, h)| h.status))
+                .collect();
+            if statuses.is_empty() {
+                return format!("{all} answer{s}");
+            }
+            format!("{all} answer{s} {}", list(statuses))
+        }
+        Layer::Monitor | Layer::Reg | Layer::Dns | Layer::Route | Layer::App | Layer::Promise => {
+            all
+        }
+    }
 }
 
 fn attempts(picture: &Picture<'_>, layer: Layer) -> (LayerState, String) {
@@ -128,6 +192,12 @@ fn attempts(picture: &Picture<'_>, layer: Layer) -> (LayerState, String) {
         all().filter(|a| reached(a)).count(),
         all().filter(|a| failed_here(a)).count(),
     );
+    if !picture.context.expect.exists && picture.addresses.is_empty() {
+        return (
+            LayerState::Skipped,
+            "not judged: the name is declared not to exist".to_owned(),
+        );
+    }
     let lower = all().any(|a| matches!(a, Attempt::Fails(at) if *at < layer));
     match (good, bad) {
         (0, 0) if lower || picture.addresses.is_empty() && !picture.hops.is_empty() => (
@@ -155,10 +225,7 @@ fn attempts(picture: &Picture<'_>, layer: Layer) -> (LayerState, String) {
                 )
             }
         }
-        (good, 0) => (
-            LayerState::Ok,
-            count(good, "address").replace("addresss", "addresses"),
-        ),
+        (good, 0) => (LayerState::Ok, fine(picture, layer, good)),
         (0, _) => (LayerState::Failed, "fails".to_owned()),
         (_, bad) => (
             LayerState::Degraded,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use bellwether_model::Layer;
 use bellwether_model::net::Family;
 
-use crate::picture::{AddressView, Attempt, Picture, ResolverView, ServerStatus};
+use crate::picture::{AddressView, Attempt, Hop, Picture, ResolverView, ServerStatus};
 
 /// Something by which a user's attempt fails.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,7 +143,7 @@ fn is_given(picture: &Picture<'_>, view: &AddressView<'_>) -> bool {
         .hops
         .iter()
         .flat_map(|h| h.delegated())
-        .any(|s| s.addresses.contains(&view.address));
+        .any(|s| s.leads_to.contains(&view.address));
     let typed = picture.context.target.name().is_none() || picture.hops.is_empty();
     by_server || typed || !view.resolvers.is_empty()
 }
@@ -171,7 +171,14 @@ pub fn own_share(picture: &Picture<'_>, units: &BTreeSet<Unit>) -> f64 {
         let all = picture.addresses.keys().copied().collect();
         return families_share(picture, &all, units);
     }
-    let Some(hop) = picture.last_hop() else {
+    // Where the servers' aliases part, it matters which of them is asked.
+    let parts = |hop: &&Hop<'_>| {
+        let usable = hop.delegated().filter(|s| !s.aliases.is_empty());
+        let ends: BTreeSet<_> = usable.filter_map(|s| s.aliases.last()).collect();
+        ends.len() > 1
+    };
+    let parting = picture.hops.iter().find(parts);
+    let Some(hop) = parting.or(picture.last_hop()) else {
         return 0.0;
     };
     let shares: Vec<f64> = hop
@@ -182,7 +189,7 @@ pub fn own_share(picture: &Picture<'_>, units: &BTreeSet<Unit>) -> f64 {
             if denied {
                 1.0
             } else {
-                families_share(picture, &s.addresses, units)
+                families_share(picture, &s.leads_to, units)
             }
         })
         .collect();

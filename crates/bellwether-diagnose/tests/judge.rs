@@ -131,6 +131,71 @@ fn one_server_has_an_old_copy() {
 }
 
 #[test]
+fn an_old_copy_that_lacks_the_name() {
+    // A resolver that came to the old copy believes its denial: the copy is the cause of both.
+    let world = check("degraded dns.auth.stale_secondary", |w| {
+        w.baseline = false;
+        w.servers
+            .insert(("ns2.a.test", "205.251.193.1"), (Says::Rcode(3), 6));
+        w.resolvers.insert("9.9.9.9", (Says::Rcode(3), true));
+    });
+    let scope = world.judge().diagnosis.unwrap().scope;
+    assert_eq!(scope.resolvers, ["9.9.9.9"]);
+}
+
+#[test]
+fn a_dead_member_of_the_parents_set_alone() {
+    // That the sets differ too is a notice beside it.
+    check("healthy ! dns.auth.unresponsive", |w| {
+        w.parent.push("ns3.a.test");
+        w.servers
+            .insert(("ns3.a.test", "205.251.194.1"), (Says::Silent, 0));
+    });
+}
+
+#[test]
+fn an_undeclared_address_is_the_records_fault_alone() {
+    check("broken dns.zone.record_wrong > tls.name_mismatch", |w| {
+        w.expect.addresses = vec!["54.160.0.0/12".parse().unwrap()];
+        for server in w.servers.values_mut() {
+            server.0 = Says::Address(FOREIGN);
+        }
+        for resolver in w.resolvers.values_mut() {
+            resolver.0 = Says::Address(FOREIGN);
+        }
+        w.hosts = [(FOREIGN, vec![mismatch()])].into();
+    });
+}
+
+#[test]
+fn a_key_that_vouches_for_itself_has_no_anchor() {
+    let world = check("broken cert.untrusted_root", |w| {
+        let problem = bellwether_model::tls::CertProblem::UntrustedRoot {
+            issuer: "CN=www".into(),
+            self_signed: true,
+        };
+        w.hosts.insert(GOOD, vec![problem]);
+    });
+    let facts = world.judge().diagnosis.unwrap().facts;
+    let kinds: Vec<&str> = facts.iter().map(|f| f.fact.name()).collect();
+    assert!(kinds.contains(&"no_trust_anchor") && kinds.contains(&"cert_self_signed"));
+}
+
+#[test]
+fn servers_that_fail_in_two_ways() {
+    check("broken dns.delegation.lame ! dns.auth.unresponsive", |w| {
+        let mut says = [Says::Rcode(5), Says::Silent].into_iter();
+        for server in w.servers.values_mut() {
+            server.0 = says.next().unwrap();
+        }
+        for resolver in w.resolvers.values_mut() {
+            resolver.0 = Says::Rcode(2);
+        }
+        w.hosts.clear();
+    });
+}
+
+#[test]
 fn the_record_is_gone() {
     check("broken dns.zone.record_missing", |w| {
         for server in w.servers.values_mut() {

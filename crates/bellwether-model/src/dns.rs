@@ -232,13 +232,13 @@ impl Response {
         chain
     }
 
-    /// The records of the asked type at the end of the alias chain.
+    /// The records of the asked type at the end of the alias chain; an alias itself is at its
+    /// beginning.
     #[must_use]
     pub fn records(&self, question: &Question) -> Vec<&Record> {
-        let end = self
-            .aliases(&question.name)
-            .pop()
-            .unwrap_or_else(|| question.name.clone());
+        let end = self.aliases(&question.name).pop();
+        let end = end.filter(|_| question.rtype != "CNAME");
+        let end = end.unwrap_or_else(|| question.name.clone());
         self.answer
             .iter()
             .filter(|r| r.rtype == question.rtype && r.name == end)

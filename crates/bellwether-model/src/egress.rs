@@ -63,9 +63,12 @@ impl Egress {
         if allowed {
             return Ok(());
         }
+        let words = class.words();
+        if class == AddressClass::Special {
+            return Err(format!("{address} is {words}"));
+        }
         Err(format!(
-            "{address} is {}, and the network named it; --allow-network {address} would allow it",
-            class.words()
+            "{address} is {words}, and the network named it; --allow-network {address} would allow it"
         ))
     }
 }
@@ -103,11 +106,11 @@ impl AddressClass {
             0xfe80..=0xfebf => Self::LinkLocal,
             0x2001 if s[1] == 0xdb8 => Self::Documentation,
             0x3fff if s[1] < 0x1000 => Self::Documentation,
+            // 6to4 carries IPv4 addresses too (RFC 3056 section 2: public ones alone).
+            0x2002 => Self::of_v4(embedded(s[1], s[2])),
             0x2000..=0x3fff => Self::Public,
             // NAT64's well-known prefix (RFC 6052) carries public IPv4 addresses.
-            0x0064 if s[1] == 0xff9b && s[2..6] == [0; 4] => {
-                Self::of_v4(Ipv4Addr::from((u32::from(s[6]) << 16) | u32::from(s[7])))
-            }
+            0x0064 if s[1] == 0xff9b && s[2..6] == [0; 4] => Self::of_v4(embedded(s[6], s[7])),
             _ => Self::Special,
         }
     }
@@ -130,6 +133,10 @@ impl AddressClass {
     pub fn is_public(self) -> bool {
         matches!(self, Self::Public | Self::Documentation)
     }
+}
+
+fn embedded(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))
 }
 
 /// `::ffff:192.0.2.1` as `192.0.2.1`: the kernel dials the latter.
@@ -158,6 +165,7 @@ mod tests {
             "2001:db8::1",
             "2620:fe::fe",
             "64:ff9b::808:808",
+            "2002:808:808::1",
         ] {
             assert!(network(public), "{public}");
         }
@@ -177,10 +185,12 @@ mod tests {
             "64:ff9b::a00:1",
             "::127.0.0.1",
             "2002:7f00:1::",
+            "2002:a9fe:a9fe::1",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::808:808",
+            "::ffff:169.254.169.254",
         ] {
-            let dialled = network(inside);
-            // 6to4 is public address space; what stands in it is the relay's matter.
-            assert_eq!(dialled, inside.starts_with("2002:"), "{inside}");
+            assert!(!network(inside), "{inside}");
         }
     }
 

@@ -10,6 +10,7 @@
 //! - [`cause`], [`layer`], [`fact`]: the public vocabulary of findings
 //! - [`name`], [`target`], [`owner`], [`egress`]: what is aimed at, and what may be dialled
 //! - [`service`]: services, checks, expectations, promises
+//! - [`rtype`]: record types by name
 //! - [`dns`], [`dnssec`], [`tls`], [`http`], [`net`]: what the probes of each layer saw
 //! - [`observation`]: the record of one probe run
 //! - [`report`]: the report of one check, and its [`Baseline`]
@@ -29,6 +30,7 @@ pub mod net;
 pub mod observation;
 pub mod owner;
 pub mod report;
+pub mod rtype;
 pub mod service;
 pub mod target;
 pub mod text;

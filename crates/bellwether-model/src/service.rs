@@ -109,6 +109,14 @@ impl Expect {
             .iter()
             .any(|range| (range.low..=range.high).contains(&status))
     }
+
+    /// Is a redirect of this status the answer itself, not a way to it? So it is where redirects are
+    /// all that is declared healthy.
+    #[must_use]
+    pub fn ends_with(&self, status: u16) -> bool {
+        let is_redirect = |range: &StatusRange| range.low >= 300 && range.high <= 399;
+        !self.status.is_empty() && self.status.iter().all(is_redirect) && self.takes_status(status)
+    }
 }
 
 /// `200`, or `200-399`.

@@ -184,16 +184,20 @@ impl Addresses {
         let (origin, waits) = (entry.origin, entry.waits);
         let (cx, resolve) = (self.cx.clone(), self.resolve.clone());
         let (says, hears) = oneshot::channel();
-        self.tasks.spawn(async move {
+        let subject = address.to_string();
+        let steps = async move {
             if attempt::run(&cx, address, origin, waits, resolve).await {
                 // An echo that has come back listens no more.
                 let _ = says.send(());
             }
-        });
+        };
+        let tasks = &self.tasks;
+        tasks.spawn(&self.cx, ProbeKind::Tcp, subject.clone(), steps);
         let cx = self.cx.clone();
-        self.tasks.spawn(async move {
+        let echo = async move {
             icmp::run(&cx, address, origin, waits, hears).await;
-        });
+        };
+        tasks.spawn(&self.cx, ProbeKind::Icmp, subject, echo);
     }
 
     /// The name leads nowhere any more: do the servers it led to still work?

@@ -6,7 +6,7 @@ use bellwether_model::dns::ResolverOrigin;
 use bellwether_model::job::Event;
 use bellwether_model::observation::AddressSource;
 use bellwether_model::target::Host;
-use bellwether_model::{DnsName, Origin};
+use bellwether_model::{DnsName, Origin, ProbeKind};
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 
@@ -39,8 +39,10 @@ async fn run_at(cx: &Cx, name_server_port: u16) {
     let walk = Walk::with_port(cx, owners.clone(), tasks.clone(), name_server_port);
     let working = Working::default();
     {
-        let (cx, walk) = (cx.clone(), walk.clone());
-        tasks.spawn(async move { controls::run(&cx, &walk).await });
+        let (own, walk) = (cx.clone(), walk.clone());
+        tasks.spawn(cx, ProbeKind::Control, "all".to_owned(), async move {
+            controls::run(&own, &walk).await;
+        });
     }
     let is_dialled = cx.job().target.scheme.has_tcp();
     let (sink, found) = mpsc::unbounded_channel();
@@ -65,7 +67,9 @@ async fn run_at(cx: &Cx, name_server_port: u16) {
         });
         let all = Addresses::new(cx, tasks.clone(), owners, redirects);
         let name = cx.job().target.name().cloned();
-        tasks.spawn(all.collect(found, name, Some(walk)));
+        let subject = cx.job().target.host_text();
+        let collect = all.collect(found, name, Some(walk));
+        tasks.spawn(cx, ProbeKind::Addresses, subject, collect);
     }
     owner.finished().await;
     cx.emit(Event::Done {
@@ -116,13 +120,15 @@ fn by_name(
     }
     let gate = resolvers::gate(walk, name, system);
     walk.target(name, rtypes, sink.cloned(), handles);
-    let cx = cx.clone();
-    owner.tasks().spawn(async move {
+    let own = cx.clone();
+    let run = async move {
         let asked = askings
             .into_iter()
-            .map(|asking| resolvers::run(&cx, asking, gate.clone()));
+            .map(|asking| resolvers::run(&own, asking, gate.clone()));
         join_all(asked).await;
-    });
+    };
+    let (tasks, subject) = (owner.tasks(), name.to_string());
+    tasks.spawn(cx, ProbeKind::ResolverMatrix, subject, run);
 }
 
 #[cfg(test)]

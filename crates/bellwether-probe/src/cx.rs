@@ -146,6 +146,35 @@ impl Cx {
         });
         outcome
     }
+
+    /// A record of a panic outside of any probe: what would have come after it is missing.
+    pub(crate) fn panicked(
+        &self,
+        probe: ProbeKind,
+        subject: String,
+        panic: &(dyn std::any::Any + Send),
+    ) {
+        let key = format!("after a panic {} {subject}", probe.name());
+        let outcome = Outcome::NotRun(NotRun {
+            reason: NotRunReason::Panicked,
+            detail: panic_text(panic),
+            subject,
+            address: None,
+            via: None,
+        });
+        let observation = Observation {
+            id: String::new(),
+            probe,
+            began: now(),
+            took_ms: 0.0,
+            waits: 0,
+            outcome,
+        };
+        self.emit(Event::Observed {
+            key,
+            observation: Box::new(observation),
+        });
+    }
 }
 
 /// The wall clock, for the time that an observation carries; nothing is timed by it.

@@ -134,6 +134,17 @@ impl Dialer {
     }
 }
 
+/// Can packets leave from this address? It is bound for a moment; nothing is sent.
+///
+/// # Errors
+/// The system's words.
+pub fn stands_at(address: IpAddr) -> Result<(), String> {
+    match UdpSocket::bind((address, 0)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(system_words(&error)),
+    }
+}
+
 /// The system's words for an error, without Rust's `(os error 111)`.
 #[must_use]
 pub(crate) fn system_words(error: &io::Error) -> String {

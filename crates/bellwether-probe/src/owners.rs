@@ -2,8 +2,10 @@
 //! or MMDB. An absent table lowers confidence and breaks nothing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bellwether_model::Owner;
 use ipnet::IpNet;
@@ -19,22 +21,13 @@ const TABLE_LEN_MAX: u64 = 256 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum OwnersError {
     /// It cannot be read.
-    #[error("failed to read the table of owners `{path}`")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error("failed to read the table of owners")]
+    Read(#[source] std::io::Error),
     /// It is too large.
-    #[error("the table of owners `{path}` is larger than {TABLE_LEN_MAX} bytes")]
-    Large {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("the table of owners is larger than {} MiB", TABLE_LEN_MAX >> 20)]
+    Large,
     /// A line of CSV that says nothing usable.
-    #[error("line {line} of the table of owners: {problem}")]
+    #[error("line {line}: {problem}; a line is `192.0.2.0/24,AS64500,Owner`")]
     Line {
         /// Its number, from 1.
         line: usize,
@@ -90,16 +83,14 @@ impl Owners {
     /// # Errors
     /// If the file cannot be read, or is no table.
     pub fn load(path: &Path) -> Result<Self, OwnersError> {
-        let read = |source| OwnersError::Read {
-            path: path.to_owned(),
-            source,
-        };
-        if std::fs::metadata(path).map_err(read)?.len() > TABLE_LEN_MAX {
-            return Err(OwnersError::Large {
-                path: path.to_owned(),
-            });
+        let mut bytes = Vec::new();
+        // Not by the length that the file claims: a device has none.
+        let file = File::open(path).map_err(OwnersError::Read)?;
+        let read = file.take(TABLE_LEN_MAX + 1).read_to_end(&mut bytes);
+        if read.map_err(OwnersError::Read)? as u64 > TABLE_LEN_MAX {
+            return Err(OwnersError::Large);
         }
-        Self::parse(std::fs::read(path).map_err(read)?)
+        Self::parse(bytes)
     }
 
     /// Reads a table from the bytes of a file.
@@ -174,10 +165,10 @@ fn csv(text: &str) -> Result<BTreeMap<u8, HashMap<IpNet, Owner>>, OwnersError> {
 
 /// The owner is the rest of the line: names of organisations hold commas, quoted or not.
 fn row(line: &str) -> Result<(IpNet, Owner), String> {
-    let mut fields = line.splitn(3, ',').map(str::trim);
-    let prefix = fields.next().unwrap_or_default();
-    let asn = fields.next().unwrap_or_default();
-    let name = fields.next().unwrap_or_default();
+    let fields: Vec<&str> = line.splitn(3, ',').map(str::trim).collect();
+    let [prefix, asn, name] = fields[..] else {
+        return Err(format!("`{line}` has {} of 3 fields", fields.len()));
+    };
     let net: IpNet = match prefix.parse::<IpNet>() {
         Ok(net) => net.trunc(),
         Err(_) => prefix
@@ -248,6 +239,7 @@ mod tests {
         assert!(problem("a,b\n").contains("header"));
         assert!(problem("prefix,asn,owner\n\nnonsense,1,x\n").starts_with("line 3"));
         assert!(problem("prefix,asn,owner\n192.0.2.0/24,ASX,x\n").contains("ASX"));
+        assert!(problem("prefix,asn,owner\n192.0.2.0/24\n").contains("1 of 3 fields"));
         assert!(Owners::parse(vec![0xff, 0xfe]).is_err());
     }
 

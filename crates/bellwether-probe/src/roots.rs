@@ -45,6 +45,19 @@ pub fn anchors(job: &Job) -> Rc<Anchors> {
     anchors
 }
 
+/// Is this a certificate (DER in base64) that can be trusted?
+///
+/// # Errors
+/// Why not, in words.
+pub fn accepts(text: &str) -> Result<(), String> {
+    let der = STANDARD
+        .decode(text)
+        .map_err(|error| format!("no base64: {error}"))?;
+    Anchors::default()
+        .add(&der)
+        .map_err(|error| error.to_string())
+}
+
 fn load(extra: &[String]) -> Anchors {
     let mut anchors = Anchors::mozilla();
     // What cannot be read of the host's store is not trusted; a host without one is no fault.
@@ -64,6 +77,16 @@ fn load(extra: &[String]) -> Anchors {
 mod tests {
     use super::*;
     use crate::testing::{Pki, job, trusting};
+
+    #[test]
+    fn what_is_no_certificate_is_not_accepted() {
+        for text in ["MIIB", "MIIBAAAA", "!", ""] {
+            assert!(accepts(text).is_err(), "{text}");
+        }
+        for text in &trusting("https://svc.test/", &Pki::new()).extra_roots {
+            assert_eq!(accepts(text), Ok(()));
+        }
+    }
 
     #[test]
     fn the_jobs_own_roots_count() {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use bellwether_model::Observation;
 use bellwether_model::job::Job;
-use bellwether_probe::worker::{self, Supervised};
+use bellwether_probe::worker::{self, Ended, Supervised};
 use jiff::Timestamp;
 
 use crate::cli::{CheckArgs, Format};
@@ -13,6 +13,10 @@ use crate::exit::{Exit, say};
 use crate::progress::Progress;
 use crate::save::Save;
 use crate::{job, judge, output};
+
+/// The exit code of a check that Ctrl-C cut short: 128 and the signal's number, as shells write it.
+/// Its report is of what was known by then.
+const INTERRUPTED: u8 = 130;
 
 /// Runs the command.
 pub(crate) fn run(args: CheckArgs) -> Result<Exit> {
@@ -24,6 +28,7 @@ pub(crate) fn run(args: CheckArgs) -> Result<Exit> {
     let start = Instant::now();
     let supervised = supervise(&job, &args)?;
     let took_ms = start.elapsed().as_secs_f64() * 1000.0;
+    let ended = supervised.ended;
     let report = judge::report(judge::Seen {
         context,
         began,
@@ -36,7 +41,10 @@ pub(crate) fn run(args: CheckArgs) -> Result<Exit> {
     if let Err(error) = saved {
         say(&format!("warning: {error:#}"));
     }
-    Ok(Exit::of(&report, args.strict))
+    Ok(match ended {
+        Ended::Stopped => Exit::Other(INTERRUPTED),
+        Ended::Finished | Ended::Deadline | Ended::Died { .. } => Exit::of(&report, args.strict),
+    })
 }
 
 /// Probes run in a child process, which can be killed.
@@ -53,7 +61,18 @@ fn supervise(job: &Job, args: &CheckArgs) -> Result<Supervised> {
         }
         progress.seen(observation);
     };
-    let supervised = runtime.block_on(worker::supervise(command(), job, on_event));
+    let interrupted = async {
+        // Without a handler the signal ends this process, as it always did.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let supervised = runtime.block_on(worker::supervise_until(
+        command(),
+        job,
+        interrupted,
+        on_event,
+    ));
     progress.finish();
     Ok(supervised)
 }
@@ -62,5 +81,7 @@ fn supervise(job: &Job, args: &CheckArgs) -> Result<Supervised> {
 fn command() -> tokio::process::Command {
     let mut command = tokio::process::Command::new("/proc/self/exe");
     command.arg0("bellwether-worker").arg("worker");
+    // Ctrl-C is for us, who then say what is known; the worker ends with us.
+    command.process_group(0);
     command
 }

@@ -19,7 +19,9 @@ use jiff::Timestamp;
     arg_required_else_help = true
 )]
 #[command(
-    after_help = "Exit codes: 0 healthy or as expected, 1 not, 2 usage or configuration \
+    after_help = "Begin with:\n  bellwether check https://www.example.com/    what is broken there, and what to do\n  \
+    bellwether drill mashery-2024                see it at work; nothing leaves this machine\n\n\
+    Exit codes: 0 healthy or as expected, 1 not, 2 usage or configuration \
     error, 3 our own vantage is at fault."
 )]
 pub(crate) struct Cli {
@@ -35,8 +37,12 @@ pub(crate) enum Command {
     Diagnose(DiagnoseArgs),
     Drill(DrillArgs),
     Explain(ExplainArgs),
-    /// Validate configuration, or print a JSON Schema for editors.
-    #[command(subcommand)]
+    /// Validate configuration, or print a JSON Schema for editors; nobody is asked.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  bellwether config check bellwether.yaml\n  \
+        bellwether config schema > bellwether.schema.json"
+    )]
     Config(ConfigCommand),
     /// Print a completion script for a shell.
     Completions {
@@ -92,10 +98,10 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "FILE", help_heading = "Whom to ask")]
     pub(crate) root_hints: Option<PathBuf>,
     /// Connect to this address instead of those found
-    #[arg(long, value_name = "ADDR", help_heading = "Whom to ask")]
+    #[arg(long, value_name = "ADDR", value_parser = address, help_heading = "Whom to ask")]
     pub(crate) connect: Option<IpAddr>,
     /// Ask from this address of ours; once for each family
-    #[arg(long = "from", value_name = "SOURCE_IP", help_heading = "Whom to ask")]
+    #[arg(long = "from", value_name = "SOURCE_IP", value_parser = address, help_heading = "Whom to ask")]
     pub(crate) sources: Vec<IpAddr>,
     /// Only IPv4
     #[arg(short = '4', conflicts_with = "v6", help_heading = "Whom to ask")]
@@ -107,11 +113,12 @@ pub(crate) struct CheckArgs {
     #[arg(
         long = "allow-network",
         value_name = "CIDR",
+        value_parser = network,
         help_heading = "Whom to ask"
     )]
     pub(crate) allow_networks: Vec<IpNet>,
     /// End the whole check after this time, with what is known by then
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = deadline, help_heading = "Whom to ask")]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = deadline, allow_negative_numbers = true, help_heading = "Whom to ask")]
     pub(crate) deadline: f64,
 
     /// What was last known good: a report saved by --save
@@ -167,6 +174,9 @@ pub(crate) enum Format {
 
 /// Judge a saved report again; nothing is asked of the network.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  bellwether diagnose report.json\n  \
+    bellwether diagnose report.json --baseline good.json\n\n\
+    Exit codes: as of `check`.")]
 pub(crate) struct DiagnoseArgs {
     /// A report saved by `check --save`, or `-` for stdin
     pub(crate) report: PathBuf,
@@ -182,6 +192,12 @@ pub(crate) struct DiagnoseArgs {
 
 /// Rehearse an outage in an Internet in a box; nothing leaves this machine.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  bellwether drill mashery-2024              the incident that gave rise to this program\n  \
+    bellwether drill --list\n  bellwether drill my-outage.yaml --seed 7\n  \
+    bellwether drill mashery-2024 --exec 'dig @192.5.6.30 mashery.com NS +norec'\n\n\
+    Exit codes: 0 all as expected, 1 not, 2 usage."
+)]
 pub(crate) struct DrillArgs {
     /// Shipped scenarios by name, or scenario files; all shipped ones if none is named
     #[arg(value_name = "NAME|FILE")]
@@ -212,14 +228,19 @@ pub(crate) enum DrillFormat {
     Json,
 }
 
-/// What a cause means, how we know, what it is confused with and what to do.
+/// Explain a cause code: what it means, how we know, what to do; nobody is asked.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  bellwether explain dns.delegation.wrong_ns\n  \
+    bellwether explain wrong_ns    names the codes that may be meant\n  \
+    bellwether explain --list"
+)]
 #[group(required = true, multiple = false)]
 pub(crate) struct ExplainArgs {
     /// A cause code, for example `dns.delegation.wrong_ns`
     #[arg(value_name = "CODE")]
     pub(crate) code: Option<String>,
-    /// List all cause codes
+    /// List all cause codes, and which of them this version can find
     #[arg(long)]
     pub(crate) list: bool,
     /// List all kinds of fact
@@ -267,8 +288,8 @@ impl std::str::FromStr for ResolverArg {
         if text == "system" {
             return Ok(Self::System);
         }
-        let bare = text.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(ip) = bare.parse::<IpAddr>() {
+        let inside = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+        if let Ok(ip) = inside.unwrap_or(text).parse::<IpAddr>() {
             let address = std::net::SocketAddr::new(ip, 53);
             return Ok(Self::Address {
                 label: ip.to_string(),
@@ -315,6 +336,20 @@ impl std::str::FromStr for ControlArg {
     }
 }
 
+fn address(text: &str) -> Result<IpAddr, String> {
+    let inside = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+    let address = inside.unwrap_or(text).parse();
+    address.map_err(|_| "give an address alone: `192.0.2.1` or `2001:db8::1`".to_owned())
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.into());
+    }
+    let network = text.parse();
+    network.map_err(|_| "give a network like `10.0.0.0/8` or `fd00::/8`, or one address".to_owned())
+}
+
 /// Longest deadline, seconds: a check is a look at now, not a watch.
 const DEADLINE_MAX: f64 = 600.0;
 
@@ -333,15 +368,49 @@ fn time(text: &str) -> Result<Timestamp, String> {
     })
 }
 
-/// The cause of a code, or the message that names the nearest one.
+/// The cause of a code, or the message that names the nearest ones.
 pub(crate) fn cause(code: &str) -> Result<Cause, String> {
-    code.parse().map_err(|_| {
-        let codes = Cause::ALL.iter().map(|c| c.code());
-        match bellwether_config::nearest::nearest(code, codes) {
-            Some(near) => format!("unknown cause `{code}`; did you mean `{near}`?"),
-            None => format!("unknown cause `{code}`; `bellwether explain --list` lists them"),
+    let lower = code.trim().to_ascii_lowercase();
+    lower.parse().map_err(|_| {
+        let near = near(&lower);
+        if near.is_empty() {
+            return format!("unknown cause `{code}`; `bellwether explain --list` lists them");
         }
+        let near: Vec<String> = near.iter().map(|c| format!("`{c}`")).collect();
+        format!(
+            "unknown cause `{code}`; did you mean {}?",
+            near.join(" or ")
+        )
     })
+}
+
+/// Codes that may be meant: those that end in what was typed, else the nearest by letters, else
+/// those that hold it, if they are few.
+fn near(typed: &str) -> Vec<&'static str> {
+    const FEW: usize = 5;
+    let codes = || Cause::ALL.iter().map(|c| c.code());
+    let ends: Vec<_> = codes()
+        .filter(|c| {
+            c.strip_suffix(typed)
+                .is_some_and(|head| head.ends_with('.'))
+        })
+        .collect();
+    if !ends.is_empty() {
+        return ends;
+    }
+    if let Some(near) = bellwether_config::nearest::nearest(typed, codes()) {
+        return vec![near];
+    }
+    let last = |code: &'static str| code.rsplit('.').next().unwrap_or(code);
+    if let Some(near) = bellwether_config::nearest::nearest(typed, codes().map(last)) {
+        return codes().filter(|c| last(c) == near).collect();
+    }
+    let holds: Vec<_> = codes().filter(|c| c.contains(typed)).collect();
+    if holds.len() <= FEW {
+        holds
+    } else {
+        Vec::new()
+    }
 }
 
 #[cfg(test)]
@@ -353,6 +422,21 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mistyped_code_is_answered_by_those_near() {
+        let told = |code: &str| cause(code).unwrap_err();
+        assert!(told("wrong_ns").ends_with("did you mean `dns.delegation.wrong_ns`?"));
+        assert!(told("dns.delegation.wrongns").contains("`dns.delegation.wrong_ns`"));
+        assert!(
+            told("expird").contains("`cert.expired`"),
+            "{}",
+            told("expird")
+        );
+        assert!(told("refused").contains("`net.tcp.refused`"));
+        assert!(told("dns").contains("--list"));
+        assert!(cause("DNS.Delegation.Wrong_NS").is_ok());
     }
 
     #[test]

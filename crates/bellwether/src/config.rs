@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use crate::cli::ConfigCommand;
 use crate::exit::Exit;
-use crate::text::count;
 use crate::{files, output, schema};
+use bellwether_diagnose::words::count;
 
 /// Runs the command.
 pub(crate) fn run(command: &ConfigCommand) -> Result<Exit> {

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use bellwether_diagnose::words::count;
 use bellwether_lab::{
     DrillOptions, DrillReport, SEED_DEFAULT, ScenarioReport, StepReport, WorldEnd,
 };
@@ -18,10 +19,13 @@ use bellwether_model::{Finding, Report};
 use crate::cli::{DrillArgs, DrillFormat};
 use crate::exit::{Exit, say};
 use crate::output;
-use crate::text::{self, Paint, Style, count, percent};
+use crate::text::{self, Paint, Style, percent, row, wrapped};
 
 /// Longest sentence that is shown.
 const SHOWN_MAX: usize = 400;
+
+/// Where the sentence of a step begins.
+const SENTENCE_AT: usize = 21;
 
 /// Runs the command.
 pub(crate) fn run(args: DrillArgs) -> Result<Exit> {
@@ -80,14 +84,18 @@ pub(crate) fn world(job: &Path) -> Result<Exit> {
 
 /// Shipped scenarios with the first line of their comment.
 fn list() -> Result<Exit> {
+    let width = output::list_width();
+    let all = || bellwether_lab::shipped().iter();
+    let longest = all().map(|s| s.name().len()).max().unwrap_or(0);
     let mut text = String::new();
-    for scenario in bellwether_lab::shipped() {
+    for scenario in all() {
         let about = scenario
             .text
             .lines()
             .find_map(|line| line.strip_prefix('#'))
             .unwrap_or_default();
-        let _ = writeln!(text, "{:28} {}", scenario.name(), about.trim());
+        let head = format!("{:longest$}  ", scenario.name());
+        text.push_str(&row(&head, about.trim(), width));
     }
     output::print(&text)?;
     Ok(Exit::Fine)
@@ -97,13 +105,13 @@ fn list() -> Result<Exit> {
 fn short(scenario: &ScenarioReport, style: Style) -> String {
     let mut text = title(scenario, style);
     for step in &scenario.steps {
-        let _ = writeln!(
-            text,
-            "  {} {:16} {}",
-            mark(step, style),
-            step.name,
-            sentence(step)
-        );
+        let width = style.width.saturating_sub(SENTENCE_AT);
+        for (at, line) in wrapped(&sentence(step), width, 0).iter().enumerate() {
+            let _ = match at {
+                0 => writeln!(text, "  {} {:16} {line}", mark(step, style), step.name),
+                _ => writeln!(text, "{:SENTENCE_AT$}{line}", ""),
+            };
+        }
         missed(step, &mut text);
     }
     text
@@ -204,7 +212,7 @@ fn board(report: &DrillReport) -> String {
     if score.rows > 1 {
         let _ = write!(
             text,
-            "; {} rows: cause {} %, layer {} %, scope {} %, wrong {}, unknown {}, false alarms {}",
+            "\n{} rows: cause {} %, layer {} %, scope {} %, wrong {}, unknown {}, false alarms {}",
             score.rows,
             percent(score.cause_top1),
             percent(score.layer),

@@ -8,6 +8,7 @@ use bellwether_model::{Cause, FactKind};
 use crate::cli::{self, ExplainArgs};
 use crate::exit::Exit;
 use crate::output;
+use crate::text::{row, wrapped};
 
 include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
@@ -16,13 +17,28 @@ const UNKNOWN: &str = include_str!("../../../docs/unknown.md");
 
 /// Runs the command.
 pub(crate) fn run(args: &ExplainArgs) -> Result<Exit> {
+    let width = output::style().width;
+    let list_width = output::list_width();
     let text = match &args.code {
-        Some(code) => page(cli::cause(code).map_err(|why| anyhow!(why))?),
-        None if args.list => list(),
-        None => facts(),
+        Some(code) => flowed(&page(cli::cause(code).map_err(|why| anyhow!(why))?), width),
+        None if args.list => list(list_width),
+        None => facts(list_width),
     };
     output::print(&text)?;
     Ok(Exit::Fine)
+}
+
+/// A text of paragraphs and lists, broken to fit; what continues an item stands below its text.
+fn flowed(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let indent = if line.starts_with("- ") { 2 } else { 0 };
+        for line in wrapped(line, width, indent) {
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+    }
+    out
 }
 
 /// The page of a cause, with a line that says whether this version can find it.
@@ -47,11 +63,12 @@ fn finds(cause: Cause) -> bool {
     cause == Cause::Unknown || bellwether_diagnose::causes_with_rules().contains(&cause)
 }
 
-fn list() -> String {
+fn list(width: usize) -> String {
     let mut text = String::new();
     for cause in Cause::ALL {
         let mark = if finds(*cause) { ' ' } else { '-' };
-        let _ = writeln!(text, "{mark} {:36} {}", cause.code(), cause.definition());
+        let head = format!("{mark} {:34} ", cause.code());
+        text.push_str(&row(&head, cause.definition(), width));
     }
     let version = env!("CARGO_PKG_VERSION");
     let _ = write!(
@@ -61,10 +78,11 @@ fn list() -> String {
     text
 }
 
-fn facts() -> String {
+fn facts(width: usize) -> String {
     let mut text = String::new();
     for kind in FactKind::ALL {
-        let _ = writeln!(text, "{:32} {}", kind.name(), kind.meaning());
+        let head = format!("{:29} ", kind.name());
+        text.push_str(&row(&head, kind.meaning(), width));
     }
     text
 }
@@ -91,11 +109,28 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_whole() {
-        assert_eq!(
-            list().lines().filter(|l| l.contains('.')).count(),
-            Cause::ALL.len() + 1
-        );
-        assert_eq!(facts().lines().count(), FactKind::ALL.len());
+    fn lists_are_whole_and_fit() {
+        let starts = |text: &str, word: &str| {
+            text.lines()
+                .any(|l| l.trim_start_matches(['-', ' ']).split(' ').next() == Some(word))
+        };
+        let (causes, kinds) = (list(80), facts(80));
+        for cause in Cause::ALL {
+            assert!(starts(&causes, cause.code()), "{cause}");
+        }
+        for kind in FactKind::ALL {
+            assert!(starts(&kinds, kind.name()), "{kind}");
+        }
+        let pages = Cause::ALL.iter().map(|c| flowed(&page(*c), 80));
+        for text in pages.chain([causes, kinds]) {
+            for line in text.lines() {
+                assert!(line.chars().count() <= 80, "too wide: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn items_continue_below_their_text() {
+        assert_eq!(flowed("- aa bb cc\ndd\n", 7), "- aa bb\n  cc\ndd\n");
     }
 }

@@ -3,31 +3,43 @@
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use bellwether_model::Report;
 use bellwether_model::report::REPORT_SCHEMA;
+use bellwether_model::text::inert;
+use bellwether_probe::roots;
 
 /// Largest file that is read whole, bytes: above any report that the probes' limits allow.
 const FILE_LEN_MAX: u64 = 64 * 1024 * 1024;
+/// Longest schema name that is shown.
+const SCHEMA_SHOWN_MAX: usize = 80;
 
-/// The text of a file; `-` is stdin where `stdin` says so.
+/// The text of a file, without a byte order mark; `-` is stdin.
 pub(crate) fn text(what: &str, path: &Path) -> Result<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
         std::io::stdin()
             .take(FILE_LEN_MAX + 1)
-            .read_to_string(&mut text)
+            .read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(path).and_then(|f| f.take(FILE_LEN_MAX + 1).read_to_string(&mut text))
+        std::fs::File::open(path).and_then(|f| f.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes))
     };
-    read.with_context(|| format!("failed to read {what} `{}`", path.display()))?;
-    if text.len() as u64 > FILE_LEN_MAX {
-        bail!(
-            "{what} `{}` is larger than {FILE_LEN_MAX} bytes",
-            path.display()
-        );
+    let shown = path.display();
+    read.with_context(|| format!("failed to read {what} `{shown}`"))?;
+    if bytes.len() as u64 > FILE_LEN_MAX {
+        bail!("{what} `{shown}` is larger than {} MiB", FILE_LEN_MAX >> 20);
     }
-    Ok(text)
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+        let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let column = 1 + String::from_utf8_lossy(&before[start..]).chars().count();
+        anyhow!("{what} `{shown}` is no text: line {line}, column {column} is not UTF-8; save it as UTF-8")
+    })?;
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
 }
 
 /// A saved report.
@@ -39,9 +51,14 @@ pub(crate) fn report(what: &str, path: &Path) -> Result<Report> {
     })?;
     match value.get("schema").and_then(|s| s.as_str()) {
         Some(REPORT_SCHEMA) => {}
-        Some(other) => {
-            bail!("{what} `{shown}` has the schema `{other}`; `{REPORT_SCHEMA}` is read here")
-        }
+        Some(other) if is_newer(other) => bail!(
+            "{what} `{shown}` was written by a newer bellwether (schema `{}`, this one reads `{REPORT_SCHEMA}`); update this one, or save the report again with it",
+            inert(other, SCHEMA_SHOWN_MAX)
+        ),
+        Some(other) => bail!(
+            "{what} `{shown}` has the schema `{}`; `{REPORT_SCHEMA}` is read here, which `bellwether check TARGET --save FILE` writes",
+            inert(other, SCHEMA_SHOWN_MAX)
+        ),
         None => bail!(
             "{what} `{shown}` is no report: it has no `schema`; write one by `bellwether check TARGET --save FILE`"
         ),
@@ -49,11 +66,23 @@ pub(crate) fn report(what: &str, path: &Path) -> Result<Report> {
     serde_json::from_str(&text).with_context(|| format!("{what} `{shown}` is no whole report"))
 }
 
+/// Is this a later version of the schema of reports?
+fn is_newer(schema: &str) -> bool {
+    let version = |s: &str| {
+        let (name, number) = s.rsplit_once('/')?;
+        Some((name.to_owned(), number.parse::<u32>().ok()?))
+    };
+    match (version(schema), version(REPORT_SCHEMA)) {
+        (Some((theirs, later)), Some((ours, known))) => theirs == ours && later > known,
+        _ => false,
+    }
+}
+
 /// The certificates of a PEM file, DER in base64.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<String>> {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";
-    let text = text("certificates", path)?;
+    let text = text("the certificates", path)?;
     let shown = path.display();
     let mut found = Vec::new();
     let mut rest = text.as_str();
@@ -62,13 +91,10 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<String>> {
             .split_once(END)
             .with_context(|| format!("`{shown}` has a certificate without its `{END}` line"))?;
         let body: String = body.split_ascii_whitespace().collect();
-        let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
-        // A DER certificate begins with a SEQUENCE of a two-byte length.
-        if !body.starts_with("MI") || !body.chars().all(is_base64) || !body.len().is_multiple_of(4)
-        {
+        if let Err(why) = roots::accepts(&body) {
+            let number = found.len() + 1;
             bail!(
-                "`{shown}`: certificate {} is no PEM certificate",
-                found.len() + 1
+                "`{shown}`: certificate {number} cannot be trusted: {why}; export it again as PEM"
             );
         }
         found.push(body);

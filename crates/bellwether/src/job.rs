@@ -206,6 +206,13 @@ fn sources(sources: &[IpAddr]) -> Result<Vec<IpAddr>> {
             bail!("`--from {source}`: `--from {other}` is of the same family; give one for each");
         }
     }
+    for source in sources {
+        if let Err(why) = bellwether_probe::dial::stands_at(*source) {
+            bail!(
+                "`--from {source}`: {why}; give an address of this machine (`ip address` lists them)"
+            );
+        }
+    }
     Ok(sources.to_vec())
 }
 

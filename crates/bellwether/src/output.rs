@@ -9,7 +9,13 @@ use serde_json::json;
 
 use crate::cli::{Cli, Format, OutputArgs};
 use crate::exit::Exit;
-use crate::text::{self, Style};
+use crate::text::{self, Style, WIDTH};
+
+/// Narrower than this nothing can be read.
+const WIDTH_MIN: usize = 40;
+
+/// Wider than this nobody reads a line to its end.
+const WIDTH_MAX: usize = 120;
 
 /// Writes to stdout. A reader that closed the pipe has all that it wants.
 pub(crate) fn print(text: &str) -> Result<()> {
@@ -54,11 +60,30 @@ pub(crate) fn observation(observation: &Observation) -> Result<()> {
 pub(crate) fn style() -> Style {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
-    let colour = io::stdout().is_terminal() && !refused && !dumb;
+    let terminal = io::stdout().is_terminal();
     Style {
-        colour,
-        ..Style::default()
+        colour: terminal && !refused && !dumb,
+        width: terminal.then(columns).flatten().unwrap_or(WIDTH),
     }
+}
+
+/// Columns of a list: each of its rows is one line for a program that reads them.
+pub(crate) fn list_width() -> usize {
+    if io::stdout().is_terminal() {
+        style().width
+    } else {
+        usize::MAX
+    }
+}
+
+/// Columns of the terminal: as `COLUMNS` says, else as the system does.
+pub(crate) fn columns() -> Option<usize> {
+    let told = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
+    let columns = told.or_else(|| {
+        let (width, _) = terminal_size::terminal_size()?;
+        Some(usize::from(width.0))
+    })?;
+    Some(columns.clamp(WIDTH_MIN, WIDTH_MAX))
 }
 
 /// A completion script.

@@ -78,7 +78,7 @@ const OK: &str = "https://a.example/";
 
 /// What is typed, and words that the complaint holds. Each ends in 2.
 const WRONG: &[(&[&str], &[&str])] = &[
-    (&["check", "exa mple.com"], &["exa mple.com", "character"]),
+    (&["check", "exa mple.com"], &["exa mple.com", "' '"]),
     (
         &["check", "ftp://a.example/"],
         &["`ftp://` cannot be checked", "https://"],
@@ -109,7 +109,40 @@ const WRONG: &[(&[&str], &[&str])] = &[
         &["check", OK, "--deadline", "0"],
         &["--deadline", "seconds"],
     ),
+    (
+        &["check", OK, "--deadline", "-1"],
+        &["--deadline", "from 0.1 to 600"],
+    ),
+    (
+        &["check", OK, "--deadline", "inf"],
+        &["--deadline", "from 0.1 to 600"],
+    ),
     (&["check", OK, "-4", "-6"], &["cannot be used with"]),
+    (
+        &["check", OK, "--connect", "192.0.2.1:443"],
+        &["--connect", "an address alone"],
+    ),
+    (
+        &["check", OK, "--from", "a.example"],
+        &["--from", "an address alone"],
+    ),
+    (
+        &["check", OK, "--from", "192.0.2.1"],
+        &["--from 192.0.2.1", "an address of this machine"],
+    ),
+    (
+        &["check", OK, "--resolver", "[[9.9.9.9"],
+        &["[[9.9.9.9", "`system`"],
+    ),
+    (&["check", "192.0.2"], &["`192.0.2` is no address"]),
+    (
+        &["check", "a.example/path"],
+        &["write `https://a.example/path`"],
+    ),
+    (
+        &["check", "dns://a.example?type=BOGUS"],
+        &["`BOGUS` is no record type"],
+    ),
     (
         &["check", OK, "-6", "--connect", "192.0.2.1"],
         &["192.0.2.1", "v6"],
@@ -181,17 +214,178 @@ const WRONG: &[(&[&str], &[&str])] = &[
 #[test]
 fn what_is_typed_wrongly_is_named_with_its_cure() {
     for (args, words) in WRONG {
-        let output = bellwether(args);
-        let stderr = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-        for word in *words {
-            assert!(
-                stderr.contains(word),
-                "{args:?}: {word} is not in: {stderr}"
-            );
-        }
-        assert!(output.stdout.is_empty(), "{args:?}");
+        complains(args, words);
     }
+}
+
+/// Ends in 2, with these words on stderr and nothing on stdout.
+fn complains(args: &[&str], words: &[&str]) {
+    let output = bellwether(args);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+    for word in words {
+        assert!(
+            stderr.contains(word),
+            "{args:?}: {word} is not in: {stderr}"
+        );
+    }
+    assert!(output.stdout.is_empty(), "{args:?}");
+}
+
+/// An option that reads a file, the file's bytes, and words that the complaint holds.
+const WRONG_FILES: &[(&str, &[u8], &[&str])] = &[
+    ("--expect", b"", &["x:1:1", "empty"]),
+    (
+        "--expect",
+        b"name: a\nurl: \"\xff\"\n",
+        &["line 2, column 7", "UTF-8"],
+    ),
+    (
+        "--expect",
+        b"name: a\nurl: https://a.example/\n---\nname: b\n",
+        &["x:4:1", "second document"],
+    ),
+    ("--expect", b"name: *a\n", &["x:1:7", "no anchor"]),
+    ("--expect", b"name: a\n\turl: b\n", &["tab", "spaces"]),
+    ("--expect", b"name: a\0\n", &["x:1:8"]),
+    (
+        "--expect",
+        b"name: a\nurl: https://a..example/\n",
+        &["x:2:6", "empty label"],
+    ),
+    (
+        "--expect",
+        b"name: a\nurl: https://a.example/\nevery: 5 parsecs\n",
+        &["x:3:8", "parsecs"],
+    ),
+    (
+        "--expect",
+        b"name: a\nurl: https://a.example/\nexpect: { addresses: [10.0.0.0/99] }\n",
+        &["x:3:23", "10.0.0.0/99"],
+    ),
+    ("--baseline", b"", &["no JSON"]),
+    ("--baseline", b"\x00\xff", &["line 1, column 2", "UTF-8"]),
+    ("--baseline", b"[]", &["no `schema`"]),
+    (
+        "--baseline",
+        br#"{"schema":"bellwether.check/2"}"#,
+        &["newer bellwether", "update"],
+    ),
+    (
+        "--baseline",
+        br#"{"schema":"bellwether.drill/1"}"#,
+        &["bellwether.drill/1", "--save"],
+    ),
+    (
+        "--baseline",
+        br#"{"schema":"bellwether.check/1"}"#,
+        &["no whole report", "version"],
+    ),
+    (
+        "--ca",
+        b"-----BEGIN CERTIFICATE-----\nMIIB\n",
+        &["without its `-----END CERTIFICATE-----`"],
+    ),
+    (
+        "--ca",
+        b"-----BEGIN CERTIFICATE-----\nMIIBAAAA\n-----END CERTIFICATE-----\n",
+        &["certificate 1", "export it again"],
+    ),
+    ("--root-hints", b"hello world\n", &["line 1", "no data"]),
+    (
+        "--root-hints",
+        b". 1 NS a.example.\na.example. 1 A 192.0.2\n",
+        &["line 2", "192.0.2"],
+    ),
+    (
+        "--trust-anchor",
+        b". IN DS 20326 8 2 ZZ\n",
+        &["20326 8 2 ZZ"],
+    ),
+    ("--asn-table", b"prefix;asn\n", &["`prefix,asn,owner`"]),
+    (
+        "--asn-table",
+        b"prefix,asn,owner\n192.0.2.0/24\n",
+        &["line 2", "1 of 3 fields"],
+    ),
+    (
+        "--asn-table",
+        b"prefix,asn,owner\n192.0.2.0/40,1,A\n",
+        &["line 2", "192.0.2.0/40"],
+    ),
+];
+
+#[test]
+fn what_stands_in_a_file_wrongly_is_named_with_its_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let file = path.to_str().unwrap();
+    for (option, bytes, words) in WRONG_FILES {
+        std::fs::write(&path, bytes).unwrap();
+        complains(&["check", OK, option, file], words);
+    }
+    for option in [
+        "--expect",
+        "--baseline",
+        "--ca",
+        "--root-hints",
+        "--trust-anchor",
+        "--asn-table",
+    ] {
+        let directory = folder.path().to_str().unwrap();
+        complains(&["check", OK, option, directory], &["directory"]);
+        // Without an end: read up to a bound.
+        complains(&["check", OK, option, "/dev/zero"], &["MiB"]);
+    }
+    complains(&["drill", "/dev/zero"], &["longer than"]);
+}
+
+/// Aliases of aliases, and brackets in brackets: small files that would fill any memory.
+#[test]
+fn files_that_blow_up_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let file = path.to_str().unwrap();
+    let mut laughs = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (this, last) in ('b'..='j').zip('a'..='i') {
+        let nine = vec![format!("*{last}"); 9].join(", ");
+        laughs += &format!("{this}: &{this} [{nine}]\n");
+    }
+    std::fs::write(&path, laughs).unwrap();
+    complains(&["check", OK, "--expect", file], &["aliases"]);
+    let deep = format!("name: {}{}\n", "[".repeat(50_000), "]".repeat(50_000));
+    std::fs::write(&path, deep).unwrap();
+    complains(&["check", OK, "--expect", file], &["nested too deeply"]);
+    std::fs::write(&path, "[".repeat(50_000)).unwrap();
+    complains(&["diagnose", file], &["line 1 column"]);
+}
+
+#[test]
+fn a_byte_order_mark_and_line_ends_of_windows_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.yaml");
+    let windows = "\u{feff}services:\r\n  - name: a\r\n    url: https://a.example/\r\n";
+    std::fs::write(&path, windows).unwrap();
+    let done = bellwether(&["config", "check", path.to_str().unwrap()]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+}
+
+/// stdout that is full is an error; one that nobody reads any more is none.
+#[test]
+fn what_cannot_be_printed() {
+    let run = |stdout: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
+        command.args(["explain", "--list"]).stdout(stdout);
+        command.stderr(Stdio::piped()).output().unwrap()
+    };
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let done = run(full.into());
+    assert_eq!(done.status.code(), Some(2));
+    assert!(text(&done.stderr).contains("failed to write to stdout"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let done = run(writer.into());
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
 }
 
 #[test]

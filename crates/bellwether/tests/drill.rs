@@ -81,6 +81,27 @@ fn a_saved_report_is_judged_alike_in_any_order() {
     }
 }
 
+/// Words alone: ids of observations, times and gaps differ from run to run.
+fn words(text: &str) -> String {
+    let is_id = |w: &str| w.starts_with('e') && w[1..].chars().all(|c| c.is_ascii_digit());
+    let is_time = |w: &&str| w.parse::<f64>().is_err() && !["<1", "ms", "s"].contains(w);
+    let kept = text.split_whitespace().filter(|w| !is_id(w));
+    kept.filter(is_time).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_readme_shows_what_the_program_prints() {
+    let readme = include_str!("../../../README.md");
+    let sample = readme.split("--baseline good.json\n").nth(1).unwrap();
+    let sample = words(sample.split("\n```").next().unwrap());
+    let drill = bellwether(&["drill", "mashery-2024"]);
+    let printed = words(&String::from_utf8_lossy(&drill.stdout));
+    assert!(
+        printed.contains(&sample),
+        "README.md says:\n{sample}\nprinted is:\n{printed}"
+    );
+}
+
 /// In a namespace without any route nothing can be said about the target.
 #[test]
 fn without_a_route_it_is_us() {

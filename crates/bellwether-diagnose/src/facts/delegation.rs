@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bellwether_model::dns::{AnswerKind, HostFailure, ListedBy, Rcode, ZoneSeen};
+use bellwether_model::dns::{
+    AnswerKind, Exchange, HostFailure, ListedBy, Rcode, ServerSeen, ZoneSeen,
+};
 use bellwether_model::fact::Subject;
 use bellwether_model::{DnsName, FactKind};
 use serde_json::json;
@@ -69,17 +71,25 @@ fn sides(picture: &Picture<'_>, hop: &Hop<'_>, facts: &mut Facts) {
     let given = |servers: &[&ServerView<'_>]| -> BTreeSet<IpAddr> {
         servers
             .iter()
-            .flat_map(|s| s.addresses.iter().copied())
+            .flat_map(|s| s.leads_to.iter().copied())
             .collect()
     };
     let (new_gives, old_gives) = (given(&new), given(&old));
     let new_usable = new.iter().any(|s| !s.status.is_unusable());
     let old_authority = old.iter().any(|s| s.status == ServerStatus::Answers);
-    if new_usable && old_authority && new_gives.is_disjoint(&old_gives) && !old_gives.is_empty() {
+    let (new_says, mut old_says) = (said(picture, &new), said(picture, &old));
+    let mut old_names = sides.right.clone();
+    if !sides.cached.is_empty() {
+        old_names = sides.before.iter().map(DnsName::to_string).collect();
+        old_says.extend(sides.cached.iter().map(IpAddr::to_string));
+    }
+    let old_answer = old_authority || !sides.cached.is_empty();
+    let is_apart = new_says.is_disjoint(&old_says) && !old_says.is_empty();
+    if new_usable && old_answer && is_apart && !leads_back(picture, &new, &old) {
         let value = json!({
             "groups": [
-                { "name_servers": sides.wrong, "addresses": addresses(&new_gives) },
-                { "name_servers": sides.right, "addresses": addresses(&old_gives) },
+                { "name_servers": sides.wrong, "addresses": new_says },
+                { "name_servers": old_names, "addresses": old_says },
             ],
         });
         facts.add(
@@ -113,6 +123,30 @@ fn sides(picture: &Picture<'_>, hop: &Hop<'_>, facts: &mut Facts) {
         facts.add(FactKind::OldNsAnswer, zone_subject(hop), value, [hop.id]);
     }
     owners(picture, hop, &new_gives, &old_gives, facts);
+}
+
+/// What servers say: addresses, or the alias that leads to them; a check of another record type
+/// compares its data.
+fn said(picture: &Picture<'_>, servers: &[&ServerView<'_>]) -> BTreeSet<String> {
+    if picture.context.target.rtype.is_some() {
+        let values = servers.iter().flat_map(|s| s.values.iter());
+        return values.map(|v| super::zone::normal(v)).collect();
+    }
+    let addresses = servers.iter().flat_map(|s| s.addresses.iter());
+    let aliases = servers.iter().filter_map(|s| s.aliases.last());
+    let words = addresses.map(IpAddr::to_string);
+    words.chain(aliases.map(DnsName::to_string)).collect()
+}
+
+/// Do the new servers lead to addresses of the baseline or of the old ones, by whatever way? An
+/// alias that became addresses, or the other way round, is the same answer.
+fn leads_back(picture: &Picture<'_>, new: &[&ServerView<'_>], old: &[&ServerView<'_>]) -> bool {
+    let before = picture.context.baseline.iter();
+    let before = before.flat_map(|b| b.addresses.iter().map(|a| a.address));
+    let old = old.iter().flat_map(|s| s.leads_to.iter().copied());
+    let known: BTreeSet<IpAddr> = before.chain(old).collect();
+    let mut ends = new.iter().flat_map(|s| s.leads_to.iter());
+    ends.any(|a| known.contains(a))
 }
 
 fn statuses(servers: &[&ServerView<'_>]) -> Vec<String> {
@@ -276,12 +310,10 @@ fn parents(picture: &Picture<'_>, facts: &mut Facts) {
             continue;
         }
         let dead = level.servers.iter().all(|s| !s.answers());
-        if dead && !level.servers.is_empty() {
-            let labels: Vec<String> = level
-                .servers
-                .iter()
-                .map(bellwether_model::dns::ServerSeen::label)
-                .collect();
+        // Whom nobody could ask has not failed: no route is our own fault.
+        let asked = |s: &ServerSeen| s.exchanges.iter().any(Exchange::was_asked);
+        if dead && level.servers.iter().any(asked) {
+            let labels: Vec<String> = level.servers.iter().map(ServerSeen::label).collect();
             let value = json!({ "zone": level.zone, "name_servers": labels });
             facts.add(
                 FactKind::ParentServersFail,
@@ -337,9 +369,7 @@ fn still_answering(hop: &Hop<'_>, id: &str, below: &ZoneSeen, facts: &mut Facts)
                 .is_some_and(|r| r.flags.aa && r.rcode == Rcode::NOERROR)
         })
     });
-    let labels: Vec<String> = alive
-        .map(bellwether_model::dns::ServerSeen::label)
-        .collect();
+    let labels: Vec<String> = alive.map(ServerSeen::label).collect();
     if !labels.is_empty() {
         let value = json!({ "zone": below.zone, "name_servers": labels });
         facts.add(
@@ -358,12 +388,13 @@ fn still_answering(hop: &Hop<'_>, id: &str, below: &ZoneSeen, facts: &mut Facts)
 fn missing_zone(picture: &Picture<'_>, hop: &Hop<'_>) -> Option<DnsName> {
     let name = &hop.seen.name;
     let above = &hop.seen.zone;
-    if let Some(baseline) = &picture.context.baseline
-        && let Some(zone) = baseline.zones.iter().find(|z| {
-            z.zone != *above && z.zone.is_at_or_below(above) && name.is_at_or_below(&z.zone)
-        })
-    {
-        return Some(zone.zone.clone());
+    if let Some(baseline) = &picture.context.baseline {
+        let between = baseline.zones.iter().map(|z| &z.zone).filter(|zone| {
+            **zone != *above && zone.is_at_or_below(above) && name.is_at_or_below(zone)
+        });
+        if let Some(highest) = between.min_by_key(|zone| zone.labels().len()) {
+            return Some(highest.clone());
+        }
     }
     let deeper = picture.levels.iter().any(|(_, z)| {
         z.name == *name

@@ -20,7 +20,7 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
         .hops
         .iter()
         .flat_map(|h| h.delegated())
-        .flat_map(|s| s.addresses.iter().copied())
+        .flat_map(|s| s.leads_to.iter().copied())
         .collect();
     let has_it = picture
         .last_hop()

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use bellwether_model::FactKind;
 use bellwether_model::fact::Subject;
 use bellwether_model::tls::{CertProblem, TlsResult, TlsSeen};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Facts, Known};
+use super::Facts;
 use crate::picture::{AddressView, Picture};
 
 /// Alerts that speak of the certificate that the client shows, or does not show
@@ -20,18 +20,20 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
         if let Some((id, tls)) = view.tls {
             handshake(view, id, tls, &subject, facts);
             for problem in &tls.problems {
-                facts
-                    .all
-                    .push(problem_fact(view, id, tls, problem, &subject));
+                let subject_of = |index: usize| tls.chain.get(index).map(|c| c.subject.as_str());
+                for (kind, mut value) in of_problem(problem, &subject_of) {
+                    value["address"] = json!(view.address.to_string());
+                    facts.add(kind, subject.clone(), value, [id]);
+                }
             }
             sni(view, id, tls, &subject, facts);
         }
         // The certificate of a redirect's host, met on the way.
         for (id, hop) in &view.http {
-            for problem in &hop.problems {
-                facts
-                    .all
-                    .push(redirect_fact(id, &hop.url, problem, &subject));
+            for (kind, mut value) in hop.problems.iter().flat_map(|p| of_problem(p, &|_| None)) {
+                value["address"] = json!(hop.address.ip().to_string());
+                value["url"] = json!(hop.url);
+                facts.add(kind, subject.clone(), value, [*id]);
             }
         }
     }
@@ -76,20 +78,13 @@ fn handshake(
     }
 }
 
-fn problem_fact(
-    view: &AddressView<'_>,
-    id: &str,
-    tls: &TlsSeen,
+/// What is wrong with a chain, as facts.
+fn of_problem<'c>(
     problem: &CertProblem,
-    subject: &Subject,
-) -> Known {
-    let subject_of = |index: usize| {
-        tls.chain
-            .get(index)
-            .map(|c| c.subject.clone())
-            .unwrap_or_default()
-    };
-    let (kind, mut value) = match problem {
+    subject_of: &dyn Fn(usize) -> Option<&'c str>,
+) -> Vec<(FactKind, Value)> {
+    let subject_of = |index: &usize| subject_of(*index).unwrap_or_default();
+    let one = match problem {
         CertProblem::Expired { index, not_after } => {
             let kind = if *index == 0 {
                 FactKind::CertEnded
@@ -98,12 +93,12 @@ fn problem_fact(
             };
             (
                 kind,
-                json!({ "index": index, "subject": subject_of(*index), "not_after": not_after }),
+                json!({ "index": index, "subject": subject_of(index), "not_after": not_after }),
             )
         }
         CertProblem::NotYetValid { index, not_before } => (
             FactKind::CertNotBegun,
-            json!({ "index": index, "subject": subject_of(*index), "not_before": not_before }),
+            json!({ "index": index, "subject": subject_of(index), "not_before": not_before }),
         ),
         CertProblem::NameMismatch {
             expected,
@@ -116,15 +111,11 @@ fn problem_fact(
             issuer,
             self_signed,
         } => {
-            let kind = if *self_signed {
-                FactKind::CertSelfSigned
-            } else {
-                FactKind::NoTrustAnchor
-            };
-            (
-                kind,
-                json!({ "issuer": issuer, "self_signed": self_signed }),
-            )
+            // A key that vouches for itself leads to no anchor either.
+            let value = json!({ "issuer": issuer, "self_signed": self_signed });
+            let anchor = (FactKind::NoTrustAnchor, value.clone());
+            let own_key = self_signed.then_some((FactKind::CertSelfSigned, value));
+            return [Some(anchor), own_key].into_iter().flatten().collect();
         }
         CertProblem::ChainIncomplete { missing } => {
             (FactKind::IntermediateMissing, json!({ "missing": missing }))
@@ -143,25 +134,7 @@ fn problem_fact(
         ),
         CertProblem::Other { detail } => (FactKind::CertWeak, json!({ "reason": detail })),
     };
-    value["address"] = json!(view.address.to_string());
-    Known {
-        kind,
-        subject: subject.clone(),
-        zone: None,
-        value,
-        from: vec![id.to_owned()],
-    }
-}
-
-fn redirect_fact(id: &str, url: &str, problem: &CertProblem, subject: &Subject) -> Known {
-    let value = json!({ "url": url, "problem": problem });
-    Known {
-        kind: FactKind::RedirectFails,
-        subject: subject.clone(),
-        zone: None,
-        value,
-        from: vec![id.to_owned()],
-    }
+    vec![one]
 }
 
 /// The certificate with SNI against the one without.

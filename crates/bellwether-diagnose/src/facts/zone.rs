@@ -247,10 +247,40 @@ fn existence(picture: &Picture<'_>, facts: &mut Facts) {
     }
 }
 
-/// Record data with single spaces, in lower case, names with the final dot.
+/// Record data as they compare: single spaces, lower case, names without their final dot; the
+/// character strings of a TXT record joined and without quotes, since people write it either way.
 pub(crate) fn normal(data: &str) -> String {
-    data.split_ascii_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .to_ascii_lowercase()
+    if data.contains('"') {
+        let strings: Vec<&str> = data.split('"').skip(1).step_by(2).collect();
+        let outside = data.split('"').step_by(2).all(|s| s.trim().is_empty());
+        if outside {
+            return words(&strings.concat());
+        }
+    }
+    words(data)
+}
+
+fn words(data: &str) -> String {
+    let word = |w: &str| match w.strip_suffix('.') {
+        Some(name) if !name.is_empty() => name.to_ascii_lowercase(),
+        Some(_) | None => w.to_ascii_lowercase(),
+    };
+    let all: Vec<String> = data.split_ascii_whitespace().map(word).collect();
+    all.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normal;
+
+    #[test]
+    fn record_data_as_people_write_them() {
+        let same = |a: &str, b: &str| assert_eq!(normal(a), normal(b));
+        same("10 mx.shop.test", "10  MX.shop.test.");
+        same("v=spf1 a -all", "\"v=spf1 a -all\"");
+        same("v=spf1 a -all", "\"v=spf1 a \" \"-all\"");
+        same("0 issue \"ca.test\"", "0 issue \"ca.test\"");
+        assert_ne!(normal("0 ."), normal("0"));
+        assert_ne!(normal("10 mx.shop.test."), normal("20 mx.shop.test."));
+    }
 }

@@ -8,7 +8,7 @@ use bellwether_model::http::{BodyEnd, HttpResult, HttpSeen, RedirectEnd};
 use bellwether_model::net::{IcmpResult, TcpResult, TcpSeen};
 use bellwether_model::observation::{AddressesSeen, NotRun};
 use bellwether_model::report::{BaselineAddress, Context};
-use bellwether_model::tls::{TlsPurpose, TlsResult, TlsSeen};
+use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult, TlsSeen};
 use bellwether_model::{Layer, NotRunReason, Observation, Outcome, Owner, ProbeKind};
 
 use super::{Hop, ResolverView, Seen};
@@ -71,6 +71,15 @@ const YES: bool = true;
 const NO: bool = false;
 
 impl AddressView<'_> {
+    /// Is it somebody else's: does it show users a certificate for other names?
+    #[must_use]
+    pub fn is_a_strangers(&self) -> bool {
+        let shown = self.tls.iter().flat_map(|(_, tls)| &tls.problems);
+        shown
+            .into_iter()
+            .any(|p| matches!(p, CertProblem::NameMismatch { .. }))
+    }
+
     /// The certificate shown to users, its SHA-256.
     #[must_use]
     pub fn certificate(&self) -> Option<&str> {

@@ -179,21 +179,31 @@ impl<'a> Picture<'a> {
     fn decide_sides(&mut self) {
         let fails = |a: &IpAddr| self.addresses.get(a).is_some_and(|v| v.attempt.fails());
         let works = |a: &IpAddr| self.addresses.get(a).is_some_and(|v| v.attempt.works());
+        let strangers = |a: &IpAddr| self.addresses.get(a).is_some_and(|v| v.is_a_strangers());
         for hop in &mut self.hops {
-            let Some(sides) = &hop.sides else { continue };
+            let Some(sides) = &mut hop.sides else {
+                continue;
+            };
             if !matches!(sides.basis, Basis::Cache | Basis::Child) {
                 continue;
             }
             let given = |labels: &[String]| -> Vec<IpAddr> {
                 let servers = hop.servers.iter().filter(|s| labels.contains(&s.label));
-                servers.flat_map(|s| s.addresses.iter().copied()).collect()
+                servers.flat_map(|s| s.leads_to.iter().copied()).collect()
             };
-            let (wrong, right) = (given(&sides.wrong), given(&sides.right));
+            let (wrong, mut right) = (given(&sides.wrong), given(&sides.right));
+            if sides.basis == Basis::Cache && right.is_empty() {
+                let holders = self.resolvers.iter().filter(|r| r.holds(&sides.before));
+                sides.cached = holders.flat_map(|r| r.addresses.iter().copied()).collect();
+                right.extend(&sides.cached);
+            }
             let new_fails = !wrong.is_empty() && wrong.iter().all(fails);
             let old_works = right.iter().any(works);
             let all_unusable = wrong.is_empty();
             if !(old_works && (new_fails || all_unusable)) {
-                let undecided = new_fails && !right.is_empty() && right.iter().all(fails);
+                let each_is_a_strangers =
+                    |side: &[IpAddr]| !side.is_empty() && side.iter().all(strangers);
+                let undecided = each_is_a_strangers(&wrong) && each_is_a_strangers(&right);
                 hop.undecided = undecided.then(|| sides.clone());
                 hop.sides = None;
             }

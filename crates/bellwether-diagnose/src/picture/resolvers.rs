@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use bellwether_model::DnsName;
 use bellwether_model::dns::{
-    AnswerKind, ControlSeen, ControlVia, ExtendedError, Rcode, Record, ResolverOrigin, ResolverSeen,
+    AnswerKind, ControlSeen, ControlVia, Exchange, ExtendedError, Rcode, Record, ResolverOrigin,
+    ResolverSeen,
 };
 use bellwether_model::report::Context;
 
@@ -61,6 +62,13 @@ pub struct ResolverView<'a> {
 }
 
 impl ResolverView<'_> {
+    /// Does it hold this NS set, in whatever order?
+    #[must_use]
+    pub fn holds(&self, set: &[DnsName]) -> bool {
+        let held = self.ns_set.iter().flat_map(|(names, _)| names);
+        held.collect::<BTreeSet<_>>() == set.iter().collect()
+    }
+
     /// Does a user of this resolver get anything to connect to?
     #[must_use]
     pub fn is_usable(&self) -> bool {
@@ -103,7 +111,7 @@ fn view<'a>(
         failing_types: Vec::new(),
         controls_work: None,
         control_ids: mine.iter().map(|(id, _)| *id).collect(),
-        sibling_works: sibling(seen),
+        sibling_works: sibling(context, seen),
         ns_set: ns_set(seen),
         ttl: None,
         negative: None,
@@ -127,6 +135,10 @@ fn controls_work(
     }
     if mine.iter().any(|(_, c)| c.ok) {
         return Some(true);
+    }
+    // It answers the name: whatever it has against the controls, or their form, it is not down.
+    if *status == ResolverStatus::Answers {
+        return None;
     }
     let iterated = mine.iter().any(|(_, failed)| {
         all.iter()
@@ -181,8 +193,11 @@ fn read_answers(context: &Context, seen: &ResolverSeen, view: &mut ResolverView<
     };
 }
 
-fn sibling(seen: &ResolverSeen) -> Option<bool> {
-    let exchange = seen.sibling.as_ref().filter(|e| e.was_asked())?;
+/// The apex, asked for as a sibling of a target at the apex, is no other name.
+fn sibling(context: &Context, seen: &ResolverSeen) -> Option<bool> {
+    let is_other = |e: &&Exchange| context.target.name() != Some(&e.question.name);
+    let exchange = seen.sibling.as_ref().filter(|e| e.was_asked());
+    let exchange = exchange.filter(is_other)?;
     let response = exchange.response();
     Some(response.is_some_and(|r| r.kind(&exchange.question, None) == AnswerKind::Positive))
 }

@@ -72,6 +72,8 @@ pub struct ServerView<'a> {
     pub aliases: Vec<DnsName>,
     /// Record data for the check's own type, where that is no address.
     pub values: BTreeSet<String>,
+    /// Addresses that users come to through it: those given, and those that its alias leads to.
+    pub leads_to: BTreeSet<IpAddr>,
     /// Serial number of its copy of the zone.
     pub serial: Option<u32>,
     /// TTL of its SOA record, seconds.
@@ -111,6 +113,9 @@ pub struct Sides {
     pub wrong: Vec<String>,
     /// Servers of the remembered set.
     pub right: Vec<String>,
+    /// Where caches that hold the remembered set lead, if no server of it can be asked: names
+    /// inside the zone itself lead nowhere once the delegation has changed.
+    pub cached: BTreeSet<IpAddr>,
 }
 
 impl<'a> Hop<'a> {
@@ -151,18 +156,79 @@ pub(super) fn hops<'a>(context: &'a Context, levels: &[Seen<'a, ZoneSeen>]) -> V
         if hops.iter().any(|h| h.seen.name == name) {
             break;
         }
-        // A zone that only the baseline knows is no longer on the way.
-        let on_the_way = |z: &ZoneSeen| z.zone.is_root() || !z.parent_sets.is_empty();
-        let deepest = levels
-            .iter()
-            .filter(|(_, z)| z.name == name)
-            .max_by_key(|(_, z)| (on_the_way(z), z.holds_name, z.zone.labels().len()));
-        let Some((id, seen)) = deepest else { break };
-        let hop = hop(context, id, seen);
-        next = hop.delegated().find_map(|s| s.aliases.last().cloned());
+        let Some(hop) = hop_of(context, levels, &name) else {
+            break;
+        };
+        next = main_alias(&hop);
         hops.push(hop);
     }
+    for hop in &mut hops {
+        for server in &mut hop.servers {
+            let alias = server.aliases.last().cloned();
+            let behind = alias.map(|a| reached(context, levels, a));
+            server.leads_to.extend(behind.into_iter().flatten());
+        }
+    }
     hops
+}
+
+/// The zone that holds a name, as far down as the walk came.
+fn hop_of<'a>(
+    context: &'a Context,
+    levels: &[Seen<'a, ZoneSeen>],
+    name: &DnsName,
+) -> Option<Hop<'a>> {
+    let mine = levels.iter().filter(|(_, z)| z.name == *name);
+    let mine: Vec<Seen<'a, ZoneSeen>> = mine.copied().collect();
+    let deepest = mine
+        .iter()
+        .max_by_key(|(_, z)| (on_the_way(&mine, z), z.holds_name, z.zone.labels().len()));
+    deepest.map(|(id, seen)| hop(context, id, seen))
+}
+
+/// Where the alias leads by most servers' word, and by the newest copy's where as many differ.
+fn main_alias(hop: &Hop<'_>) -> Option<DnsName> {
+    let mut told: BTreeMap<&DnsName, (usize, Option<u32>)> = BTreeMap::new();
+    for server in hop.delegated() {
+        if let Some(alias) = server.aliases.last() {
+            let (count, serial) = told.entry(alias).or_default();
+            *count += 1;
+            *serial = (*serial).max(server.serial);
+        }
+    }
+    let main = told.into_iter().max_by_key(|(_, weight)| *weight);
+    main.map(|(alias, _)| alias.clone())
+}
+
+/// The addresses at the end of an alias chain, whoever's word it began with.
+fn reached(context: &Context, levels: &[Seen<'_, ZoneSeen>], alias: DnsName) -> BTreeSet<IpAddr> {
+    let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    let mut open = vec![alias];
+    while let Some(name) = open.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let Some(hop) = hop_of(context, levels, &name) else {
+            continue;
+        };
+        for server in hop.delegated() {
+            found.extend(server.addresses.iter().copied());
+            open.extend(server.aliases.last().cloned());
+        }
+    }
+    found
+}
+
+/// Do referrals lead from the root to this zone? Not to one that only the baseline knows, nor to
+/// what servers of such a zone delegate.
+fn on_the_way(levels: &[Seen<'_, ZoneSeen>], zone: &ZoneSeen) -> bool {
+    if zone.zone.is_root() {
+        return true;
+    }
+    let above = zone.parent.as_ref().filter(|p| **p != zone.zone);
+    let above = above.and_then(|p| levels.iter().find(|(_, z)| z.zone == *p));
+    let nearer = above.filter(|(_, z)| z.zone.labels().len() < zone.zone.labels().len());
+    !zone.parent_sets.is_empty() && nearer.is_none_or(|(_, z)| on_the_way(levels, z))
 }
 
 fn hop<'a>(context: &'a Context, id: &'a str, seen: &'a ZoneSeen) -> Hop<'a> {
@@ -208,7 +274,8 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
                 .into_iter()
                 .map(|r| r.data.clone()),
         );
-        if aliases.is_empty() {
+        // Who asks for the alias itself wants no further.
+        if aliases.is_empty() && exchange.question.rtype != "CNAME" {
             aliases = response.aliases(&zone.name);
         }
     }
@@ -227,6 +294,7 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
         seen,
         label: seen.label(),
         status: status(zone, seen, &asked),
+        leads_to: addresses.clone(),
         addresses,
         aliases,
         values,
@@ -365,6 +433,7 @@ fn sides(context: &Context, hop: &Hop<'_>) -> Option<Sides> {
         added,
         wrong,
         right,
+        cached: BTreeSet::new(),
     })
 }
 

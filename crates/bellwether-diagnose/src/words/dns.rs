@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use bellwether_model::report::Scope;
 use bellwether_model::{Cause, FactKind};
 
+use super::naming::{hosts, number_of_hosts, owned, servers};
 use super::read::{each, fact, facts_of, strings, value};
+use super::unexplained::answer_of;
 use super::{count, list};
 use crate::candidates::Candidate;
 use crate::facts::delegation::status_word;
@@ -28,7 +30,9 @@ pub(super) fn delegation(picture: &Picture<'_>, candidate: &Candidate, scope: &S
             let alive = if alive.is_empty() {
                 String::new()
             } else {
-                format!("; {} still answer for it", list(alive))
+                let one = number_of_hosts(&alive) == 1;
+                let answer = if one { "answers" } else { "answer" };
+                format!("; {} still {answer} for it", servers(alive))
             };
             format!(
                 "{missing} is not delegated: the servers of {parent} answer {rcode}{alive}. A hold or an expired registration is not excluded"
@@ -42,11 +46,11 @@ pub(super) fn delegation(picture: &Picture<'_>, candidate: &Candidate, scope: &S
             } else {
                 list(rcodes)
             };
-            let some = of_servers(picture, candidate, found.len());
+            let some = of_servers(picture, candidate, &found);
             format!(
                 "{some} of {zone} answer{} {how}: {}{}",
                 plural(&some),
-                list(found),
+                servers(found),
                 other_servers(picture, candidate),
             )
         }
@@ -55,9 +59,9 @@ pub(super) fn delegation(picture: &Picture<'_>, candidate: &Candidate, scope: &S
             let known = fact(candidate, FactKind::ParentChildNsDiffer);
             let (parent, child) = (strings(known, "/parent"), strings(known, "/child"));
             format!(
-                "the parent gives {} for {zone}, the zone itself {}; their data agree",
-                list(parent),
-                list(child)
+                "the NS set of {zone} is {} at the parent and {} in the zone itself; their answers agree",
+                hosts(parent),
+                hosts(child)
             )
         }
         Cause::RegTldUnreachable => {
@@ -77,14 +81,11 @@ fn plural(subject: &str) -> &'static str {
 }
 
 fn wrong_ns(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, zone: &str) -> String {
-    let sides = hop(picture, candidate).and_then(|h| h.sides.as_ref());
-    let added = sides.map(|s| list(s.added.clone())).unwrap_or_default();
-    let foreign = fact(candidate, FactKind::OwnerChanged);
-    let whose = if foreign.is_some() && !scope.owners.is_empty() {
-        format!(" of {}", list(scope.owners.clone()))
-    } else {
-        String::new()
-    };
+    let hop = hop(picture, candidate);
+    let sides = hop.and_then(|h| h.sides.as_ref());
+    let added = sides.map(|s| s.added.clone()).unwrap_or_default();
+    let they = if added.len() == 1 { "it" } else { "they" };
+    let s = if added.len() == 1 { "s" } else { "" };
     let answers = if scope.addresses.is_empty() {
         let unusable = strings(fact(candidate, FactKind::NewNsUnusable), "/answers");
         let words: BTreeSet<String> = unusable
@@ -93,27 +94,48 @@ fn wrong_ns(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, zone: &
             .collect();
         let denied = wrong_denials(picture, candidate);
         if words.is_empty() && !denied.is_empty() {
-            format!("; they deny the name ({})", list(denied))
+            let den = if s.is_empty() { "deny" } else { "denies" };
+            format!("{they} {den} the name ({})", list(denied))
         } else if words.is_empty() {
-            "; they give no usable answer".to_owned()
+            format!("{they} give{s} no usable answer")
         } else if words.iter().all(|w| w == "silent") {
-            "; they do not answer".to_owned()
+            format!(
+                "{they} do{} not answer",
+                if s.is_empty() { "" } else { "es" }
+            )
         } else {
-            format!("; they answer {}", list(words))
+            format!("{they} answer{s} {}", list(words))
         }
     } else {
-        format!("; they answer {}{whose}", list(scope.addresses.clone()))
+        let foreign = fact(candidate, FactKind::OwnerChanged).is_some();
+        let not_yours = if foreign { ", which is not yours" } else { "" };
+        let given = owned(scope.addresses.clone(), |a| {
+            picture.addresses.get(a)?.owner.as_ref()
+        });
+        format!("{they} answer{s} {given}{not_yours}")
     };
-    let old = sides.map_or(0, |s| s.before.len());
-    let still = if fact(candidate, FactKind::OldNsAnswer).is_some() {
-        format!(
-            ". The earlier {} still answer with the right data",
-            count(old, "name server")
-        )
-    } else {
-        String::new()
-    };
-    format!("{zone} is delegated to {added}{answers}{still}")
+    let operators = hop.map(|h| operators(h, &sides.map(|s| s.wrong.clone()).unwrap_or_default()));
+    let beside = hop.is_some_and(|h| h.seen.parent_names().len() > added.len());
+    let also = if beside { "also " } else { "" };
+    format!(
+        "{zone} is {also}delegated to {}{}; {answers}",
+        hosts(&added),
+        operators.unwrap_or_default(),
+    )
+}
+
+/// Whose these name servers are, where that is known: ` (AS13335 B)`.
+fn operators(hop: &Hop<'_>, labels: &[String]) -> String {
+    let owners: BTreeSet<String> = hop
+        .servers
+        .iter()
+        .filter(|s| labels.contains(&s.label))
+        .filter_map(|s| s.seen.owner.as_ref().map(ToString::to_string))
+        .collect();
+    if owners.is_empty() {
+        return String::new();
+    }
+    format!(" ({})", list(owners))
 }
 
 /// How the servers of a wrong delegation deny the name.
@@ -130,28 +152,27 @@ fn wrong_denials(picture: &Picture<'_>, candidate: &Candidate) -> BTreeSet<Strin
 }
 
 fn unresolvable(candidate: &Candidate, zone: &str) -> String {
-    let hosts = list(candidate.group.servers());
+    let named = hosts(candidate.group.servers());
+    let one = candidate.group.subjects.len() == 1;
     if let Some(alias) = fact(candidate, FactKind::NsIsCname) {
-        return format!(
-            "the name server {hosts} of {zone} is an alias (of {}): many resolvers refuse that",
-            value(alias, "alias_of")
-        );
+        let what = if one {
+            format!("which is an alias of {}", value(alias, "alias_of"))
+        } else {
+            "which are aliases".to_owned()
+        };
+        return format!("{zone} is delegated to {named}, {what}: many resolvers refuse that");
     }
-    if let Some(cycle) = fact(candidate, FactKind::NsCycle) {
-        let names = strings(Some(cycle), "/cycle");
+    let circle = facts_of(candidate, FactKind::NsCycle);
+    if !circle.is_empty() {
+        let they = if one { "it" } else { "they" };
         return format!(
-            "the name servers of {zone} can only be found by asking themselves: {}",
-            names.join(" → ")
+            "{zone} is delegated to {named}, whose address nobody but {they} can tell: no glue at the parent leads there"
         );
     }
     let why = each(&facts_of(candidate, FactKind::NsAddressMissing), "because");
+    let has = if one { "has" } else { "have" };
     format!(
-        "{zone} is delegated to {hosts}, which ha{} no address ({})",
-        if candidate.group.subjects.len() == 1 {
-            "s"
-        } else {
-            "ve"
-        },
+        "{zone} is delegated to {named}, which {has} no address ({})",
         list(why)
     )
 }
@@ -189,8 +210,16 @@ pub(super) fn zone(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) 
             let name =
                 fact(candidate, FactKind::RrsetEmptyEverywhere).map_or("", |k| value(k, "name"));
             format!(
-                "every name server of {zone} that answers says that {name} has no address ({})",
-                list(kinds)
+                "every name server of {zone} that answers says that {name} {}",
+                match (kinds.contains("NXDOMAIN"), kinds.len()) {
+                    (true, 1) => "does not exist (NXDOMAIN)".to_owned(),
+                    (false, 1) => {
+                        let what = picture.context.target.rtype.as_ref();
+                        let what = what.map_or("address".to_owned(), |t| format!("{t} record"));
+                        format!("exists and has no {what} (NODATA)")
+                    }
+                    _ => format!("has no address ({})", list(kinds)),
+                }
             )
         }
         _ => record_wrong(candidate, scope, &zone),
@@ -198,28 +227,34 @@ pub(super) fn zone(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) 
 }
 
 fn unresponsive(picture: &Picture<'_>, candidate: &Candidate, zone: &str) -> String {
-    let servers = candidate.group.servers();
-    let some = of_servers(picture, candidate, servers.len());
+    let labels = candidate.group.servers();
+    let some = of_servers(picture, candidate, &labels);
     let s = plural(&some);
+    let does = if number_of_hosts(&labels) == 1 {
+        "does"
+    } else {
+        "do"
+    };
     if fact(candidate, FactKind::NsEdnsFails).is_some() {
         format!(
             "{some} of {zone} drop{s} queries with EDNS: {}",
-            list(servers)
+            servers(labels)
         )
     } else if fact(candidate, FactKind::NsTcpFails).is_some() {
         format!(
             "{some} of {zone} answer{s} over UDP and not over TCP: {}",
-            list(servers)
+            servers(labels)
         )
     } else if fact(candidate, FactKind::AllNsServfail).is_some() {
         format!("{some} of {zone} answer{s} SERVFAIL: they run, and have lost the zone")
     } else {
-        let does = if s.is_empty() { "do" } else { "does" };
         let others = other_servers(picture, candidate);
-        format!(
-            "{some} of {zone} {does} not answer: {}{others}",
-            list(servers)
-        )
+        let all = are_all(picture, candidate, &labels);
+        let who = servers(labels);
+        if all {
+            return format!("no name server of {zone} answers ({who}){others}");
+        }
+        format!("{some} of {zone} {does} not answer: {who}{others}")
     }
 }
 
@@ -232,7 +267,7 @@ fn other_servers(picture: &Picture<'_>, candidate: &Candidate) -> String {
     let others: Vec<String> = hop
         .delegated()
         .filter(|s| !mine.contains(&s.label))
-        .map(|s| format!("{} ({})", s.label, status_word(&s.status)))
+        .map(|s| format!("{} ({})", s.seen.name, status_word(&s.status)))
         .collect();
     if others.is_empty() {
         return String::new();
@@ -242,16 +277,16 @@ fn other_servers(picture: &Picture<'_>, candidate: &Candidate) -> String {
 
 /// Servers that say something else than the others.
 fn odd_servers(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, zone: &str) -> String {
-    let servers = candidate.group.servers();
-    let some = of_servers(picture, candidate, servers.len());
+    let labels = candidate.group.servers();
+    let some = of_servers(picture, candidate, &labels);
     let s = plural(&some);
     if candidate.rule.cause == Cause::DnsAuthBlankZone {
         let known = fact(candidate, FactKind::NsDeniesExistingName);
         let (name, answer) = known.map_or(("", ""), |k| (value(k, "name"), value(k, "answer")));
         let denies = if s.is_empty() { "deny" } else { "denies" };
         return format!(
-            "{some} of {zone} {denies} {name} with authority ({answer}), the others have it: {}",
-            list(servers)
+            "{some} of {zone} {denies} {name} with authority ({answer}), and the others have it: {}",
+            servers(labels)
         );
     }
     let known = fact(candidate, FactKind::SerialBehind);
@@ -270,7 +305,7 @@ fn odd_servers(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, zone
         "{some} of {zone} serve{s} an old copy of the zone (serial {}, newest {}){gives}: {}",
         number("serial"),
         number("newest"),
-        list(servers)
+        servers(labels)
     )
 }
 
@@ -293,15 +328,18 @@ fn record_wrong(candidate: &Candidate, scope: &Scope, zone: &str) -> String {
         let what = list(each(&private, "address"));
         let class = list(each(&private, "class"));
         return format!(
-            "every name server of {zone} answers with {what}, which is {class}: nobody outside can reach it"
+            "every name server of {zone} answers {what}, which is {class}: nobody outside can reach it"
         );
     }
     if let Some(known) = fact(candidate, FactKind::ExpectationFailed) {
+        if value(known, "what") == "exists" {
+            return format!("{zone} has the name, which is declared not to exist");
+        }
         return format!(
             "{zone} answers, and not as declared: `{}` should be {}, is {}",
             value(known, "what"),
-            known.value["expected"],
-            known.value["found"]
+            plain(&known.value["expected"]),
+            plain(&known.value["found"])
         );
     }
     let before = strings(fact(candidate, FactKind::RecordsChanged), "/before");
@@ -313,10 +351,10 @@ fn record_wrong(candidate: &Candidate, scope: &Scope, zone: &str) -> String {
     let whose = if scope.owners.is_empty() {
         String::new()
     } else {
-        format!(" of {}", list(scope.owners.clone()))
+        format!(" ({})", list(scope.owners.clone()))
     };
     format!(
-        "every name server of {zone} answers with {}{whose}{was}",
+        "every name server of {zone} answers {}{whose}{was}",
         list(scope.addresses.clone())
     )
 }
@@ -352,9 +390,9 @@ pub(super) fn undecided(picture: &Picture<'_>, candidate: &Candidate) -> String 
     format!(
         "the parent delegates {} to {}{}, caches or the zone itself name {}{}; their answers have nothing in common, and nothing tells which side is right",
         hop.seen.zone,
-        list(sides.added.clone()),
+        hosts(&sides.added),
         owners(&sides.wrong),
-        list(sides.before.clone()),
+        hosts(&sides.before),
         owners(&sides.right),
     )
 }
@@ -362,10 +400,10 @@ pub(super) fn undecided(picture: &Picture<'_>, candidate: &Candidate) -> String 
 pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
     let all = picture.resolvers.len();
     let who = format!(
-        "{} of {}: {}",
+        "{} ({} of {})",
+        list(scope.resolvers.clone()),
         scope.resolvers.len(),
         count(all, "resolver"),
-        list(scope.resolvers.clone())
     );
     let name = picture
         .context
@@ -373,57 +411,88 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
         .name()
         .map(ToString::to_string)
         .unwrap_or_default();
+    let den = if scope.resolvers.len() == 1 {
+        "denies"
+    } else {
+        "deny"
+    };
     match candidate.rule.cause {
         Cause::DnsAnswerTooManyRecords => {
             let records = fact(candidate, FactKind::AnswerTooLarge)
                 .map(|k| k.value["records"].to_string())
                 .unwrap_or_default();
+            format!("{name} has {records} addresses in one answer, and {who} {den} it")
+        }
+        Cause::DnsResolverDown => {
+            let s = if scope.resolvers.len() == 1 { "s" } else { "" };
+            let mine = picture
+                .resolvers
+                .iter()
+                .filter(|r| scope.resolvers.contains(&r.label));
+            let how: BTreeSet<String> = mine.map(|r| answer_of(&r.status)).collect();
             format!(
-                "{name} has {records} addresses in one answer, and some resolvers fail over it ({who})"
+                "{who} give{s} no usable answer ({}), not even for control names",
+                list(how)
             )
         }
-        Cause::DnsResolverDown => format!(
-            "{} give{} no usable answer, not even for control names ({} of {})",
-            list(scope.resolvers.clone()),
-            if scope.resolvers.len() == 1 { "s" } else { "" },
-            scope.resolvers.len(),
-            count(all, "resolver"),
-        ),
         Cause::DnsResolverBug if fact(candidate, FactKind::ResolverFailsSigned).is_some() => {
+            let s = if scope.resolvers.len() == 1 { "s" } else { "" };
             format!(
-                "the signatures on the way to {name} hold, and every signed name fails where it is checked, the root's own too ({who})"
+                "{who} refuse{s} every signed name, the root's own too; the signatures on the way to {name} hold"
             )
         }
-        Cause::DnsResolverBug => format!(
-            "the authority has {name}, and resolvers that answer other names rightly deny it ({who})"
-        ),
+        Cause::DnsResolverBug => {
+            format!("{who} {den} {name}, which its name servers have; other names come right")
+        }
         Cause::DnsResolverFiltered => {
-            format!("resolvers rewrite the answer for {name} by policy ({who})")
+            let s = if scope.resolvers.len() == 1 { "s" } else { "" };
+            format!("{who} rewrite{s} the answer for {name} by policy")
         }
         Cause::DnsResolverStaleCache => {
             let left = candidate
                 .facts
                 .iter()
                 .find_map(|f| f.value.get("seconds_left")?.as_u64());
-            let left = left.map(|s| format!(", {s} s left")).unwrap_or_default();
-            format!("caches still hold what the authority of {name} no longer says ({who}{left})")
+            let left = left
+                .map(|s| format!(", for {} more", super::span(s)))
+                .unwrap_or_default();
+            let one = scope.resolvers.len() == 1;
+            let holds = if one { "still holds" } else { "still hold" };
+            format!("{who} {holds} what the name servers of {name} no longer say{left}")
         }
-        cause => format!("{} ({who})", cause.definition()),
+        cause => format!("{who}: {}", cause.definition()),
     }
 }
 
-/// `2 of 4 name servers`.
-fn of_servers(picture: &Picture<'_>, candidate: &Candidate, found: usize) -> String {
-    let all = hop(picture, candidate).map_or(found, |h| h.delegated().count());
-    if all <= found {
-        match found {
+/// Are these all name servers that resolvers come to?
+fn are_all(picture: &Picture<'_>, candidate: &Candidate, labels: &BTreeSet<String>) -> bool {
+    hop(picture, candidate).is_none_or(|h| h.delegated().count() <= labels.len())
+}
+
+/// `2 of 4 name servers`; where a name has several addresses and not all of them are meant,
+/// `1 of 8 addresses of name servers`.
+fn of_servers(picture: &Picture<'_>, candidate: &Candidate, labels: &BTreeSet<String>) -> String {
+    let hop = hop(picture, candidate);
+    let all: Vec<&str> = hop.map_or_else(Vec::new, |h| {
+        h.delegated().map(|s| s.label.as_str()).collect()
+    });
+    if all.len() <= labels.len() {
+        return match number_of_hosts(labels) {
             1 => "the only name server".to_owned(),
             2 => "both name servers".to_owned(),
             many => format!("all {many} name servers"),
-        }
-    } else {
-        format!("{found} of {all} name servers")
+        };
     }
+    let found = number_of_hosts(labels);
+    let rest = all.iter().filter(|l| !labels.contains(**l));
+    if found + number_of_hosts(rest) > number_of_hosts(&all) {
+        return format!(
+            "{} of {} addresses of name servers",
+            labels.len(),
+            all.len()
+        );
+    }
+    format!("{found} of {}", count(number_of_hosts(&all), "name server"))
 }
 
 fn hop<'p, 'a>(picture: &'p Picture<'a>, candidate: &Candidate) -> Option<&'p Hop<'a>> {
@@ -431,4 +500,13 @@ fn hop<'p, 'a>(picture: &'p Picture<'a>, candidate: &Candidate) -> Option<&'p Ho
         .hops
         .iter()
         .find(|h| Some(&h.seen.zone) == candidate.zone.as_ref())
+}
+
+/// A value without quotes.
+fn plain(value: &serde_json::Value) -> String {
+    match (value.as_str(), value.as_array()) {
+        (Some(text), _) => text.to_owned(),
+        (None, Some(items)) => list(items.iter().map(plain)),
+        (None, None) => value.to_string(),
+    }
 }

@@ -4,9 +4,12 @@
 mod details;
 mod dns;
 mod dnssec;
+mod naming;
 mod read;
+mod remedy;
 mod see;
 mod sentence;
+mod time;
 mod unexplained;
 
 use std::collections::BTreeSet;
@@ -22,38 +25,11 @@ use crate::rules::{self, Alone, Blame, Over, Rule};
 use crate::units::{self, Unit};
 
 pub use details::details;
+pub use naming::{count, hosts, list, number_of_hosts, servers};
+pub use remedy::remedy;
 pub use see::see;
 pub use sentence::summary;
-
-/// At most this many names or addresses stand in a sentence; the rest is counted.
-const LISTED_MAX: usize = 4;
-
-/// `a, b and c`, or `a, b, c, d and 3 more`.
-pub(crate) fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
-    let all: Vec<String> = items.into_iter().map(|i| i.to_string()).collect();
-    match all.as_slice() {
-        [] => "none".to_owned(),
-        [one] => one.clone(),
-        many if many.len() <= LISTED_MAX => {
-            let (last, first) = many.split_last().expect("more than one item");
-            format!("{} and {last}", first.join(", "))
-        }
-        many => format!(
-            "{} and {} more",
-            many[..LISTED_MAX].join(", "),
-            many.len() - LISTED_MAX
-        ),
-    }
-}
-
-/// `1 server`, `3 servers`.
-pub(crate) fn count(number: usize, word: &str) -> String {
-    if number == 1 {
-        format!("1 {word}")
-    } else {
-        format!("{number} {word}s")
-    }
-}
+pub use time::{clock, moment, span};
 
 /// For the case that nothing was judged and no probe says why.
 const NOTHING_JUDGED: Rule = Rule {
@@ -140,9 +116,9 @@ pub fn unexplained(picture: &Picture<'_>, facts: &Facts, left: &BTreeSet<Unit>) 
         role: Role::Root,
         severity: Severity::Critical,
         confidence: 0.5,
-        summary: unexplained::sentence(picture, left, layer, &candidate.facts),
-        remedy: "No rule explains this. Look at the evidence below, and keep the report (--save): it can be judged again.".to_owned(),
-        see: None,
+        summary: sentence::capitalised(unexplained::sentence(picture, left, layer)),
+        remedy: remedy::unexplained(layer),
+        see: see::unexplained(picture, left, layer),
         facts: candidate.facts.iter().map(Known::report).collect(),
         evidence,
         scope,

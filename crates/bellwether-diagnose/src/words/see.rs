@@ -1,49 +1,139 @@
-//! An ordinary command that shows the same.
+//! An ordinary command that shows the same. It is pasted into a shell, and holds names that
+//! strangers wrote: whatever a shell could read otherwise is quoted.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use bellwether_model::dns::ControlVia;
 use bellwether_model::fact::Subject;
-use bellwether_model::target::Host;
-use bellwether_model::{Cause, FactKind, Layer};
+use bellwether_model::net::Family;
+use bellwether_model::target::{Host, Target};
+use bellwether_model::{Cause, DnsName, FactKind, Layer};
 
+use super::read::{fact, value};
 use crate::candidates::Candidate;
-use crate::picture::Picture;
+use crate::picture::{Attempt, Picture};
 use crate::rules::Over;
+use crate::units::Unit;
 
 /// A `dig`, `openssl` or `curl` line.
 #[must_use]
 pub fn see(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
-    let target = &picture.context.target;
-    let name = target
-        .name()
-        .map_or_else(|| target.host_text(), |n| n.without_dot().to_owned());
-    match candidate.rule.cause.layer() {
-        Some(Layer::Reg | Layer::Dns) => dns(picture, candidate, &name),
-        Some(Layer::Net | Layer::Route) => {
+    let cause = candidate.rule.cause;
+    match cause.layer() {
+        Some(Layer::Monitor) => control(picture, candidate),
+        Some(Layer::Reg | Layer::Dns) => dns(picture, candidate),
+        Some(layer @ (Layer::Net | Layer::Route | Layer::Tls | Layer::Http)) => {
             let address = first_address(candidate)?;
-            Some(format!("nc -vz -w 4 {address} {}", target.port))
+            at_address(picture, address, layer, Some(cause))
         }
-        Some(Layer::Tls) => {
-            let address = bracketed(first_address(candidate)?);
-            let sni = match &target.host {
-                Host::Name(name) => format!(" -servername {}", name.without_dot()),
-                Host::Address(_) => String::new(),
-            };
-            Some(format!(
-                "openssl s_client -connect {address}:{}{sni} </dev/null | openssl x509 -noout -subject -dates -ext subjectAltName",
-                target.port
-            ))
-        }
-        Some(Layer::Http) => {
-            let address = bracketed(first_address(candidate)?);
-            Some(format!(
-                "curl -sv --resolve {name}:{}:{address} -o /dev/null {}",
-                target.port, target.text
-            ))
-        }
-        Some(Layer::Monitor | Layer::App | Layer::Promise) | None => None,
+        Some(Layer::App | Layer::Promise) => Some(question(picture, None, None)),
+        None => dns(picture, candidate),
     }
 }
 
-fn first_address(candidate: &Candidate) -> Option<std::net::IpAddr> {
+/// The command for a failure that no rule explains: asks again what failed lowest.
+pub(super) fn unexplained(
+    picture: &Picture<'_>,
+    left: &BTreeSet<Unit>,
+    layer: Layer,
+) -> Option<String> {
+    left.iter()
+        .find_map(|unit| match unit {
+            Unit::Address(address) => {
+                let view = picture.addresses.get(address)?;
+                let here = matches!(view.attempt, Attempt::Fails(at) if at == layer);
+                here.then(|| at_address(picture, *address, layer, None))?
+            }
+            Unit::Resolver(label) => Some(question(picture, Some(label), None)),
+            Unit::Server(label) => {
+                let (_, address) = label.rsplit_once('@')?;
+                let address: IpAddr = address.parse().ok()?;
+                Some(format!("{} +norec", question(picture, None, Some(address))))
+            }
+            Unit::Own => None,
+        })
+        .or_else(|| {
+            let name = picture.context.target.name()?;
+            Some(format!(
+                "dig {} {} +trace",
+                asked(name.as_str()),
+                rtype(picture, None)
+            ))
+        })
+}
+
+/// What fails at an address.
+fn at_address(
+    picture: &Picture<'_>,
+    address: IpAddr,
+    layer: Layer,
+    cause: Option<Cause>,
+) -> Option<String> {
+    let target = &picture.context.target;
+    let port = target.port;
+    match layer {
+        Layer::Net | Layer::Route => Some(format!("nc -vz -w 4 {address} {port}")),
+        Layer::Tls => Some(tls(target, address, cause)),
+        Layer::Http => {
+            let show = match cause {
+                // What is in the body is the fault.
+                Some(Cause::HttpWrongContent) => "-s",
+                _ => "-sv -o /dev/null",
+            };
+            let resolve = match &target.host {
+                Host::Name(name) => format!(
+                    "--resolve {} ",
+                    word(&format!(
+                        "{}:{port}:{}",
+                        name.without_dot(),
+                        bracketed(address)
+                    ))
+                ),
+                Host::Address(_) => String::new(),
+            };
+            Some(format!("curl {show} {resolve}{}", word(&target.text)))
+        }
+        Layer::Monitor | Layer::Reg | Layer::Dns | Layer::App | Layer::Promise => None,
+    }
+}
+
+fn tls(target: &Target, address: IpAddr, cause: Option<Cause>) -> String {
+    let at = word(&format!("{}:{}", bracketed(address), target.port));
+    let sni = match &target.host {
+        Host::Name(name) => format!("-servername {}", word(name.without_dot())),
+        Host::Address(_) => "-noservername".to_owned(),
+    };
+    let shown = match cause {
+        Some(Cause::CertExpired | Cause::CertNotYetValid) => {
+            " | openssl x509 -noout -subject -dates"
+        }
+        Some(Cause::TlsNameMismatch) => " | openssl x509 -noout -subject -ext subjectAltName",
+        _ => "",
+    };
+    // The whole chain where a link of it is the fault.
+    let chain = match cause {
+        Some(
+            Cause::CertUntrustedRoot | Cause::CertChainIncomplete | Cause::CertChainExpiredLink,
+        ) => " -showcerts",
+        _ => "",
+    };
+    format!("openssl s_client -connect {at} {sni}{chain} </dev/null{shown}")
+}
+
+/// A control that fails, asked again.
+fn control(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
+    if let Some(resolver) = fact(candidate, FactKind::ResolverFailsControls) {
+        return Some(question(picture, Some(value(resolver, "resolver")), None));
+    }
+    let failed = picture.controls.iter().filter(|(_, c)| !c.ok);
+    let address = failed
+        .filter(|(_, c)| c.via == ControlVia::Address)
+        .find_map(|(_, c)| c.control.parse::<IpAddr>().ok())?;
+    Some(format!("dig @{address} . NS +norec"))
+}
+
+fn first_address(candidate: &Candidate) -> Option<IpAddr> {
     candidate.group.subjects.iter().find_map(|s| match s {
         Subject::Address(address) => Some(*address),
         Subject::Vantage
@@ -54,7 +144,7 @@ fn first_address(candidate: &Candidate) -> Option<std::net::IpAddr> {
     })
 }
 
-fn bracketed(address: std::net::IpAddr) -> String {
+fn bracketed(address: IpAddr) -> String {
     if address.is_ipv6() {
         format!("[{address}]")
     } else {
@@ -62,15 +152,54 @@ fn bracketed(address: std::net::IpAddr) -> String {
     }
 }
 
+/// The type to ask for: the target's own, or the one of the family that fails.
+fn rtype(picture: &Picture<'_>, address: Option<IpAddr>) -> String {
+    if let Some(rtype) = &picture.context.target.rtype {
+        return word(rtype);
+    }
+    let families = match address {
+        Some(address) => vec![Family::of(address)],
+        None => picture.families(),
+    };
+    match families.as_slice() {
+        [Family::V6] => "AAAA".to_owned(),
+        _ => "A".to_owned(),
+    }
+}
+
+/// The target's question to a resolver, to a server, or to whom the system asks.
+fn question(picture: &Picture<'_>, resolver: Option<&str>, server: Option<IpAddr>) -> String {
+    let name = picture
+        .context
+        .target
+        .name()
+        .map_or_else(|| ".".to_owned(), |n| asked(n.as_str()));
+    let whom = match (resolver, server) {
+        (Some(label), _) => {
+            let view = picture.resolvers.iter().find(|r| r.label == label);
+            view.map_or_else(String::new, |v| {
+                let port = match v.seen.address.port() {
+                    53 => String::new(),
+                    port => format!("-p {port} "),
+                };
+                format!("@{} {port}", v.seen.address.ip())
+            })
+        }
+        (None, Some(address)) => format!("@{address} "),
+        (None, None) => String::new(),
+    };
+    format!("dig {whom}{name} {}", rtype(picture, None))
+}
+
 /// The same with signatures, at the server that gave them, or through the resolver.
-fn signatures(picture: &Picture<'_>, candidate: &Candidate, name: &str) -> Option<String> {
+fn signatures(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
     if let Some(Subject::Resolver(label)) = candidate.group.subjects.first()
         && candidate
             .facts
             .iter()
             .any(|f| f.kind == FactKind::FailsOnlyChecked)
     {
-        return Some(format!("dig @{label} {name} A +dnssec +cd"));
+        return Some(format!("{} +cd", question(picture, Some(label), None)));
     }
     let chain = picture.chains_of_hops().next()?;
     let known = candidate.facts.iter().find(|f| {
@@ -82,45 +211,92 @@ fn signatures(picture: &Picture<'_>, candidate: &Candidate, name: &str) -> Optio
     let address = server.rsplit_once('@')?.1;
     Some(format!(
         "dig @{address} {} {} +dnssec +norec",
-        text("name")?,
-        text("type")?
+        asked(text("name")?),
+        word(text("type")?)
     ))
 }
 
-fn dns(picture: &Picture<'_>, candidate: &Candidate, name: &str) -> Option<String> {
+fn dns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
     let subject = candidate.group.subjects.iter().next()?;
     if candidate.rule.cause == Cause::DnsDelegationMissing
         || candidate.rule.over == Over::Zones && is_delegation(candidate)
     {
         let parent = parent_server(picture, candidate)?;
-        let zone = candidate
-            .facts
-            .iter()
-            .find(|f| f.kind == FactKind::ParentNxdomain);
-        let zone = zone.and_then(|f| f.value.get("zone")?.as_str().map(str::to_owned));
-        let zone = zone.or_else(|| candidate.zone.as_ref().map(ToString::to_string))?;
-        return Some(format!("dig @{parent} {zone} NS +norec"));
+        let zone = fact(candidate, FactKind::ParentNxdomain)
+            .map(|f| value(f, "zone").to_owned())
+            .or_else(|| candidate.zone.as_ref().map(ToString::to_string))?;
+        return Some(format!("dig @{parent} {} NS +norec", asked(&zone)));
     }
-    if let Some(line) = signatures(picture, candidate, name) {
+    if let Some(dangling) = fact(candidate, FactKind::CnameTargetMissing) {
+        let target = asked(value(dangling, "target"));
+        return Some(format!("dig {target} {}", rtype(picture, None)));
+    }
+    if let Some(line) = signatures(picture, candidate) {
         return Some(line);
     }
     match subject {
-        Subject::NameServer(_, Some(address)) => Some(format!("dig @{address} {name} A +norec")),
-        Subject::NameServer(host, None) => Some(format!("dig {host} A +trace")),
-        Subject::Resolver(label) => Some(format!("dig @{label} {name} A")),
+        Subject::NameServer(_, Some(address)) => Some(server(picture, candidate, *address)),
+        Subject::NameServer(host, None) => Some(without_address(picture, candidate, host)),
+        Subject::Resolver(label) => Some(question(picture, Some(label), None)),
         Subject::Zone(_) => {
             let hop = picture
                 .hops
                 .iter()
                 .find(|h| Some(&h.seen.zone) == candidate.zone.as_ref())?;
-            let server = hop.delegated().next()?;
+            let address = hop.delegated().next()?.seen.address;
+            let name = asked(hop.seen.name.as_str());
             Some(format!(
-                "dig @{} {} A +norec",
-                server.seen.address, hop.seen.name
+                "dig @{address} {name} {} +norec",
+                rtype(picture, None)
             ))
         }
         Subject::Vantage | Subject::Address(_) | Subject::Service => None,
     }
+}
+
+/// A name server's name that has no address: the delegation without glue, or the name itself.
+fn without_address(picture: &Picture<'_>, candidate: &Candidate, host: &DnsName) -> String {
+    let zone = candidate.zone.as_ref();
+    if fact(candidate, FactKind::NsCycle).is_some()
+        && let (Some(parent), Some(zone)) = (parent_server(picture, candidate), zone)
+    {
+        return format!("dig @{parent} {} NS +norec", asked(zone.as_str()));
+    }
+    format!("dig {} A", asked(host.as_str()))
+}
+
+/// What a name server at fault is asked.
+fn server(picture: &Picture<'_>, candidate: &Candidate, address: IpAddr) -> String {
+    let hop = picture
+        .hops
+        .iter()
+        .find(|h| Some(&h.seen.zone) == candidate.zone.as_ref());
+    let name = hop
+        .map(|h| &h.seen.name)
+        .or_else(|| picture.context.target.name());
+    let name = name.map_or_else(|| ".".to_owned(), |n| asked(n.as_str()));
+    let has = |kind: FactKind| fact(candidate, kind).is_some();
+    let gives_old = picture.addresses.values().any(|v| {
+        v.servers
+            .iter()
+            .any(|s| s.ends_with(&format!("@{address}")))
+            && v.attempt.fails()
+    });
+    if has(FactKind::SerialBehind)
+        && !gives_old
+        && let Some(hop) = hop
+    {
+        return format!(
+            "dig @{address} {} SOA +norec",
+            asked(hop.seen.zone.as_str())
+        );
+    }
+    let how = match () {
+        () if has(FactKind::NsTcpFails) => " +tcp",
+        () if has(FactKind::NsEdnsFails) => " +edns=0",
+        () => "",
+    };
+    format!("dig @{address} {name} {} +norec{how}", rtype(picture, None))
 }
 
 fn is_delegation(candidate: &Candidate) -> bool {
@@ -129,7 +305,7 @@ fn is_delegation(candidate: &Candidate) -> bool {
 }
 
 /// An address of a server of the zone above, one that answers.
-fn parent_server(picture: &Picture<'_>, candidate: &Candidate) -> Option<std::net::IpAddr> {
+fn parent_server(picture: &Picture<'_>, candidate: &Candidate) -> Option<IpAddr> {
     if candidate.rule.cause == Cause::DnsDelegationMissing {
         return picture
             .own_hop()?
@@ -143,4 +319,37 @@ fn parent_server(picture: &Picture<'_>, candidate: &Candidate) -> Option<std::ne
         .find(|h| Some(&h.seen.zone) == candidate.zone.as_ref())?;
     let giver = hop.seen.parent_sets.first()?.given_by.first()?;
     giver.rsplit_once('@')?.1.parse().ok()
+}
+
+/// A name as an argument of `dig`, which takes one that begins with a sign for an option.
+fn asked(name: &str) -> String {
+    if name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.') {
+        word(name)
+    } else {
+        format!("-q {}", word(name))
+    }
+}
+
+/// One word for a shell.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._:/@+-,%=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_one_word() {
+        assert_eq!(word("www.a.test."), "www.a.test.");
+        assert_eq!(word("[2001:db8::1]:443"), "'[2001:db8::1]:443'");
+        assert_eq!(word("$(reboot).a.test."), "'$(reboot).a.test.'");
+        assert_eq!(word("https://a.test/?q=1&r"), "'https://a.test/?q=1&r'");
+        assert_eq!(word("a'b"), r"'a'\''b'");
+        assert_eq!(asked("-f/etc/passwd."), "-q -f/etc/passwd.");
+    }
 }

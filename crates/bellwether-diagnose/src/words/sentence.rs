@@ -5,7 +5,9 @@ use bellwether_model::{Cause, FactKind, Layer};
 use serde_json::Value;
 
 use super::dns::{delegation, resolver, undecided, zone};
+use super::naming::owned;
 use super::read::{fact, strings, value};
+use super::time::moment;
 use super::{count, list};
 use crate::candidates::Candidate;
 use crate::facts::{Facts, Known};
@@ -33,6 +35,11 @@ pub fn summary(
         Some(Layer::Promise) => promise(facts),
         None => undecided(picture, candidate),
     };
+    capitalised(text)
+}
+
+/// A sentence begins with a capital letter, unless with a name.
+pub(super) fn capitalised(text: String) -> String {
     let mut letters = text.chars();
     match letters.next() {
         Some(first) if !candidate_starts_with_name(&text) => {
@@ -92,31 +99,20 @@ fn monitor(candidate: &Candidate) -> String {
     }
 }
 
-/// `203.0.113.9 (AS64511 Foreign)`, `2 of 3 addresses`.
+/// `203.0.113.9 (AS64511 Foreign)`, `1 of 3 addresses, 203.0.113.9 (AS64511 Foreign),`.
 fn of_addresses(picture: &Picture<'_>, scope: &Scope) -> String {
-    let shown: Vec<String> = scope
-        .addresses
-        .iter()
-        .map(
-            |a| match picture.addresses.get(a).and_then(|v| v.owner.as_ref()) {
-                Some(owner) => format!("{a} ({owner})"),
-                None => a.to_string(),
-            },
-        )
-        .collect();
+    let shown = owned(scope.addresses.clone(), |a| {
+        picture.addresses.get(a)?.owner.as_ref()
+    });
     let all = picture
         .addresses
         .values()
         .filter(|v| v.tcp.is_some())
         .count();
     if scope.addresses.len() < all {
-        format!(
-            "{} of {all} addresses, {},",
-            scope.addresses.len(),
-            list(shown)
-        )
+        format!("{} of {all} addresses, {shown},", scope.addresses.len())
     } else {
-        list(shown)
+        shown
     }
 }
 
@@ -132,7 +128,10 @@ fn net(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
             "{what} do{} not answer on port {port}",
             if scope.addresses.len() == 1 { "es" } else { "" }
         ),
-        Cause::NetPathV6Broken => format!("IPv6 fails ({what} does not answer) while IPv4 works"),
+        Cause::NetPathV6Broken => format!(
+            "IPv6 does not work, IPv4 does: nothing comes back from {} on port {port}",
+            list(scope.addresses.clone())
+        ),
         Cause::IpOwnerUnexpected => format!(
             "{what} lie{} outside the declared networks, and fail{}",
             s(scope),
@@ -146,10 +145,24 @@ fn s(scope: &Scope) -> &'static str {
     if scope.addresses.len() == 1 { "s" } else { "" }
 }
 
+/// The service's addresses, or the host that a redirect leads to.
+fn whose_certificate(picture: &Picture<'_>, first: Option<&Known>, scope: &Scope) -> String {
+    let text = |key: &str| first.map_or("", |k| value(k, key));
+    match (text("url"), text("address")) {
+        ("", _) => of_addresses(picture, scope),
+        (url, address) => format!(
+            "{address}, where {} lead{} ({url}),",
+            list(scope.addresses.clone()),
+            s(scope)
+        ),
+    }
+}
+
 fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
-    let what = of_addresses(picture, scope);
     let first = candidate.facts.first();
     let text = |key: &str| first.map_or("", |k| value(k, key)).to_owned();
+    let what = whose_certificate(picture, first, scope);
+    let when = |key: &str| moment(picture.context.now, &text(key));
     match candidate.rule.cause {
         Cause::TlsNameMismatch => {
             let known = fact(candidate, FactKind::CertNamesDiffer);
@@ -160,15 +173,17 @@ fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
                 s(scope)
             )
         }
-        Cause::CertExpired => format!("the certificate at {what} ended at {}", text("not_after")),
-        Cause::CertNotYetValid => format!(
-            "the certificate at {what} begins only at {}",
-            text("not_before")
-        ),
+        Cause::CertExpired => format!("the certificate at {what} ended {}", when("not_after")),
+        Cause::CertNotYetValid => {
+            format!(
+                "the certificate at {what} begins only {}",
+                when("not_before")
+            )
+        }
         Cause::CertChainExpiredLink => {
             format!(
-                "an intermediate certificate at {what} ended at {}: {}",
-                text("not_after"),
+                "an intermediate certificate at {what} ended {}: {}",
+                when("not_after"),
                 text("subject")
             )
         }
@@ -248,18 +263,33 @@ fn http(candidate: &Candidate, scope: &Scope) -> String {
                 );
             }
             if let Some(known) = fact(candidate, FactKind::ExpectationFailed) {
-                return format!(
-                    "the answer at {who} is not as declared: `{}` should be {}, is {}",
-                    value(known, "what"),
-                    value(known, "expected"),
-                    value(known, "found")
-                );
+                return expectation(known, &who);
             }
             match status {
                 Some(status) => format!("{url} answers {status} at {who}"),
                 None => format!("{url} does not answer with what was announced at {who}"),
             }
         }
+    }
+}
+
+/// What was declared and did not come.
+fn expectation(known: &Known, who: &str) -> String {
+    let (what, expected, found) = (
+        value(known, "what"),
+        value(known, "expected"),
+        value(known, "found"),
+    );
+    let lacks = expected
+        .strip_prefix("contains ")
+        .or_else(|| expected.strip_prefix("matches "));
+    match lacks {
+        Some(text) if what == "body" => {
+            format!("the body of the answer at {who} lacks the declared {text} ({found})")
+        }
+        _ => format!(
+            "the answer at {who} is not as declared: {what} should be `{expected}`, and is `{found}`"
+        ),
     }
 }
 

@@ -1,90 +1,128 @@
 //! Failures that no rule explains, in words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use bellwether_model::{FactKind, Layer};
+use bellwether_model::Layer;
+use bellwether_model::dns::AnswerKind;
+use bellwether_model::http::{HttpResult, HttpSeen};
+use bellwether_model::net::TcpResult;
+use bellwether_model::tls::TlsResult;
 
 use super::list;
-use crate::facts::Known;
-use crate::picture::{Picture, ResolverStatus};
+use super::naming::{owned, servers};
+use crate::picture::{AddressView, Attempt, Picture, ResolverStatus};
 use crate::units::Unit;
 
 /// What fails, where no rule says why.
-pub(super) fn sentence(
-    picture: &Picture<'_>,
-    left: &BTreeSet<Unit>,
-    layer: Layer,
-    about: &[Known],
-) -> String {
-    let resolvers: Vec<String> = left
-        .iter()
-        .filter_map(|u| match u {
-            Unit::Resolver(label) => {
-                let view = picture.resolvers.iter().find(|r| r.label == *label)?;
-                Some(format!("{label} ({})", answer_of(&view.status)))
-            }
-            Unit::Own | Unit::Server(_) | Unit::Address(_) => None,
-        })
-        .collect();
-    let addresses: Vec<String> = left
-        .iter()
-        .filter_map(|u| match u {
-            Unit::Address(a) => Some(a.to_string()),
-            Unit::Own | Unit::Server(_) | Unit::Resolver(_) => None,
-        })
-        .collect();
+pub(super) fn sentence(picture: &Picture<'_>, left: &BTreeSet<Unit>, layer: Layer) -> String {
     let mut parts = Vec::new();
     if left.contains(&Unit::Own) {
         parts.push("our own iteration finds nothing to connect to".to_owned());
     }
+    let denying = left.iter().filter_map(|u| match u {
+        Unit::Server(label) => Some(label),
+        Unit::Own | Unit::Resolver(_) | Unit::Address(_) => None,
+    });
+    let denying: Vec<&String> = denying.collect();
+    if !denying.is_empty() {
+        parts.push(format!("{} deny the name", servers(denying)));
+    }
+    let resolvers = left.iter().filter_map(|u| match u {
+        Unit::Resolver(label) => {
+            let view = picture.resolvers.iter().find(|r| r.label == *label)?;
+            Some(format!("{label} ({})", answer_of(&view.status)))
+        }
+        Unit::Own | Unit::Server(_) | Unit::Address(_) => None,
+    });
+    let resolvers: Vec<String> = resolvers.collect();
     if !resolvers.is_empty() {
         parts.push(format!("no usable answer from {}", list(resolvers)));
     }
-    if !addresses.is_empty() {
-        parts.push(format!(
-            "{} fail{}",
-            list(addresses.clone()),
-            if addresses.len() == 1 { "s" } else { "" }
-        ));
-    }
-    let known: BTreeSet<&str> = about
-        .iter()
-        .filter(|k| !is_background(k.kind))
-        .map(|k| k.kind.meaning())
-        .collect();
-    let known = if known.is_empty() {
-        String::new()
-    } else {
-        format!(
-            ". Known: {}",
-            known.into_iter().collect::<Vec<_>>().join("; ")
-        )
-    };
+    parts.extend(addresses(picture, left));
     format!(
-        "Something fails at layer {layer} that no rule explains: {}{known}",
+        "something fails at layer {layer} that no rule explains: {}",
         parts.join("; ")
     )
 }
 
-/// Facts that say nothing of a failure.
-fn is_background(kind: FactKind) -> bool {
-    [
-        FactKind::AddressOwner,
-        FactKind::AddressUnchanged,
-        FactKind::PingAnswers,
-        FactKind::OtherAddressesWork,
-        FactKind::ResolverOtherNamesRight,
-        FactKind::ResolverIsSystem,
-        FactKind::SameCertWithoutSni,
-        FactKind::ChainSecure,
-    ]
-    .contains(&kind)
+/// Addresses that fail, those that fail in the same way together.
+fn addresses(picture: &Picture<'_>, left: &BTreeSet<Unit>) -> Vec<String> {
+    let mut by_how: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    for unit in left {
+        if let Unit::Address(address) = unit
+            && let Some(view) = picture.addresses.get(address)
+        {
+            by_how.entry(how(view)).or_default().push(*address);
+        }
+    }
+    by_how
+        .into_iter()
+        .map(|(how, all)| {
+            let shown = owned(all, |a| picture.addresses.get(a)?.owner.as_ref());
+            format!("{shown}: {how}")
+        })
+        .collect()
 }
 
-fn answer_of(status: &ResolverStatus) -> String {
+/// How an attempt ends, as the probe saw it.
+fn how(view: &AddressView<'_>) -> String {
+    let at = match view.attempt {
+        Attempt::Fails(layer) => layer,
+        Attempt::Works | Attempt::Unjudged(_) => return "it does not work".to_owned(),
+    };
+    let seen = match at {
+        Layer::Net => view.tcp.and_then(|(_, tcp)| connection(&tcp.result)),
+        Layer::Tls => view.tls.and_then(|(_, tls)| handshake(&tls.result)),
+        Layer::Http => view.http.last().and_then(|(_, http)| request(http)),
+        Layer::Monitor | Layer::Reg | Layer::Dns | Layer::Route | Layer::App | Layer::Promise => {
+            None
+        }
+    };
+    seen.unwrap_or_else(|| format!("it fails at layer {at}"))
+}
+
+fn connection(result: &TcpResult) -> Option<String> {
+    match result {
+        TcpResult::Connected => None,
+        TcpResult::Refused => Some("the connection is refused".to_owned()),
+        TcpResult::Reset => Some("the connection is reset".to_owned()),
+        TcpResult::TimedOut => Some("nothing answers".to_owned()),
+        TcpResult::NoRoute => Some("there is no route".to_owned()),
+        TcpResult::Unreachable { error } | TcpResult::Error { error } => {
+            Some(format!("the connection fails ({error})"))
+        }
+    }
+}
+
+fn handshake(result: &TlsResult) -> Option<String> {
+    match result {
+        TlsResult::Completed => None,
+        TlsResult::Alert { name, .. } => Some(format!("the handshake ends in the alert {name}")),
+        TlsResult::Stalled => Some("the handshake does not go on".to_owned()),
+        TlsResult::NotTls { looks_like } => Some(format!("what answers is no TLS ({looks_like})")),
+        TlsResult::Closed { error }
+        | TlsResult::NotConnected { error }
+        | TlsResult::Failed { error } => Some(format!("the handshake fails ({error})")),
+    }
+}
+
+fn request(seen: &HttpSeen) -> Option<String> {
+    match &seen.result {
+        HttpResult::Response => seen.status.map(|s| format!("it answers {s}")),
+        HttpResult::Stalled => Some("no whole answer comes".to_owned()),
+        HttpResult::Malformed { error } => Some(format!("what answers is no HTTP ({error})")),
+        HttpResult::Closed { error } | HttpResult::NotConnected { error } => {
+            Some(format!("the request fails ({error})"))
+        }
+    }
+}
+
+pub(super) fn answer_of(status: &ResolverStatus) -> String {
     match status {
         ResolverStatus::Answers => "answers".to_owned(),
-        ResolverStatus::Denies(kind) => format!("{kind:?}").to_uppercase(),
+        ResolverStatus::Denies(AnswerKind::NxDomain) => "NXDOMAIN".to_owned(),
+        ResolverStatus::Denies(_) => "NODATA".to_owned(),
         ResolverStatus::Error(rcode) => rcode.to_string(),
         ResolverStatus::Silent => "silent".to_owned(),
     }

@@ -198,7 +198,13 @@ impl Authorities {
                 }
                 return reply;
             };
-            let found = zone.look_up(&current, qtype);
+            let mut found = zone.look_up(&current, qtype);
+            if let (Found::NoData, Rtype::RRSIG, Some(now)) = (&found, qtype, proving) {
+                let signatures = zone.signatures(&current, now);
+                if !signatures.is_empty() {
+                    found = Found::Answer(signatures);
+                }
+            }
             let proof = match proving {
                 Some(now) => zone.prove(&current, &found, now),
                 None => Proof::default(),

@@ -32,7 +32,7 @@ const UPSTREAM: Manner = Manner {
     authentic: false,
 };
 /// How often a name is resolved that does not validate.
-const TURNS_MAX: usize = 3;
+const TURNS_MAX: usize = 5;
 /// How deep look-ups of name servers' addresses may nest.
 const NESTING_MAX: usize = 6;
 /// TTL of a negative answer without SOA record, seconds.
@@ -368,10 +368,15 @@ impl Recursor {
     /// Asks the servers of one zone in turn, until one says something usable.
     fn ask(&mut self, walk: &Walk<'_>, cut: &mut Cut, qname: &Name, qtype: Rtype) -> Asked {
         let count = cut.hosts.len();
+        // Asked again, it takes one server for all questions, so that answers fit together.
+        let first = match walk.turn {
+            0 => format!("{qname} {}", cut.apex),
+            _ => cut.apex.to_string(),
+        };
         let start = match count {
             0 => return Asked::Failed,
-            _ => (mix(self.seed, &format!("{qname} {}", cut.apex)) % count as u64) as usize,
-        } + walk.turn;
+            _ => (mix(self.seed, &first) % count as u64) as usize + walk.turn,
+        };
         for index in (0..count).map(|offset| (start + offset) % count) {
             if cut.hosts[index].1.is_empty() {
                 let host = cut.hosts[index].0.clone();

@@ -25,7 +25,7 @@ use crate::scenario::{Spec, StepSpec, parse};
 use crate::service::ca::Authorities;
 use crate::service::host::Hosts;
 use crate::service::icmp::Echoes;
-use crate::target::target_text;
+use crate::target::{target_host, target_text};
 use crate::world::roots::{CONTROL_RESOLVERS, VANTAGE, fixed, hints};
 use crate::world::topology::Mistake;
 use crate::world::{Shared, World, lock};
@@ -111,7 +111,8 @@ struct Stage {
     hosts: Hosts,
     echoes: Echoes,
     directory: tempfile::TempDir,
-    baseline: Option<PathBuf>,
+    /// The last saved healthy report of each host: a baseline is of one host.
+    baselines: BTreeMap<String, PathBuf>,
 }
 
 impl Stage {
@@ -131,7 +132,7 @@ impl Stage {
             world,
             spec,
             directory,
-            baseline: None,
+            baselines: BTreeMap::new(),
         };
         stage.follow().await?;
         Ok(stage)
@@ -173,20 +174,23 @@ impl Stage {
         let saved = self.directory.path().join("report.json");
         let arguments = self.arguments(step, &saved)?;
         let output = self.run_program(&arguments).await;
-        if step.save == Some(true) && saved.exists() {
+        let (report, mut complaints) = match output {
+            Ok(output) => read_report(&output),
+            Err(complaint) => (Value::Null, vec![complaint]),
+        };
+        // The program takes no report of a broken service for a baseline.
+        let is_good = report["verdict"].as_str() == Some("healthy");
+        if step.save == Some(true) && saved.exists() && is_good {
             // Kept apart, so that a later save replaces it only when it is whole.
-            let kept = self.directory.path().join("baseline.json");
+            let file = format!("baseline-{}.json", self.baselines.len());
+            let kept = self.directory.path().join(file);
             fs::rename(&saved, &kept).map_err(|source| LabError::File {
                 doing: "write",
                 path: kept.clone(),
                 source,
             })?;
-            self.baseline = Some(kept);
+            self.baselines.insert(host(self.service(step)), kept);
         }
-        let (report, mut complaints) = match output {
-            Ok(output) => read_report(&output),
-            Err(complaint) => (Value::Null, vec![complaint]),
-        };
         let expected = self.spec.expect.get(name);
         if let (Ok(typed), Some(expect)) = (Report::deserialize(&report), expected) {
             complaints.extend(missed(expect, &typed));
@@ -233,8 +237,8 @@ impl Stage {
             add("--at", clock.now().to_string());
         }
         if let Some(baseline) = self
-            .baseline
-            .as_ref()
+            .baselines
+            .get(&host(service))
             .filter(|_| step.baseline != Some(false))
         {
             add("--baseline", baseline.display().to_string());
@@ -285,6 +289,12 @@ impl Stage {
             )),
         }
     }
+}
+
+/// Whose baseline a report is: the name that the service's check resolves, or else its whole target.
+fn host(service: &Value) -> String {
+    let name = target_host(service).map(|name| name.to_ascii_lowercase());
+    name.or_else(|| target_text(service)).unwrap_or_default()
 }
 
 fn wrong(path: &str, mistake: Mistake) -> LabError {

@@ -13,7 +13,7 @@ mod compare;
 mod score;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::LabError;
 use crate::clock::Clock;
 use crate::rename::rename;
+use crate::scenario::parse::TEXT_LEN_MAX;
 use crate::scenario::{ExpectSpec, Spec, parse};
 use crate::shipped::shipped;
 use crate::world::World;
@@ -264,11 +265,16 @@ fn load(name: &str) -> Result<Loaded, LabError> {
             "there is no scenario `{name}`{near} (`bellwether drill --list` shows all; a file needs its path)"
         )));
     }
-    let text = fs::read_to_string(name).map_err(|source| LabError::File {
-        doing: "read",
-        path: name.into(),
-        source,
-    })?;
+    let mut text = String::new();
+    let file = fs::File::open(name);
+    // One byte more than is allowed shows that it is too long.
+    let bound = TEXT_LEN_MAX as u64 + 1;
+    file.and_then(|file| file.take(bound).read_to_string(&mut text))
+        .map_err(|source| LabError::File {
+            doing: "read",
+            path: name.into(),
+            source,
+        })?;
     check(name.to_owned(), text)
 }
 

@@ -21,6 +21,9 @@ pub(super) struct Labels {
 impl Labels {
     pub(super) fn new(labels: Vec<String>, tlds: &[String], seed: u64) -> Self {
         let mut chance = Rng::with_seed(mix(seed, "labels"));
+        // A label spelled as a top-level domain keeps its spelling wherever it stands: in records
+        // only the zone tells `www.shop.test` below an apex from the name itself.
+        let is_kept = |label: &String| is_kept(label) || tlds.contains(label);
         let old: BTreeSet<String> = labels.into_iter().filter(|l| !is_kept(l)).collect();
         // New labels are none of the old ones, so that no mixture of both goes unnoticed.
         let mut used: BTreeSet<String> = old.iter().chain(tlds).cloned().collect();

@@ -253,7 +253,9 @@ name: x
 world:
   owners: { 8.8.8.0/24: AS15169 Google, 54.160.0.0/12: AS1 A }
   zones:
-    - { name: ours, apex: svc.test, servers: { ns1.svc.test: 54.160.1.1 },
+    - { name: ours, apex: svc.test, servers: { ns1.svc.test: 54.160.1.1 }, signed: true,
+        altered: ["www 60 A 54.160.170.229"], without_rrsig: [www A, "@ DNSKEY"],
+        signatures: { expiration: -1d, only: [www] },
         records: ["www 60 A 54.160.170.229", "alias 60 CNAME www", "_x 60 TXT \"see www.svc.test\""] }
   resolvers: [{ address: 8.8.8.8 }]
   hosts: [{ address: 54.160.170.229, tls: { names: ["*.svc.test"] }, http: { redirect: "https://www.svc.test/x" } }]
@@ -276,6 +278,13 @@ expect: { a: { scope: { name_servers: ["ns1.svc.test.@54.160.1.1"], addresses: [
             records.contains(&format!("_x 60 TXT \"see {www}\"")),
             "{records}"
         );
+        let zone = &world.zones[0];
+        let altered = zone.altered.as_ref().unwrap();
+        assert!(records.contains(&altered[0]), "{records}");
+        let without = zone.without_rrsig.as_ref().unwrap();
+        assert_eq!(*without, [format!("{label} A"), "@ DNSKEY".to_owned()]);
+        let only = zone.signatures.as_ref().unwrap().only.as_ref().unwrap();
+        assert_eq!(only[0], label);
         let host = &world.hosts[0];
         assert!(records.contains(&host.address.0[0].to_string()));
         let names = host.tls.as_ref().unwrap().names.as_ref().unwrap();

@@ -130,6 +130,10 @@ pub struct ZoneSpec {
     /// How often the key-signing key was rolled; the DS set at the parent stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ksk_rolls: Option<u32>,
+    /// How often the zone-signing key was rolled; given, the keys before and after it are
+    /// published beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zsk_rolls: Option<u32>,
     /// Does the signer run?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<SignerWord>,
@@ -194,6 +198,10 @@ pub struct ZonePatch {
     /// How often the key-signing key was rolled; the DS set at the parent stays as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ksk_rolls: Option<u32>,
+    /// How often the zone-signing key was rolled; given, the keys before and after it are
+    /// published beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zsk_rolls: Option<u32>,
     /// Does the signer run?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signer: Option<SignerWord>,

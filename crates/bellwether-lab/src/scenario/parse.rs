@@ -12,7 +12,7 @@ use super::{SCENARIO_SCHEMA, Spec, StepSpec};
 use crate::LabError;
 
 /// Longest scenario, bytes: above any that a person writes.
-const TEXT_LEN_MAX: usize = 1024 * 1024;
+pub(crate) const TEXT_LEN_MAX: usize = 1024 * 1024;
 
 /// Reads a scenario. `path` is for messages.
 ///

@@ -82,6 +82,8 @@ pub(crate) struct Signing {
     pub(crate) ksk: Arc<Key>,
     /// The same as `ksk` if there is one key for all.
     pub(crate) zsk: Arc<Key>,
+    /// Keys that sign nothing: before and after a roll.
+    pub(crate) beside: Vec<Arc<Key>>,
     pub(crate) signer: Signer,
     pub(crate) given: Given,
     pub(crate) denial: Denial,
@@ -104,6 +106,7 @@ impl Signing {
         Self {
             ksk,
             zsk,
+            beside: Vec::new(),
             signer,
             given: Given::default(),
             denial: Denial::default(),
@@ -227,7 +230,10 @@ impl Zone {
 
     fn publish_keys(&mut self, signing: &Signing) {
         let apex = self.apex.clone();
-        for key in [&signing.ksk, &signing.zsk] {
+        for key in [&signing.ksk, &signing.zsk]
+            .into_iter()
+            .chain(&signing.beside)
+        {
             self.add(Rr::new(apex.clone(), KEY_TTL, key.dnskey().clone()));
         }
         let wanted = match signing.cds {
@@ -251,6 +257,13 @@ impl Zone {
         }
     }
 
+    /// Every RRSIG record of an owner, for those who ask for that type.
+    pub(crate) fn signatures(&self, owner: &Name, now: i64) -> Vec<Rr> {
+        let node = self.nodes().find(|(own, _)| *own == owner);
+        let types = node.into_iter().flat_map(|(_, sets)| sets.keys());
+        types.filter_map(|t| self.rrsig(owner, *t, now)).collect()
+    }
+
     /// The RRSIG record over a set of this zone.
     fn rrsig(&self, owner: &Name, rtype: Rtype, now: i64) -> Option<Rr> {
         let signing = self.signing.as_ref()?;
@@ -263,3 +276,6 @@ impl Zone {
         signing.sign(&self.apex, set, now)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -247,6 +247,7 @@ impl World {
             algorithm,
             keys,
             ksk_rolls,
+            zsk_rolls,
             signer,
             signatures: _,
             altered,
@@ -270,6 +271,7 @@ impl World {
         zone.algorithm = algorithm.or(zone.algorithm);
         zone.keys = keys.or(zone.keys);
         zone.ksk_rolls = ksk_rolls.or(zone.ksk_rolls);
+        zone.zsk_rolls = zsk_rolls.or(zone.zsk_rolls);
         zone.signer = signer.or(zone.signer);
         zone.signatures = signatures.or_else(|| zone.signatures.clone());
         zone.altered = altered.or_else(|| zone.altered.clone());

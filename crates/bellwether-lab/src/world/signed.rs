@@ -29,7 +29,7 @@ impl Declared {
         let key = |role, rolls| self.keys.key(&spec.name, role, rolls, algorithm);
         let ksk = self.ksk(spec);
         let zsk = match spec.keys.unwrap_or_default() {
-            KeysWord::Split => key(Role::ZoneSigning, 0),
+            KeysWord::Split => key(Role::ZoneSigning, spec.zsk_rolls.unwrap_or(0)),
             KeysWord::Single => Arc::clone(&ksk),
         };
         let stranger = key(Role::KeySigning, STRANGER);
@@ -45,6 +45,11 @@ impl Declared {
             expiration: expiration.map(|at| self.second(at)),
             only: only.as_ref().map(picks).transpose()?,
         };
+        if let Some(rolls) = spec.zsk_rolls {
+            let around = [rolls.checked_sub(1), rolls.checked_add(1)].into_iter();
+            let keys = around.flatten().map(|rolls| key(Role::ZoneSigning, rolls));
+            signing.beside = keys.collect();
+        }
         signing.denial = spec.denial.clone().unwrap_or_default();
         signing.fault = spec.denial_fault.unwrap_or_default();
         signing.cds = spec.cds.unwrap_or_default();

@@ -101,7 +101,12 @@ pub(crate) fn record(text: &str, apex: &Name, tlds: &[String]) -> Result<Rr, Str
             name.push('.');
         }
     };
+    // An owner lies in the zone: `www.shop.test` in the zone `cdn.test` can only be below its apex.
+    let written = line.owner.clone();
     absolute(&mut line.owner);
+    if line.owner != written && !name(&line.owner)?.ends_with(apex) {
+        line.owner = written;
+    }
     for field in line.name_fields() {
         if let Some(name) = line.data.get_mut(*field) {
             absolute(name);
@@ -434,7 +439,17 @@ mod tests {
         let apex = name("svc.test").unwrap();
         let error = |line: &str| record(line, &apex, &["test".to_owned()]).unwrap_err();
         assert!(error("www 60 A 300.1.2.3").contains("www 60 A 300.1.2.3"));
-        assert!(error("www.other.test 60 A 192.0.2.1").contains("not in the zone"));
+        assert!(error("www.other.test. 60 A 192.0.2.1").contains("not in the zone"));
+    }
+
+    #[test]
+    fn an_owner_that_looks_absolute_may_be_relative() {
+        let apex = name("cdn.test").unwrap();
+        let owner = |line: &str| record(line, &apex, &["test".to_owned()]).unwrap().owner;
+        let below = name("www.shop.test.cdn.test").unwrap();
+        assert_eq!(owner("www.shop.test 60 A 192.0.2.1"), below);
+        let absolute = name("www.cdn.test").unwrap();
+        assert_eq!(owner("www.cdn.test 60 A 192.0.2.1"), absolute);
     }
 
     #[test]

@@ -21,4 +21,4 @@ pub(crate) mod testing;
 mod tests;
 pub(crate) mod udp;
 
-pub use exchange::{Ask, ask, ask_whole, waits};
+pub use exchange::{Ask, TRIES, ask, ask_whole, waits};

@@ -195,7 +195,12 @@ impl Trail<'_> {
             let value = head.values(&role.header).next();
             self.role = value.map(|value| String::from_utf8_lossy(value).trim().to_owned());
         }
-        let following = match next(&head, &self.visited) {
+        let next = if expect.ends_with(head.status) {
+            Next::Stay
+        } else {
+            next(&head, &self.visited)
+        };
+        let following = match next {
             Next::Stay => None,
             Next::End(redirect) => {
                 seen.redirect = Some(redirect);

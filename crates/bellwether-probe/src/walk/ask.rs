@@ -7,8 +7,8 @@ use bellwether_model::{DnsName, Origin};
 
 use super::judge::is_answered;
 use super::level::{Done, Level, Server};
-use crate::dns::Ask;
 use crate::dns::message::Raw;
+use crate::dns::{Ask, TRIES};
 
 /// Most name servers of one zone that are asked: the largest sets in use have 13.
 pub(super) const HOSTS_MAX: usize = 32;
@@ -113,11 +113,23 @@ impl Level {
     /// over TCP and without EDNS.
     fn ask_rest(&mut self, server: &Server) {
         let zone = self.zone.clone();
+        // Who kept silent through all tries is asked everything else once: seconds, not answers, are
+        // what more tries would add.
+        let asked = self.servers.get(server).map_or(&[][..], Vec::as_slice);
+        let is_silent = |e: &Exchange| e.result == ExchangeResult::Silent;
+        let tries = if !asked.is_empty() && asked.iter().all(is_silent) {
+            1
+        } else {
+            TRIES
+        };
         for rtype in self.trace.rtypes.clone().iter().skip(1) {
             let ask = self.ask_of(server, &self.trace.name, rtype);
-            self.push_ask(server, ask);
+            self.push_ask(server, Ask { tries, ..ask });
         }
-        let soa = self.ask_of(server, &zone, "SOA");
+        let soa = Ask {
+            tries,
+            ..self.ask_of(server, &zone, "SOA")
+        };
         let over_tcp = Ask {
             transport: Transport::Tcp,
             ..soa.clone()
@@ -126,15 +138,24 @@ impl Level {
             edns: false,
             ..soa.clone()
         };
-        let ns = self.ask_of(server, &zone, "NS");
+        let ns = Ask {
+            tries,
+            ..self.ask_of(server, &zone, "NS")
+        };
         let mut asks = vec![soa, ns, over_tcp, plain];
         if self.walk.wants_signatures() {
             if self.keys_asked.insert(server.clone()) {
-                asks.push(self.ask_of(server, &zone, "DNSKEY"));
+                asks.push(Ask {
+                    tries,
+                    ..self.ask_of(server, &zone, "DNSKEY")
+                });
             }
             // What one server of the zone offers the parent, all do.
             if !std::mem::replace(&mut self.cds_asked, true) {
-                asks.push(self.ask_of(server, &zone, "CDS"));
+                asks.push(Ask {
+                    tries,
+                    ..self.ask_of(server, &zone, "CDS")
+                });
             }
         }
         for ask in asks {

@@ -43,6 +43,9 @@ impl Walk {
                     names: errand.stack[at..].to_vec(),
                 });
             }
+            if !errand.take_host() {
+                return failed(HostFailure::Limit);
+            }
             let is_outermost = errand.stack.is_empty();
             errand.stack.push(name.clone());
             let answer = walk.host_fresh(&name, base, errand).await;

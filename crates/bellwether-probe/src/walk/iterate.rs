@@ -17,6 +17,9 @@ use crate::dns::{Ask, waits};
 
 /// Questions of one look-up, all that it needs on the way included.
 pub(super) const QUERIES_PER_LOOKUP_MAX: u32 = 20;
+/// Name servers' names looked up within one look-up. Those without glue that need each other lead to
+/// no question at all, and the ways through a dozen of them are millions.
+const HOSTS_PER_LOOKUP_MAX: u32 = QUERIES_PER_LOOKUP_MAX;
 /// Deepest chain of referrals: more labels than names of the real world have.
 const REFERRALS_MAX: usize = 16;
 /// Servers of one zone tried in one look-up.
@@ -33,6 +36,8 @@ pub(super) struct Errand {
     pub(super) stack: Vec<DnsName>,
     /// Questions left.
     left: Rc<Cell<u32>>,
+    /// Look-ups of name servers' names left.
+    hosts_left: Rc<Cell<u32>>,
     /// The exchange that ended last.
     last: Rc<RefCell<Option<Exchange>>>,
 }
@@ -43,8 +48,16 @@ impl Errand {
         Self {
             stack: Vec::new(),
             left: Rc::new(Cell::new(QUERIES_PER_LOOKUP_MAX)),
+            hosts_left: Rc::new(Cell::new(HOSTS_PER_LOOKUP_MAX)),
             last: Rc::default(),
         }
+    }
+
+    /// May one more name server's name be looked up? Counts it.
+    pub(super) fn take_host(&self) -> bool {
+        let left = self.hosts_left.get();
+        self.hosts_left.set(left.saturating_sub(1));
+        left > 0 && self.left.get() > 0
     }
 }
 

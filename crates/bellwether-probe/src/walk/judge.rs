@@ -76,6 +76,10 @@ pub(super) fn alias_step(
     question: &Question,
     response: &Response,
 ) -> (Vec<DnsName>, Option<DnsName>) {
+    // Who asks for the alias itself wants no further.
+    if question.rtype == "CNAME" {
+        return (Vec::new(), None);
+    }
     let mut chain = response.aliases(&question.name);
     let Some(outside) = chain.iter().position(|n| !n.is_at_or_below(zone)) else {
         let end = chain.last().cloned();

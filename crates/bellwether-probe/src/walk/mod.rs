@@ -243,9 +243,9 @@ impl Walk {
             address: None,
             via: None,
         };
-        let walk = self.clone();
+        let (walk, subject) = (self.clone(), level.zone.to_string());
         self.inner.open.set(self.inner.open.get() + 1);
-        self.inner.tasks.spawn(async move {
+        let run = async move {
             let outcome = cx
                 .probe(ProbeKind::Delegation, key, stand_in, level.run(told))
                 .await;
@@ -258,7 +258,9 @@ impl Walk {
             if open == 0 {
                 walk.signatures().await;
             }
-        });
+        };
+        let tasks = &self.inner.tasks;
+        tasks.spawn(self.cx(), ProbeKind::Delegation, subject, run);
     }
 
     /// Are signatures asked for and looked at?
@@ -344,6 +346,10 @@ impl Walk {
             && let Some(reason) = &self.inner.no_v6
         {
             return Some(reason.clone());
+        }
+        // Says nothing of the server: the fault is on this side.
+        if !self.cx().dialer().has_route(self.socket(address)) {
+            return Some(format!("the vantage has no route to {address}"));
         }
         self.cx().dialer().permits(address, origin).err()
     }

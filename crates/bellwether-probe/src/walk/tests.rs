@@ -264,6 +264,24 @@ fn names_without_an_address_say_why() {
     );
 }
 
+/// The ways through two dozen names that need each other are more than anybody could try.
+#[test]
+fn many_names_that_need_each_other_come_to_an_end() {
+    let names: Vec<String> = ('a'..='z').map(|c| format!("{c}.svc.test.")).collect();
+    let set = names.iter().map(|n| format!("svc.test. NS {n}\n"));
+    let set: &'static str = set.collect::<String>().leak();
+    let seen = walk(vec![root(), (3, vec![zone("test.", set)])]);
+    let own = &seen["svc.test."];
+    for name in names {
+        let failure = &host(own, &name).failure;
+        let is_told = matches!(
+            failure,
+            Some(HostFailure::Cycle { .. } | HostFailure::Limit)
+        );
+        assert!(is_told, "{name}: {failure:?}");
+    }
+}
+
 #[test]
 fn aliases_are_walked_and_loops_end() {
     let mut world = healthy();

@@ -15,7 +15,7 @@ mod supervise;
 
 pub use frame::FrameError;
 pub use serve::{WorkerError, serve, serve_with};
-pub use supervise::{Ended, Supervised, supervise};
+pub use supervise::{Ended, Supervised, supervise, supervise_until};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
 //! The supervisor's end: starts workers, ends them in time, and leaves no probe without a record.
 
 use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -37,6 +39,8 @@ pub enum Ended {
     Finished,
     /// The worker was ended at the deadline.
     Deadline,
+    /// The worker was ended because somebody asked for what is known.
+    Stopped,
     /// The worker died, and so did those after it, as far as there was time for them.
     Died {
         /// How, in words.
@@ -81,10 +85,21 @@ struct Record<F> {
 /// crash, be stopped. After a crash another worker runs; what is known by then stays known, and a
 /// probe that was under way in two crashes is not tried a third time.
 pub async fn supervise(
-    mut command: Command,
+    command: Command,
     job: &Job,
     on_event: impl FnMut(&Observation),
 ) -> Supervised {
+    supervise_until(command, job, std::future::pending(), on_event).await
+}
+
+/// [`supervise`] that ends early, with what is known, when `stop` does.
+pub async fn supervise_until(
+    mut command: Command,
+    job: &Job,
+    stop: impl Future<Output = ()>,
+    on_event: impl FnMut(&Observation),
+) -> Supervised {
+    let mut stop = std::pin::pin!(stop);
     let start = Instant::now();
     let wall = start + Duration::from_millis(job.deadline_ms);
     let mut record = Record {
@@ -98,7 +113,8 @@ pub async fn supervise(
     let mut crashes: Vec<String> = Vec::new();
     let mut suspects: HashSet<String> = HashSet::new();
     let ended = loop {
-        let ended = run(&mut command, &mut job, wall, &mut record).await;
+        let run = run(&mut command, &mut job, wall, stop.as_mut(), &mut record);
+        let ended = run.await;
         let Ended::Died { status } = &ended else {
             break ended;
         };
@@ -128,6 +144,7 @@ async fn run<F: FnMut(&Observation)>(
     command: &mut Command,
     job: &mut Job,
     wall: Instant,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
     record: &mut Record<F>,
 ) -> Ended {
     let left = wall.saturating_duration_since(Instant::now());
@@ -163,6 +180,7 @@ async fn run<F: FnMut(&Observation)>(
         let event = tokio::select! {
             biased;
             () = sleep_until(wall) => break Ended::Deadline,
+            () = &mut stop => break Ended::Stopped,
             event = frame::next::<Event>(&mut stdout) => event,
         };
         match event {
@@ -190,7 +208,7 @@ async fn run<F: FnMut(&Observation)>(
 /// Ends a worker by its own process id and collects its status, if that comes at once.
 async fn end(child: &mut Child, ended: &Ended) -> Option<ExitStatus> {
     // A worker that has said everything, or whose pipe has ended, leaves by itself.
-    if *ended != Ended::Deadline
+    if !matches!(ended, Ended::Deadline | Ended::Stopped)
         && let Ok(status) = timeout(EXIT_WAIT, child.wait()).await
     {
         return status.ok();
@@ -266,6 +284,10 @@ impl<F: FnMut(&Observation)> Record<F> {
                 Ended::Finished => (
                     NotRunReason::Deadline,
                     "the check ended before it did".to_owned(),
+                ),
+                Ended::Stopped => (
+                    NotRunReason::Deadline,
+                    "the check was interrupted before it ended".to_owned(),
                 ),
                 Ended::Deadline => (
                     NotRunReason::WorkerHung,

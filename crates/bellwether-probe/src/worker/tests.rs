@@ -103,6 +103,23 @@ async fn a_worker_that_is_stopped_is_ended_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_check_that_is_stopped_says_what_is_known() {
+    let (says, hears) = tokio::sync::oneshot::channel::<()>();
+    let mut says = Some(says);
+    // Somebody asks for it when the connection is known; the request hangs.
+    let on_event = |observation: &bellwether_model::Observation| {
+        if observation.probe == ProbeKind::Tcp {
+            says.take().unwrap().send(()).unwrap();
+        }
+    };
+    let stop = async { hears.await.unwrap() };
+    let job = target().await;
+    let done = supervise_until(worker("hang:http"), &job, stop, on_event).await;
+    assert_eq!(done.ended, Ended::Stopped);
+    assert_eq!(steps(&done)[0], (ProbeKind::Tcp, None));
+}
+
+#[tokio::test]
 async fn what_was_under_way_in_two_crashes_is_not_tried_again() {
     let done = supervised(worker("abort:http"), &target().await).await;
     assert_eq!(done.ended, Ended::Finished);
@@ -134,14 +151,6 @@ async fn a_worker_that_is_killed_is_replaced() {
     assert_eq!(done.crashes.len(), 1);
     let expected = [(ProbeKind::Tcp, None), (ProbeKind::Http, None)];
     assert_eq!(steps(&done), expected);
-}
-
-#[tokio::test]
-async fn a_runaway_allocation_ends_the_worker_only() {
-    let done = supervised(worker("alloc:tcp"), &target().await).await;
-    assert_eq!(done.ended, Ended::Finished);
-    let reason = NotRunReason::WorkerDied;
-    assert_eq!(steps(&done), [(ProbeKind::Tcp, Some(reason))]);
 }
 
 #[tokio::test]

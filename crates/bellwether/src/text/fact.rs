@@ -1,423 +1,251 @@
-//! A fact as a sentence: its value is JSON, which nobody wants to read.
+//! Facts as sentences: their values are JSON, which nobody wants to read.
 
+use bellwether_diagnose::words::{self, number_of_hosts};
 use bellwether_model::{Fact, FactKind};
+use jiff::Timestamp;
 use serde_json::Value;
+
+use super::sentences::{SENTENCES, SUPPORTING, Sentence};
 
 use FactKind as K;
 
-/// Longest list that is shown in full; of a longer one the first two are.
-const ITEMS_MAX: usize = 3;
+/// Longest list that is shown in full; of a longer one the first is.
+const ITEMS_MAX: usize = 2;
 
-/// Sentences with `{key}` for what stands in the value. A fact whose value lacks one of the keys,
-/// or that is not listed, is told by its meaning and its value.
-const SENTENCES: &[(FactKind, &str)] = &[
-    (
-        K::ControlsFailed,
-        "{failed} of {of} controls failed too: {controls}",
-    ),
-    (
-        K::NoRoute,
-        "this machine has no route: {attempts} connection attempts ended before a packet left",
-    ),
-    (
-        K::ProbesNotRun,
-        "probes that are needed did not run: {reason}",
-    ),
-    (
-        K::ParentNsChanged,
-        "NS set of {zone} at the parent changed since the baseline: {before} → {after}",
-    ),
-    (
-        K::ParentChildNsDiffer,
-        "the parent of {zone} says {parent}; the zone itself says {child}",
-    ),
-    (
-        K::CacheNsDiffer,
-        "{resolver} holds {held} in its cache; the parent says {parent}",
-    ),
-    (
-        K::CacheNsDiffer,
-        "caches hold {held}; the parent says {parent}",
-    ),
-    (
-        K::NsUnexpected,
-        "{zone} is delegated to {unexpected}; declared are {expected}",
-    ),
-    (
-        K::NsAnswersDisjoint,
-        "{groups/0/name_servers} answer {groups/0/addresses}; {groups/1/name_servers} answer {groups/1/addresses}, with authority too",
-    ),
-    (
-        K::OwnerChanged,
-        "the answers belong to {after}; before, to {before}",
-    ),
-    (
-        K::OldNsAnswer,
-        "{name_servers} still answer {addresses}, with authority",
-    ),
-    (
-        K::OldNsAnswer,
-        "{name_servers} still answer for {zone}, with authority",
-    ),
-    (K::NsRcode, "{name_server} answers {rcode}"),
-    (
-        K::NsNotAuthoritative,
-        "{name_server} answers without authority",
-    ),
-    (
-        K::NsAddressMissing,
-        "{name_server} has no address: {because}",
-    ),
-    (
-        K::NsIsCname,
-        "{name_server} is an alias of {alias_of}, which a name server must not be",
-    ),
-    (
-        K::NsCycle,
-        "the address of {name_server} can only be found by asking itself: {cycle}",
-    ),
-    (
-        K::GlueDiffers,
-        "the parent says that {name_server} is {glue}; its own zone says {own}",
-    ),
-    (
-        K::ParentNxdomain,
-        "servers of {parent} answer {rcode} for {zone}: {given_by}",
-    ),
-    (
-        K::ParentServersFail,
-        "no server of {zone} gives a usable answer: {name_servers}",
-    ),
-    (
-        K::NsDeniesExistingName,
-        "{name_server} answers {answer} for {name}, with authority; {others_have_it} have it",
-    ),
-    (
-        K::SerialBehind,
-        "{name_server} serves serial {serial}; the newest is {newest}",
-    ),
-    (K::NsSilent, "{name_server} does not answer ({how})"),
-    (
-        K::NsTcpFails,
-        "{name_server} answers over UDP and not over TCP",
-    ),
-    (
-        K::NsEdnsFails,
-        "{name_server} answers plain queries and not those with EDNS",
-    ),
-    (
-        K::RrsetEmptyEverywhere,
-        "all name servers of {zone} say that {name} has no such record: {name_servers}",
-    ),
-    (
-        K::RecordsChanged,
-        "the addresses changed since the baseline: {before} → {after}; the name servers did not",
-    ),
-    (
-        K::PrivateAddress,
-        "the public answer holds {address}, which is {class}",
-    ),
-    (
-        K::AddressUnexpected,
-        "{address} lies outside of what is declared: {expected}",
-    ),
-    (
-        K::AddressUnexpected,
-        "{addresses} lie outside of what is declared: {expected}",
-    ),
-    (
-        K::CnameLoop,
-        "the aliases lead back to themselves: {aliases}",
-    ),
-    (
-        K::CnameTargetMissing,
-        "{alias} leads to {target}, which has no address",
-    ),
-    (
-        K::AnswerTooLarge,
-        "the answer for {name} has {records} addresses ({family}, {bytes} bytes); the policy is {policy/max_addresses}",
-    ),
-    (
-        K::AnswerTooLarge,
-        "the answer for {name} has {records} addresses ({family}); the policy is {policy/max_addresses}",
-    ),
-    (
-        K::RrsigEnded,
-        "the signatures of {name} {type} ended at {ended} (key {key_tag}): {name_servers}",
-    ),
-    (
-        K::RrsigNotBegun,
-        "the signatures of {name} {type} begin only at {begins} (key {key_tag}): {name_servers}",
-    ),
-    (
-        K::RrsigMissing,
-        "{name} {type} has no signature at {name_servers}, and {zone} is signed",
-    ),
-    (
-        K::RrsigWrong,
-        "the signature of {name} {type} by key {key_tag} does not fit: {name_servers}",
-    ),
-    (
-        K::DsMatchesNoKey,
-        "DS at the parent: key {ds_tags}; keys of {zone}: {key_tags}",
-    ),
-    (
-        K::DnskeyMissing,
-        "DS at the parent: key {ds_tags}; {zone} has no keys: {name_servers}",
-    ),
-    (
-        K::DenialUnproven,
-        "nothing proves that {name} {type} is not there: {name_servers}",
-    ),
-    (
-        K::NsRrsigEnded,
-        "{name_server}: the signatures of {name} {type} ended at {ended}; others' hold",
-    ),
-    (
-        K::NsRrsigBad,
-        "{name_server}: {name} {type} does not validate ({problem}); others' does",
-    ),
-    (
-        K::RrsigEndsSoon,
-        "the signatures of {zone} end at {ends}; the newest is of {newest}",
-    ),
-    (
-        K::CdsMatchesNoKey,
-        "CDS of {zone}: key {cds_tags}; its keys: {key_tags}",
-    ),
-    (
-        K::Nsec3IterationsHigh,
-        "NSEC3 of {zone} asks for {iterations} iterations; validators count {limit}",
-    ),
-    (
-        K::ChainSecure,
-        "the signatures from the root to {name} hold",
-    ),
-    (
-        K::FailsOnlyChecked,
-        "{resolvers} answer with an error, and with data when asked not to check (CD=1)",
-    ),
-    (
-        K::FailsOnlyChecked,
-        "{resolver} answers with an error, and with data when asked not to check (CD=1)",
-    ),
-    (
-        K::ResolverFailsSigned,
-        "{resolver} fails signed names above too: {names}",
-    ),
-    (
-        K::ResolverLacksAlgorithm,
-        "{resolver} checks zones of algorithm {checked_with}, and refuses {zone}, of algorithm {algorithms}",
-    ),
-    (
-        K::ResolverDeniesExistingName,
-        "{resolver} answers {answer}; the name servers have the name",
-    ),
-    (
-        K::ResolverFailsControls,
-        "{resolver} fails control names too",
-    ),
-    (
-        K::ResolverServfail,
-        "{resolver} gives no usable answer: {answer}",
-    ),
-    (
-        K::ResolverAnswerDiffers,
-        "{resolver} answers {addresses}; the name servers say {authority}",
-    ),
-    (
-        K::ResolverServesOldAnswer,
-        "{resolver} still answers {addresses} from its cache; the name servers say {authority}",
-    ),
-    (
-        K::ResolverSinkhole,
-        "{resolver} rewrites the answer: {addresses} (extended errors {extended_errors})",
-    ),
-    (
-        K::ResolverOtherNamesRight,
-        "{resolver} answers controls and sibling names rightly",
-    ),
-    (
-        K::AddressRefused,
-        "{address} refuses connections (a reset answers the SYN)",
-    ),
-    (
-        K::AddressTimesOut,
-        "{address} does not answer connection attempts",
-    ),
-    (K::AddressUnreachable, "{address} is unreachable: {error}"),
-    (
-        K::AddressResets,
-        "{address} resets connections after they opened",
-    ),
-    (K::AddressOwner, "{address} belongs to {owner}"),
-    (
-        K::AddressUnchanged,
-        "{address} is the address of the baseline, with the same owner",
-    ),
-    (K::PingAnswers, "{address} answers ICMP echo"),
-    (K::OtherAddressesWork, "other addresses work: {addresses}"),
-    (
-        K::OtherFamilyWorks,
-        "IP{fails} fails; the other family works: {works}",
-    ),
-    (
-        K::CertEnded,
-        "the certificate at {address} ended at {not_after}",
-    ),
-    (
-        K::CertNotBegun,
-        "the certificate at {address} begins at {not_before}",
-    ),
-    (
-        K::CertNamesDiffer,
-        "{address} shows a certificate for {presented}, not for {expected}",
-    ),
-    (
-        K::CertDependsOnSni,
-        "{address} shows {with_sni} with SNI and {without_sni} without",
-    ),
-    (
-        K::SameCertWithoutSni,
-        "{address} shows the same certificate without SNI: {without_sni}",
-    ),
-    (
-        K::NoTrustAnchor,
-        "the chain at {address} ends at `{issuer}`, which is no trust anchor",
-    ),
-    (
-        K::CertSelfSigned,
-        "the certificate at {address} is signed by its own key",
-    ),
-    (
-        K::IntermediateMissing,
-        "the chain at {address} lacks `{missing}`",
-    ),
-    (
-        K::ChainLinkEnded,
-        "`{subject}` in the chain at {address} ended at {not_after}",
-    ),
-    (
-        K::CertMalformed,
-        "a certificate at {address} cannot be parsed: {error}",
-    ),
-    (
-        K::CertWeak,
-        "a certificate at {address} is refused: {reason}",
-    ),
-    (
-        K::TlsAlert,
-        "{address} ends the handshake with alert {alert}, {name}",
-    ),
-    (
-        K::TlsStalled,
-        "{address} opens the connection and does not go on with the handshake",
-    ),
-    (
-        K::TlsNotSpoken,
-        "what answers at {address} is not TLS: {looks_like}",
-    ),
-    (
-        K::TlsClosed,
-        "{address} closes the connection during the handshake",
-    ),
-    (
-        K::ClientCertRequested,
-        "{address} asks for a client certificate",
-    ),
-    (
-        K::HttpStatus,
-        "{url} answers {status}; expected is {expected}",
-    ),
-    (K::HttpStalled, "{url} did not answer within {waited_ms} ms"),
-    (K::HttpMalformed, "what {url} answers is not HTTP: {error}"),
-    (
-        K::HttpTruncated,
-        "the body of {url} has {read} bytes; {announced} were announced",
-    ),
-    (K::RedirectLoop, "{url} redirects to {location}: {reason}"),
-    (
-        K::RedirectRefused,
-        "{url} redirects to {location}: {reason}",
-    ),
-    (K::RedirectFails, "the redirect to {url} fails: {error}"),
-    (
-        K::EdgeGenerated,
-        "the error was made by an edge: `{header}: {value}`",
-    ),
-    (
-        K::ExpectationFailed,
-        "declared `{what}` is not met: expected {expected}, found {found}",
-    ),
-    (
-        K::NewNsUnusable,
-        "the name servers that the parent gives now are unusable: {answers}",
-    ),
-    (
-        K::SidesUndecided,
-        "{groups/0} and {groups/1} disagree, and nothing tells who is right",
-    ),
-    (
-        K::AllNsServfail,
-        "all name servers of {zone} answer SERVFAIL: {name_servers}",
-    ),
-    (
-        K::ResolverIsSystem,
-        "{resolver} is this machine's own resolver",
-    ),
-    (
-        K::ResolverNegativeCached,
-        "{resolver} denies from its cache, for {seconds_left} s more",
-    ),
-    (
-        K::HttpServerError,
-        "{url} answers {status}, an error of the server's own",
-    ),
-    (
-        K::HttpDenied,
-        "{url} answers {status}: this client is not let in",
-    ),
-    (K::RoleDiffers, "declared role {expected}, found {found}"),
-    (
-        K::SlowerThanDeclared,
-        "the answer took {found}; declared is {expected}",
-    ),
+/// Facts that say nothing where the second is told.
+const IMPLIED: &[(FactKind, FactKind)] = &[
+    (K::NsAnswersDisjoint, K::OldNsAnswer),
+    (K::NewNsUnusable, K::NsRcode),
+    (K::NewNsUnusable, K::NsSilent),
+    (K::NewNsUnusable, K::NsNotAuthoritative),
+    (K::NsUnexpected, K::ParentNsChanged),
+    (K::CacheNsDiffer, K::ParentNsChanged),
+    (K::HttpStatus, K::HttpServerError),
+    (K::HttpStatus, K::HttpDenied),
+    (K::NsRcode, K::AllNsServfail),
+    (K::OtherAddressesWork, K::OtherFamilyWorks),
+    (K::AddressOwner, K::AddressUnchanged),
+    (K::AddressOwner, K::CertNamesDiffer),
 ];
 
-/// The fact in words.
-pub(super) fn sentence(fact: &Fact) -> String {
-    SENTENCES
-        .iter()
-        .filter(|(kind, _)| *kind == fact.fact)
-        .find_map(|(_, template)| filled(template, &fact.value))
-        .unwrap_or_else(|| plain(fact))
+/// A sentence, and the observations that prove it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) text: String,
+    pub(super) from: Vec<String>,
+    /// Does it support others rather than decide?
+    pub(super) supports: bool,
 }
 
-/// The template with its keys filled in; `None` if one is missing.
-fn filled(template: &str, value: &Value) -> Option<String> {
+/// What sentences need beside the fact.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    /// As of when the check was judged.
+    pub(super) now: Timestamp,
+    /// As of when the baseline is.
+    pub(super) baseline: Option<Timestamp>,
+}
+
+/// A fact's place among its like.
+struct Part {
+    rank: usize,
+    sentence: Option<&'static Sentence>,
+    /// The sentence without what it speaks of and what may differ.
+    frame: String,
+    about: Vec<String>,
+    each: Vec<String>,
+    from: Vec<String>,
+}
+
+/// Facts as sentences, what tells most first; what is said of several is said once.
+pub(super) fn sentences(facts: &[Fact], clock: Clock) -> Vec<Told> {
+    let has = |kind: FactKind| facts.iter().any(|f| f.fact == kind);
+    let mut parts: Vec<Part> = Vec::new();
+    for fact in facts {
+        if IMPLIED.iter().any(|(k, by)| *k == fact.fact && has(*by)) {
+            continue;
+        }
+        let mut part = part(fact, clock);
+        if fact.fact == K::OldNsAnswer && has(K::ParentNsChanged) {
+            // The change itself names them.
+            part.about = vec!["the old ones".to_owned(), String::new()];
+        }
+        let like =
+            |p: &&mut Part| p.rank == part.rank && p.frame == part.frame && part.sentence.is_some();
+        match parts.iter_mut().find(like) {
+            Some(known) => {
+                merge(&mut known.about, part.about);
+                merge(&mut known.each, part.each);
+                merge(&mut known.from, part.from);
+            }
+            None => parts.push(part),
+        }
+    }
+    parts.sort_by_key(|p| p.rank);
+    parts.into_iter().map(told).collect()
+}
+
+fn merge(known: &mut Vec<String>, more: Vec<String>) {
+    for one in more {
+        if !known.contains(&one) {
+            known.push(one);
+        }
+    }
+}
+
+/// Stand for what is filled in last; a value that holds them moves words about, and no more.
+const ABOUT: char = '\u{1}';
+const EACH: char = '\u{2}';
+
+fn part(fact: &Fact, clock: Clock) -> Part {
+    let all = SENTENCES.iter().chain(SUPPORTING).enumerate();
+    let mine = all.filter(|(_, s)| s.kind == fact.fact);
+    let (mut last, mut found) = (SENTENCES.len(), None);
+    for (rank, sentence) in mine {
+        last = rank;
+        if let Some(frame) = filled(sentence, &fact.value, clock) {
+            found = Some((rank, sentence, frame));
+            break;
+        }
+    }
+    let strings = |key: &str| match &fact.value[key] {
+        Value::Array(items) => items.iter().map(plain).collect(),
+        Value::Null => Vec::new(),
+        one => vec![plain(one)],
+    };
+    match found {
+        Some((rank, sentence, frame)) => Part {
+            rank,
+            sentence: Some(sentence),
+            frame,
+            about: strings(sentence.about),
+            each: strings(sentence.each),
+            from: fact.from.clone(),
+        },
+        None => Part {
+            rank: last,
+            sentence: None,
+            frame: by_meaning(fact),
+            about: Vec::new(),
+            each: Vec::new(),
+            from: fact.from.clone(),
+        },
+    }
+}
+
+fn told(part: Part) -> Told {
+    let one = number_of_hosts(&part.about) <= 1;
+    let text = part
+        .frame
+        .replace(ABOUT, &listed(&part.about))
+        .replace(EACH, &words::list(part.each));
+    let mut from = part.from;
+    from.sort_by_key(|id| (id.len(), id.clone()));
+    Told {
+        text: numbered(&text, part.sentence.is_some(), one),
+        from,
+        supports: part.rank >= SENTENCES.len(),
+    }
+}
+
+/// `[does|do]` for one or for several.
+fn numbered(text: &str, is_sentence: bool, one: bool) -> String {
+    if !is_sentence {
+        return text.to_owned();
+    }
     let mut out = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('{') {
-        let (key, after) = after.split_once('}')?;
-        let found = value.pointer(&format!("/{key}")).filter(|v| !v.is_null())?;
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(OPEN) {
+        let Some((choice, after)) = after.split_once(CLOSE) else {
+            break;
+        };
+        let (single, several) = choice.split_once('|').unwrap_or((choice, choice));
         out.push_str(before);
-        out.push_str(&words(found));
+        out.push_str(if one { single } else { several });
         rest = after;
     }
     out.push_str(rest);
+    out
+}
+
+/// Stand for the brackets of a template, so that brackets in a value stay what they are.
+const OPEN: char = '\u{3}';
+const CLOSE: char = '\u{4}';
+
+/// The template with its keys filled in; `None` if one is missing.
+fn filled(sentence: &Sentence, value: &Value, clock: Clock) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = sentence.text;
+    let brackets = |text: &str| text.replace('[', "\u{3}").replace(']', "\u{4}");
+    while let Some((before, after)) = rest.split_once('{') {
+        let (key, after) = after.split_once('}')?;
+        out.push_str(&brackets(before));
+        rest = after;
+        if key == "baseline" {
+            if let Some(at) = clock.baseline {
+                out.push_str(&format!(" of {}", words::clock(clock.now, at)));
+            }
+            continue;
+        }
+        let found = value.pointer(&format!("/{key}")).filter(|v| is_there(v))?;
+        if key == sentence.about {
+            out.push(ABOUT);
+        } else if key == sentence.each {
+            out.push(EACH);
+        } else {
+            out.push_str(&in_words(key, found, clock));
+        }
+    }
+    out.push_str(&brackets(rest));
     Some(out)
 }
 
-fn plain(fact: &Fact) -> String {
-    let value = words(&fact.value);
+fn is_there(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty(),
+        _ => true,
+    }
+}
+
+/// The value of a key as it is read best.
+fn in_words(key: &str, value: &Value, clock: Clock) -> String {
+    match (key, value) {
+        ("not_after" | "not_before", Value::String(text)) => words::moment(clock.now, text),
+        ("aliases", Value::Array(items)) => {
+            let names: Vec<String> = items.iter().map(plain).collect();
+            names.join(" → ")
+        }
+        (_, value) => plain(value),
+    }
+}
+
+fn by_meaning(fact: &Fact) -> String {
+    let value = plain(&fact.value);
     if value.is_empty() {
         return fact.fact.meaning().to_owned();
     }
     format!("{} ({value})", fact.fact.meaning())
 }
 
+/// Names or addresses.
+fn listed(items: &[String]) -> String {
+    match items {
+        [words, nothing] if nothing.is_empty() => words.clone(),
+        [one] => words::servers([one]),
+        many if many.iter().all(|i| is_host(i)) => words::hosts(many),
+        many => words::list(many),
+    }
+}
+
+/// A name with its final dot, also as `NAME@ADDRESS` and with what it answers.
+fn is_host(text: &str) -> bool {
+    let name = text.split('@').next().unwrap_or(text);
+    name.ends_with('.') && !name.contains(' ') && name.len() > 1
+}
+
 /// A value without the signs of JSON.
-fn words(value: &Value) -> String {
+fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::Bool(true) => "yes".to_owned(),
@@ -428,25 +256,21 @@ fn words(value: &Value) -> String {
         },
         Value::String(text) => text.clone(),
         Value::Array(items) => {
-            let shown = |count| {
-                items
-                    .iter()
-                    .take(count)
-                    .map(words)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            };
-            match items.len() {
-                0 => "nothing".to_owned(),
-                len if len > ITEMS_MAX => format!("{} and {} more", shown(2), len - 2),
-                len => shown(len),
+            let all: Vec<String> = items.iter().map(plain).collect();
+            match all.as_slice() {
+                [] => "nothing".to_owned(),
+                many if many.iter().all(|i| is_host(i)) => words::hosts(many),
+                many if many.len() > ITEMS_MAX => {
+                    format!("{} and {} more", many[0], many.len() - 1)
+                }
+                few => words::list(few),
             }
         }
         Value::Object(keys) => {
             let shown: Vec<String> = keys
                 .iter()
                 .filter(|(_, value)| !value.is_null())
-                .map(|(key, value)| format!("{} {}", key.replace('_', " "), words(value)))
+                .map(|(key, value)| format!("{} {}", key.replace('_', " "), plain(value)))
                 .collect();
             shown.join(", ")
         }
@@ -459,40 +283,90 @@ mod tests {
 
     use super::*;
 
-    fn told(kind: FactKind, value: Value) -> String {
-        sentence(&Fact {
-            fact: kind,
-            value,
-            from: Vec::new(),
-        })
+    const CLOCK: Clock = Clock {
+        now: Timestamp::UNIX_EPOCH,
+        baseline: None,
+    };
+
+    fn all(facts: &[(FactKind, Value)]) -> Vec<String> {
+        let facts: Vec<Fact> = facts
+            .iter()
+            .map(|(fact, value)| Fact {
+                fact: *fact,
+                value: value.clone(),
+                from: vec!["e1".to_owned()],
+            })
+            .collect();
+        let told = sentences(&facts, CLOCK);
+        told.into_iter().map(|t| t.text).collect()
     }
 
     #[test]
     fn facts_are_told_with_names_and_numbers() {
         assert_eq!(
-            told(
+            all(&[(
                 K::ParentNsChanged,
-                json!({ "zone": "svc.test.", "before": ["ns1.a.test."], "after": ["ns9.b.test."] })
-            ),
-            "NS set of svc.test. at the parent changed since the baseline: ns1.a.test. → ns9.b.test."
+                json!({ "zone": "svc.test.", "before": ["ns1.a.test.", "ns2.a.test."], "after": ["ns9.b.test."] })
+            )]),
+            ["NS set at the parent changed since the baseline: ns1/ns2.a.test. → ns9.b.test."]
         );
         assert_eq!(
-            told(
-                K::AddressUnexpected,
-                json!({ "addresses": ["192.0.2.1"], "expected": [] })
-            ),
-            "192.0.2.1 lie outside of what is declared: nothing"
+            all(&[(
+                K::CertEnded,
+                json!({ "address": "192.0.2.1", "not_after": "1969-12-31T00:00:00Z" })
+            )]),
+            ["the certificate at 192.0.2.1 ended 1969-12-31 00:00 UTC, 24 h ago"]
+        );
+    }
+
+    #[test]
+    fn what_is_said_of_several_is_said_once() {
+        let rcode = |server: &str, rcode: &str| {
+            (K::NsRcode, json!({ "name_server": server, "rcode": rcode }))
+        };
+        assert_eq!(
+            all(&[
+                rcode("ns65.a.test.@192.0.2.1", "NOTIMP"),
+                rcode("ns65.a.test.@192.0.2.2", "REFUSED"),
+                rcode("ns66.a.test.@192.0.2.3", "REFUSED"),
+            ]),
+            ["ns65/ns66.a.test. answer NOTIMP and REFUSED"]
+        );
+        assert_eq!(
+            all(&[rcode("ns65.a.test.@192.0.2.1", "REFUSED")]),
+            ["ns65.a.test. (192.0.2.1) answers REFUSED"]
+        );
+        let refused = |address: &str| (K::AddressRefused, json!({ "address": address }));
+        assert_eq!(
+            all(&[refused("[2001:db8::1]:443"), refused("192.0.2.1:443")]),
+            ["[2001:db8::1]:443 and 192.0.2.1:443 refuse connections (a reset answers the SYN)"]
+        );
+    }
+
+    #[test]
+    fn what_tells_most_stands_first_and_nothing_is_said_twice() {
+        let status = json!({ "url": "https://a.test/", "status": 500, "expected": [] });
+        assert_eq!(
+            all(&[
+                (K::AddressUnchanged, json!({ "address": "192.0.2.1" })),
+                (K::HttpStatus, status.clone()),
+                (K::HttpServerError, status),
+            ]),
+            [
+                "https://a.test/ answers 500, an error of the server's own",
+                "192.0.2.1 is an address of the baseline, with the same owner",
+            ]
         );
     }
 
     #[test]
     fn what_has_no_sentence_is_told_by_its_meaning() {
         assert_eq!(
-            told(
+            all(&[(
                 K::NsRcode,
                 json!({ "other_key": [1, 2, 3, 4, 5, 6], "gone": null })
-            ),
-            "a name server answers with an error rcode (other key 1, 2 and 4 more)"
+            )]),
+            ["a name server answers with an error rcode (other key 1 and 5 more)"]
         );
     }
 }

@@ -1,35 +1,25 @@
 //! What is printed when nothing is broken.
 
-use bellwether_model::report::{LayerState, Severity};
+use bellwether_diagnose::words::count;
+use bellwether_model::report::Severity;
 use bellwether_model::{Finding, Report};
 
-use super::{Page, count, shown};
-
-/// Warnings and notices that are shown; the rest are counted.
-const FINDINGS_MAX: usize = 6;
+use super::{Page, shown};
 
 impl Page {
     /// What was checked, and what is worth knowing although nothing is broken.
     pub(super) fn healthy(&mut self, report: &Report) {
-        for layer in &report.layers {
-            let text = match layer.state {
-                LayerState::Skipped => continue,
-                _ => shown(&layer.summary),
-            };
-            self.labelled(layer.layer.name(), &text);
-        }
-        let notable: Vec<&Finding> = report.findings.iter().collect();
-        if !notable.is_empty() {
+        self.layers_in_full(report);
+        self.counts(report);
+        for finding in report.findings.iter().take(self.budget.notable) {
             self.line("");
-        }
-        for finding in notable.iter().take(FINDINGS_MAX) {
             self.notable(finding);
         }
-        if notable.len() > FINDINGS_MAX {
-            let left = count(notable.len() - FINDINGS_MAX, "finding");
-            self.labelled("", &format!("and {left} more: --format json"));
+        if report.findings.len() > self.budget.notable {
+            let left = count(report.findings.len() - self.budget.notable, "more finding");
+            self.line("");
+            self.labelled("", &format!("and {left}: --format json"));
         }
-        self.line("");
     }
 
     fn notable(&mut self, finding: &Finding) {
@@ -38,12 +28,13 @@ impl Page {
             Severity::Warning => "Warning",
             Severity::Notice => "Notice",
         };
-        self.labelled(
-            label,
-            &format!("{}: {}", finding.cause, shown(&finding.summary)),
-        );
+        let summary = shown(&finding.summary);
+        self.labelled(label, &format!("{}: {summary}", finding.cause));
         if finding.severity != Severity::Notice {
-            self.labelled("", &shown(&finding.remedy));
+            self.labelled("Do", &shown(&finding.remedy));
+            if let Some(see) = &finding.see {
+                self.command("See", see);
+            }
         }
     }
 }

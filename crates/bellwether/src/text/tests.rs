@@ -1,5 +1,7 @@
 use super::*;
 
+mod typical;
+
 /// A report of the founding incident, made by hand.
 const INCIDENT: &str = include_str!("../../tests/data/incident.json");
 
@@ -40,7 +42,7 @@ fn a_healthy_service_says_what_was_checked() {
     healthy.diagnosis = None;
     healthy.findings.retain(|f| f.role == Role::Warning);
     for layer in &mut healthy.layers {
-        layer.state = LayerState::Ok;
+        layer.state = bellwether_model::report::LayerState::Ok;
     }
     let text = render(&healthy, Style::default());
     fits_a_screen(&text);
@@ -52,7 +54,7 @@ fn our_own_fault_is_said_plainly() {
     let mut ours = report(INCIDENT);
     ours.verdict = Verdict::Unknown;
     let diagnosis = ours.diagnosis.as_mut().unwrap();
-    diagnosis.cause = Cause::MonitorVantageUplink;
+    diagnosis.cause = bellwether_model::Cause::MonitorVantageUplink;
     diagnosis.layer = bellwether_model::Layer::Monitor;
     let text = render(&ours, Style::default());
     assert!(

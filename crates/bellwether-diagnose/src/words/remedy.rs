@@ -1,0 +1,122 @@
+//! What to do: the rule's advice, made exact where the observations tell more.
+
+use bellwether_model::target::{Host, Target};
+use bellwether_model::{Cause, FactKind, Layer};
+
+use super::naming::hosts;
+use super::read::{each, fact, facts_of, value};
+use super::time::span;
+use crate::blame;
+use crate::candidates::Candidate;
+use crate::picture::Picture;
+use crate::rules::Blame;
+
+/// What to do about a candidate.
+#[must_use]
+pub fn remedy(picture: &Picture<'_>, candidate: &Candidate) -> String {
+    let told = candidate.rule.remedy;
+    match candidate.rule.cause {
+        Cause::DnsDelegationWrongNs if candidate.rule.blame == Blame::WrongSide => {
+            wrong_ns(picture, candidate)
+        }
+        Cause::DnsDelegationUnresolvable => unresolvable(candidate),
+        Cause::DnsZoneRecordWrong => record_wrong(picture, candidate),
+        Cause::DnsZoneRecordMissing => record_missing(picture),
+        Cause::TlsNameMismatch => by_address(&picture.context.target),
+        _ => None,
+    }
+    .unwrap_or_else(|| told.to_owned())
+}
+
+/// Until when caches keep a wrong NS set is told by its TTL.
+fn wrong_ns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
+    let (hop, _) = blame::wrong_servers(picture, &candidate.group)
+        .into_iter()
+        .next()?;
+    let ttl = hop.seen.parent_sets.iter().map(|s| s.ttl).max()?;
+    Some(format!(
+        "Restore the NS set at your registrar. Old caches heal by themselves; wrong ones within {} of that (TTL of the NS set).",
+        span(ttl.into())
+    ))
+}
+
+fn unresolvable(candidate: &Candidate) -> Option<String> {
+    if !facts_of(candidate, FactKind::NsIsCname).is_empty() {
+        return Some(
+            "Give each of these names address records of its own instead of the alias, or name what it is an alias of in the NS set.".to_owned(),
+        );
+    }
+    let circle = facts_of(candidate, FactKind::NsCycle);
+    if circle.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "Have the addresses of {} put beside the NS set at the parent (glue, at your registrar), or use name servers outside the zone.",
+        hosts(each(&circle, "name_server"))
+    ))
+}
+
+fn record_wrong(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
+    let left = picture.resolvers.iter().filter_map(|r| r.ttl).max();
+    let keep = left.map_or_else(
+        || "Resolvers keep the wrong one until its TTL ends.".to_owned(),
+        |left| {
+            format!(
+                "The resolvers asked here keep the wrong one for up to {} more.",
+                span(left.into())
+            )
+        },
+    );
+    if fact(candidate, FactKind::CnameLoop).is_some() {
+        return Some(format!(
+            "Break the circle: the last of these names needs an address record, or an alias that leads out. {keep}"
+        ));
+    }
+    if let Some(dangling) = fact(candidate, FactKind::CnameTargetMissing) {
+        return Some(format!(
+            "Point the alias at a name that exists, or bring {} back. {keep}",
+            value(dangling, "target")
+        ));
+    }
+    Some(format!("Correct the record in the zone. {keep}"))
+}
+
+fn record_missing(picture: &Picture<'_>) -> Option<String> {
+    let negative = picture.resolvers.iter().filter_map(|r| r.negative);
+    let ttl = negative.map(|(left, minimum)| left.max(minimum)).max()?;
+    let put = if picture.context.baseline.is_some() {
+        "Put the record back into the zone."
+    } else {
+        "If the name is spelt right, put the record into the zone."
+    };
+    Some(format!(
+        "{put} Resolvers keep the denial for up to {} (the zone's negative TTL, SOA minimum).",
+        span(ttl.into())
+    ))
+}
+
+/// A certificate seldom names an address.
+fn by_address(target: &Target) -> Option<String> {
+    let Host::Address(address) = &target.host else {
+        return None;
+    };
+    Some(format!(
+        "Check by the name that users type, with --connect {address}; or use a certificate that names the address."
+    ))
+}
+
+/// What to try next where no rule explains the failure.
+pub(super) fn unexplained(layer: Layer) -> String {
+    let next = match layer {
+        Layer::Reg | Layer::Dns | Layer::Route => {
+            "Ask again what failed (See), and check with --baseline or --expect, which tell who is right."
+        }
+        Layer::Net => "Try the address from another network (See).",
+        Layer::Tls => "Look at the handshake with another client (See).",
+        Layer::Http | Layer::App | Layer::Promise => {
+            "Look at the answer itself (See) and at the server's own log."
+        }
+        Layer::Monitor => "Check again from another machine.",
+    };
+    format!("{next} Keep the report (--save FILE): `bellwether diagnose FILE` judges it again.")
+}
