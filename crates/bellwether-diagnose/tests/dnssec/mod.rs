@@ -1,5 +1,10 @@
 //! Signatures: what was seen of them, as of when, and what is concluded.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a fixture: what cannot be parsed is a mistake in the test"
+)]
+
 use crate::fixture::{GOOD, NAME, Says, World, ZONE, name, told};
 use bellwether_diagnose::{Judged, diagnose};
 use bellwether_model::dns::{Question, Rcode};

@@ -303,7 +303,7 @@ fn example_of_rfc_6605() {
         let seen = rrset(
             &signed.answer[0],
             &zone,
-            &[key.clone()],
+            std::slice::from_ref(&key),
             &mut Budget::new(now()),
         );
         assert_eq!(
