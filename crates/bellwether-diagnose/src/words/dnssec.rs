@@ -4,8 +4,8 @@ use bellwether_model::FactKind;
 use bellwether_model::report::Scope;
 use serde_json::Value;
 
+use super::list;
 use super::read::{fact, strings, value};
-use super::{count, list};
 use crate::candidates::Candidate;
 use crate::facts::Known;
 
@@ -23,13 +23,7 @@ pub(super) fn sentence(candidate: &Candidate, scope: &Scope) -> String {
             numbers(k, "checked_with"),
         );
     }
-    let refused = match resolvers(candidate) {
-        0 => "validating resolvers refuse the answers".to_owned(),
-        some => format!(
-            "{} of those asked refuse the answers",
-            count(some, "resolver")
-        ),
-    };
+    let refused = refused(candidate);
     if let Some(k) = known(FactKind::DsMatchesNoKey) {
         return format!(
             "the parent vouches for key {} of {}, and the zone is signed with {}: {refused}",
@@ -131,8 +125,15 @@ fn strings_of(candidate: &Candidate, kind: FactKind) -> Vec<String> {
     all.map(|k| value(k, "name_server").to_owned()).collect()
 }
 
-fn resolvers(candidate: &Candidate) -> usize {
-    strings(fact(candidate, FactKind::FailsOnlyChecked), "/resolvers").len()
+/// Who refuses the answers, as far as it was seen.
+fn refused(candidate: &Candidate) -> String {
+    let known = fact(candidate, FactKind::FailsOnlyChecked);
+    let resolvers = strings(known, "/resolvers");
+    match resolvers.len() {
+        0 => "validating resolvers refuse the answers".to_owned(),
+        1 => format!("{} refuses the answers", list(resolvers)),
+        _ => format!("{} refuse the answers", list(resolvers)),
+    }
 }
 
 fn s(scope: &Scope) -> &'static str {
