@@ -292,9 +292,9 @@ impl Zone {
 
     /// The NSEC record whose gap a name lies in.
     fn covering(&self, name: &Name) -> Option<Rr> {
-        let before = self.before(name);
-        let nsec = before.filter_map(|(_, sets)| sets.get(&Rtype::NSEC)?.first());
-        nsec.cloned().next()
+        let mut before = self.before(name);
+        let nsec = before.find_map(|(_, sets)| sets.get(&Rtype::NSEC)?.first());
+        nsec.cloned()
     }
 
     /// RFC 5155 section 7.2.1.
