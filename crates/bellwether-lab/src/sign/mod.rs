@@ -142,13 +142,13 @@ impl Signing {
         if !only.as_ref().is_none_or(meant) {
             return usual;
         }
-        let end = expiration.unwrap_or(usual.1);
-        // A signature that ended long ago began before that.
-        let begin = inception.unwrap_or(usual.0.min(end - ENDS_AFTER - BEGINS_BEFORE));
-        match (inception, expiration) {
-            (Some(begin), None) => (*begin, begin + BEGINS_BEFORE + ENDS_AFTER),
+        let span = BEGINS_BEFORE + ENDS_AFTER;
+        match (*inception, *expiration) {
             (None, None) => usual,
-            (_, Some(_)) => (begin, end),
+            (Some(begin), None) => (begin, begin + span),
+            // A signature that ended long ago began before that.
+            (None, Some(end)) => (usual.0.min(end - span), end),
+            (Some(begin), Some(end)) => (begin, end),
         }
     }
 
