@@ -4,6 +4,9 @@
 //! quick. RFC 4034, 4035 and 5155 decide; what a scenario breaks is broken on purpose, by
 //! [`Signing`]'s fields.
 //!
+//! It signs by itself, over aws-lc-rs: the signer of `domain` takes a whole zone at once, cannot be
+//! told to do it wrong, and has providers whose keys do not come from a seed.
+//!
 //! - [`key`]: keys, and the records that speak of them
 //! - [`denial`]: NSEC and NSEC3 chains, and the proofs made of them
 //! - [`verify`]: does a signature hold?
