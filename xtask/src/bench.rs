@@ -168,7 +168,8 @@ fn cpu_ms(binary: &Path, world: &Path) -> Result<f64> {
     let binary = binary.display();
     let one = format!(
         "{binary} check https://www.svc.test/ --resolver 8.8.8.8 --resolver 9.9.9.9 \
-         --ca $BELLWETHER_WORLD/ca.pem --root-hints $BELLWETHER_WORLD/root.hints -q >/dev/null"
+         --ca $BELLWETHER_WORLD/ca.pem --root-hints $BELLWETHER_WORLD/root.hints \
+         --trust-anchor $BELLWETHER_WORLD/root.key -q >/dev/null"
     );
     let script = format!(
         "{one}; times; i=0; while [ $i -lt {CPU_CHECKS} ]; do {one} || exit 1; i=$((i+1)); done; times"

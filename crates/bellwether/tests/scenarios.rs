@@ -12,9 +12,23 @@ use serde_json::Value;
 /// Orders in which the observations of each report are judged again, besides their own.
 const ORDERS: u64 = 2;
 
+/// Sequential waits, and DNS queries, that a check of a healthy service may take.
+const WAITS_MAX: u64 = 7;
+const QUERIES_MAX: u64 = 150;
+
 /// The scenario runs, each of its steps is as its file expects, and each report keeps the format
 /// and is judged alike again, in whatever order its observations stand.
 fn check(name: &str) {
+    let steps = drill(name);
+    for step in &steps {
+        let (at, missed) = (&step["name"], &step["missed"]);
+        assert_eq!(step["as_expected"], true, "{name}, {at}: {missed:#}");
+        judged_alike(name, &step["report"]);
+    }
+}
+
+/// The check steps of a scenario.
+fn drill(name: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../scenarios/{name}.yaml"));
     let output = Command::new(env!("CARGO_BIN_EXE_bellwether"))
         .args(["drill", "--format", "json"])
@@ -24,13 +38,23 @@ fn check(name: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     let drill: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{name}: {error}: {said}"));
-    let steps = drill["scenarios"][0]["steps"].as_array().unwrap();
-    for step in steps {
-        let (at, missed) = (&step["name"], &step["missed"]);
-        assert_eq!(step["as_expected"], true, "{name}, {at}: {missed:#}");
-        judged_alike(name, &step["report"]);
+    let steps = drill["scenarios"][0]["steps"].as_array().unwrap().clone();
+    let as_expected = steps.iter().all(|s| s["as_expected"] == true);
+    assert_eq!(output.status.success(), as_expected, "{name}: {said}");
+    steps
+}
+
+/// Several addresses, resolvers with and without the name in cache.
+#[test]
+fn a_healthy_check_is_quick_and_polite() {
+    for name in ["p11-one-address-refused", "mashery-2024"] {
+        let healthy = &drill(name)[0]["report"];
+        assert_eq!(healthy["verdict"], "healthy");
+        let waits = healthy["critical_path"].as_u64().unwrap();
+        assert!(waits <= WAITS_MAX, "{name}: {waits} waits");
+        let queries = healthy["queries"].as_u64().unwrap();
+        assert!(queries <= QUERIES_MAX, "{name}: {queries} queries");
     }
-    assert!(output.status.success(), "{name}: {said}");
 }
 
 fn judged_alike(name: &str, report: &Value) {

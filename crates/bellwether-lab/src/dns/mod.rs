@@ -2,11 +2,12 @@
 //!
 //! - [`authority`]: what an authoritative server answers, behaviour words included
 //! - [`recursor`]: what a resolver answers, and what it remembers
-//! - [`validate`]: how a resolver validates DNSSEC
+//! - [`validate`]: how a resolver validates DNSSEC; [`proofs`]: what denials prove to it
 //! - [`wire`]: messages from and to octets
 //! - [`serve`]: the sockets
 
 pub(crate) mod authority;
+mod proofs;
 pub(crate) mod recursor;
 pub(crate) mod serve;
 mod validate;

@@ -14,7 +14,7 @@ use domain::utils::base32;
 
 use super::Signing;
 use crate::scenario::{Denial, DenialFault, Nsec3Spec};
-use crate::world::zone::{Found, Name, Rr, Zone, ancestors};
+use crate::world::zone::{Found, Name, Rr, Zone, ancestors, wildcard};
 
 /// Flag of NSEC3 records that leave unsigned delegations out (RFC 5155 section 3.1.2.1).
 const OPT_OUT: u8 = 1;
@@ -276,25 +276,24 @@ impl Zone {
     }
 
     fn nx_domain(&self, signing: &Signing, qname: &Name, proof: &mut Vec<Rr>) {
-        let encloser = self.closest(qname);
-        let star = Name::bytes_from_str(&format!("*.{}", below(&encloser))).ok();
+        let star = wildcard(&self.closest(qname));
         match &signing.denial {
             Denial::Nsec => {
                 add(proof, self.covering(qname));
-                add(proof, star.and_then(|star| self.covering(&star)));
+                add(proof, self.covering(&star));
             }
             Denial::Nsec3(_) => {
                 self.encloser_proof(signing, qname, proof);
-                add(proof, star.and_then(|star| signing.covering(&star)));
+                add(proof, signing.covering(&star));
             }
         }
     }
 
     /// The NSEC record whose gap a name lies in.
     fn covering(&self, name: &Name) -> Option<Rr> {
-        let before = self.before(name);
-        let mut nsec = before.filter_map(|(_, sets)| sets.get(&Rtype::NSEC)?.first());
-        nsec.next().cloned()
+        let mut before = self.before(name);
+        let nsec = before.find_map(|(_, sets)| sets.get(&Rtype::NSEC)?.first());
+        nsec.cloned()
     }
 
     /// RFC 5155 section 7.2.1.
@@ -366,13 +365,5 @@ impl Signing {
 fn add(proof: &mut Vec<Rr>, rr: Option<Rr>) {
     if let Some(rr) = rr.filter(|rr| !proof.contains(rr)) {
         proof.push(rr);
-    }
-}
-
-/// A name as what stands after a label and its dot.
-fn below(name: &Name) -> String {
-    match name.is_root() {
-        true => String::new(),
-        false => name.fmt_with_dot().to_string(),
     }
 }

@@ -14,7 +14,7 @@ use aws_lc_rs::signature::{
 use bytes::Bytes;
 use domain::base::ToName;
 use domain::base::iana::{DigestAlgorithm, SecurityAlgorithm};
-use domain::base::wire::Composer;
+use domain::base::rdata::ComposeRecordData;
 use domain::rdata::{Dnskey, Ds};
 
 use crate::scenario::Algorithm;
@@ -179,19 +179,9 @@ pub(crate) fn ds_digest(apex: &Name, dnskey: &Dnskey<Bytes>) -> Bytes {
     let mut octets = Vec::new();
     // Writing to a vector cannot fail.
     let _ = apex.compose_canonical(&mut octets);
-    let _ = octets.append_slice_of(dnskey);
+    let _ = dnskey.compose_canonical_rdata(&mut octets);
     Bytes::copy_from_slice(digest(&SHA256, &octets).as_ref())
 }
-
-/// Record data in wire format, appended.
-trait AppendData: Composer {
-    fn append_slice_of(&mut self, dnskey: &Dnskey<Bytes>) -> Result<(), Self::AppendError> {
-        use domain::base::rdata::ComposeRecordData;
-        dnskey.compose_canonical_rdata(self)
-    }
-}
-
-impl AppendData for Vec<u8> {}
 
 /// 32 octets from a text.
 fn once(text: &str) -> [u8; 32] {

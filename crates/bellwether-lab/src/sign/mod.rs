@@ -4,6 +4,9 @@
 //! quick. RFC 4034, 4035 and 5155 decide; what a scenario breaks is broken on purpose, by
 //! [`Signing`]'s fields.
 //!
+//! It signs by itself, over aws-lc-rs: the signer of `domain` takes a whole zone at once, cannot be
+//! told to do it wrong, and has providers whose keys do not come from a seed.
+//!
 //! - [`key`]: keys, and the records that speak of them
 //! - [`denial`]: NSEC and NSEC3 chains, and the proofs made of them
 //! - [`verify`]: does a signature hold?
@@ -142,13 +145,13 @@ impl Signing {
         if !only.as_ref().is_none_or(meant) {
             return usual;
         }
-        let end = expiration.unwrap_or(usual.1);
-        // A signature that ended long ago began before that.
-        let begin = inception.unwrap_or(usual.0.min(end - ENDS_AFTER - BEGINS_BEFORE));
-        match (inception, expiration) {
-            (Some(begin), None) => (*begin, begin + BEGINS_BEFORE + ENDS_AFTER),
+        let span = BEGINS_BEFORE + ENDS_AFTER;
+        match (*inception, *expiration) {
             (None, None) => usual,
-            (_, Some(_)) => (begin, end),
+            (Some(begin), None) => (begin, begin + span),
+            // A signature that ended long ago began before that.
+            (None, Some(end)) => (usual.0.min(end - span), end),
+            (Some(begin), Some(end)) => (begin, end),
         }
     }
 

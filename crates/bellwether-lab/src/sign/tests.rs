@@ -293,6 +293,31 @@ fn the_ds_set_stays_until_it_is_set() {
 }
 
 #[test]
+fn the_ds_set_is_that_of_the_first_signed_zone_at_the_apex() {
+    let text = r#"
+schema: bellwether.scenario/1
+name: x
+world:
+  zones:
+    - { name: old, apex: shop.test, servers: { ns1.dns-a.test: 198.51.100.1 }, signed: SIGNED }
+    - { name: new, apex: shop.test, servers: { ns1.dns-b.test: 198.51.100.2 }, signed: true,
+        undelegated: true, records: ["www 300 A 203.0.113.80"] }
+  resolvers: [{ address: 4.2.2.2 }, { address: 8.8.8.8, validates: true }]
+"#;
+    for (before, expected) in [("false", "secure"), ("true", "bogus 9")] {
+        let spec = parse(&text.replace("SIGNED", before), "x").unwrap();
+        let mut world = World::build(&spec, Clock::new(None), 1).unwrap();
+        set(
+            &mut world,
+            "{ delegation: { shop.test: [ns1.dns-b.test] } }",
+        );
+        check(&mut world, "www.shop.test", Rtype::A, expected);
+        set(&mut world, "{ ds: { shop.test: right } }");
+        check(&mut world, "www.shop.test", Rtype::A, "secure");
+    }
+}
+
+#[test]
 fn a_zone_signing_key_is_rolled_unnoticed_if_it_was_published_before() {
     let mut world = signed("zsk_rolls: 0");
     set(&mut world, "{ resolvers: { 8.8.8.8: { cache: kept } } }");

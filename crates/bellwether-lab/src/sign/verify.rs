@@ -10,7 +10,7 @@ use domain::rdata::dnssec::ProtoRrsig;
 use domain::rdata::{Dnskey, Rrsig};
 
 use super::canonical;
-use crate::world::zone::{Name, Rr};
+use crate::world::zone::{Name, Rr, wildcard};
 
 /// Algorithms whose signatures can be checked.
 pub(crate) const ALGORITHMS: [u8; 5] = [8, 10, 13, 14, 15];
@@ -80,11 +80,7 @@ pub(crate) fn signed_owner(owner: &Name, count: u8) -> Name {
             None => break,
         }
     }
-    let text = match above.is_root() {
-        true => "*.".to_owned(),
-        false => format!("*.{}", above.fmt_with_dot()),
-    };
-    Name::bytes_from_str(&text).unwrap_or(above)
+    wildcard(&above)
 }
 
 /// Exponent and modulus (RFC 3110 section 2).

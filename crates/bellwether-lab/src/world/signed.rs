@@ -125,12 +125,15 @@ impl Declared {
         texts.iter().map(pick).collect()
     }
 
-    /// The DS set of each signed zone that is delegated and has none yet.
+    /// The DS set of each signed zone that is delegated and has none yet. What stands there stays
+    /// until it is set.
     pub(crate) fn publish_ds(&mut self) -> Result<(), Mistake> {
         for index in 0..self.zones.len() {
-            let spec = &self.zones[index];
-            let apex = named(&spec.apex)?;
-            if spec.signed && !spec.undelegated && !self.ds.contains_key(&apex) {
+            let apex = named(&self.zones[index].apex)?;
+            if self.ds.contains_key(&apex) {
+                continue;
+            }
+            if let Some(spec) = self.zone_at(&apex).filter(|spec| spec.signed) {
                 let text = ds_text(&apex, &self.ksk(spec));
                 self.ds.insert(apex, vec![text]);
             }

@@ -326,14 +326,20 @@ impl Zone {
             return None;
         }
         let encloser = self.closest(qname);
-        let star = match encloser.is_root() {
-            true => "*.".to_owned(),
-            false => format!("*.{}", encloser.fmt_with_dot()),
-        };
-        let star = Name::bytes_from_str(&star).ok()?;
+        let star = wildcard(&encloser);
         let sets = self.sets.get(&star).filter(|sets| !sets.is_empty())?;
         Some((star, sets))
     }
+}
+
+/// `*` below a name.
+pub(crate) fn wildcard(encloser: &Name) -> Name {
+    let text = match encloser.is_root() {
+        true => "*.".to_owned(),
+        false => format!("*.{}", encloser.fmt_with_dot()),
+    };
+    // Too long a name has no wildcard; itself is in no gap.
+    Name::bytes_from_str(&text).unwrap_or_else(|_| encloser.clone())
 }
 
 /// A name and those above it, down to the apex's own.

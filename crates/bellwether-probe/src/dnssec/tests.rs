@@ -1,5 +1,7 @@
 //! A small signed tree, its answers written and signed here, and what is made of them.
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bellwether_model::DnsName;
@@ -11,8 +13,6 @@ use bellwether_model::dnssec::{
     DenialResult, DnssecSeen, SignatureResult, SignedAnswer, SignedKind,
 };
 use jiff::Timestamp;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 
 use super::verify::{Key, digest_fits, rrset};
 use super::{Budget, chain, wire};
@@ -48,7 +48,7 @@ impl Signer {
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
-        let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref()).unwrap();
         Self { zone, pair, random }
     }
 
