@@ -15,10 +15,11 @@ use super::wire::{self, Rrset, Wire, bitmap_has};
 /// Most NSEC3 iterations that validators count: BIND and Knot Resolver stop at 50, and take the
 /// zone as unsigned above (RFC 9276 section 3.2).
 pub(super) const ITERATIONS_MAX: u16 = 50;
-/// Most NSEC3 records looked at, and labels hashed: a denial needs three, a name of many labels is
-/// cheap bait (CVE-2023-50868).
-const RECORDS_MAX: usize = 8;
-const LABELS_MAX: usize = 16;
+/// Most NSEC3 records looked at: a denial needs three.
+const RECORDS_MAX: usize = 16;
+/// Most labels of a name that are hashed, one by one: a name of many labels is cheap bait
+/// (CVE-2023-50868). Names of IPv6 addresses have 34.
+const LABELS_MAX: usize = 40;
 
 /// What is denied.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +48,11 @@ pub(super) fn denial(zone: &Wire, sets: &[&Rrset], denied: Denied<'_>) -> Denial
     } else if iterations.is_some_and(|i| i > ITERATIONS_MAX) {
         DenialResult::TooManyIterations
     } else {
-        by_nsec3(zone, &nsec3[..nsec3.len().min(RECORDS_MAX)], denied)
+        // All are made with the same parameters (RFC 5155 section 7.2), so that one hash of a name
+        // suffices.
+        let is_same = |n: &&Nsec3| n.parameters() == nsec3[0].parameters();
+        let same: Vec<&Nsec3> = nsec3.iter().filter(is_same).take(RECORDS_MAX).collect();
+        by_nsec3(zone, &same, denied)
     };
     DenialSeen { result, iterations }
 }
@@ -189,19 +194,17 @@ impl Nsec3 {
         Some(hash.as_slice().to_vec())
     }
 
-    fn matches(&self, name: &Wire) -> bool {
-        self.hashed(name).is_some_and(|h| h == self.hash)
+    fn parameters(&self) -> (u8, u16, &[u8]) {
+        (self.algorithm, self.iterations, &self.salt)
     }
 
-    fn covers(&self, name: &Wire) -> bool {
-        let Some(hash) = self.hashed(name) else {
-            return false;
-        };
+    fn covers(&self, hash: &[u8]) -> bool {
+        let (after, before) = (*self.hash < *hash, *hash < *self.next);
         if self.hash < self.next {
-            self.hash < hash && hash < self.next
+            after && before
         } else {
             // The last record of the ring.
-            self.hash < hash || hash < self.next
+            after || before
         }
     }
 
@@ -216,9 +219,19 @@ impl Nsec3 {
     }
 }
 
-fn by_nsec3(zone: &Wire, all: &[Nsec3], denied: Denied<'_>) -> DenialResult {
-    let matching = |name: &Wire| all.iter().find(|n| n.matches(name));
-    let covering = |name: &Wire| all.iter().find(|n| n.covers(name));
+/// The record at a name's hash.
+fn matching<'n>(all: &[&'n Nsec3], name: &Wire) -> Option<&'n Nsec3> {
+    let hash = all.first()?.hashed(name)?;
+    all.iter().find(|n| n.hash == hash).copied()
+}
+
+/// The record around a name's hash.
+fn covering<'n>(all: &[&'n Nsec3], name: &Wire) -> Option<&'n Nsec3> {
+    let hash = all.first()?.hashed(name)?;
+    all.iter().find(|n| n.covers(&hash)).copied()
+}
+
+fn by_nsec3(zone: &Wire, all: &[&Nsec3], denied: Denied<'_>) -> DenialResult {
     let proven = |by: bool| {
         if by {
             DenialResult::Proven
@@ -228,7 +241,7 @@ fn by_nsec3(zone: &Wire, all: &[Nsec3], denied: Denied<'_>) -> DenialResult {
     };
     match denied {
         Denied::Type(name, rtype) => {
-            if let Some(at) = matching(name) {
+            if let Some(at) = matching(all, name) {
                 return proven(at.denies_type(rtype));
             }
             let Some((encloser, next_closer)) = closest(zone, all, name) else {
@@ -237,14 +250,14 @@ fn by_nsec3(zone: &Wire, all: &[Nsec3], denied: Denied<'_>) -> DenialResult {
             if next_closer.opt_out {
                 return DenialResult::OptOut;
             }
-            let at = matching(&wildcard(&encloser));
+            let at = matching(all, &wildcard(&encloser));
             proven(at.is_some_and(|w| w.denies_type(rtype)))
         }
         Denied::Name(name) => {
             let Some((encloser, next_closer)) = closest(zone, all, name) else {
                 return DenialResult::Unproven;
             };
-            if covering(&wildcard(&encloser)).is_none() {
+            if covering(all, &wildcard(&encloser)).is_none() {
                 return DenialResult::Unproven;
             }
             if next_closer.opt_out {
@@ -257,7 +270,7 @@ fn by_nsec3(zone: &Wire, all: &[Nsec3], denied: Denied<'_>) -> DenialResult {
             let Some(next_closer) = child_towards(encloser, name) else {
                 return DenialResult::Unproven;
             };
-            match covering(&next_closer) {
+            match covering(all, &next_closer) {
                 Some(n) if n.opt_out => DenialResult::OptOut,
                 Some(_) => DenialResult::Proven,
                 None => DenialResult::Unproven,
@@ -268,17 +281,17 @@ fn by_nsec3(zone: &Wire, all: &[Nsec3], denied: Denied<'_>) -> DenialResult {
 
 /// The closest encloser proof (RFC 5155 section 8.3): the encloser, and the record that covers
 /// the next closer name.
-fn closest<'n>(zone: &Wire, all: &'n [Nsec3], name: &Wire) -> Option<(Wire, &'n Nsec3)> {
+fn closest<'n>(zone: &Wire, all: &[&'n Nsec3], name: &Wire) -> Option<(Wire, &'n Nsec3)> {
     let mut next_closer = name.clone();
     for _ in 0..LABELS_MAX {
         if next_closer.name_eq(zone) {
             return None;
         }
         let encloser: Wire = next_closer.parent()?.to_canonical_name();
-        if let Some(at) = all.iter().find(|n| n.matches(&encloser)) {
+        if let Some(at) = matching(all, &encloser) {
             let is_cut = at.has(Rtype::NS) && !at.has(Rtype::SOA) || at.has(Rtype::DNAME);
-            let covering = all.iter().find(|n| n.covers(&next_closer))?;
-            return (!is_cut).then_some((encloser, covering));
+            let around = covering(all, &next_closer)?;
+            return (!is_cut).then_some((encloser, around));
         }
         next_closer = encloser;
     }
