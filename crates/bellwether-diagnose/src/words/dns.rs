@@ -188,9 +188,11 @@ pub(super) fn zone(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) 
         | Cause::DnsDnssecSigExpired
         | Cause::DnsDnssecSigNotYetValid
         | Cause::DnsDnssecSigBad
-        | Cause::DnsDnssecDenialBroken => super::dnssec::sentence(candidate, scope),
+        | Cause::DnsDnssecDenialBroken => {
+            super::dnssec::sentence(picture.context.now, candidate, scope)
+        }
         Cause::DnsAuthStaleSecondary if fact(candidate, FactKind::NsRrsigEnded).is_some() => {
-            super::dnssec::sentence(candidate, scope)
+            super::dnssec::sentence(picture.context.now, candidate, scope)
         }
         Cause::DnsAuthUnresponsive | Cause::DnsAuthProtocolBug => {
             unresponsive(picture, candidate, &zone)

@@ -2,15 +2,17 @@
 
 use bellwether_model::FactKind;
 use bellwether_model::report::Scope;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::list;
 use super::read::{fact, strings, value};
+use super::time::moment;
 use crate::candidates::Candidate;
 use crate::facts::Known;
 
 /// What of the signatures does not hold.
-pub(super) fn sentence(candidate: &Candidate, scope: &Scope) -> String {
+pub(super) fn sentence(now: Timestamp, candidate: &Candidate, scope: &Scope) -> String {
     let known = |kind| fact(candidate, kind);
     if let Some(k) = known(FactKind::ResolverLacksAlgorithm) {
         return format!(
@@ -40,8 +42,8 @@ pub(super) fn sentence(candidate: &Candidate, scope: &Scope) -> String {
         );
     }
     for (kind, what) in [
-        (FactKind::RrsigEnded, "ended at"),
-        (FactKind::RrsigNotBegun, "begin only at"),
+        (FactKind::RrsigEnded, "ended"),
+        (FactKind::RrsigNotBegun, "begin only"),
     ] {
         if let Some(k) = known(kind) {
             let at = if kind == FactKind::RrsigEnded {
@@ -52,7 +54,7 @@ pub(super) fn sentence(candidate: &Candidate, scope: &Scope) -> String {
             return format!(
                 "the signatures of {} {what} {}: {refused}",
                 set(k),
-                value(k, at)
+                moment(now, value(k, at))
             );
         }
     }
@@ -73,18 +75,18 @@ pub(super) fn sentence(candidate: &Candidate, scope: &Scope) -> String {
             set(k)
         );
     }
-    quiet(candidate)
+    quiet(now, candidate)
 }
 
 /// What nobody fails by yet.
-fn quiet(candidate: &Candidate) -> String {
+fn quiet(now: Timestamp, candidate: &Candidate) -> String {
     let known = |kind| fact(candidate, kind);
     if let Some(k) = known(FactKind::RrsigEndsSoon) {
         return format!(
-            "the signatures of {} end at {}, and nobody has signed since {}",
+            "the signatures of {} end {}, and nobody has signed since {}",
             value(k, "zone"),
-            value(k, "ends"),
-            value(k, "newest")
+            moment(now, value(k, "ends")),
+            moment(now, value(k, "newest"))
         );
     }
     if let Some(k) = known(FactKind::CdsMatchesNoKey) {
@@ -105,9 +107,9 @@ fn quiet(candidate: &Candidate) -> String {
     }
     if let Some(k) = known(FactKind::NsRrsigEnded) {
         return format!(
-            "{} gives signatures that ended at {}; the other servers' hold",
+            "{} gives signatures that ended {}; the other servers' hold",
             list(strings_of(candidate, FactKind::NsRrsigEnded)),
-            value(k, "ended")
+            moment(now, value(k, "ended"))
         );
     }
     if let Some(k) = known(FactKind::NsRrsigBad) {

@@ -211,7 +211,10 @@ fn is_there(value: &Value) -> bool {
 /// The value of a key as it is read best.
 fn in_words(key: &str, value: &Value, clock: Clock) -> String {
     match (key, value) {
-        ("not_after" | "not_before", Value::String(text)) => words::moment(clock.now, text),
+        (
+            "not_after" | "not_before" | "ended" | "begins" | "ends" | "newest",
+            Value::String(text),
+        ) => words::moment(clock.now, text),
         ("aliases", Value::Array(items)) => {
             let names: Vec<String> = items.iter().map(plain).collect();
             names.join(" → ")

@@ -243,13 +243,13 @@ pub(super) const SENTENCES: &[Sentence] = &[
         K::RrsigEnded,
         "",
         "",
-        "signatures of {name} {type} ended at {ended} (key {key_tag}): {name_servers}",
+        "signatures of {name} {type} ended {ended} (key {key_tag}): {name_servers}",
     ),
     Sentence::new(
         K::RrsigNotBegun,
         "",
         "",
-        "signatures of {name} {type} begin only at {begins} (key {key_tag}): {name_servers}",
+        "signatures of {name} {type} begin only {begins} (key {key_tag}): {name_servers}",
     ),
     Sentence::new(
         K::RrsigMissing,
@@ -285,7 +285,7 @@ pub(super) const SENTENCES: &[Sentence] = &[
         K::NsRrsigEnded,
         "",
         "",
-        "at {name_server} the signatures of {name} {type} ended at {ended}; others' hold",
+        "at {name_server} the signatures of {name} {type} ended {ended}; others' hold",
     ),
     Sentence::new(
         K::NsRrsigBad,
@@ -297,7 +297,7 @@ pub(super) const SENTENCES: &[Sentence] = &[
         K::RrsigEndsSoon,
         "",
         "",
-        "signatures of {zone} end at {ends}; the newest is of {newest}",
+        "signatures of {zone} end {ends}; the newest is of {newest}",
     ),
     Sentence::new(
         K::CdsMatchesNoKey,
