@@ -18,11 +18,13 @@
 //! - [`icmp`]: an ICMP echo to an address
 //! - [`hints`], [`system`], [`owners`], [`roots`]: root hints, defaults, who owns an address, and
 //!   which roots a client trusts here
-//! - `fuzzing`: decoders as functions, for fuzzing (a feature)
+//! - `fuzzing`, `bench`: decoders and single probes as functions, for fuzzing and benches (features)
 //! - [`worker`]: both ends of the process that the probes run in
 
 mod addresses;
 mod attempt;
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod check;
 pub mod controls;
 pub mod cx;
