@@ -98,7 +98,7 @@ async fn silence_before_and_inside_a_response() {
         })
         .await;
         let mut job = job(&format!("http://{at}/"));
-        job.deadline_ms = 1_000;
+        job.deadline_ms = 2_500;
         let seen = attempt(job).await;
         let http = http_of(&seen);
         if text.is_empty() {
