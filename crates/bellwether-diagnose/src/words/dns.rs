@@ -64,9 +64,6 @@ pub(super) fn delegation(picture: &Picture<'_>, candidate: &Candidate, scope: &S
                 hosts(child)
             )
         }
-        Cause::RegTldUnreachable => {
-            format!("no server of {zone} answers; nothing below it can be found")
-        }
         _ => format!("{} at {zone}", candidate.rule.cause.definition()),
     }
 }
@@ -164,6 +161,15 @@ fn unresolvable(candidate: &Candidate, zone: &str) -> String {
     }
     let circle = facts_of(candidate, FactKind::NsCycle);
     if !circle.is_empty() {
+        let names = strings(circle.first().copied(), "/cycle");
+        if names.len() > 1 {
+            let round = names.iter().chain(names.first());
+            let round: Vec<&str> = round.map(String::as_str).collect();
+            return format!(
+                "{zone} is delegated to {named}, whose address can be found only in a circle: {}",
+                round.join(" → ")
+            );
+        }
         let they = if one { "it" } else { "they" };
         return format!(
             "{zone} is delegated to {named}, whose address nobody but {they} can tell: no glue at the parent leads there"
@@ -325,6 +331,14 @@ fn record_wrong(candidate: &Candidate, scope: &Scope, zone: &str) -> String {
             value(known, "target")
         );
     }
+    if let Some(known) = fact(candidate, FactKind::WildcardStranger) {
+        let name = fact(candidate, FactKind::WildcardAnswers).map_or("", |k| value(k, "name"));
+        return format!(
+            "{name} is not in {zone}: a wildcard answers for it, and leads to {}, which shows a certificate for {}",
+            list(strings(Some(known), "/addresses")),
+            list(strings(Some(known), "/presented"))
+        );
+    }
     let private = facts_of(candidate, FactKind::PrivateAddress);
     if !private.is_empty() {
         let what = list(each(&private, "address"));
@@ -446,9 +460,58 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
         Cause::DnsResolverBug => {
             format!("{who} {den} {name}, which its name servers have; other names come right")
         }
+        Cause::DnsResolverFiltered if fact(candidate, FactKind::ResolverTwoAnswers).is_some() => {
+            let known = fact(candidate, FactKind::ResolverTwoAnswers);
+            format!(
+                "somebody on the way to {who} answers before it: two answers come for {name}, {} first, then {}",
+                list(strings(known, "/first")),
+                list(strings(known, "/second"))
+            )
+        }
+        Cause::DnsResolverFiltered
+            if fact(candidate, FactKind::ResolverAnswersCanary).is_some()
+                && candidate.explains.is_empty() =>
+        {
+            let given = strings(fact(candidate, FactKind::ResolverAnswersCanary), "/addresses");
+            format!("{who} gives {} for names that do not exist", list(given))
+        }
+        Cause::DnsResolverFiltered
+            if fact(candidate, FactKind::ResolverAnswerForeign).is_some()
+                && fact(candidate, FactKind::ResolverSinkhole).is_none() =>
+        {
+            let known = fact(candidate, FactKind::ResolverAnswerForeign);
+            format!(
+                "{who} leads {name} to {} ({}), which no name server gives",
+                list(strings(known, "/addresses")),
+                list(strings(known, "/owners"))
+            )
+        }
+        Cause::DnsResolverSlow => {
+            let known = fact(candidate, FactKind::ResolverSlow);
+            let text = |key: &str| known.map_or("", |k| value(k, key));
+            format!(
+                "{who} takes {} ms or more for each answer, a right one; the name servers take {} ms",
+                text("least_ms"),
+                text("name_servers_ms")
+            )
+        }
         Cause::DnsResolverFiltered => {
             let s = if scope.resolvers.len() == 1 { "s" } else { "" };
             format!("{who} rewrite{s} the answer for {name} by policy")
+        }
+        Cause::DnsResolverStaleCache
+            if fact(candidate, FactKind::ResolverServesStale).is_some() =>
+        {
+            format!("{who} goes on with what it kept of {name}, since no name server answers")
+        }
+        Cause::DnsResolverStaleCache if fact(candidate, FactKind::ResolverHoldsOldDs).is_some() => {
+            let known = fact(candidate, FactKind::ResolverHoldsOldDs);
+            let left = known.and_then(|k| k.value.get("seconds_left")?.as_u64());
+            format!(
+                "{who} still holds a DS set of {} that the parent no longer gives, for {} more",
+                known.map_or("", |k| value(k, "zone")),
+                super::span(left.unwrap_or(0))
+            )
         }
         Cause::DnsResolverStaleCache => {
             let left = candidate

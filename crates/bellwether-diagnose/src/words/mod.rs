@@ -9,6 +9,7 @@ mod read;
 mod remedy;
 mod see;
 mod sentence;
+mod steering;
 mod time;
 mod unexplained;
 

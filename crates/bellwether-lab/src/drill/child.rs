@@ -122,6 +122,7 @@ impl Stage {
         netns::set_up(vantage(&spec)).await?;
         let authorities = Authorities::new(clock.now())?;
         let directory = directory(&spec, &authorities, &world.root_key())?;
+        resolv_conf(&spec, directory.path())?;
         let world = Arc::new(Mutex::new(world));
         let mut stage = Self {
             path: job.path.clone(),
@@ -225,7 +226,7 @@ impl Stage {
         let mut add = |flag: &str, value: String| all.extend([flag.to_owned(), value]);
         add("--format", "json".to_owned());
         for resolver in self.resolvers() {
-            add("--resolver", resolver.to_string());
+            add("--resolver", resolver);
         }
         add("--ca", file("ca.pem"));
         add("--trust-anchor", file("root.key"));
@@ -253,14 +254,13 @@ impl Stage {
     }
 
     /// The resolvers that a check asks: the scenario's, or else the public ones of IPv4.
-    fn resolvers(&self) -> Vec<IpAddr> {
-        let given: Vec<IpAddr> = self
-            .spec
-            .world
-            .resolvers
-            .iter()
-            .map(|r| r.address)
-            .collect();
+    fn resolvers(&self) -> Vec<String> {
+        let all = &self.spec.world.resolvers;
+        let given = all.iter().filter(|r| !r.system).map(|r| r.address);
+        let mut given: Vec<String> = given.map(|a| a.to_string()).collect();
+        if all.iter().any(|r| r.system) {
+            given.push("system".to_owned());
+        }
         if !given.is_empty() {
             return given;
         }
@@ -268,6 +268,7 @@ impl Stage {
             .iter()
             .map(|a| fixed(a))
             .filter(IpAddr::is_ipv4)
+            .map(|a| a.to_string())
             .collect()
     }
 
@@ -325,6 +326,18 @@ fn write(path: &Path, text: &str) -> Result<(), LabError> {
         path: path.into(),
         source,
     })
+}
+
+/// The resolvers that are the vantage's own, where it looks for them.
+fn resolv_conf(spec: &Spec, directory: &Path) -> Result<(), LabError> {
+    let own = spec.world.resolvers.iter().filter(|r| r.system);
+    let lines: String = own.map(|r| format!("nameserver {}\n", r.address)).collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let file = directory.join("resolv.conf");
+    write(&file, &lines)?;
+    netns::set_resolv_conf(&file)
 }
 
 /// Where unbound clients dial from.
