@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use bellwether_model::net::Family;
-use bellwether_model::tls::{CertProblem, TlsResult};
 use bellwether_model::report::{Alternative, Role, Severity, Verdict};
+use bellwether_model::tls::{CertProblem, TlsResult};
 use bellwether_model::{Cause, Diagnosis, DnsName, FactKind, Finding, Layer};
 
 use crate::candidates::{Candidate, Refuted};
@@ -167,7 +167,10 @@ fn assign(
             // A failure that a lower cause explains: only what happens at the address itself
             // follows from it; another explanation of the same look-up would be a contradiction,
             // and whose the address is belongs to that look-up.
-            let follows = rule.over == Over::Addresses && rule.cause != Cause::IpOwnerUnexpected;
+            let is_look_up = matches!(rule.cause.layer(), Some(Layer::Dns));
+            let follows = rule.over == Over::Addresses
+                && rule.cause != Cause::IpOwnerUnexpected
+                && !is_look_up;
             follows.then_some((Role::Consequence, Severity::Critical))
         } else {
             quiet(picture, &candidate, &cast, &blamed, &unusable)

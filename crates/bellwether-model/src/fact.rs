@@ -57,6 +57,7 @@ facts! {
     NsRcode = "ns_rcode", "a name server answers with an error rcode";
     NsNotAuthoritative = "ns_not_authoritative", "a listed name server answers without authority (AA=0, or an upward referral)";
     NsAddressMissing = "ns_address_missing", "a listed name server's name has no address";
+    NsAddressForbidden = "ns_address_forbidden", "every address of a listed name server is one that nobody outside can reach: private, loopback, link-local";
     NsIsCname = "ns_is_cname", "a listed name server's name is an alias (RFC 2181 section 10.3)";
     NsCycle = "ns_cycle", "the addresses of name servers can only be found by asking those same name servers";
     NsNameDoubled = "ns_name_doubled", "a listed name server's name ends in the parent zone's name twice, as one without its final dot does";

@@ -32,13 +32,24 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
         if resolver.serves_stale() && resolver.is_usable() {
             let codes: BTreeSet<u16> = resolver.extended.iter().map(|e| e.code).collect();
             let value = json!({ "resolver": resolver.label, "extended_errors": codes, "seconds_left": resolver.ttl });
-            facts.add(FactKind::ResolverServesStale, subject.clone(), value, [resolver.id]);
+            facts.add(
+                FactKind::ResolverServesStale,
+                subject.clone(),
+                value,
+                [resolver.id],
+            );
         }
         if let (Some(held), Some(own)) = (resolver.ttl, ttl)
             && held > own
         {
-            let value = json!({ "resolver": resolver.label, "seconds_left": held, "zone_ttl": own });
-            facts.add(FactKind::ResolverTtlAboveZone, subject.clone(), value, [resolver.id]);
+            let value =
+                json!({ "resolver": resolver.label, "seconds_left": held, "zone_ttl": own });
+            facts.add(
+                FactKind::ResolverTtlAboveZone,
+                subject.clone(),
+                value,
+                [resolver.id],
+            );
         }
         foreign(picture, resolver, &subject, &authority, facts);
         old_ds(picture, resolver, &subject, facts);
@@ -76,12 +87,22 @@ fn foreign(
     let before = baseline.addresses.iter().filter_map(|b| b.owner.as_ref());
     let ours: Vec<_> = authority.iter().filter_map(owner).chain(before).collect();
     let is_ours = |o: &&bellwether_model::Owner| ours.iter().any(|own| own.same_operator(o));
-    if theirs.is_empty() || theirs.len() < extra.len() || ours.is_empty() || theirs.iter().any(is_ours) {
+    if theirs.is_empty()
+        || theirs.len() < extra.len()
+        || ours.is_empty()
+        || theirs.iter().any(is_ours)
+    {
         return;
     }
     let text: BTreeSet<String> = theirs.iter().map(ToString::to_string).collect();
-    let value = json!({ "resolver": resolver.label, "addresses": addresses(&extra), "owners": text });
-    facts.add(FactKind::ResolverAnswerForeign, subject.clone(), value, [resolver.id]);
+    let value =
+        json!({ "resolver": resolver.label, "addresses": addresses(&extra), "owners": text });
+    facts.add(
+        FactKind::ResolverAnswerForeign,
+        subject.clone(),
+        value,
+        [resolver.id],
+    );
 }
 
 /// Tags of the DS records that a resolver holds, against the parent's.
@@ -112,13 +133,23 @@ fn old_ds(
     }
     let left = records.iter().map(|r| r.ttl).max();
     let value = json!({ "resolver": resolver.label, "zone": zone, "held": held, "parent": now, "seconds_left": left });
-    facts.add(FactKind::ResolverHoldsOldDs, subject.clone(), value, [resolver.id, id]);
+    facts.add(
+        FactKind::ResolverHoldsOldDs,
+        subject.clone(),
+        value,
+        [resolver.id, id],
+    );
 }
 
 /// Right and late: all that it answers takes long, and what others answer does not.
 fn slow(picture: &Picture<'_>, resolver: &ResolverView<'_>, subject: &Subject, facts: &mut Facts) {
     let took = |r: &ResolverView<'_>| -> Vec<f64> {
-        let seen = r.seen.answers.iter().chain(&r.seen.zone_ns).chain(&r.seen.sibling);
+        let seen = r
+            .seen
+            .answers
+            .iter()
+            .chain(&r.seen.zone_ns)
+            .chain(&r.seen.sibling);
         let answered = seen.filter(|e| e.response().is_some());
         answered.map(|e| e.took_ms).collect()
     };
@@ -127,7 +158,9 @@ fn slow(picture: &Picture<'_>, resolver: &ResolverView<'_>, subject: &Subject, f
     if !resolver.is_usable() || mine.len() < SLOW_MIN || least < SLOW_MS {
         return;
     }
-    let Some(hop) = picture.last_hop() else { return };
+    let Some(hop) = picture.last_hop() else {
+        return;
+    };
     let servers = hop.delegated().flat_map(|s| &s.seen.exchanges);
     let served: Vec<f64> = servers
         .filter(|e| e.response().is_some())
@@ -135,7 +168,10 @@ fn slow(picture: &Picture<'_>, resolver: &ResolverView<'_>, subject: &Subject, f
         .collect();
     let quickest = |all: &[f64]| all.iter().copied().fold(f64::INFINITY, f64::min);
     // One quick answer of each kind shows that neither our path nor the authority is slow.
-    let others = picture.resolvers.iter().filter(|r| r.label != resolver.label);
+    let others = picture
+        .resolvers
+        .iter()
+        .filter(|r| r.label != resolver.label);
     let quick_others = others.map(took).any(|all| quickest(&all) < QUICK_MS);
     if quickest(&served) > QUICK_MS || !quick_others {
         return;
@@ -145,7 +181,12 @@ fn slow(picture: &Picture<'_>, resolver: &ResolverView<'_>, subject: &Subject, f
         "resolver": resolver.label, "least_ms": ms(least), "answers": mine.len(),
         "name_servers_ms": ms(quickest(&served)),
     });
-    facts.add(FactKind::ResolverSlow, subject.clone(), value, [resolver.id, hop.id]);
+    facts.add(
+        FactKind::ResolverSlow,
+        subject.clone(),
+        value,
+        [resolver.id, hop.id],
+    );
 }
 
 /// Two answers to one question. The one that came first was taken; the one that came later is the
@@ -157,7 +198,11 @@ fn second_answers(picture: &Picture<'_>, authority: &BTreeSet<IpAddr>, facts: &m
             continue;
         };
         let question = &seen.exchange.question;
-        let first = resolver.seen.answers.iter().find(|e| e.question == *question);
+        let first = resolver
+            .seen
+            .answers
+            .iter()
+            .find(|e| e.question == *question);
         let Some(taken) = first.and_then(Exchange::response) else {
             continue;
         };
@@ -173,7 +218,12 @@ fn second_answers(picture: &Picture<'_>, authority: &BTreeSet<IpAddr>, facts: &m
             "second": said(later, &right), "second_ttl": ttl(later),
         });
         let subject = Subject::Resolver(resolver.label.clone());
-        facts.add(FactKind::ResolverTwoAnswers, subject, value, [id, resolver.id]);
+        facts.add(
+            FactKind::ResolverTwoAnswers,
+            subject,
+            value,
+            [id, resolver.id],
+        );
     }
 }
 

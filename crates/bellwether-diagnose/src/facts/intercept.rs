@@ -35,7 +35,8 @@ fn canaries(picture: &Picture<'_>, facts: &mut Facts) {
         let Some(resolver) = asked.find(|r| r.seen.address.ip() == seen.server) else {
             continue;
         };
-        let value = json!({ "resolver": resolver.label, "name": question.name, "addresses": given });
+        let value =
+            json!({ "resolver": resolver.label, "name": question.name, "addresses": given });
         let subject = Subject::Resolver(resolver.label.clone());
         facts.add(FactKind::ResolverAnswersCanary, subject, value, [id]);
     }
@@ -63,7 +64,10 @@ fn root(picture: &Picture<'_>, facts: &mut Facts) {
         })
     };
     let answering = || root.servers.iter().filter(|s| s.answers());
-    let who: BTreeSet<IpAddr> = answering().filter(final_answer).map(|s| s.address).collect();
+    let who: BTreeSet<IpAddr> = answering()
+        .filter(final_answer)
+        .map(|s| s.address)
+        .collect();
     if who.len() > 1 && who.len() == answering().count() {
         let value = json!({ "servers": addresses(&who), "name": root.name });
         facts.add(FactKind::RootAnswersItself, Subject::Vantage, value, [*id]);

@@ -1,6 +1,7 @@
 //! What is known: typed facts, one module per family, computed from the picture.
 
 pub mod authority;
+pub mod caches;
 pub mod clock;
 pub mod delegation;
 pub mod dnssec;
@@ -10,7 +11,6 @@ pub mod monitor;
 pub mod net;
 pub mod reg;
 pub mod resolver;
-pub mod caches;
 pub mod steering;
 pub mod tls;
 pub mod wildcard;

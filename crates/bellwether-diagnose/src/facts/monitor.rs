@@ -69,7 +69,10 @@ fn nothing_leaves(picture: &Picture<'_>, facts: &mut Facts) {
     let no_route = |tcp: &&bellwether_model::net::TcpSeen| tcp.result == TcpResult::NoRoute;
     let stayed = dialled.iter().filter(|(_, t)| no_route(t)).count();
     let all_stayed = asked.iter().all(|e| is_ours(e)) && stayed == dialled.len();
-    let helped = picture.resolvers.iter().any(crate::picture::ResolverView::is_usable);
+    let helped = picture
+        .resolvers
+        .iter()
+        .any(crate::picture::ResolverView::is_usable);
     if !all_stayed || lacked + stayed == 0 || helped {
         return;
     }

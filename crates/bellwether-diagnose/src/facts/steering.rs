@@ -164,7 +164,8 @@ fn spread(hop: &Hop<'_>, facts: &mut Facts) {
         owner.is_some_and(|o| o.same_operator(first))
     };
     if servers.iter().all(same) {
-        let value = json!({ "zone": hop.seen.zone, "owner": first.to_string(), "name_servers": labels });
+        let value =
+            json!({ "zone": hop.seen.zone, "owner": first.to_string(), "name_servers": labels });
         facts.add(FactKind::NsShareOwner, zone, value, [hop.id]);
     }
 }

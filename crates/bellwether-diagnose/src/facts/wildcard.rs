@@ -20,14 +20,18 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     if !same {
         return;
     }
-    let given: BTreeSet<_> = hop.delegated().flat_map(|s| s.leads_to.iter().copied()).collect();
+    let given: BTreeSet<_> = hop
+        .delegated()
+        .flat_map(|s| s.leads_to.iter().copied())
+        .collect();
     let zone = Subject::Zone(hop.seen.zone.clone());
     let value = json!({
         "name": hop.seen.name, "canary": hop.seen.canary, "given_by": label, "addresses": addresses(&given),
     });
     facts.add(FactKind::WildcardAnswers, zone.clone(), value, [hop.id]);
     let views = || given.iter().filter_map(|a| picture.addresses.get(a));
-    let is_stranger = |v: &crate::picture::AddressView<'_>| v.is_a_strangers() && v.before.is_none();
+    let is_stranger =
+        |v: &crate::picture::AddressView<'_>| v.is_a_strangers() && v.before.is_none();
     if views().next().is_none() || !views().all(is_stranger) {
         return;
     }

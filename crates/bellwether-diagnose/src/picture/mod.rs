@@ -74,10 +74,7 @@ impl<'a> Picture<'a> {
                     chains.push(dnssec::view(o.id.as_str(), seen, context.now));
                 }
                 Outcome::Dns(seen) => asides.push((o.id.as_str(), seen)),
-                Outcome::Tcp(_)
-                | Outcome::Tls(_)
-                | Outcome::Http(_)
-                | Outcome::Icmp(_) => {}
+                Outcome::Tcp(_) | Outcome::Tls(_) | Outcome::Http(_) | Outcome::Icmp(_) => {}
             }
         }
         levels.sort_by_key(|(_, z)| (z.zone.labels().len(), z.zone.clone(), z.name.clone()));
@@ -154,7 +151,10 @@ impl<'a> Picture<'a> {
         &self,
         purpose: DnsPurpose,
     ) -> impl Iterator<Item = (&'a str, &'a DnsSeen, &'a Response)> {
-        let of = self.asides.iter().filter(move |(_, s)| s.purpose == purpose);
+        let of = self
+            .asides
+            .iter()
+            .filter(move |(_, s)| s.purpose == purpose);
         of.filter_map(|(id, seen)| Some((*id, *seen, seen.exchange.response()?)))
     }
 
@@ -162,7 +162,9 @@ impl<'a> Picture<'a> {
     /// one of them say that it goes on with what it kept?
     #[must_use]
     pub fn is_served_stale(&self) -> bool {
-        let dead = self.last_hop().is_some_and(|h| h.is_reached() && h.all_unusable());
+        let dead = self
+            .last_hop()
+            .is_some_and(|h| h.is_reached() && h.all_unusable());
         dead && self.resolvers.iter().all(ResolverView::is_usable)
             && self.resolvers.iter().any(ResolverView::serves_stale)
     }

@@ -283,7 +283,11 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
         let is_about =
             exchange.question.name == zone.name && rtypes.contains(&exchange.question.rtype);
         let response = exchange.response().filter(|_| is_about);
-        addresses.extend(response.into_iter().flat_map(|r| r.addresses(&exchange.question)));
+        addresses.extend(
+            response
+                .into_iter()
+                .flat_map(|r| r.addresses(&exchange.question)),
+        );
     }
     let listed = zone.listed_by(&seen.name);
     let host = zone.hosts.iter().find(|h| h.name == seen.name);

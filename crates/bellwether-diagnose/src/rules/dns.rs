@@ -193,12 +193,18 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         requires: &[F::NsCycle],
-        excludes: &[F::NsIsCname],
+        excludes: &[F::NsIsCname, F::NsAddressForbidden],
         ..UNRESOLVABLE
     },
     Rule {
         requires: &[F::NsAddressMissing],
         excludes: &[F::NsIsCname, F::NsCycle, F::NsNameDoubled],
+        ..UNRESOLVABLE
+    },
+    Rule {
+        requires: &[F::NsAddressForbidden],
+        excludes: &[F::NsIsCname, F::NsAddressMissing],
+        remedy: "Replace the address, at the parent (glue, at your registrar) and in the name server's own zone, by one that others can reach.",
         ..UNRESOLVABLE
     },
     Rule {
@@ -285,6 +291,16 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         requires: &[F::PrivateAddress],
+        ..RECORD_WRONG
+    },
+    // In some answers only: a rotation, one server's copy, or an answer that changes between two
+    // questions.
+    Rule {
+        over: Over::Addresses,
+        requires: &[F::PrivateAddress],
+        prior: 20,
+        cap: 90,
+        blame: Blame::Addresses,
         ..RECORD_WRONG
     },
     Rule {

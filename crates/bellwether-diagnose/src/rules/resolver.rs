@@ -171,9 +171,7 @@ pub const RULES: &[Rule] = &[
         blame: Blame::Nobody,
         alone: Alone::Warn,
         remedy: "Nothing in your zone mends this: its operator must, or users choose another resolver.",
-        not_excluded: &[
-            "the path from here to the resolver: another network would tell",
-        ],
+        not_excluded: &["the path from here to the resolver: another network would tell"],
     },
     Rule {
         cause: Cause::DnsResolverBug,

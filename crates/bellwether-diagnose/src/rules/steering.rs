@@ -38,9 +38,7 @@ pub const RULES: &[Rule] = &[
         supports: &[(F::RoleDiffers, 0), (F::RecordsChanged, 5)],
         cap: 90,
         remedy: "Look at which pool the traffic manager has active, and from when its plan is; put the right addresses back by hand until it follows the present one.",
-        not_excluded: &[
-            "a change of the record by hand: the DNS provider's change log would tell",
-        ],
+        not_excluded: &["a change of the record by hand: the DNS provider's change log would tell"],
         ..BASE
     },
 ];

@@ -159,6 +159,22 @@ fn unresolvable(candidate: &Candidate, zone: &str) -> String {
         };
         return format!("{zone} is delegated to {named}, {what}: many resolvers refuse that");
     }
+    let forbidden = facts_of(candidate, FactKind::NsAddressForbidden);
+    if let Some(first) = forbidden.first()
+        && fact(candidate, FactKind::NsAddressMissing).is_none()
+    {
+        let given: BTreeSet<String> = forbidden
+            .iter()
+            .flat_map(|k| strings(Some(k), "/addresses"))
+            .collect();
+        let class = strings(Some(first), "/class");
+        let at = if one { "at" } else { "among others at" };
+        return format!(
+            "{zone} is delegated to {named}, {at} {} ({}), where nobody outside can reach it",
+            list(given),
+            list(class),
+        );
+    }
     let circle = facts_of(candidate, FactKind::NsCycle);
     if !circle.is_empty() {
         let names = strings(circle.first().copied(), "/cycle");
@@ -343,6 +359,11 @@ fn record_wrong(candidate: &Candidate, scope: &Scope, zone: &str) -> String {
     if !private.is_empty() {
         let what = list(each(&private, "address"));
         let class = list(each(&private, "class"));
+        if zone.is_empty() {
+            return format!(
+                "some of the answers lead to {what}, which is {class}: not dialled, and nobody outside can reach it"
+            );
+        }
         return format!(
             "every name server of {zone} answers {what}, which is {class}: nobody outside can reach it"
         );
@@ -472,8 +493,15 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
             if fact(candidate, FactKind::ResolverAnswersCanary).is_some()
                 && candidate.explains.is_empty() =>
         {
-            let given = strings(fact(candidate, FactKind::ResolverAnswersCanary), "/addresses");
-            format!("{who} gives {} for names that do not exist", list(given))
+            let given = strings(
+                fact(candidate, FactKind::ResolverAnswersCanary),
+                "/addresses",
+            );
+            format!(
+                "{who} give{} {} for names that do not exist",
+                if scope.resolvers.len() == 1 { "s" } else { "" },
+                list(given)
+            )
         }
         Cause::DnsResolverFiltered
             if fact(candidate, FactKind::ResolverAnswerForeign).is_some()
@@ -481,7 +509,8 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
         {
             let known = fact(candidate, FactKind::ResolverAnswerForeign);
             format!(
-                "{who} leads {name} to {} ({}), which no name server gives",
+                "{who} lead{} {name} to {} ({}), which no name server gives",
+                if scope.resolvers.len() == 1 { "s" } else { "" },
                 list(strings(known, "/addresses")),
                 list(strings(known, "/owners"))
             )
@@ -490,7 +519,8 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
             let known = fact(candidate, FactKind::ResolverSlow);
             let text = |key: &str| known.map_or("", |k| value(k, key));
             format!(
-                "{who} takes {} ms or more for each answer, a right one; the name servers take {} ms",
+                "{who} take{} {} ms or more for each answer, a right one; the name servers take {} ms",
+                if scope.resolvers.len() == 1 { "s" } else { "" },
                 text("least_ms"),
                 text("name_servers_ms")
             )
@@ -502,7 +532,12 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
         Cause::DnsResolverStaleCache
             if fact(candidate, FactKind::ResolverServesStale).is_some() =>
         {
-            format!("{who} goes on with what it kept of {name}, since no name server answers")
+            let goes = if scope.resolvers.len() == 1 {
+                "goes on with what it kept"
+            } else {
+                "go on with what they kept"
+            };
+            format!("{who} {goes} of {name}, since no name server answers")
         }
         Cause::DnsResolverStaleCache if fact(candidate, FactKind::ResolverHoldsOldDs).is_some() => {
             let known = fact(candidate, FactKind::ResolverHoldsOldDs);

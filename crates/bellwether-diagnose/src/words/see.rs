@@ -138,7 +138,10 @@ fn control(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
         Cause::MonitorVantageIntercepted => {
             let known = fact(candidate, FactKind::CanaryResolves);
             let server = known.map_or("198.41.0.4", |k| value(k, "server"));
-            return Some(format!("dig @{} nothing-here.invalid A +norec", word(server)));
+            return Some(format!(
+                "dig @{} nothing-here.invalid A +norec",
+                word(server)
+            ));
         }
         Cause::MonitorClockSkew => return Some("date -u; dig . SOA +dnssec".to_owned()),
         Cause::MonitorFalseSignal => return Some("dig . DNSKEY".to_owned()),
@@ -276,7 +279,8 @@ fn dns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
                 rtype(picture, None)
             ))
         }
-        Subject::Vantage | Subject::Address(_) | Subject::Service => None,
+        Subject::Address(_) => Some(question(picture, None, None)),
+        Subject::Vantage | Subject::Service => None,
     }
 }
 

@@ -130,9 +130,13 @@ fn intercepted(candidate: &Candidate) -> String {
             value(known, "server"),
             list(strings(Some(known), "/addresses"))
         ),
-        None => "the root servers' addresses give final answers, which the root never does".to_owned(),
+        None => {
+            "the root servers' addresses give final answers, which the root never does".to_owned()
+        }
     };
-    format!("it is us: DNS is intercepted on the way out: {how}. Nothing is known of the service's name servers")
+    format!(
+        "it is us: DNS is intercepted on the way out: {how}. Nothing is known of the service's name servers"
+    )
 }
 
 fn numbers(known: Option<&Known>, key: &str) -> String {

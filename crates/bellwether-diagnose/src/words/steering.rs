@@ -87,10 +87,7 @@ fn unseen(candidate: &Candidate) -> String {
     format!(
         "{} of the declared pool {stands} in none of {} for {name}",
         list(never),
-        count(
-            usize::try_from(answers.unwrap_or(0)).unwrap_or(0),
-            "answer"
-        )
+        count(usize::try_from(answers.unwrap_or(0)).unwrap_or(0), "answer")
     )
 }
 

@@ -142,7 +142,12 @@ impl Authorities {
     /// Leaves some of the addresses in an answer, others each time.
     fn rotate(&self, reply: &mut Reply, each: usize) {
         let is_address = |rr: &Rr| rr.ip().is_some();
-        let mut members: Vec<Rr> = reply.answer.iter().filter(|rr| is_address(rr)).cloned().collect();
+        let mut members: Vec<Rr> = reply
+            .answer
+            .iter()
+            .filter(|rr| is_address(rr))
+            .cloned()
+            .collect();
         if members.len() <= each {
             return;
         }

@@ -234,7 +234,7 @@ impl Stage {
         add("--asn-table", file("asn.csv"));
         add("--expect", expect.display().to_string());
         let clock = lock(&self.world).clock;
-        if clock.is_set() {
+        if clock.is_set() && step.own_clock != Some(true) {
             add("--at", clock.now().to_string());
         }
         if let Some(baseline) = self

@@ -67,6 +67,7 @@ pub(crate) fn missed(expect: &ExpectSpec, report: &Report) -> Vec<String> {
         facts,
         scope,
         confidence_at_most,
+        queries_at_most,
         nothing_else,
     } = expect;
     let mut missed = Vec::new();
@@ -98,6 +99,10 @@ pub(crate) fn missed(expect: &ExpectSpec, report: &Report) -> Vec<String> {
             "confidence: expected at most {most}, got {}",
             named.confidence
         ));
+    }
+    if let Some(most) = queries_at_most.filter(|most| report.queries > *most) {
+        let got = report.queries;
+        missed.push(format!("queries: expected at most {most}, got {got}"));
     }
     contained(
         "consequence",

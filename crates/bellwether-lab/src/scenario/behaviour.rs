@@ -8,8 +8,8 @@ use serde::de::value::StrDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{InjectedSpec, Span};
 use super::words::{Answers, Bug, Cache, Edns};
+use super::{InjectedSpec, Span};
 
 /// Words for a DNS server: an `answers` word by itself, or a mapping. What is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -205,9 +205,7 @@ fn words_schema(generator: &mut SchemaGenerator, resolver: bool) -> Schema {
         properties["bug"] = generator.subschema_for::<Option<Bug>>().to_value();
         properties["serve_stale"] = serde_json::json!({ "type": "boolean" });
         properties["ttl_floor"] = generator.subschema_for::<Span>().to_value();
-        properties["injected"] = generator
-            .subschema_for::<Option<InjectedSpec>>()
-            .to_value();
+        properties["injected"] = generator.subschema_for::<Option<InjectedSpec>>().to_value();
     } else {
         properties["rotation"] = serde_json::json!({ "type": "integer", "minimum": 1 });
     }

@@ -420,6 +420,10 @@ pub struct StepSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub from: Option<IpAddr>,
+    /// The check goes by this machine's own clock, not by the world's: from inside the world, a wrong
+    /// one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_clock: Option<bool>,
     /// Which service; needed if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,

@@ -168,6 +168,12 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "{name_server} [has|have] no address: {because}",
     ),
     Sentence::new(
+        K::NsAddressForbidden,
+        "name_server",
+        "addresses",
+        "{name_server} [stands|stand] at {addresses}, which nobody outside can reach; not asked",
+    ),
+    Sentence::new(
         K::NsIsCname,
         "name_server",
         "alias_of",
