@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod caches;
+pub mod cert;
 pub mod clock;
 pub mod delegation;
 pub mod dnssec;
@@ -75,6 +76,7 @@ impl Facts {
         caches::compute(picture, &mut facts);
         net::compute(picture, &mut facts);
         tls::compute(picture, &mut facts);
+        cert::compute(picture, &mut facts);
         http::compute(picture, &mut facts);
         steering::compute(picture, &mut facts);
         facts
