@@ -654,7 +654,7 @@ pub struct ResolverSeen {
     pub ancestors: Vec<Exchange>,
     /// Where it answers only unchecked: the DS records that it holds for the target's zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub zone_ds: Option<Exchange>,
+    pub zone_ds: Option<Box<Exchange>>,
 }
 
 impl ResolverSeen {

@@ -149,7 +149,7 @@ async fn matrix(cx: &Cx, asking: Asking) -> (Outcome, u32) {
     if let Some(zone) = zone.filter(|_| !ancestors.is_empty()) {
         let held;
         (held, waits) = ds_held(cx, &resolver, zone, waits).await;
-        zone_ds = held;
+        zone_ds = held.map(Box::new);
     }
     let seen = ResolverSeen {
         answers,

@@ -63,12 +63,11 @@ fn nothing_leaves(picture: &Picture<'_>, facts: &mut Facts) {
     let walked = picture.levels.iter();
     let asked = walked.flat_map(|(_, z)| z.servers.iter().flat_map(|s| &s.exchanges));
     let asked: Vec<_> = asked.collect();
-    let is_ours = |e: &&bellwether_model::dns::Exchange| !e.was_asked();
     let lacked = asked.iter().filter(|e| e.lacked_route()).count();
     let dialled: Vec<_> = picture.addresses.values().filter_map(|a| a.tcp).collect();
     let no_route = |tcp: &&bellwether_model::net::TcpSeen| tcp.result == TcpResult::NoRoute;
     let stayed = dialled.iter().filter(|(_, t)| no_route(t)).count();
-    let all_stayed = asked.iter().all(|e| is_ours(e)) && stayed == dialled.len();
+    let all_stayed = asked.iter().all(|e| !e.was_asked()) && stayed == dialled.len();
     let helped = picture
         .resolvers
         .iter()

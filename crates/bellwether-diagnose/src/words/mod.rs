@@ -7,6 +7,7 @@ mod dnssec;
 mod naming;
 mod read;
 mod remedy;
+mod resolver;
 mod see;
 mod sentence;
 mod steering;

@@ -4,9 +4,10 @@ use bellwether_model::report::Scope;
 use bellwether_model::{Cause, FactKind, Layer};
 use serde_json::Value;
 
-use super::dns::{delegation, resolver, undecided, zone};
+use super::dns::{delegation, undecided, zone};
 use super::naming::owned;
 use super::read::{fact, strings, value};
+use super::resolver::resolver;
 use super::time::moment;
 use super::{count, list, steering};
 use crate::candidates::Candidate;
