@@ -202,7 +202,7 @@ fn complaints_name_place_and_cure() {
         ),
         (
             "services:\n  - { name: a, checks: [{ name: c, http: { url: https://a.example/, client_cert: x } }] }\n",
-            "bellwether.yaml:2:82: `client_cert` is not supported by this version: a service that asks for one would look broken",
+            "bellwether.yaml:2:82: `client_cert`: holds no certificate; give PEM with `-----BEGIN CERTIFICATE-----` and the private key",
         ),
     ] {
         assert_eq!(fails(text), message, "{text}");

@@ -79,13 +79,18 @@ pub struct CheckSpec {
     pub tcp: Option<AddressSpec>,
     /// A handshake.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<AddressSpec>,
+    pub tls: Option<TlsSpec>,
     /// A question to the name servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsSpec>,
     /// An echo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp: Option<AddressSpec>,
+    /// Connections to make to each address, 1 to 200, where a share of them is looked for; left
+    /// out: one, and a few more where it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u32>", range(min = 1, max = 200))]
+    pub tries: Option<At<u32>>,
 }
 
 /// A request.
@@ -95,7 +100,20 @@ pub struct CheckSpec {
 pub struct HttpSpec {
     /// Where to: `https://` or `http://`.
     pub url: At<String>,
-    /// The client certificate to show; not supported yet.
+    /// The client certificate to show where the server asks for one: PEM with the certificate,
+    /// those that lead to its root, and the private key; usually `${file:/path}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<At<String>>,
+}
+
+/// A handshake.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "TlsCheck")]
+pub struct TlsSpec {
+    /// `host:port`.
+    pub address: At<String>,
+    /// The client certificate to show where the server asks for one, as in `http`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_cert: Option<At<String>>,
 }

@@ -40,6 +40,7 @@ pub fn of(report: &Report) -> Option<Baseline> {
         address: v.address,
         owner: v.owner.clone(),
         certificate: v.certificate().map(str::to_owned),
+        client_cert_requested: v.tls.map(|(_, tls)| tls.client_cert_requested),
     });
     let aliases: Vec<DnsName> = picture
         .hops

@@ -145,6 +145,9 @@ pub struct HttpSeen {
     pub hop: u8,
     /// How it ended.
     pub result: HttpResult,
+    /// The TLS alert that ended the exchange, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_alert: Option<u8>,
     /// Status code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,

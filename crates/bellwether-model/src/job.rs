@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::dns::{Record, ResolverOrigin};
 use crate::net::Family;
 use crate::observation::{NotRun, Observation, ProbeKind};
-use crate::service::Expect;
+use crate::service::{ClientIdentity, Expect};
 use crate::{Baseline, DnsName, Egress, Target};
 
 /// The schema that a job names.
@@ -41,6 +41,12 @@ pub struct Job {
     /// Further trust anchors for TLS, DER in base64.
     #[serde(default)]
     pub extra_roots: Vec<String>,
+    /// The client certificate to show where the target asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<ClientIdentity>,
+    /// Connections to make to each address; by default one, and a few more where it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<u32>,
     /// Addresses to dial from, at most one for each family.
     #[serde(default)]
     pub sources: Vec<IpAddr>,

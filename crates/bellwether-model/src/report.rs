@@ -362,4 +362,7 @@ pub struct BaselineAddress {
     /// SHA-256 of its certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// Did it ask for a client certificate?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert_requested: Option<bool>,
 }

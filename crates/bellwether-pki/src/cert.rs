@@ -296,6 +296,14 @@ fn organisations_of(name: &X509Name<'_>) -> Vec<String> {
         .collect()
 }
 
+/// A name that stands by itself; what cannot be read is shown as bytes.
+pub(crate) fn name_text(der: &[u8]) -> String {
+    match X509Name::from_der(der) {
+        Ok((_, name)) => distinguished_name(&name),
+        Err(_) => inert_bytes(der, TEXT_LEN_MAX),
+    }
+}
+
 /// The string form of RFC 4514: last component first, special characters escaped.
 fn distinguished_name(name: &X509Name<'_>) -> String {
     let mut parts: Vec<String> = name

@@ -5,6 +5,7 @@
 //! no I/O and reads no clock; it is the only direct user of x509-parser and webpki.
 //!
 //! - [`read`]: what a certificate says of itself
+//! - [`name_text`]: a distinguished name that stands by itself
 //! - [`judge()`]: all that a strict client refuses of a chain
 //! - [`Anchors`]: the roots that a chain may lead to
 
@@ -31,6 +32,12 @@ pub fn read(der: &[u8]) -> CertSeen {
         malformed: Some("the parser panicked over it".to_owned()),
         ..cert::Cert::blank(der).seen
     })
+}
+
+/// A distinguished name, as DER holds it, in the form of [`CertSeen`]; never fails.
+#[must_use]
+pub fn name_text(der: &[u8]) -> String {
+    catch_unwind(|| cert::name_text(der)).unwrap_or_default()
 }
 
 #[cfg(test)]

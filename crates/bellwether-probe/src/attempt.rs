@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use bellwether_model::net::TcpResult;
 use bellwether_model::observation::NotRun;
@@ -14,6 +15,9 @@ use crate::http::{self, Ready, Resolve};
 use crate::tcp::{self, Opened};
 use crate::tls::{self, Ask, Stream};
 use crate::worker::fault;
+
+/// Time that must be left for further ClientHellos to begin: a server far away answers within it.
+const HELLOS_TIME_MIN: Duration = Duration::from_millis(1200);
 
 /// Probes one address of the target as far up as the target's scheme says.
 ///
@@ -82,7 +86,12 @@ async fn converse(
             without_sni(cx, at, origin, waits).await;
         }
     };
-    tokio::join!(http, no_sni);
+    let hellos = async {
+        if let Some(seen) = &seen {
+            shapes(cx, at, origin, seen, waits).await;
+        }
+    };
+    tokio::join!(http, no_sni, hellos);
 }
 
 async fn connect(cx: &Cx, at: SocketAddr, origin: Origin, waits: u32) -> Option<Opened> {
@@ -177,6 +186,24 @@ async fn without_sni(cx: &Cx, at: SocketAddr, origin: Origin, waits: u32) {
     cx.probe(ProbeKind::Tls, key, stand_in(at), probe).await;
 }
 
+/// ClientHellos of other shapes, where the user's handshake failed in a way that they can explain.
+async fn shapes(cx: &Cx, at: SocketAddr, origin: Origin, seen: &TlsSeen, waits: u32) {
+    let shapes = tls::shapes_after(seen);
+    // A check of which little is left says what it has.
+    if shapes.is_empty() || cx.left() < HELLOS_TIME_MIN {
+        return;
+    }
+    let ask = ask(cx, at, TlsPurpose::Hellos);
+    let key = format!("tls {at} {}", purpose_name(ask.purpose));
+    let probe = async {
+        fault::trip(&key);
+        let seen = tls::ask_all(cx, origin, &ask, shapes).await;
+        (Outcome::Tls(Box::new(seen)), waits + 2)
+    };
+    cx.probe(ProbeKind::Tls, key.clone(), stand_in(at), probe)
+        .await;
+}
+
 fn ask(cx: &Cx, at: SocketAddr, purpose: TlsPurpose) -> Ask {
     let target = &cx.job().target;
     let alpn: &[&[u8]] = if target.scheme.has_http() {
@@ -197,6 +224,7 @@ fn purpose_name(purpose: TlsPurpose) -> &'static str {
         TlsPurpose::User => "user",
         TlsPurpose::NoSni => "no_sni",
         TlsPurpose::OtherSni => "other_sni",
+        TlsPurpose::Hellos => "hellos",
     }
 }
 
@@ -213,8 +241,6 @@ fn stand_in(at: SocketAddr) -> NotRun {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::testing::{Fixed, LOCALHOST, attempt, attempt_as, job, server, tcp_of};
 

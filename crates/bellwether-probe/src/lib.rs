@@ -44,5 +44,7 @@ pub mod walk;
 mod wire;
 pub mod worker;
 
+pub use tls::fits as client_cert_fits;
+
 #[cfg(test)]
 mod testing;

@@ -65,6 +65,7 @@ impl Facts {
         resolver::compute(picture, &mut facts);
         net::compute(picture, &mut facts);
         tls::compute(picture, &mut facts);
+        tls::client_auth(picture, &mut facts);
         cert::compute(picture, &mut facts);
         http::compute(picture, &mut facts);
         facts

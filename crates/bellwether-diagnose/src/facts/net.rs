@@ -2,7 +2,6 @@
 
 use bellwether_model::fact::Subject;
 use bellwether_model::net::{Family, TcpResult};
-use bellwether_model::tls::TlsResult;
 use bellwether_model::{FactKind, Layer};
 use serde_json::json;
 
@@ -42,20 +41,7 @@ fn connection(view: &AddressView<'_>, subject: &Subject, facts: &mut Facts) {
             FactKind::AddressUnreachable,
             json!({ "address": aimed, "error": error }),
         ),
-        TcpResult::Connected => {
-            let reset = view
-                .tls
-                .filter(|(_, t)| matches!(t.result, TlsResult::Closed { .. }));
-            let Some((tls_id, _)) = reset else { return };
-            facts.add(
-                FactKind::TlsClosed,
-                subject.clone(),
-                json!({ "address": aimed }),
-                [id, tls_id],
-            );
-            return;
-        }
-        TcpResult::NoRoute | TcpResult::Error { .. } => return,
+        TcpResult::Connected | TcpResult::NoRoute | TcpResult::Error { .. } => return,
     };
     facts.add(kind, subject.clone(), value, [id]);
 }

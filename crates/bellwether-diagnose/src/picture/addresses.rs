@@ -56,6 +56,8 @@ pub struct AddressView<'a> {
     pub tls: Option<Seen<'a, TlsSeen>>,
     /// The handshake without SNI.
     pub tls_no_sni: Option<Seen<'a, TlsSeen>>,
+    /// ClientHellos of other shapes.
+    pub hellos: Option<Seen<'a, TlsSeen>>,
     /// The requests, first hop first.
     pub http: Vec<Seen<'a, HttpSeen>>,
     /// Does it answer ICMP echo?
@@ -126,6 +128,7 @@ pub(super) fn views<'a>(
                 tcp: None,
                 tls: None,
                 tls_no_sni: None,
+                hellos: None,
                 http: Vec::new(),
                 pings: None,
                 before: before(address),
@@ -205,6 +208,7 @@ fn fill_probes<'a>(views: &mut BTreeMap<IpAddr, AddressView<'a>>, sorted: &[&'a 
                 match seen.purpose {
                     TlsPurpose::User => view.tls = Some((id, seen)),
                     TlsPurpose::NoSni => view.tls_no_sni = Some((id, seen)),
+                    TlsPurpose::Hellos => view.hellos = Some((id, seen)),
                     TlsPurpose::OtherSni => {}
                 }
             }
@@ -303,7 +307,9 @@ fn http_attempt(
         return Attempt::Fails(Layer::Tls);
     }
     if last.result != HttpResult::Response {
-        return Attempt::Fails(Layer::Http);
+        // An alert ends the connection, not the request.
+        let is_tls = last.tls_alert.is_some();
+        return Attempt::Fails(if is_tls { Layer::Tls } else { Layer::Http });
     }
     if let Some(redirect) = &last.redirect {
         match &redirect.end {

@@ -4,6 +4,7 @@
 mod details;
 mod dns;
 mod dnssec;
+mod handshake;
 mod naming;
 mod read;
 mod remedy;

@@ -113,6 +113,7 @@ fn tls(target: &Target, address: IpAddr, cause: Option<Cause>) -> String {
     };
     // The whole chain where a link of it is the fault.
     let chain = match cause {
+        Some(Cause::TlsClientCertRejected) => " -cert CLIENT.pem -key CLIENT.pem",
         Some(
             Cause::CertUntrustedRoot | Cause::CertChainIncomplete | Cause::CertChainExpiredLink,
         ) => " -showcerts",

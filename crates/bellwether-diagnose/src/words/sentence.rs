@@ -141,7 +141,7 @@ fn net(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
     }
 }
 
-fn s(scope: &Scope) -> &'static str {
+pub(super) fn s(scope: &Scope) -> &'static str {
     if scope.addresses.len() == 1 { "s" } else { "" }
 }
 
@@ -208,21 +208,9 @@ fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
             "clients refuse the certificate at {what}: {}",
             text("reason")
         ),
-        Cause::TlsHandshakeStall => format!(
-            "{what} take{} connections and do{} not go on with the handshake",
-            s(scope),
-            if scope.addresses.len() == 1 { "es" } else { "" }
-        ),
-        Cause::TlsNegotiationFailed => format!(
-            "{what} end{} the handshake with the alert {}",
-            s(scope),
-            text("name")
-        ),
-        Cause::TlsClientCertRejected => format!(
-            "{what} ask{} for a client certificate and end{} the handshake without one",
-            s(scope),
-            s(scope)
-        ),
+        Cause::TlsHandshakeStall | Cause::TlsNegotiationFailed | Cause::TlsClientCertRejected => {
+            super::handshake::sentence(picture, candidate, scope, &what)
+        }
         cause => format!("{what}: {}", cause.definition()),
     }
 }

@@ -101,6 +101,12 @@ fn handshake(result: &TlsResult) -> Option<String> {
         TlsResult::Alert { name, .. } => Some(format!("the handshake ends in the alert {name}")),
         TlsResult::Stalled => Some("the handshake does not go on".to_owned()),
         TlsResult::NotTls { looks_like } => Some(format!("what answers is no TLS ({looks_like})")),
+        TlsResult::Malformed { error } => {
+            Some(format!("what it sends breaks the rules of TLS ({error})"))
+        }
+        TlsResult::TooLarge { limit } => Some(format!(
+            "its part of the handshake is larger than {limit} bytes"
+        )),
         TlsResult::Closed { error }
         | TlsResult::NotConnected { error }
         | TlsResult::Failed { error } => Some(format!("the handshake fails ({error})")),

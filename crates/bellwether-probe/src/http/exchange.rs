@@ -29,6 +29,8 @@ const VERSION_PREFIX: &[u8] = b"HTTP/";
 /// What came of a request.
 pub(crate) struct Exchange {
     pub(crate) result: HttpResult,
+    /// The TLS alert that ended it.
+    pub(crate) alert: Option<u8>,
     pub(crate) head: Option<Head>,
     pub(crate) body: Option<BodySeen>,
     /// The body's bytes, bounded.
@@ -48,13 +50,14 @@ pub(crate) async fn exchange(cx: &Cx, wire: &mut dyn Wire, host: &str, path: &st
     );
     // A server that refuses early has answered already: whether sending failed shows when reading.
     let sent = source.send(request.as_bytes()).await;
-    let head = match (head(&mut source).await, sent) {
+    let mut alert = None;
+    let head = match (head(&mut source, &mut alert).await, sent) {
         (Ok(head), _) => head,
-        (Err(HttpResult::Closed { .. }), Err(error)) => {
-            let error = words(&error);
-            return Exchange::ended(HttpResult::Closed { error }, millis(start));
+        (Err(HttpResult::Closed { .. }), Err(error)) if alert.is_none() => {
+            let error = words(&error, &mut alert);
+            return Exchange::ended(HttpResult::Closed { error }, alert, millis(start));
         }
-        (Err(result), _) => return Exchange::ended(result, millis(start)),
+        (Err(result), _) => return Exchange::ended(result, alert, millis(start)),
     };
     let wait_ms = millis(start);
     source.wait_until(patience(cx, BODY_WAIT));
@@ -65,6 +68,7 @@ pub(crate) async fn exchange(cx: &Cx, wire: &mut dyn Wire, host: &str, path: &st
     };
     Exchange {
         result: HttpResult::Response,
+        alert: None,
         head: Some(head),
         body: Some(seen),
         bytes: body.bytes,
@@ -75,9 +79,10 @@ pub(crate) async fn exchange(cx: &Cx, wire: &mut dyn Wire, host: &str, path: &st
 
 impl Exchange {
     /// No response came.
-    pub(crate) fn ended(result: HttpResult, wait_ms: f64) -> Self {
+    pub(crate) fn ended(result: HttpResult, alert: Option<u8>, wait_ms: f64) -> Self {
         Self {
             result,
+            alert,
             head: None,
             body: None,
             bytes: Vec::new(),
@@ -88,9 +93,9 @@ impl Exchange {
 }
 
 /// The head of the final response.
-async fn head(source: &mut Source<'_>) -> Result<Head, HttpResult> {
+async fn head(source: &mut Source<'_>, alert: &mut Option<u8>) -> Result<Head, HttpResult> {
     for _ in 0..=INTERIM_MAX {
-        let bytes = head_bytes(source).await?;
+        let bytes = head_bytes(source, alert).await?;
         let head = Head::parse(&bytes).map_err(|error| HttpResult::Malformed { error })?;
         if !(100..200).contains(&head.status) {
             return Ok(head);
@@ -105,7 +110,10 @@ async fn head(source: &mut Source<'_>) -> Result<Head, HttpResult> {
 }
 
 /// The bytes up to the first empty line.
-async fn head_bytes(source: &mut Source<'_>) -> Result<Vec<u8>, HttpResult> {
+async fn head_bytes(
+    source: &mut Source<'_>,
+    alert: &mut Option<u8>,
+) -> Result<Vec<u8>, HttpResult> {
     let mut looked = 0;
     loop {
         let unread = source.unread();
@@ -138,7 +146,7 @@ async fn head_bytes(source: &mut Source<'_>) -> Result<Vec<u8>, HttpResult> {
                 return Err(HttpResult::Closed { error });
             }
             Came::Failed(error) => {
-                let error = words(&error);
+                let error = words(&error, alert);
                 return Err(HttpResult::Closed { error });
             }
         }
@@ -154,6 +162,12 @@ fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
     })
 }
 
-fn words(error: &std::io::Error) -> String {
-    alert_in(error).unwrap_or_else(|| end_words(error))
+fn words(error: &std::io::Error, alert: &mut Option<u8>) -> String {
+    match alert_in(error) {
+        Some((code, words)) => {
+            *alert = Some(code);
+            words
+        }
+        None => end_words(error),
+    }
 }

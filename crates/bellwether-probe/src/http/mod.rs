@@ -138,6 +138,7 @@ impl Trail<'_> {
             url: shown(&hop.url),
             hop: hop.number,
             result: HttpResult::Stalled,
+            tls_alert: None,
             status: None,
             version: None,
             headers: Vec::new(),
@@ -181,6 +182,7 @@ impl Trail<'_> {
     /// against what was declared.
     async fn take(&mut self, hop: &Hop, came: Exchange, seen: &mut HttpSeen) -> Option<(Hop, u32)> {
         seen.result = came.result;
+        seen.tls_alert = came.alert;
         seen.body = came.body;
         seen.phases.wait_ms = came.wait_ms;
         seen.phases.transfer_ms = came.transfer_ms;
@@ -381,6 +383,10 @@ fn tls_words(result: &TlsResult) -> String {
         TlsResult::Alert { name, .. } => format!("TLS alert {name}"),
         TlsResult::Stalled => "the handshake stalled".to_owned(),
         TlsResult::NotTls { looks_like } => format!("it speaks {looks_like}, not TLS"),
+        TlsResult::TooLarge { limit } => {
+            format!("its part of the handshake is larger than {limit} bytes")
+        }
+        TlsResult::Malformed { error } => format!("what it sends is no TLS ({error})"),
         TlsResult::Closed { error }
         | TlsResult::NotConnected { error }
         | TlsResult::Failed { error } => error.clone(),

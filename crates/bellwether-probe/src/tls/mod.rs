@@ -2,9 +2,15 @@
 //!
 //! Every name of rustls stays inside this module. The handshake itself accepts everything; what a
 //! strict client refuses is judged afterwards, from the recorded chain, at the check's own time.
+//! Where it fails, ClientHellos of our own making tell why (`hellos`, `hello`, `flight`).
 
+mod client;
+mod flight;
+mod hello;
+mod hellos;
 mod outcome;
 mod record;
+mod suite;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -15,13 +21,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bellwether_model::DnsName;
 use bellwether_model::target::Host;
-use bellwether_model::tls::{CertProblem, CertSeen, TlsPurpose, TlsResult, TlsSeen};
-use bellwether_pki::{Anchors, judge, read};
+use bellwether_model::tls::{
+    CertProblem, CertSeen, ClientAuthSeen, TlsPurpose, TlsResult, TlsSeen,
+};
+use bellwether_pki::{Anchors, judge, name_text, read};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncBufReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -32,6 +40,8 @@ use crate::sys::tcp_info;
 use crate::tcp::millis;
 use crate::wire::Watched;
 
+pub use client::fits;
+pub(crate) use hellos::{ask_all, shapes_after};
 pub(crate) use outcome::{alert_in, end_words};
 use record::{Recorder, Shown};
 
@@ -70,7 +80,8 @@ pub(crate) async fn shake(
     ask: &Ask,
     anchors: &Rc<Anchors>,
 ) -> (TlsSeen, Option<Stream>) {
-    let recorder = Arc::new(Recorder::new(provider()));
+    let client = client::to_show(cx.job(), ask);
+    let recorder = Arc::new(Recorder::new(provider(), client));
     let sni = sent_name(ask);
     let mut seen = TlsSeen::begin(ask, sni);
     let (config, name) = match (config(&recorder, ask), server_name(&ask.host)) {
@@ -137,6 +148,8 @@ impl Begin for TlsSeen {
             chain_len: 0,
             problems: Vec::new(),
             client_cert_requested: false,
+            client_auth: None,
+            hellos: Vec::new(),
             stapled: false,
             tcp: None,
         }
@@ -154,7 +167,9 @@ pub(crate) fn not_connected(ask: &Ask, error: String) -> TlsSeen {
 fn sent_name(ask: &Ask) -> Option<DnsName> {
     match (&ask.host, ask.purpose) {
         (_, TlsPurpose::NoSni) | (Host::Address(_), _) => None,
-        (Host::Name(name), TlsPurpose::User | TlsPurpose::OtherSni) => Some(name.clone()),
+        (Host::Name(name), TlsPurpose::User | TlsPurpose::OtherSni | TlsPurpose::Hellos) => {
+            Some(name.clone())
+        }
     }
 }
 
@@ -213,16 +228,14 @@ fn note_parameters(seen: &mut TlsSeen, connection: &ClientConnection) {
 fn note_shown(cx: &Cx, seen: &mut TlsSeen, shown: &Shown, ask: &Ask, anchors: &Anchors) {
     seen.chain_len = shown.chain_len;
     seen.stapled = shown.stapled;
-    seen.client_cert_requested = shown.client_cert_requested;
+    seen.client_cert_requested = shown.authorities.is_some();
+    if let Some(authorities) = &shown.authorities {
+        seen.client_auth = Some(client_auth(cx, ask, authorities, shown.authorities_len));
+    }
     if shown.chain.is_empty() {
         return;
     }
-    seen.chain = shown
-        .chain
-        .iter()
-        .enumerate()
-        .map(|(index, der)| with_der(index, der))
-        .collect();
+    seen.chain = read_chain(&shown.chain);
     let host = match &ask.host {
         Host::Name(name) => name.without_dot().to_owned(),
         Host::Address(address) => address.to_string(),
@@ -240,6 +253,26 @@ fn note_shown(cx: &Cx, seen: &mut TlsSeen, shown: &Shown, ask: &Ask, anchors: &A
     }
 }
 
+/// What passed when the server asked for a client certificate.
+fn client_auth(cx: &Cx, ask: &Ask, authorities: &[Vec<u8>], len: usize) -> ClientAuthSeen {
+    let chain = client::chain_to_show(cx.job(), ask);
+    let certs: Vec<CertSeen> = chain.iter().map(|der| read(der)).collect();
+    let mut issuers: Vec<String> = certs.iter().map(|cert| cert.issuer.clone()).collect();
+    issuers.dedup();
+    ClientAuthSeen {
+        authorities: authorities.iter().map(|name| name_text(name)).collect(),
+        authorities_len: len,
+        shown: certs.into_iter().next().map(Box::new),
+        issuers,
+    }
+}
+
+/// Certificates as they are told.
+fn read_chain(chain: &[Vec<u8>]) -> Vec<CertSeen> {
+    let numbered = chain.iter().enumerate();
+    numbered.map(|(index, der)| with_der(index, der)).collect()
+}
+
 fn with_der(index: usize, der: &[u8]) -> CertSeen {
     let mut seen = read(der);
     if index == 0 || seen.malformed.is_some() {
@@ -248,7 +281,7 @@ fn with_der(index: usize, der: &[u8]) -> CertSeen {
     seen
 }
 
-/// Does the server end the connection because we have no certificate to show?
+/// Does the server end the connection over the certificate that we show, or do not show?
 async fn refusal(cx: &Cx, stream: &mut Stream, handshake_ms: f64) -> Option<TlsResult> {
     let is_1_3 = stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_3);
     if !is_1_3 {
@@ -257,10 +290,10 @@ async fn refusal(cx: &Cx, stream: &mut Stream, handshake_ms: f64) -> Option<TlsR
     let handshake = Duration::try_from_secs_f64(handshake_ms / 1000.0).unwrap_or_default();
     let wait = (REFUSAL_WAIT_MIN + handshake).min(REFUSAL_WAIT_MAX);
     let wait = patience(cx, wait)?;
-    let mut byte = [0];
-    match tokio::time::timeout(wait, stream.read(&mut byte)).await {
+    // What the server says of its own accord stays there to be read.
+    match tokio::time::timeout(wait, stream.fill_buf()).await {
         Ok(Err(error)) => Some(outcome::result_of(&error, &[])),
-        Ok(Ok(0)) => Some(TlsResult::Closed {
+        Ok(Ok([])) => Some(TlsResult::Closed {
             error: "the server closed the connection after the handshake".to_owned(),
         }),
         Ok(Ok(_)) | Err(_) => None,

@@ -10,6 +10,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
+/// Names kept of the authorities for client certificates.
+const AUTHORITIES_MAX: usize = 32;
 /// Certificates kept of a chain: public ones have 2 to 5, and webpki stops at 6 links.
 const CHAIN_LEN_MAX: usize = 20;
 
@@ -21,7 +23,11 @@ pub(crate) struct Shown {
     /// Certificates sent.
     pub(crate) chain_len: usize,
     pub(crate) stapled: bool,
-    pub(crate) client_cert_requested: bool,
+    /// Names of the authorities whose client certificates the server takes, as DER, at most
+    /// [`AUTHORITIES_MAX`]; `None` if it asked for none.
+    pub(crate) authorities: Option<Vec<Vec<u8>>>,
+    /// How many it names.
+    pub(crate) authorities_len: usize,
     /// Did the server prove that it holds the key? `None` before it tried.
     pub(crate) proved: Option<bool>,
 }
@@ -31,13 +37,16 @@ pub(crate) struct Shown {
 pub(crate) struct Recorder {
     shown: Mutex<Shown>,
     provider: Arc<CryptoProvider>,
+    /// The client certificate to show if the server asks.
+    client: Option<Arc<CertifiedKey>>,
 }
 
 impl Recorder {
-    pub(crate) fn new(provider: Arc<CryptoProvider>) -> Self {
+    pub(crate) fn new(provider: Arc<CryptoProvider>, client: Option<Arc<CertifiedKey>>) -> Self {
         Self {
             shown: Mutex::default(),
             provider,
+            client,
         }
     }
 
@@ -105,18 +114,22 @@ impl ServerCertVerifier for Recorder {
     }
 }
 
-/// We have no client certificate; that one was asked for is a fact.
+/// That a certificate was asked for is a fact; one that is configured is shown whichever authorities
+/// the server names, as common clients do: what it says of it is the evidence.
 impl ResolvesClientCert for Recorder {
     fn resolve(
         &self,
-        _root_hint_subjects: &[&[u8]],
+        root_hint_subjects: &[&[u8]],
         _sigschemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
-        self.lock().client_cert_requested = true;
-        None
+        let kept = root_hint_subjects.iter().take(AUTHORITIES_MAX);
+        let mut shown = self.lock();
+        shown.authorities = Some(kept.map(|name| name.to_vec()).collect());
+        shown.authorities_len = root_hint_subjects.len();
+        self.client.clone()
     }
 
     fn has_certs(&self) -> bool {
-        false
+        self.client.is_some()
     }
 }
