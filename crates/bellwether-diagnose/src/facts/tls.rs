@@ -91,7 +91,7 @@ fn of_hellos(result: &TlsResult, hellos: &[HelloSeen]) -> Vec<(FactKind, Value)>
         return vec![(FactKind::TlsOldVersionsOnly, value)];
     }
     if let TlsResult::Alert { code: 120, name } = result {
-        let known = is_answered(HelloKind::WithoutAlpn) && !is_answered(HelloKind::Small);
+        let known = is_answered(HelloKind::WithoutAlpn);
         let value = json!({ "alert": 120, "name": name });
         return known
             .then_some((FactKind::AlpnRefused, value))

@@ -28,6 +28,12 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::TlsHandshakeStall,
         requires: &[F::TlsLargeHelloStalls],
+        supports: &[
+            (F::TlsStalled, 0),
+            (F::TlsClosed, 0),
+            (F::AddressUnchanged, 0),
+            (F::OtherAddressesWork, 0),
+        ],
         prior: 45,
         cap: 95,
         remedy: DROPS_LARGE,
@@ -174,7 +180,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         cause: Cause::TlsNegotiationFailed,
-        requires: &[F::AlpnRefused],
+        requires: &[F::TlsAlert, F::AlpnRefused],
         excludes: &[F::ClientCertRefused],
         prior: 42,
         cap: 95,

@@ -41,20 +41,22 @@ fn stall(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, what: &str
     let port = picture.context.target.port;
     if let Some(known) = fact(candidate, F::TlsLargeHelloStalls) {
         return format!(
-            "a ClientHello of {} bytes is answered at {what}, and one of {} bytes, which takes two segments, is not: something drops it",
+            "{what} answer{} a ClientHello of {} bytes, and not one of {}, which takes two segments: something drops it",
+            s(scope),
             number(known, "small"),
             number(known, "large")
         );
     }
     if let Some(known) = fact(candidate, F::TlsNotSpoken) {
         return format!(
-            "what answers at {what} on port {port} is not TLS: {}",
+            "{what} answer{} on port {port} with what is not TLS: {}",
+            s(scope),
             value(known, "looks_like")
         );
     }
     if let Some(known) = fact(candidate, F::TlsMalformed) {
         return format!(
-            "what {what} send{} on port {port} is malformed, and no handshake of TLS: {}",
+            "{what} answer{} on port {port} with what is malformed, and no handshake of TLS: {}",
             s(scope),
             value(known, "error")
         );

@@ -274,6 +274,7 @@ impl Stage {
     async fn run_program(&self, arguments: &[String]) -> Result<Output, String> {
         let child = Command::new(&self.program)
             .args(arguments)
+            .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -357,6 +358,10 @@ fn directory(
     write(&path("root.hints"), &hints())?;
     write(&path("root.key"), root_key)?;
     write(&path("asn.csv"), &asn_table(&spec.world.owners))?;
+    for (name, cert) in &spec.world.client_certs {
+        let pem = authorities.client_pem(name, cert)?;
+        write(&path(&format!("{name}.pem")), &pem)?;
+    }
     Ok(directory)
 }
 

@@ -4,6 +4,7 @@
 //! - [`words`]: the behaviour words, each a variant of a closed enum
 //! - [`behaviour`]: words for one server, resolver or control
 //! - [`signing`]: how zones are signed
+//! - [`peer`]: peers that misbehave, and client certificates
 //! - [`lists`]: lists that may be written as one item
 //! - [`time`]: lengths of time and moments
 //! - [`expect`]: what a check step must find
@@ -13,6 +14,7 @@ pub mod expect;
 pub(crate) mod line;
 pub mod lists;
 pub mod parse;
+pub mod peer;
 pub mod signing;
 pub mod time;
 pub mod words;
@@ -30,6 +32,10 @@ pub use expect::ExpectSpec;
 pub use lists::{Addresses, Delegation};
 pub(crate) use parse::meant;
 pub use parse::parse;
+pub use peer::{
+    ClientAuthSpec, ClientAuthWord, ClientCertSpec, OldTls, PeerWord, RefusalWord, SometimesSpec,
+    TlsVersion,
+};
 pub use signing::{
     Algorithm, CdsWord, Denial, DenialFault, DsWords, KeysWord, Nsec3Spec, SignaturesSpec,
     SignerWord,
@@ -91,6 +97,8 @@ pub struct WorldSpec {
     pub resolvers: Vec<ResolverSpec>,
     /// What answers on addresses of services.
     pub hosts: Vec<HostSpec>,
+    /// Client certificates, by the name of their file without `.pem`.
+    pub client_certs: BTreeMap<String, ClientCertSpec>,
     /// NS sets at parents that differ from the zone's own servers, by apex.
     pub delegation: BTreeMap<String, Delegation>,
     /// Addresses that unbound clients in the box dial from, at most one for each family.
@@ -312,6 +320,12 @@ pub struct HostSpec {
     /// The response; without it, 200 with a small body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpSpec>,
+    /// What stands there in the place of TLS and HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<PeerWord>,
+    /// What a share of the connections meets instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sometimes: Option<SometimesSpec>,
     /// Does the address answer echo requests?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp: Option<IcmpWord>,
@@ -337,6 +351,12 @@ pub struct HostPatch {
     /// The response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpSpec>,
+    /// What stands there in the place of TLS and HTTP; `none` puts them back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<PeerWord>,
+    /// What a share of the connections meets instead; a share of 0 ends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sometimes: Option<SometimesSpec>,
     /// Does the address answer echo requests?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp: Option<IcmpWord>,
@@ -365,6 +385,43 @@ pub struct TlsSpec {
     /// name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_sni: Option<Vec<String>>,
+    /// Versions that it speaks; both if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub versions: Option<Vec<TlsVersion>>,
+    /// Client certificates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_auth: Option<ClientAuthSpec>,
+    /// ClientHellos longer than this many bytes are dropped, and so is what follows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hello_max: Option<usize>,
+    /// Copies of the issuer's certificate behind the chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copies: Option<usize>,
+    /// Session tickets of TLS 1.3; 2 if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tickets: Option<usize>,
+    /// Application protocols that it takes (ALPN); `http/1.1` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<Vec<String>>,
+}
+
+impl TlsSpec {
+    /// With what another gives put over it.
+    pub(crate) fn patched(self, new: Self) -> Self {
+        Self {
+            names: new.names.or(self.names),
+            not_before: new.not_before.or(self.not_before),
+            not_after: new.not_after.or(self.not_after),
+            issuer: new.issuer.or(self.issuer),
+            without_sni: new.without_sni.or(self.without_sni),
+            versions: new.versions.or(self.versions),
+            client_auth: new.client_auth.or(self.client_auth),
+            hello_max: new.hello_max.or(self.hello_max),
+            copies: new.copies.or(self.copies),
+            tickets: new.tickets.or(self.tickets),
+            alpn: new.alpn.or(self.alpn),
+        }
+    }
 }
 
 /// A host's response.
@@ -386,6 +443,19 @@ pub struct HttpSpec {
     /// Where it redirects to; status 301 if none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect: Option<String>,
+}
+
+impl HttpSpec {
+    /// With what another gives put over it.
+    pub(crate) fn patched(self, new: Self) -> Self {
+        Self {
+            status: new.status.or(self.status),
+            headers: new.headers.or(self.headers),
+            body: new.body.or(self.body),
+            delay: new.delay.or(self.delay),
+            redirect: new.redirect.or(self.redirect),
+        }
+    }
 }
 
 /// One step; exactly one of `check`, `set` and `wait`.

@@ -199,6 +199,8 @@ pub enum TcpWord {
     Refused,
     /// Nothing answers.
     Silent,
+    /// They open, and are reset at once.
+    Reset,
 }
 
 /// Does an address answer echo requests?

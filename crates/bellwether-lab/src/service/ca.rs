@@ -1,7 +1,8 @@
 //! The box's certificate authorities.
 
+use std::collections::BTreeMap;
 use std::ops::{Add, Sub};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::LabError;
-use crate::scenario::{Issuer, TlsSpec};
+use crate::scenario::{ClientCertSpec, Issuer, TlsSpec};
 
 /// Seconds of a day.
 const DAY: i64 = 86_400;
@@ -25,7 +26,7 @@ const LEAF_DAYS: (i64, i64) = (30, 60);
 const AUTHORITY_DAYS: (i64, i64) = (2000, 4000);
 
 /// An authority with its key.
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
 /// The authorities of a box.
 pub(crate) struct Authorities {
@@ -33,6 +34,10 @@ pub(crate) struct Authorities {
     intermediate: Authority,
     /// A root that checks do not trust.
     private: Authority,
+    /// Authorities for client certificates, by their word.
+    clients: Mutex<BTreeMap<String, Arc<Authority>>>,
+    /// When they all were made.
+    made: Timestamp,
 }
 
 fn failed(e: impl std::fmt::Display) -> LabError {
@@ -55,12 +60,47 @@ impl Authorities {
             root,
             intermediate,
             private,
+            clients: Mutex::default(),
+            made: now,
         })
     }
 
     /// The root that checks trust.
     pub(crate) fn root_pem(&self) -> String {
         self.root.pem()
+    }
+
+    /// An authority for client certificates.
+    pub(crate) fn client_authority(&self, word: &str) -> Result<Arc<Authority>, LabError> {
+        let mut all = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get(word) {
+            return Ok(Arc::clone(known));
+        }
+        let made = Arc::new(self::root(&format!("Clients {word}"), self.made)?);
+        all.insert(word.to_owned(), Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// A client certificate and its key, PEM.
+    pub(crate) fn client_pem(&self, name: &str, spec: &ClientCertSpec) -> Result<String, LabError> {
+        let issuer = self.client_authority(&spec.issuer)?;
+        let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
+        let dates = TlsSpec {
+            not_before: spec.not_before,
+            not_after: spec.not_after,
+            ..TlsSpec::default()
+        };
+        let (begin, end) = validity(&dates, self.made);
+        params.not_before = moment(rcgen::date_time_ymd(1970, 1, 1), begin);
+        params.not_after = moment(rcgen::date_time_ymd(1970, 1, 1), end);
+        params.distinguished_name = subject(name);
+        params.serial_number = Some(serial());
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().map_err(failed)?;
+        let cert = params.signed_by(&key, &*issuer).map_err(failed)?;
+        Ok(format!("{}{}", cert.pem(), key.serialize_pem()))
     }
 
     /// What a host shows, as of the world's time.
@@ -93,7 +133,7 @@ impl Authorities {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate().map_err(failed)?;
-        let chain = match spec.issuer.unwrap_or_default() {
+        let mut chain = match spec.issuer.unwrap_or_default() {
             Issuer::Box => {
                 let leaf = params.signed_by(&key, &self.intermediate).map_err(failed)?;
                 vec![leaf.der().clone(), self.intermediate.der().clone()]
@@ -108,6 +148,9 @@ impl Authorities {
                 vec![params.self_signed(&key).map_err(failed)?.der().clone()]
             }
         };
+        if let Some(last) = chain.last().cloned() {
+            chain.extend(vec![last; spec.copies.unwrap_or(0)]);
+        }
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let key = aws_lc_rs::sign::any_supported_type(&key).map_err(failed)?;
         Ok(Arc::new(CertifiedKey::new(chain, key)))
@@ -189,6 +232,12 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
+    /// The chain that is shown by name, DER.
+    pub(crate) fn chain(&self) -> Vec<Vec<u8>> {
+        let chain = self.named.cert.iter();
+        chain.map(|cert| cert.as_ref().to_vec()).collect()
+    }
+
     fn choose(&self, sni: Option<&str>) -> &Arc<CertifiedKey> {
         match (&self.default, sni) {
             (Some(default), None) => default,

@@ -527,6 +527,8 @@ fn new_host(at: SocketAddr) -> HostSpec {
         tcp: None,
         tls: None,
         http: None,
+        peer: None,
+        sometimes: None,
         icmp: None,
         delay: None,
     }
@@ -538,31 +540,21 @@ fn patch_host(host: &mut HostSpec, patch: &HostPatch) {
         tcp,
         tls,
         http,
+        peer,
+        sometimes,
         icmp,
         delay,
     } = patch.clone();
     host.tcp = tcp.or(host.tcp);
     host.icmp = icmp.or(host.icmp);
     host.delay = delay.or(host.delay);
+    host.peer = peer.or_else(|| host.peer.take());
+    host.sometimes = sometimes.or_else(|| host.sometimes.take());
     if let Some(new) = tls {
-        let old = host.tls.take().unwrap_or_default();
-        host.tls = Some(crate::scenario::TlsSpec {
-            names: new.names.or(old.names),
-            not_before: new.not_before.or(old.not_before),
-            not_after: new.not_after.or(old.not_after),
-            issuer: new.issuer.or(old.issuer),
-            without_sni: new.without_sni.or(old.without_sni),
-        });
+        host.tls = Some(host.tls.take().unwrap_or_default().patched(new));
     }
     if let Some(new) = http {
-        let old = host.http.take().unwrap_or_default();
-        host.http = Some(crate::scenario::HttpSpec {
-            status: new.status.or(old.status),
-            headers: new.headers.or(old.headers),
-            body: new.body.or(old.body),
-            delay: new.delay.or(old.delay),
-            redirect: new.redirect.or(old.redirect),
-        });
+        host.http = Some(host.http.take().unwrap_or_default().patched(new));
     }
 }
 

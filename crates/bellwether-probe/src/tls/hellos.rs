@@ -31,7 +31,7 @@ pub(crate) fn shapes_after(seen: &TlsSeen) -> &'static [HelloKind] {
     use HelloKind as K;
     match &seen.result {
         // No application protocol in common.
-        TlsResult::Alert { code: 120, .. } => &[K::Small, K::WithoutAlpn],
+        TlsResult::Alert { code: 120, .. } => &[K::WithoutAlpn],
         _ if seen.client_cert_requested => &[],
         TlsResult::Alert { .. }
         | TlsResult::Closed { .. }
