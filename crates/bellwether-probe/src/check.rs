@@ -335,6 +335,7 @@ mod tests {
                     address: [127, 0, 1, 1].into(),
                     owner: None,
                     certificate: None,
+                    client_cert_requested: None,
                 }],
                 aliases: vec![],
             });
