@@ -165,10 +165,7 @@ impl Flight {
     fn certificates(&mut self, bytes: &[u8]) {
         self.chain_left -= bytes.len();
         self.certificate.extend_from_slice(bytes);
-        loop {
-            let [a, b, c, rest @ ..] = self.certificate.as_slice() else {
-                break;
-            };
+        while let [a, b, c, rest @ ..] = self.certificate.as_slice() {
             let len = number(&[*a, *b, *c]);
             if len > rest.len() + self.chain_left {
                 self.fail(format!(
