@@ -42,6 +42,9 @@ pub enum TlsResult {
     Closed {
         /// The system's words.
         error: String,
+        /// By a reset (RST), not in an orderly way.
+        #[serde(default)]
+        reset: bool,
     },
     /// What came is not TLS.
     NotTls {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use bellwether_model::net::TcpResult;
+use bellwether_model::net::{TcpResult, TryDepth};
 use bellwether_model::observation::NotRun;
 use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult, TlsSeen};
 use bellwether_model::{NotRunReason, Origin, Outcome, ProbeKind};
@@ -14,6 +14,7 @@ use crate::dial::NotDialled;
 use crate::http::{self, Ready, Resolve};
 use crate::tcp::{self, Opened};
 use crate::tls::{self, Ask, Stream};
+use crate::tries;
 use crate::worker::fault;
 
 /// Time that must be left for further ClientHellos to begin: a server far away answers within it.
@@ -37,16 +38,20 @@ pub(crate) async fn run(
     }
     let at = SocketAddr::new(address, target.port);
     let waits = waits + 1;
-    match connect(cx, at, origin, waits).await {
-        Some(opened) => {
-            converse(cx, at, origin, opened, waits, &*resolve).await;
-            true
+    let (is_open, suspected) = match connect(cx, at, origin, waits).await {
+        Ok(opened) => {
+            let suspected = converse(cx, at, origin, opened, waits, &*resolve).await;
+            (true, suspected)
         }
-        None => false,
-    }
+        Err(failure) => (false, failure.as_ref().and_then(tries::after_connection)),
+    };
+    // After everything else, so that nothing of ours stands between one try and the next.
+    tries::run(cx, at, origin, suspected, waits).await;
+    is_open
 }
 
-/// Everything that comes after the connection.
+/// Everything that comes after the connection. Tells how far further attempts should go, if what
+/// came of this one may be so for a share of users only.
 async fn converse(
     cx: &Cx,
     at: SocketAddr,
@@ -54,7 +59,7 @@ async fn converse(
     opened: Opened,
     waits: u32,
     resolve: &dyn Resolve,
-) {
+) -> Option<TryDepth> {
     let target = &cx.job().target;
     let connect_ms = opened.connect_ms;
     if !target.scheme.has_tls() {
@@ -66,7 +71,7 @@ async fn converse(
             };
             http::run(cx, at, origin, ready, waits, resolve).await;
         }
-        return;
+        return None;
     }
     let waits = waits + 1;
     let ask = ask(cx, at, TlsPurpose::User);
@@ -92,11 +97,18 @@ async fn converse(
         }
     };
     tokio::join!(http, no_sni, hellos);
+    seen.as_ref().and_then(tries::after_handshake)
 }
 
-async fn connect(cx: &Cx, at: SocketAddr, origin: Origin, waits: u32) -> Option<Opened> {
+/// One connection; `Err(None)` if none was tried.
+async fn connect(
+    cx: &Cx,
+    at: SocketAddr,
+    origin: Origin,
+    waits: u32,
+) -> Result<Opened, Option<TcpResult>> {
     let key = format!("tcp {at}");
-    let mut kept = None;
+    let mut kept = Err(None);
     let probe = async {
         fault::trip(&key);
         let opened = match tcp::open(cx, at, origin).await {
@@ -119,7 +131,7 @@ async fn connect(cx: &Cx, at: SocketAddr, origin: Origin, waits: u32) -> Option<
         } else {
             0
         };
-        kept = opened.ok();
+        kept = opened.map_err(Some);
         (Outcome::Tcp(seen), waits - waited)
     };
     cx.probe(ProbeKind::Tcp, key.clone(), stand_in(at), probe)
@@ -204,7 +216,7 @@ async fn shapes(cx: &Cx, at: SocketAddr, origin: Origin, seen: &TlsSeen, waits: 
         .await;
 }
 
-fn ask(cx: &Cx, at: SocketAddr, purpose: TlsPurpose) -> Ask {
+pub(crate) fn ask(cx: &Cx, at: SocketAddr, purpose: TlsPurpose) -> Ask {
     let target = &cx.job().target;
     let alpn: &[&[u8]] = if target.scheme.has_http() {
         tls::HTTP_1_1
@@ -229,7 +241,7 @@ fn purpose_name(purpose: TlsPurpose) -> &'static str {
 }
 
 /// What stands for a probe of this address until it ends.
-fn stand_in(at: SocketAddr) -> NotRun {
+pub(crate) fn stand_in(at: SocketAddr) -> NotRun {
     NotRun {
         reason: NotRunReason::Deadline,
         detail: String::new(),

@@ -40,6 +40,7 @@ pub mod system;
 pub mod tasks;
 mod tcp;
 mod tls;
+mod tries;
 pub mod walk;
 mod wire;
 pub mod worker;

@@ -36,7 +36,7 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
 }
 
 /// What is wrong with a chain, as facts.
-fn of_problem<'c>(
+pub(super) fn of_problem<'c>(
     problem: &CertProblem,
     subject_of: &dyn Fn(usize) -> Option<&'c str>,
 ) -> Vec<(FactKind, Value)> {

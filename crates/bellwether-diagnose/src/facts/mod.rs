@@ -9,6 +9,7 @@ pub mod monitor;
 pub mod net;
 pub mod resolver;
 pub mod tls;
+mod tries;
 pub mod zone;
 
 use std::net::IpAddr;
@@ -65,9 +66,10 @@ impl Facts {
         resolver::compute(picture, &mut facts);
         net::compute(picture, &mut facts);
         tls::compute(picture, &mut facts);
-        tls::client_auth(picture, &mut facts);
         cert::compute(picture, &mut facts);
         http::compute(picture, &mut facts);
+        tries::compute(picture, &mut facts);
+        tls::client_auth(picture, &mut facts);
         facts
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use bellwether_model::FactKind;
 use bellwether_model::fact::Subject;
-use bellwether_model::tls::{HelloAnswer, HelloKind, HelloSeen, TlsResult, TlsSeen};
+use bellwether_model::net::TryEnd;
+use bellwether_model::tls::{HelloAnswer, HelloKind, HelloSeen, TlsResult, TlsSeen, alert_name};
 use serde_json::{Value, json};
 
 use super::Facts;
@@ -23,8 +24,10 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
             }
             facts.add(kind, subject.clone(), value, from);
         }
+        // Where a share fails, which of them failed is chance.
         if let Some((hello_id, hellos)) = view.hellos
             && tls.result != TlsResult::Completed
+            && !view.is_mixed
         {
             for (kind, mut value) in of_hellos(&tls.result, &hellos.hellos) {
                 value["address"] = json!(tls.address.to_string());
@@ -35,7 +38,7 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
 }
 
 /// What the end of a handshake says by itself.
-fn of_result(result: &TlsResult) -> Vec<(FactKind, Value)> {
+pub(super) fn of_result(result: &TlsResult) -> Vec<(FactKind, Value)> {
     let one = match result {
         TlsResult::Completed | TlsResult::NotConnected { .. } | TlsResult::Failed { .. } => {
             return Vec::new();
@@ -52,7 +55,11 @@ fn of_result(result: &TlsResult) -> Vec<(FactKind, Value)> {
             FactKind::ChainTooLarge,
             json!({ "limit": limit, "reason": format!("its part of the handshake is larger than {limit} bytes (oversize chain)") }),
         ),
-        TlsResult::Closed { error } => (FactKind::TlsClosed, json!({ "error": error })),
+        TlsResult::Closed { error, reset } => {
+            let closed = (FactKind::TlsClosed, json!({ "error": error }));
+            let resets = reset.then(|| (FactKind::AddressResets, json!({})));
+            return [closed].into_iter().chain(resets).collect();
+        }
     };
     vec![one]
 }
@@ -82,6 +89,20 @@ fn of_hellos(result: &TlsResult, hellos: &[HelloSeen]) -> Vec<(FactKind, Value)>
         | HelloAnswer::Malformed { .. }
         | HelloAnswer::NotConnected { .. } => None,
     };
+    if let TlsResult::TooLarge { .. } = result {
+        // No list of certificates is that long.
+        let broken = hellos.iter().find_map(|h| match &h.answer {
+            HelloAnswer::Malformed { error } => Some(error),
+            HelloAnswer::ServerHello { .. }
+            | HelloAnswer::Alert { .. }
+            | HelloAnswer::Stalled
+            | HelloAnswer::Closed { .. }
+            | HelloAnswer::NotTls { .. }
+            | HelloAnswer::NotConnected { .. } => None,
+        });
+        let known = broken.map(|error| (FactKind::TlsMalformed, json!({ "error": error })));
+        return known.into_iter().collect();
+    }
     let is_answered = |kind: HelloKind| by(kind).is_some_and(|h| version_of(h).is_some());
     let versions: BTreeSet<String> = hellos.iter().filter_map(version_of).collect();
     let is_old = |version: &str| matches!(version, "SSL 3.0" | "TLS 1.0" | "TLS 1.1");
@@ -221,7 +242,7 @@ fn refusal<'v>(
         TlsResult::Alert { code, name } if speaks_of_it(*code) => {
             return Some((format!("alert {code}, {name}"), vec![id]));
         }
-        TlsResult::Closed { .. } if asked => {
+        TlsResult::Closed { reset: false, .. } if asked => {
             return Some(("closing the connection".to_owned(), vec![id]));
         }
         TlsResult::Completed
@@ -234,9 +255,25 @@ fn refusal<'v>(
         | TlsResult::TooLarge { .. }
         | TlsResult::Failed { .. } => {}
     }
+    if let Some((tries_id, tries)) = view.tries {
+        let code = tries.ends.iter().find_map(|end| match &end.end {
+            TryEnd::Handshake {
+                result: TlsResult::Alert { code, .. },
+            } => Some(*code),
+            TryEnd::Request { tls_alert, .. } => *tls_alert,
+            TryEnd::Works
+            | TryEnd::Connection { .. }
+            | TryEnd::Handshake { .. }
+            | TryEnd::Certificate { .. } => None,
+        });
+        if let Some(code) = code.filter(|code| speaks_of_it(*code)) {
+            let name = alert_name(code);
+            return Some((format!("alert {code}, {name}"), vec![id, tries_id]));
+        }
+    }
     let (http_id, http) = view.http.last().filter(|_| asked)?;
     if let Some(code) = http.tls_alert {
-        let name = bellwether_model::tls::alert_name(code);
+        let name = alert_name(code);
         return Some((format!("alert {code}, {name}"), vec![id, http_id]));
     }
     // Some servers shake hands with everybody and refuse by an answer.

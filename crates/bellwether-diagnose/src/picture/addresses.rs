@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bellwether_model::egress::AddressClass;
 use bellwether_model::http::{BodyEnd, HttpResult, HttpSeen, RedirectEnd};
-use bellwether_model::net::{IcmpResult, TcpResult, TcpSeen};
+use bellwether_model::net::{IcmpResult, TcpResult, TcpSeen, TriesSeen, TryEnd};
 use bellwether_model::observation::{AddressesSeen, NotRun};
 use bellwether_model::report::{BaselineAddress, Context};
 use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult, TlsSeen};
@@ -44,6 +44,12 @@ pub struct AddressView<'a> {
     pub address: IpAddr,
     /// How a user's attempt ends.
     pub attempt: Attempt,
+    /// Where it fails: which part of users' attempts does, as far as that was counted; else 1.
+    pub part: f64,
+    /// Several attempts, counted.
+    pub tries: Option<Seen<'a, TriesSeen>>,
+    /// Does some of what was tried here work, and some fail?
+    pub is_mixed: bool,
     /// Its owner.
     pub owner: Option<Owner>,
     /// Resolvers that give it.
@@ -122,6 +128,9 @@ pub(super) fn views<'a>(
             AddressView {
                 address,
                 attempt: Attempt::Unjudged("not tried".to_owned()),
+                part: 1.0,
+                tries: None,
+                is_mixed: false,
                 owner: None,
                 resolvers: BTreeSet::new(),
                 servers: BTreeSet::new(),
@@ -142,6 +151,7 @@ pub(super) fn views<'a>(
     for view in views.values_mut() {
         view.http.sort_by_key(|(_, h)| h.hop);
         view.attempt = judge(context, view, found, &not_run);
+        count(view);
     }
     views
 }
@@ -151,6 +161,7 @@ fn aimed_at(observation: &Observation) -> Option<IpAddr> {
         Outcome::Tcp(seen) => Some(seen.address.ip()),
         Outcome::Tls(seen) => Some(seen.address.ip()),
         Outcome::Http(seen) => Some(seen.entry.ip()),
+        Outcome::Tries(seen) => Some(seen.address.ip()),
         Outcome::Icmp(_)
         | Outcome::Dns(_)
         | Outcome::Delegation(_)
@@ -217,6 +228,11 @@ fn fill_probes<'a>(views: &mut BTreeMap<IpAddr, AddressView<'a>>, sorted: &[&'a 
                     view.http.push((id, seen));
                 }
             }
+            Outcome::Tries(seen) => {
+                if let Some(view) = views.get_mut(&seen.address.ip()) {
+                    view.tries = Some((id, seen));
+                }
+            }
             Outcome::Icmp(seen) => {
                 if let Some(view) = views.get_mut(&seen.address) {
                     let answered = seen.result == IcmpResult::Reply;
@@ -246,6 +262,7 @@ fn not_run<'a>(sorted: &[&'a Observation]) -> Vec<(ProbeKind, &'a NotRun)> {
         | Outcome::Tcp(_)
         | Outcome::Tls(_)
         | Outcome::Http(_)
+        | Outcome::Tries(_)
         | Outcome::Icmp(_) => None,
     });
     all.collect()
@@ -289,6 +306,51 @@ fn judge(
         };
     }
     Attempt::Works
+}
+
+/// Puts several attempts beside the first one: which part of them fails?
+fn count(view: &mut AddressView<'_>) {
+    let Some((_, tries)) = view.tries.filter(|(_, tries)| tries.made > 0) else {
+        return;
+    };
+    if matches!(view.attempt, Attempt::Unjudged(_)) {
+        return;
+    }
+    let (made, failed) = (f64::from(tries.made), f64::from(tries.failed));
+    if view.attempt.works() {
+        let failing = tries.ends.iter().filter_map(|end| failing_layer(&end.end));
+        let Some(lowest) = failing.min() else { return };
+        view.attempt = Attempt::Fails(lowest);
+        view.is_mixed = true;
+        view.part = failed / if failed < made { made } else { made + 1.0 };
+        return;
+    }
+    view.is_mixed = tries.failed < tries.made;
+    view.part = match tries.failed {
+        // It failed once, before they were counted.
+        0 => 1.0 / (made + 1.0),
+        _ => failed / made,
+    };
+}
+
+/// The layer at which one of several attempts failed; none if it worked, or says nothing.
+#[must_use]
+pub fn failing_layer(end: &TryEnd) -> Option<Layer> {
+    match end {
+        TryEnd::Works => None,
+        TryEnd::Connection { result } => match result {
+            TcpResult::Refused
+            | TcpResult::Reset
+            | TcpResult::TimedOut
+            | TcpResult::Unreachable { .. } => Some(Layer::Net),
+            TcpResult::Connected | TcpResult::NoRoute | TcpResult::Error { .. } => None,
+        },
+        TryEnd::Handshake { .. } | TryEnd::Certificate { .. } => Some(Layer::Tls),
+        TryEnd::Request { tls_alert, .. } => Some(match tls_alert {
+            Some(_) => Layer::Tls,
+            None => Layer::Http,
+        }),
+    }
 }
 
 /// Does a strict client refuse this handshake?

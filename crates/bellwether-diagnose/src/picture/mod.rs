@@ -74,6 +74,7 @@ impl<'a> Picture<'a> {
                 | Outcome::Tcp(_)
                 | Outcome::Tls(_)
                 | Outcome::Http(_)
+                | Outcome::Tries(_)
                 | Outcome::Icmp(_) => {}
             }
         }

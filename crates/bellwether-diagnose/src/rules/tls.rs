@@ -11,7 +11,11 @@ pub(super) const BASE: Rule = Rule {
     over: Over::Addresses,
     requires: &[],
     excludes: &[],
-    supports: &[(F::AddressUnchanged, 0), (F::OtherAddressesWork, 0)],
+    supports: &[
+        (F::AddressUnchanged, 0),
+        (F::OtherAddressesWork, 0),
+        (F::WorksSometimes, 0),
+    ],
     prior: 30,
     cap: 97,
     blame: Blame::Addresses,
@@ -47,9 +51,12 @@ pub const RULES: &[Rule] = &[
             F::TlsOldVersionsOnly,
             F::TlsOldSuitesOnly,
             F::TlsVersionIntolerant,
-            F::WorksSometimes,
         ],
-        supports: &[(F::TlsNoHelloAnswered, 8), (F::AddressUnchanged, 0)],
+        supports: &[
+            (F::TlsNoHelloAnswered, 8),
+            (F::AddressUnchanged, 0),
+            (F::WorksSometimes, 0),
+        ],
         prior: 22,
         cap: 90,
         remedy: "Look at the process behind the port: it takes connections and does not speak. A proxy without a server behind it looks the same.",
@@ -78,7 +85,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::TlsHandshakeStall,
         requires: &[F::TlsClosed, F::TlsNoHelloAnswered],
-        excludes: &[F::ClientCertRefused, F::WorksSometimes],
+        excludes: &[F::ClientCertRefused],
         prior: 15,
         cap: 75,
         remedy: "Look at the process behind the port and its log: it takes connections and ends them when a client speaks TLS. A proxy without a server behind it looks the same.",
@@ -92,7 +99,11 @@ pub const RULES: &[Rule] = &[
             F::ClientCertRefused,
             F::ClientCertEnded,
         ],
-        supports: &[(F::ClientCertNotListed, 0), (F::AddressUnchanged, 0)],
+        supports: &[
+            (F::ClientCertNotListed, 0),
+            (F::AddressUnchanged, 0),
+            (F::WorksSometimes, 0),
+        ],
         prior: 45,
         cap: 97,
         remedy: "Renew the client certificate, and give the new one to every host that shows the old one.",
@@ -204,6 +215,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::CertPolicyRejected,
         requires: &[F::ChainTooLarge],
+        excludes: &[F::TlsMalformed],
         cap: 90,
         remedy: "Send the server's certificate and the intermediates up to the root, and nothing else: look at the bundle that the server loads.",
         ..BASE

@@ -35,7 +35,28 @@ pub fn summary(
         Some(Layer::Promise) => promise(facts),
         None => undecided(picture, candidate),
     };
-    capitalised(text)
+    capitalised(text + &counted(picture, candidate, scope))
+}
+
+/// `; 3 of 6 attempts fail`, where several were made and some work.
+fn counted(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
+    let above = [Layer::Net, Layer::Tls, Layer::Http];
+    let is_here = |layer: Option<Layer>| layer.is_some_and(|layer| above.contains(&layer));
+    let views = scope.addresses.iter();
+    let views = views.filter_map(|address| picture.addresses.get(address));
+    let mixed = views
+        .filter(|view| view.is_mixed)
+        .filter_map(|view| view.tries);
+    let (failed, made) = mixed.fold((0, 0), |(failed, made), (_, tries)| {
+        (failed + tries.failed, made + tries.made)
+    });
+    if made == 0 || !is_here(candidate.rule.cause.layer()) {
+        return String::new();
+    }
+    match failed {
+        0 => format!("; it was so once, and not in {made} attempts after that"),
+        _ => format!("; {failed} of {made} attempts fail"),
+    }
 }
 
 /// A sentence begins with a capital letter, unless with a name.
@@ -127,6 +148,16 @@ fn net(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
         Cause::NetTcpFiltered => format!(
             "{what} do{} not answer on port {port}",
             if scope.addresses.len() == 1 { "es" } else { "" }
+        ),
+        Cause::NetTcpResetFlap if fact(candidate, FactKind::AddressRefused).is_some() => {
+            format!(
+                "{what} refuse{} a share of the connections on port {port}",
+                s(scope)
+            )
+        }
+        Cause::NetTcpResetFlap => format!(
+            "{what} reset{} a share of the connections on port {port}",
+            s(scope)
         ),
         Cause::NetPathV6Broken => format!(
             "IPv6 does not work, IPv4 does: nothing comes back from {} on port {port}",

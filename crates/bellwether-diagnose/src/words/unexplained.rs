@@ -107,7 +107,7 @@ fn handshake(result: &TlsResult) -> Option<String> {
         TlsResult::TooLarge { limit } => Some(format!(
             "its part of the handshake is larger than {limit} bytes"
         )),
-        TlsResult::Closed { error }
+        TlsResult::Closed { error, .. }
         | TlsResult::NotConnected { error }
         | TlsResult::Failed { error } => Some(format!("the handshake fails ({error})")),
     }

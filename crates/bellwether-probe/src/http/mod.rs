@@ -118,6 +118,17 @@ pub(crate) async fn run(
     }
 }
 
+/// Asks once for the target's URL, over a connection that speaks HTTP/1.1: how did it end, and with
+/// which status?
+pub(crate) async fn once(cx: &Cx, wire: &mut dyn Wire) -> (HttpResult, Option<u16>, Option<u8>) {
+    let Some(url) = url_of(&cx.job().target) else {
+        let error = "the target is no URL".to_owned();
+        return (HttpResult::NotConnected { error }, None, None);
+    };
+    let came = exchange(cx, wire, &authority(&url), &path(&url)).await;
+    (came.result, came.head.map(|head| head.status), came.alert)
+}
+
 /// The URL that the target's text says.
 fn url_of(target: &Target) -> Option<Url> {
     match target.scheme {
@@ -387,7 +398,7 @@ fn tls_words(result: &TlsResult) -> String {
             format!("its part of the handshake is larger than {limit} bytes")
         }
         TlsResult::Malformed { error } => format!("what it sends is no TLS ({error})"),
-        TlsResult::Closed { error }
+        TlsResult::Closed { error, .. }
         | TlsResult::NotConnected { error }
         | TlsResult::Failed { error } => error.clone(),
     }

@@ -70,7 +70,10 @@ fn result_of(answer: &HelloAnswer) -> TlsResult {
         HelloAnswer::ServerHello { .. } => TlsResult::Completed,
         HelloAnswer::Alert { code, name } => TlsResult::Alert { code, name },
         HelloAnswer::Stalled => TlsResult::Stalled,
-        HelloAnswer::Closed { error } => TlsResult::Closed { error },
+        HelloAnswer::Closed { error } => TlsResult::Closed {
+            error,
+            reset: false,
+        },
         HelloAnswer::NotTls { looks_like } => TlsResult::NotTls { looks_like },
         HelloAnswer::Malformed { error } => TlsResult::Malformed { error },
         HelloAnswer::NotConnected { error } => TlsResult::NotConnected { error },

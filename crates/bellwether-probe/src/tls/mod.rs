@@ -295,6 +295,7 @@ async fn refusal(cx: &Cx, stream: &mut Stream, handshake_ms: f64) -> Option<TlsR
         Ok(Err(error)) => Some(outcome::result_of(&error, &[])),
         Ok(Ok([])) => Some(TlsResult::Closed {
             error: "the server closed the connection after the handshake".to_owned(),
+            reset: false,
         }),
         Ok(Ok(_)) | Err(_) => None,
     }

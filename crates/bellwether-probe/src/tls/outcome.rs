@@ -38,6 +38,7 @@ pub(crate) fn result_of(error: &io::Error, head: &[u8]) -> TlsResult {
         None if let Some(limit) = limit_met(error) => TlsResult::TooLarge { limit },
         None if is_end(error) => TlsResult::Closed {
             error: end_words(error),
+            reset: error.kind() == io::ErrorKind::ConnectionReset,
         },
         None => TlsResult::Failed {
             error: inert(&system_words(error), WORDS_LEN_MAX),
