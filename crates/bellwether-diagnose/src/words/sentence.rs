@@ -236,7 +236,8 @@ fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
             text("error")
         ),
         Cause::CertPolicyRejected => format!(
-            "clients refuse the certificate at {what}: {}",
+            "clients refuse the certificate at {}: {}",
+            what.trim_end_matches(','),
             text("reason")
         ),
         Cause::TlsHandshakeStall | Cause::TlsNegotiationFailed | Cause::TlsClientCertRejected => {

@@ -119,6 +119,11 @@ fn is_end(error: &io::Error) -> bool {
 pub(crate) fn end_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
+        // In these words our library says that handshake messages without a gap between them, such
+        // as session tickets, are more than it holds.
+        _ if error.to_string() == "message buffer full" => format!(
+            "the server sends more than {MESSAGE_LEN_MAX} bytes of handshake messages at once, after the handshake"
+        ),
         _ => inert(&system_words(error), WORDS_LEN_MAX),
     }
 }
