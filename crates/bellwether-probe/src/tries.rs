@@ -209,3 +209,76 @@ async fn request(cx: &Cx, wire: &mut dyn crate::wire::Wire) -> TryEnd {
         tls_alert,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::testing::{attempt, job, server};
+
+    /// A server of HTTP that resets those connections, counted from 0, that `is_reset` names.
+    async fn flapping(is_reset: fn(u32) -> bool) -> SocketAddr {
+        let met = Arc::new(AtomicU32::new(0));
+        server(move |mut stream| {
+            let number = met.fetch_add(1, Ordering::Relaxed);
+            async move {
+                if is_reset(number) {
+                    let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+                    return;
+                }
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let _ = stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+                    .await;
+                let _ = stream.read(&mut request).await;
+            }
+        })
+        .await
+    }
+
+    async fn tries(target: String, declared: Option<u32>) -> Option<TriesSeen> {
+        let mut job = job(&target);
+        job.tries = declared;
+        let seen = attempt(job).await;
+        seen.into_iter().find_map(|(_, outcome, _)| match outcome {
+            Outcome::Tries(seen) => Some(seen),
+            _ => None,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_reset_is_tried_again() {
+        let at = flapping(|number| number % 2 == 0).await;
+        let seen = tries(format!("tcp://svc.test:{}", at.port()), None).await;
+        let seen = seen.unwrap();
+        assert_eq!((seen.made, seen.failed), (SUSPECTED, SUSPECTED / 2));
+        assert_eq!(seen.depth, TryDepth::Connection);
+        assert_eq!(seen.ends.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_works_is_let_alone_unless_more_is_declared() {
+        let at = flapping(|_| false).await;
+        let target = format!("http://svc.test:{}/", at.port());
+        assert_eq!(tries(target.clone(), None).await, None);
+        assert_eq!(tries(target.clone(), Some(1)).await, None);
+        let at = flapping(|number| number % 10 == 9).await;
+        let target = format!("http://svc.test:{}/", at.port());
+        let seen = tries(target, Some(20)).await.unwrap();
+        assert_eq!((seen.made, seen.failed), (20, 2));
+        assert_eq!(seen.depth, TryDepth::Request);
+    }
+
+    #[tokio::test]
+    async fn little_time_is_not_spent_on_them() {
+        let mut job = job("https://svc.test:1/");
+        job.deadline_ms = 900;
+        let seen = attempt(job).await;
+        assert_eq!(seen.len(), 1);
+    }
+}

@@ -9,7 +9,7 @@ pub mod monitor;
 pub mod net;
 pub mod resolver;
 pub mod tls;
-mod tries;
+pub(crate) mod tries;
 pub mod zone;
 
 use std::net::IpAddr;

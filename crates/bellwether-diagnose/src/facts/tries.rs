@@ -76,7 +76,7 @@ fn of_end(picture: &Picture<'_>, address: &str, end: &TryEnd) -> Vec<(FactKind, 
 }
 
 /// `3 × refused, 1 × timed out`.
-fn how(view: &AddressView<'_>) -> String {
+pub(crate) fn how(view: &AddressView<'_>) -> String {
     let Some((_, tries)) = view.tries else {
         return String::new();
     };

@@ -67,6 +67,10 @@ fn addresses(picture: &Picture<'_>, left: &BTreeSet<Unit>) -> Vec<String> {
 
 /// How an attempt ends, as the probe saw it.
 fn how(view: &AddressView<'_>) -> String {
+    if let Some((_, tries)) = view.tries.filter(|_| view.is_mixed) {
+        let how = crate::facts::tries::how(view);
+        return format!("{} of {} attempts fail ({how})", tries.failed, tries.made);
+    }
     let at = match view.attempt {
         Attempt::Fails(layer) => layer,
         Attempt::Works | Attempt::Unjudged(_) => return "it does not work".to_owned(),

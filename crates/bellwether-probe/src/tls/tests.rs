@@ -366,3 +366,60 @@ async fn a_client_certificate_is_shown_to_the_target_and_to_nobody_else() {
     assert!(!is_shown(ask("other.test", 8443, TlsPurpose::User)));
     assert!(!is_shown(ask("www.svc.test", 8443, TlsPurpose::NoSni)));
 }
+
+/// A server that asks for client certificates of another authority than ours.
+fn asks_for_strangers(pki: &Pki) -> ServerConfig {
+    let shown = pki.chain(&["www.svc.test"], 2026);
+    let mut roots = RootCertStore::empty();
+    roots.add(Pki::new().root.into()).unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(shown.key.clone()).into();
+    let chain = shown.chain.iter().cloned().map(Into::into).collect();
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .unwrap()
+}
+
+/// In front of another server: what the client says after its first segment arrives late.
+async fn slow_to(server_at: SocketAddr) -> SocketAddr {
+    server(move |client| async move {
+        let (mut from, mut to) = client.into_split();
+        let there = TcpStream::connect(server_at).await.unwrap();
+        let (mut back, mut on) = there.into_split();
+        let answers = tokio::spawn(async move {
+            let _ = tokio::io::copy(&mut back, &mut to).await;
+        });
+        let mut hello = vec![0; 16 * 1024];
+        let len = from.read(&mut hello).await.unwrap();
+        on.write_all(&hello[..len]).await.unwrap();
+        let mut rest = Vec::new();
+        tokio::time::sleep(Duration::from_millis(1300)).await;
+        let _ = from.read_buf(&mut rest).await;
+        let _ = on.write_all(&rest).await;
+        let _ = answers.await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_refusal_while_the_answer_is_awaited() {
+    let pki = Pki::new();
+    let at = slow_to(tls_server(asks_for_strangers(&pki), OK).await).await;
+    let url = format!("https://www.svc.test:{}/", at.port());
+    let job = Job {
+        client_cert: Some(client(&pki, 2027)),
+        ..trusting(&url, &pki)
+    };
+    let seen = attempt(job).await;
+    let tls = tls_of(&seen)[0];
+    assert_eq!(tls.result, TlsResult::Completed);
+    let shown = tls.client_auth.as_ref().unwrap().shown.as_ref().unwrap();
+    assert_eq!(shown.names, ["client.svc.test"]);
+    assert_eq!(http_of(&seen)[0].tls_alert, Some(48));
+}
