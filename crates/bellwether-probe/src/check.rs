@@ -138,6 +138,8 @@ mod tests {
     use bellwether_model::observation::AddressesSeen;
     use bellwether_model::{NotRunReason, Observation, Outcome};
 
+    use bellwether_model::job::Event;
+
     use super::*;
     use crate::dns::testing::{Script, job, loopback, run as run_local, serve};
     use crate::walk::testing::{World, healthy, script, zone};

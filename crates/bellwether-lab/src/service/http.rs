@@ -234,12 +234,13 @@ mod tests {
 
     #[test]
     fn some_requests_and_some_clients() {
-        let yaml = "{ sometimes: { of: 3, status: 500 }, refuses: { agents: [Bot], status: 403 } }";
+        let yaml =
+            "{ sometimes: { of: 3, status: 500 }, refuses: { agents: [BadBot], status: 403 } }";
         let spec: HttpSpec = serde_saphyr::from_str(yaml).unwrap();
         let response = Response::new(spec, Clock::new("2024-10-01T11:10:00Z".parse().ok()));
         let statuses: Vec<u16> = (0..4).map(|_| response.parts("lab").status).collect();
         assert_eq!(statuses, [500, 200, 200, 500]);
         assert_eq!(response.parts("a robot").status, 200);
-        assert_eq!(response.parts("some bot").status, 403);
+        assert_eq!(response.parts("some badbot").status, 403);
     }
 }

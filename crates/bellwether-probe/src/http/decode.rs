@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use bellwether_model::http::{CodingEnd, CodingSeen};
 use bellwether_model::text::inert;
-use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::body::BODY_LEN_MAX;
@@ -20,6 +20,8 @@ const BROTLI_WBITS_MAX: u32 = 22;
 const STEP_LEN: usize = 16 * 1024;
 /// Longest complaint of a decoder that is kept, characters.
 const WORDS_LEN_MAX: usize = 128;
+/// First bytes of a gzip member.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// First bytes of a zstd frame (RFC 8878 section 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -113,7 +115,7 @@ pub(crate) fn decode(
 /// Undoes one coding; what is left of `coded` was not needed.
 fn undo(coding: Coding, coded: &mut &[u8], out: &mut Vec<u8>) -> CodingEnd {
     match coding {
-        Coding::Gzip => drain(MultiGzDecoder::new(&mut *coded), out),
+        Coding::Gzip => gzip(coded, out),
         // What the RFC means is zlib; some servers send the bare stream, and browsers take both.
         Coding::Deflate if is_zlib(coded) => drain(ZlibDecoder::new(&mut *coded), out),
         Coding::Deflate => drain(DeflateDecoder::new(&mut *coded), out),
@@ -145,11 +147,18 @@ fn drain(mut decoder: impl Read, out: &mut Vec<u8>) -> CodingEnd {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return CodingEnd::Truncated;
             }
-            // Bytes behind a gzip member that begin no other one: clients leave them alone.
-            Err(error) if !out.is_empty() && error.to_string() == "invalid gzip header" => {
-                return CodingEnd::Complete;
-            }
             Err(error) => return malformed(&error.to_string()),
+        }
+    }
+}
+
+/// The members of a gzip body (RFC 1952 section 2.2). Bytes behind one that begin no other are left
+/// alone, as clients do.
+fn gzip(coded: &mut &[u8], out: &mut Vec<u8>) -> CodingEnd {
+    loop {
+        match drain(GzDecoder::new(&mut *coded), out) {
+            CodingEnd::Complete if coded.starts_with(&GZIP_MAGIC) => {}
+            end => return end,
         }
     }
 }
@@ -306,7 +315,7 @@ mod tests {
     /// `hello` in a meta-block that is not compressed (RFC 7932 section 9.2).
     const BROTLI: &[u8] = b"\x40\x00\x10hello\x03";
 
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
+    fn coded(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
@@ -328,9 +337,9 @@ mod tests {
     #[test]
     fn gzip_and_deflate() {
         let done = |text: &str| (CodingEnd::Complete, Some(text.as_bytes().to_vec()));
-        assert_eq!(of("gzip", &gzip(b"abc")), done("abc"));
-        assert_eq!(of("X-GZIP", &gzip(b"abc")), done("abc"));
-        let two = [gzip(b"abc"), gzip(b"def"), b"rest".to_vec()].concat();
+        assert_eq!(of("gzip", &coded(b"abc")), done("abc"));
+        assert_eq!(of("X-GZIP", &coded(b"abc")), done("abc"));
+        let two = [coded(b"abc"), coded(b"def"), b"rest".to_vec()].concat();
         assert_eq!(of("gzip", &two), done("abcdef"));
         let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
         zlib.write_all(b"abc").unwrap();
@@ -338,26 +347,26 @@ mod tests {
         let mut bare = DeflateEncoder::new(Vec::new(), Compression::best());
         bare.write_all(b"abc").unwrap();
         assert_eq!(of("deflate", &bare.finish().unwrap()), done("abc"));
-        assert_eq!(of("gzip, gzip", &gzip(&gzip(b"abc"))), done("abc"));
-        assert_eq!(of("gzip", &gzip(b"abc")[..12]).0, CodingEnd::Truncated);
+        assert_eq!(of("gzip, gzip", &coded(&coded(b"abc"))), done("abc"));
+        assert_eq!(of("gzip", &coded(b"abc")[..12]).0, CodingEnd::Truncated);
         assert!(matches!(
             of("gzip", b"plain").0,
             CodingEnd::Malformed { .. } | CodingEnd::Truncated
         ));
         assert_eq!(of("utf-8", b"plain").0, CodingEnd::Unknown);
         assert_eq!(
-            of("gzip, gzip, gzip, gzip", &gzip(b"x")).0,
+            of("gzip, gzip, gzip, gzip", &coded(b"x")).0,
             CodingEnd::Unknown
         );
     }
 
     #[test]
     fn a_bomb_is_cut() {
-        let bomb = gzip(&vec![0; 64 * 1024 * 1024]);
+        let bomb = coded(&vec![0; 64 * 1024 * 1024]);
         assert!(bomb.len() < 128 * 1024);
         let (end, bytes) = of("gzip", &bomb);
         assert_eq!((end, bytes.unwrap().len()), (CodingEnd::Cut, BODY_LEN_MAX));
-        let nested = gzip(&bomb);
+        let nested = coded(&bomb);
         let (end, bytes) = of("gzip, gzip", &nested);
         assert_eq!((end, bytes.unwrap().len()), (CodingEnd::Cut, BODY_LEN_MAX));
         let seen = decode(&["gzip".to_owned()], &bomb, true, &["gzip"])
@@ -370,8 +379,8 @@ mod tests {
     fn of_a_body_that_we_cut_the_beginning_is_decoded() {
         let mut bytes = vec![0; 100_000];
         fastrand::Rng::with_seed(1).fill(&mut bytes);
-        let coded = gzip(&bytes);
-        let (seen, out) = decode(&["gzip".to_owned()], &coded[..50_000], false, &[]).unwrap();
+        let body = coded(&bytes);
+        let (seen, out) = decode(&["gzip".to_owned()], &body[..50_000], false, &[]).unwrap();
         assert_eq!(seen.end, CodingEnd::Cut);
         assert!(bytes.starts_with(&out.unwrap()));
     }
