@@ -346,6 +346,10 @@ pub struct TlsSeen {
     /// `TCP_INFO` of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<TcpInfo>,
+    /// Where this handshake stalled: did the same complete over a connection whose segments are
+    /// small?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub small_segments: Option<bool>,
 }
 
 /// The name of an alert, as the registry of IANA has it (RFC 8446 section 6).

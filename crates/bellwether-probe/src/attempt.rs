@@ -12,13 +12,16 @@ use bellwether_model::{NotRunReason, Origin, Outcome, ProbeKind};
 use crate::cx::Cx;
 use crate::dial::NotDialled;
 use crate::http::{self, Ready, Resolve};
+use crate::patience::patience;
 use crate::tcp::{self, Opened};
-use crate::tls::{self, Ask, Stream};
+use crate::tls::{self, Alert, Ask, Noting, Stream};
 use crate::tries;
 use crate::worker::fault;
 
 /// Time that must be left for further ClientHellos to begin: a server far away answers within it.
 const HELLOS_TIME_MIN: Duration = Duration::from_millis(1200);
+/// Longest time for a handshake over small segments: as long as one that stalls, and a connection.
+const SMALL_SEGMENTS_WAIT: Duration = Duration::from_secs(6);
 
 /// Probes one address of the target as far up as the target's scheme says.
 ///
@@ -66,6 +69,8 @@ async fn converse(
         if target.scheme.has_http() {
             let ready = Ready {
                 wire: Box::new(opened.stream),
+                is_h2: false,
+                alert: Alert::default(),
                 connect_ms,
                 tls_ms: 0.0,
             };
@@ -75,11 +80,14 @@ async fn converse(
     }
     let waits = waits + 1;
     let ask = ask(cx, at, TlsPurpose::User);
-    let (seen, stream) = handshake(cx, opened, ask, waits).await;
+    let (seen, stream) = handshake(cx, opened, ask, origin, waits).await;
     let http = async {
         if let (Some(seen), Some(stream), true) = (&seen, stream, target.scheme.has_http()) {
+            let alert = Alert::default();
             let ready = Ready {
-                wire: Box::new(stream),
+                is_h2: tls::is_h2(&stream),
+                wire: Box::new(Noting::new(stream, alert.clone())),
+                alert,
                 connect_ms,
                 tls_ms: seen.handshake_ms,
             };
@@ -149,6 +157,7 @@ async fn handshake(
     cx: &Cx,
     opened: Opened,
     ask: Ask,
+    origin: Origin,
     waits: u32,
 ) -> (Option<TlsSeen>, Option<Stream>) {
     let at = ask.address;
@@ -157,7 +166,10 @@ async fn handshake(
     let probe = async {
         fault::trip(&key);
         let anchors = crate::roots::anchors(cx.job());
-        let (seen, stream) = tls::shake(cx, opened.stream, &ask, &anchors).await;
+        let (mut seen, stream) = tls::shake(cx, opened.stream, &ask, &anchors).await;
+        if seen.result == TlsResult::Stalled {
+            seen.small_segments = in_small_segments(cx, &ask, origin).await;
+        }
         kept = stream;
         (Outcome::Tls(Box::new(seen)), waits)
     };
@@ -168,6 +180,21 @@ async fn handshake(
         Outcome::Tls(seen) => (Some(*seen), kept),
         _ => (None, None),
     }
+}
+
+/// A server's certificates fill more than one segment: does the handshake that stalled go on where
+/// segments are small?
+async fn in_small_segments(cx: &Cx, ask: &Ask, origin: Origin) -> Option<bool> {
+    let wait = patience(cx, SMALL_SEGMENTS_WAIT)?;
+    let shaken = async {
+        let mss = Some(tcp::SMALL_MSS);
+        let opened = tcp::open_with(cx, ask.address, origin, mss).await.ok()?;
+        let anchors = crate::roots::anchors(cx.job());
+        let (seen, _) = tls::shake(cx, opened.stream, ask, &anchors).await;
+        Some(seen.result == TlsResult::Completed)
+    };
+    let shaken = tokio::time::timeout(wait, shaken).await;
+    shaken.unwrap_or(Some(false))
 }
 
 /// Would the default certificate tell something? Where the one for our name is another's, or the
@@ -219,7 +246,7 @@ async fn shapes(cx: &Cx, at: SocketAddr, origin: Origin, seen: &TlsSeen, waits: 
 pub(crate) fn ask(cx: &Cx, at: SocketAddr, purpose: TlsPurpose) -> Ask {
     let target = &cx.job().target;
     let alpn: &[&[u8]] = if target.scheme.has_http() {
-        tls::HTTP_1_1
+        tls::WEB
     } else {
         &[]
     };

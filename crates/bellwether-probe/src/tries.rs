@@ -162,7 +162,7 @@ async fn one(
     if !cx.job().target.scheme.has_tls() {
         *reached = stalled();
         let mut stream = opened.stream;
-        return request(cx, &mut stream).await;
+        return request(cx, &mut stream, &tls::Alert::default()).await;
     }
     let result = TlsResult::Stalled;
     *reached = TryEnd::Handshake { result };
@@ -181,9 +181,11 @@ async fn one(
         return TryEnd::Certificate { problems };
     }
     match stream.filter(|_| is_request) {
-        Some(mut stream) => {
+        Some(stream) => {
             *reached = stalled();
-            request(cx, &mut stream).await
+            let alert = tls::Alert::default();
+            let mut stream = tls::Noting::new(stream, alert.clone());
+            request(cx, &mut stream, &alert).await
         }
         None => TryEnd::Works,
     }
@@ -197,8 +199,8 @@ fn stalled() -> TryEnd {
     }
 }
 
-async fn request(cx: &Cx, wire: &mut dyn crate::wire::Wire) -> TryEnd {
-    let (result, status, tls_alert) = http::once(cx, wire).await;
+async fn request(cx: &Cx, wire: &mut dyn crate::wire::Wire, alert: &tls::Alert) -> TryEnd {
+    let (result, status) = http::once(cx, wire).await;
     let is_expected = status.is_some_and(|status| cx.job().expect.takes_status(status));
     if result == HttpResult::Response && is_expected {
         return TryEnd::Works;
@@ -206,7 +208,7 @@ async fn request(cx: &Cx, wire: &mut dyn crate::wire::Wire) -> TryEnd {
     TryEnd::Request {
         result,
         status,
-        tls_alert,
+        tls_alert: alert.get(),
     }
 }
 

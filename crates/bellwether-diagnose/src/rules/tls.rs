@@ -47,6 +47,7 @@ pub const RULES: &[Rule] = &[
         cause: Cause::TlsHandshakeStall,
         requires: &[F::TlsStalled],
         excludes: &[
+            F::LargeSegmentsLost,
             F::TlsLargeHelloStalls,
             F::TlsOldVersionsOnly,
             F::TlsOldSuitesOnly,
@@ -218,6 +219,13 @@ pub const RULES: &[Rule] = &[
         excludes: &[F::TlsMalformed],
         cap: 90,
         remedy: "Send the server's certificate and the intermediates up to the root, and nothing else: look at the bundle that the server loads.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsNegotiationFailed,
+        requires: &[F::AlpnNotSpoken],
+        cap: 88,
+        remedy: "Take the protocol out of what TLS offers there (ALPN), or have what is behind it speak it: browsers take the server at its word.",
         ..BASE
     },
 ];

@@ -80,6 +80,11 @@ fn stall(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, what: &str
 }
 
 fn negotiation(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, what: &str) -> String {
+    if let Some(known) = fact(candidate, F::AlpnNotSpoken) {
+        let (agreed, spoken) = (value(known, "agreed"), value(known, "spoken"));
+        let s = s(scope);
+        return format!("{what} agree{s} on {agreed} and speak{s} {spoken}");
+    }
     if let Some(known) = fact(candidate, F::TlsOldVersionsOnly) {
         let versions = list(strings(Some(known), "/versions"));
         let ends = match value(known, "certificate_until") {

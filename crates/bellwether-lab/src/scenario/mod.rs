@@ -11,6 +11,7 @@
 
 pub mod behaviour;
 pub mod expect;
+pub mod http;
 pub(crate) mod line;
 pub mod lists;
 pub mod parse;
@@ -29,11 +30,14 @@ use serde::{Deserialize, Serialize};
 
 pub use behaviour::{ControlsSpec, ResolverWords, ServerWords};
 pub use expect::ExpectSpec;
+pub use http::{
+    H2Word, Hex, HttpSpec, RawPiece, RawSpec, RawThen, RawWhen, RefusesSpec, SometimesSpec,
+};
 pub use lists::{Addresses, Delegation};
 pub(crate) use parse::meant;
 pub use parse::parse;
 pub use peer::{
-    ClientAuthSpec, ClientAuthWord, ClientCertSpec, OldTls, PeerWord, RefusalWord, SometimesSpec,
+    ClientAuthSpec, ClientAuthWord, ClientCertSpec, OldTls, PeerWord, RefusalWord, ShareSpec,
     TlsVersion,
 };
 pub use signing::{
@@ -325,7 +329,17 @@ pub struct HostSpec {
     pub peer: Option<PeerWord>,
     /// What a share of the connections meets instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sometimes: Option<SometimesSpec>,
+    pub sometimes: Option<ShareSpec>,
+    /// How it speaks HTTP/2; without it, it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub h2: Option<H2Word>,
+    /// Bytes as they are, instead of a response over HTTP/1.1; `http` ends them again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<RawSpec>,
+    /// The largest packet, in bytes, that comes from it to its clients: segments that do not fit
+    /// are lost without a word. 1500 mends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_mtu: Option<u16>,
     /// Does the address answer echo requests?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp: Option<IcmpWord>,
@@ -356,7 +370,17 @@ pub struct HostPatch {
     pub peer: Option<PeerWord>,
     /// What a share of the connections meets instead; a share of 0 ends it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sometimes: Option<SometimesSpec>,
+    pub sometimes: Option<ShareSpec>,
+    /// How it speaks HTTP/2; without it, it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2: Option<H2Word>,
+    /// Bytes as they are, instead of a response over HTTP/1.1; `http` ends them again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<RawSpec>,
+    /// The largest packet, in bytes, that comes from it to its clients: segments that do not fit
+    /// are lost without a word. 1500 mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_mtu: Option<u16>,
     /// Does the address answer echo requests?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp: Option<IcmpWord>,
@@ -420,40 +444,6 @@ impl TlsSpec {
             copies: new.copies.or(self.copies),
             tickets: new.tickets.or(self.tickets),
             alpn: new.alpn.or(self.alpn),
-        }
-    }
-}
-
-/// A host's response.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct HttpSpec {
-    /// Status code.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// Headers besides Date, Content-Type and Content-Length, which one of the same name replaces.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub headers: Option<BTreeMap<String, String>>,
-    /// Body.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub body: Option<String>,
-    /// How long it takes before the response.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delay: Option<Span>,
-    /// Where it redirects to; status 301 if none is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub redirect: Option<String>,
-}
-
-impl HttpSpec {
-    /// With what another gives put over it.
-    pub(crate) fn patched(self, new: Self) -> Self {
-        Self {
-            status: new.status.or(self.status),
-            headers: new.headers.or(self.headers),
-            body: new.body.or(self.body),
-            delay: new.delay.or(self.delay),
-            redirect: new.redirect.or(self.redirect),
         }
     }
 }

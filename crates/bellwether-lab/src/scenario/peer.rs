@@ -61,7 +61,7 @@ pub enum TlsVersion {
 /// What a share of the connections to a host meets instead.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct SometimesSpec {
+pub struct ShareSpec {
     /// Which share of them, 0 to 1: spread evenly, the first connection among them.
     #[schemars(range(min = 0, max = 1))]
     pub share: f64,

@@ -6,16 +6,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::ca::Authorities;
+use super::h2;
 use super::http::{self, Response};
+use super::narrow::Narrow;
 use super::peer;
+use super::raw::{self, Behind};
 use super::tls::Tls;
 use crate::LabError;
 use crate::net::{Silence, tcp_listener};
-use crate::scenario::{HostSpec, HttpSpec, PeerWord, SometimesSpec, TcpWord, TlsSpec};
+use crate::scenario::{H2Word, HostSpec, HttpSpec, PeerWord, RawSpec, ShareSpec, TcpWord, TlsSpec};
 use crate::world::{Shared, lock};
 
 /// How long a client may take for a handshake and each request: longer than any check.
@@ -48,6 +52,7 @@ struct Site {
     sometimes: Option<(f64, Conduct)>,
     /// Connections so far.
     met: AtomicU32,
+    path_mtu: Option<u16>,
     delay: Duration,
 }
 
@@ -59,6 +64,8 @@ struct Conduct {
     response: Response,
     /// To clients that are refused over their certificate.
     refusal: Response,
+    h2: H2Word,
+    raw: Option<RawSpec>,
 }
 
 impl Site {
@@ -101,24 +108,25 @@ impl Hosts {
 
     async fn change(&mut self, at: SocketAddr, spec: HostSpec) -> Result<(), LabError> {
         let old = self.ports.remove(&at);
-        let same_tls = old.as_ref().filter(|port| port.spec.tls == spec.tls);
+        let h2 = spec.h2.unwrap_or_default();
+        let same_tls = old
+            .as_ref()
+            .filter(|port| port.spec.tls == spec.tls && port.spec.h2.unwrap_or_default() == h2);
         let tls = match (same_tls, &spec.tls) {
             (Some(port), _) => current(&port.site).usual.tls.clone(),
-            (None, Some(tls)) => Some(Arc::new(self.tls(tls)?)),
+            (None, Some(tls)) => Some(Arc::new(self.tls(tls, h2)?)),
             (None, None) => None,
         };
         let delay = spec.delay.map_or(lock(&self.world).delay(), |span| span.0);
-        let is_reset = spec.tcp == Some(TcpWord::Reset);
         let sometimes = match &spec.sometimes {
             None => None,
             Some(other) => Some((other.share, self.other(&spec, other, &tls)?)),
         };
-        let peer = spec.peer.clone().unwrap_or_default();
-        let http = spec.http.clone().unwrap_or_default();
         let site = Arc::new(Site {
-            usual: self.conduct(is_reset, peer, tls, http),
+            usual: self.conduct(&spec, tls),
             sometimes,
             met: AtomicU32::new(0),
+            path_mtu: spec.path_mtu,
             delay,
         });
         let mut port = match old {
@@ -154,17 +162,11 @@ impl Hosts {
         Ok(())
     }
 
-    fn tls(&self, spec: &TlsSpec) -> Result<Tls, LabError> {
-        Tls::new(spec, &self.authorities, &self.world)
+    fn tls(&self, spec: &TlsSpec, h2: H2Word) -> Result<Tls, LabError> {
+        Tls::new(spec, h2, &self.authorities, &self.world)
     }
 
-    fn conduct(
-        &self,
-        is_reset: bool,
-        peer: PeerWord,
-        tls: Option<Arc<Tls>>,
-        http: HttpSpec,
-    ) -> Conduct {
+    fn conduct(&self, spec: &HostSpec, tls: Option<Arc<Tls>>) -> Conduct {
         let clock = lock(&self.world).clock;
         let refusal = HttpSpec {
             status: Some(400),
@@ -172,11 +174,13 @@ impl Hosts {
             ..HttpSpec::default()
         };
         Conduct {
-            is_reset,
-            peer,
+            is_reset: spec.tcp == Some(TcpWord::Reset),
+            peer: spec.peer.clone().unwrap_or_default(),
             tls,
-            response: Response::new(http, clock),
+            response: Response::new(spec.http.clone().unwrap_or_default(), clock),
             refusal: Response::new(refusal, clock),
+            h2: spec.h2.unwrap_or_default(),
+            raw: spec.raw.clone(),
         }
     }
 
@@ -184,21 +188,24 @@ impl Hosts {
     fn other(
         &self,
         spec: &HostSpec,
-        other: &SometimesSpec,
+        other: &ShareSpec,
         usual: &Option<Arc<Tls>>,
     ) -> Result<Conduct, LabError> {
         let tls = match &other.tls {
             None => usual.clone(),
             Some(words) => {
                 let words = spec.tls.clone().unwrap_or_default().patched(words.clone());
-                Some(Arc::new(self.tls(&words)?))
+                Some(Arc::new(self.tls(&words, spec.h2.unwrap_or_default())?))
             }
         };
         let http = spec.http.clone().unwrap_or_default();
-        let http = http.patched(other.http.clone().unwrap_or_default());
-        let peer = other.peer.clone().or(spec.peer.clone()).unwrap_or_default();
-        let is_reset = other.tcp == Some(TcpWord::Reset);
-        Ok(self.conduct(is_reset, peer, tls, http))
+        let other = HostSpec {
+            tcp: other.tcp,
+            peer: other.peer.clone().or(spec.peer.clone()),
+            http: Some(http.patched(other.http.clone().unwrap_or_default())),
+            ..spec.clone()
+        };
+        Ok(self.conduct(&other, tls))
     }
 }
 
@@ -234,25 +241,69 @@ async fn converse(stream: TcpStream, site: &Site) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let conduct = site.next();
     if conduct.is_reset {
-        peer::reset(&stream);
-        return Ok(());
+        return peer::reset(&stream);
     }
     if conduct.peer != PeerWord::None {
         let chain = conduct.tls.as_ref().map_or(&[][..], |tls| &tls.chain);
         return peer::serve(stream, &conduct.peer, chain).await;
     }
-    match &conduct.tls {
-        None => http::serve(stream, &conduct.response, site.delay).await,
-        Some(tls) => {
-            tokio::time::sleep(site.delay).await;
-            let stream = tls.accept(stream).await?;
-            let response = if tls.refuses(&stream) {
-                &conduct.refusal
-            } else {
-                &conduct.response
-            };
-            http::serve(stream, response, site.delay).await
+    let Some(tls) = &conduct.tls else {
+        let mut stream = Narrow::new(stream, site.path_mtu);
+        let behind = speak(&mut stream, conduct, &conduct.response, site.delay).await?;
+        return end(&stream, behind);
+    };
+    tokio::time::sleep(site.delay).await;
+    tls.admit(&stream).await?;
+    let mut stream = tls.accept(Narrow::new(stream, site.path_mtu)).await?;
+    let response = if tls.refuses(&stream) {
+        &conduct.refusal
+    } else {
+        &conduct.response
+    };
+    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    if is_h2 && conduct.h2 != H2Word::Http1 {
+        let delay = site.delay + response.delay();
+        let parts = || async move {
+            tokio::time::sleep(delay).await;
+            response.parts("")
+        };
+        return h2::serve(stream, conduct.h2, parts).await;
+    }
+    if is_h2 {
+        // It does not wait for a request that it would not understand.
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await?;
+        return stream.shutdown().await;
+    }
+    let behind = speak(&mut stream, conduct, response, site.delay).await?;
+    end(stream.get_ref().0, behind)
+}
+
+/// HTTP/1.1, or what a scenario has instead.
+async fn speak<S>(
+    stream: S,
+    conduct: &Conduct,
+    response: &Response,
+    delay: Duration,
+) -> std::io::Result<Behind>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match &conduct.raw {
+        Some(raw) => raw::serve(stream, raw, delay).await,
+        None => {
+            http::serve(stream, response, delay).await?;
+            Ok(Behind::Closed)
         }
+    }
+}
+
+fn end(stream: &Narrow, behind: Behind) -> std::io::Result<()> {
+    match behind {
+        Behind::Closed => Ok(()),
+        // Without lingering the kernel resets what is dropped.
+        Behind::Reset => peer::reset(stream.stream()),
     }
 }
 

@@ -2,14 +2,19 @@
 //!
 //! - [`ca`]: the box's certificate authorities
 //! - [`host`]: ports that open, refuse or keep silent, with TLS and HTTP on them
-//! - `http`: responses
+//! - `http`, `h2`: responses over HTTP/1.1 and HTTP/2
+//! - `raw`: bytes as they are
+//! - `narrow`: a path on which large segments are lost
 //! - [`peer`]: peers in the place of TLS and HTTP
 //! - [`tls`]: TLS as a host's words say
 //! - [`icmp`]: echo replies, where some addresses keep silent
 
 pub(crate) mod ca;
+mod h2;
 pub(crate) mod host;
-pub(crate) mod http;
+mod http;
 pub(crate) mod icmp;
+mod narrow;
 pub(crate) mod peer;
+mod raw;
 pub(crate) mod tls;

@@ -26,7 +26,7 @@ pub(crate) async fn serve(
         }
         PeerWord::Resets => {
             hello(&mut stream).await?;
-            reset(&stream);
+            reset(&stream)?;
         }
         PeerWord::Says(text) => {
             stream.write_all(text.as_bytes()).await?;
@@ -72,9 +72,9 @@ pub(crate) async fn serve(
 }
 
 /// The next thing that the client learns of the connection is a reset.
-pub(crate) fn reset(stream: &TcpStream) {
-    // A socket that cannot be told is closed in the usual way.
-    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+pub(crate) fn reset(stream: &TcpStream) -> io::Result<()> {
+    // Without lingering the kernel resets what is dropped.
+    socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))
 }
 
 /// Reads what the client says until it is done.

@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::ca::Authorities;
 use crate::LabError;
-use crate::scenario::{ClientAuthSpec, ClientAuthWord, RefusalWord, TlsSpec, TlsVersion};
+use crate::scenario::{ClientAuthSpec, ClientAuthWord, H2Word, RefusalWord, TlsSpec, TlsVersion};
 use crate::world::{Shared, lock};
 
 /// A TLS server.
@@ -39,6 +39,7 @@ fn failed(e: impl std::fmt::Display) -> LabError {
 impl Tls {
     pub(crate) fn new(
         spec: &TlsSpec,
+        h2: H2Word,
         authorities: &Authorities,
         world: &Shared,
     ) -> Result<Self, LabError> {
@@ -72,8 +73,9 @@ impl Tls {
         let clock = WorldClock(Arc::clone(world));
         config.time_provider = Arc::new(clock.clone());
         config.send_tls13_tickets = spec.tickets.unwrap_or(2);
-        let usual = vec!["http/1.1".to_owned()];
-        let alpn = spec.alpn.clone().unwrap_or(usual);
+        let h2 = (h2 != H2Word::Off).then(|| "h2".to_owned());
+        let usual = || h2.into_iter().chain(["http/1.1".to_owned()]).collect();
+        let alpn: Vec<String> = spec.alpn.clone().unwrap_or_else(usual);
         config.alpn_protocols = alpn.into_iter().map(String::into_bytes).collect();
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
@@ -84,13 +86,21 @@ impl Tls {
         })
     }
 
-    /// Shakes hands; never ends where the ClientHello is dropped.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    /// Lets a ClientHello pass; never ends where it is dropped.
+    pub(crate) async fn admit(&self, stream: &TcpStream) -> std::io::Result<()> {
         if let Some(max) = self.hello_max
-            && hello_len(&stream).await? > max
+            && hello_len(stream).await? > max
         {
             std::future::pending::<()>().await;
         }
+        Ok(())
+    }
+
+    /// Shakes hands.
+    pub(crate) async fn accept<S>(&self, stream: S) -> std::io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         self.acceptor.accept(stream).await
     }
 

@@ -529,6 +529,9 @@ fn new_host(at: SocketAddr) -> HostSpec {
         http: None,
         peer: None,
         sometimes: None,
+        h2: None,
+        raw: None,
+        path_mtu: None,
         icmp: None,
         delay: None,
     }
@@ -542,9 +545,17 @@ fn patch_host(host: &mut HostSpec, patch: &HostPatch) {
         http,
         peer,
         sometimes,
+        h2,
+        raw,
+        path_mtu,
         icmp,
         delay,
     } = patch.clone();
+    host.h2 = h2.or(host.h2);
+    host.path_mtu = path_mtu.or(host.path_mtu);
+    if raw.is_some() || http.is_some() {
+        host.raw = raw;
+    }
     host.tcp = tcp.or(host.tcp);
     host.icmp = icmp.or(host.icmp);
     host.delay = delay.or(host.delay);

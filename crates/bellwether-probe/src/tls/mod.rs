@@ -8,6 +8,7 @@ mod client;
 mod flight;
 mod hello;
 mod hellos;
+mod noting;
 mod outcome;
 mod record;
 mod suite;
@@ -42,6 +43,7 @@ use crate::wire::Watched;
 
 pub use client::fits;
 pub(crate) use hellos::{ask_all, shapes_after};
+pub(crate) use noting::{Alert, Noting};
 pub(crate) use outcome::{alert_in, end_words};
 use record::{Recorder, Shown};
 
@@ -72,6 +74,13 @@ pub(crate) struct Ask {
 
 /// `http/1.1` (RFC 7301 section 6).
 pub(crate) const HTTP_1_1: &[&[u8]] = &[b"http/1.1"];
+/// What browsers offer over TCP (RFC 9113 section 3.2).
+pub(crate) const WEB: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// Did both sides agree on HTTP/2?
+pub(crate) fn is_h2(stream: &Stream) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"h2")
+}
 
 /// Makes one handshake; the stream is there if it completed.
 pub(crate) async fn shake(
@@ -152,6 +161,7 @@ impl Begin for TlsSeen {
             hellos: Vec::new(),
             stapled: false,
             tcp: None,
+            small_segments: None,
         }
     }
 }

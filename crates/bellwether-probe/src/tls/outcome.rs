@@ -46,15 +46,17 @@ pub(crate) fn result_of(error: &io::Error, head: &[u8]) -> TlsResult {
     }
 }
 
-/// The alert in an error of an exchange over TLS: its number, and words.
-pub(crate) fn alert_in(error: &io::Error) -> Option<(u8, String)> {
+/// The number of the alert in an error of an exchange over TLS.
+pub(super) fn alert_code(error: &io::Error) -> Option<u8> {
     match tls_error(error) {
-        Some(Error::AlertReceived(alert)) => Some((
-            u8::from(*alert),
-            format!("TLS alert {}", alert_name(u8::from(*alert))),
-        )),
+        Some(Error::AlertReceived(alert)) => Some(u8::from(*alert)),
         _ => None,
     }
+}
+
+/// The alert in an error of an exchange over TLS, in words.
+pub(crate) fn alert_in(error: &io::Error) -> Option<String> {
+    alert_code(error).map(|code| format!("TLS alert {}", alert_name(code)))
 }
 
 /// Did the peer send what no TLS implementation sends?
