@@ -77,10 +77,8 @@ fn chain_size(hellos: &TlsSeen, value: &mut Value) {
     }
 }
 
-/// What ClientHellos of other shapes tell of a handshake that failed.
-fn of_hellos(result: &TlsResult, hellos: &[HelloSeen]) -> Vec<(FactKind, Value)> {
-    let by = |kind: HelloKind| hellos.iter().find(|h| h.hello == kind);
-    let version_of = |hello: &HelloSeen| match &hello.answer {
+fn version_of(hello: &HelloSeen) -> Option<String> {
+    match &hello.answer {
         HelloAnswer::ServerHello { version, .. } => Some(version.clone()),
         HelloAnswer::Alert { .. }
         | HelloAnswer::Stalled
@@ -88,20 +86,29 @@ fn of_hellos(result: &TlsResult, hellos: &[HelloSeen]) -> Vec<(FactKind, Value)>
         | HelloAnswer::NotTls { .. }
         | HelloAnswer::Malformed { .. }
         | HelloAnswer::NotConnected { .. } => None,
-    };
+    }
+}
+
+/// No list of certificates is as long as some lengths say.
+fn too_large(hellos: &[HelloSeen]) -> Vec<(FactKind, Value)> {
+    let broken = hellos.iter().find_map(|h| match &h.answer {
+        HelloAnswer::Malformed { error } => Some(error),
+        HelloAnswer::ServerHello { .. }
+        | HelloAnswer::Alert { .. }
+        | HelloAnswer::Stalled
+        | HelloAnswer::Closed { .. }
+        | HelloAnswer::NotTls { .. }
+        | HelloAnswer::NotConnected { .. } => None,
+    });
+    let known = broken.map(|error| (FactKind::TlsMalformed, json!({ "error": error })));
+    known.into_iter().collect()
+}
+
+/// What ClientHellos of other shapes tell of a handshake that failed.
+fn of_hellos(result: &TlsResult, hellos: &[HelloSeen]) -> Vec<(FactKind, Value)> {
+    let by = |kind: HelloKind| hellos.iter().find(|h| h.hello == kind);
     if let TlsResult::TooLarge { .. } = result {
-        // No list of certificates is that long.
-        let broken = hellos.iter().find_map(|h| match &h.answer {
-            HelloAnswer::Malformed { error } => Some(error),
-            HelloAnswer::ServerHello { .. }
-            | HelloAnswer::Alert { .. }
-            | HelloAnswer::Stalled
-            | HelloAnswer::Closed { .. }
-            | HelloAnswer::NotTls { .. }
-            | HelloAnswer::NotConnected { .. } => None,
-        });
-        let known = broken.map(|error| (FactKind::TlsMalformed, json!({ "error": error })));
-        return known.into_iter().collect();
+        return too_large(hellos);
     }
     let is_answered = |kind: HelloKind| by(kind).is_some_and(|h| version_of(h).is_some());
     let versions: BTreeSet<String> = hellos.iter().filter_map(version_of).collect();
