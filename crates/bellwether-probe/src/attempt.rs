@@ -20,8 +20,9 @@ use crate::worker::fault;
 
 /// Time that must be left for further ClientHellos to begin: a server far away answers within it.
 const HELLOS_TIME_MIN: Duration = Duration::from_millis(1200);
-/// Longest time for a handshake over small segments: as long as one that stalls, and a connection.
-const SMALL_SEGMENTS_WAIT: Duration = Duration::from_secs(6);
+/// Longest time for a handshake over small segments: nobody who answers takes longer, and the
+/// handshake that stalled has waited before.
+const SMALL_SEGMENTS_WAIT: Duration = Duration::from_secs(3);
 
 /// Probes one address of the target as far up as the target's scheme says.
 ///

@@ -89,7 +89,9 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
             expectations(id, last, &subject, facts);
             slowness(picture, view, &subject, facts);
         }
-        let tls = view.tls.filter(|(_, tls)| tls.small_segments == Some(true));
+        // Where a share of handshakes stalls, one that did not says nothing of segments.
+        let tls = view.tls.filter(|_| !view.is_mixed);
+        let tls = tls.filter(|(_, tls)| tls.small_segments == Some(true));
         if let Some((id, tls)) = tls {
             let value = json!({ "address": tls.address.to_string(), "mss": SMALL_MSS });
             facts.add(FactKind::LargeSegmentsLost, subject, value, [id]);

@@ -1,7 +1,7 @@
 //! A path that is narrower than its ends believe, and on which nobody says so: segments that do not
 //! fit are lost, and so is all that comes behind them, since it cannot be taken before them.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -71,6 +71,23 @@ impl AsyncWrite for Narrow {
             return Poll::Ready(Ok(bytes.len()));
         }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.limit.is_none() {
+            return Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        }
+        let first = parts.iter().find(|part| !part.is_empty());
+        self.poll_write(cx, first.map_or(&[][..], |part| part))
+    }
+
+    /// All at once on a usual path: what TLS says last, an alert, is written once and not again.
+    fn is_write_vectored(&self) -> bool {
+        self.limit.is_none()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
