@@ -7,6 +7,7 @@
 //! - [`read`]: what a certificate says of itself
 //! - [`judge()`]: all that a strict client refuses of a chain
 //! - [`Anchors`]: the roots that a chain may lead to
+//! - [`strict`]: RFC 5280 and the web's rules to the letter, for comparison with others
 
 mod anchors;
 mod cert;
@@ -16,6 +17,7 @@ mod key;
 mod names;
 mod path;
 mod signature;
+pub mod strict;
 
 use std::panic::catch_unwind;
 

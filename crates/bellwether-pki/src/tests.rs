@@ -459,6 +459,17 @@ proptest! {
         // Not behind `catch_unwind`: a panic fails here.
         let seen = crate::cert::Cert::read(&der).seen;
         prop_assert_eq!(seen.size, der.len());
+        let trusted = [whole.to_vec()];
+        let peer = crate::strict::Peer::Name("old.test".to_owned());
+        let question = crate::strict::Question {
+            leaf: &der,
+            others: &trusted,
+            trusted: &trusted,
+            peer: Some(&peer),
+            at,
+            depth_max: None,
+        };
+        let _ = crate::strict::verified(&question);
         crate::judge::judged(&[der, whole.to_vec()], &anchors, "old.test", at);
     }
 }
