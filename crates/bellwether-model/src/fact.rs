@@ -115,6 +115,16 @@ facts! {
     CertMalformed = "cert_malformed", "a certificate cannot be parsed";
     CertWeak = "cert_weak", "a certificate's key, signature or usage is refused by client policy";
     CertsDiffer = "certs_differ", "addresses of one name show different certificates";
+    OthersRenewed = "others_renewed", "other addresses of the name show a newer certificate that is good";
+    OldCertStays = "old_cert_stays", "an address still shows a certificate that ends soon, while others show a newer one";
+    SctsMissing = "scts_missing", "a publicly trusted certificate carries fewer signed certificate timestamps than browsers want";
+    SctsGone = "scts_gone", "the certificate carries no signed certificate timestamps; the issuer's earlier one did";
+    StapleMissing = "staple_missing", "the certificate demands a stapled OCSP response and none came";
+    StapleBad = "staple_bad", "the certificate demands a stapled OCSP response, and the one that came is no good";
+    StapleStale = "staple_stale", "the stapled OCSP response is no good; the certificate does not demand one";
+    CertRevoked = "cert_revoked", "the stapled OCSP response says that the certificate is revoked";
+    IntermediateKnown = "intermediate_known", "the certificate that the chain lacks was sent before, or is sent by another address";
+    ClientProfiles = "client_profiles", "some kinds of clients take the chain, others refuse it";
     AddressUnchanged = "address_unchanged", "the failing address is the one of the baseline, with the same owner";
     TlsAlert = "tls_alert", "the server ended the handshake with an alert";
     TlsStalled = "tls_stalled", "the connection opened, the handshake did not go on";

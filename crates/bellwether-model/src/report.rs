@@ -362,4 +362,13 @@ pub struct BaselineAddress {
     /// SHA-256 of its certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// The certificate's issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Signed certificate timestamps in it.
+    #[serde(default)]
+    pub scts: usize,
+    /// Subjects of the CA certificates sent along.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intermediates: Vec<String>,
 }

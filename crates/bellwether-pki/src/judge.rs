@@ -4,19 +4,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bellwether_model::text::inert;
-use bellwether_model::tls::CertProblem;
+use bellwether_model::tls::{CertProblem, ProfileVerdict, StapleSeen, StapleStatus};
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::anchors::Anchors;
+use crate::anchors::{Anchors, Kinds};
 use crate::cert::Cert;
 use crate::key::signature_weakness;
 use crate::names::names_host;
 use crate::path::{self, End, Path};
+use crate::profiles::{self, Reach};
+use crate::staple;
 
 /// Certificates of one chain that are looked at. Public chains have 2 to 5.
 const CHAIN_LEN_MAX: usize = 20;
+/// Signed certificate timestamps that browsers want of a publicly trusted certificate. For lives
+/// above 180 days they want three; what has two is not judged so closely.
+const SCTS_MIN: usize = 2;
 /// Names shown with a mismatch; all of them stand in the certificate.
 const PRESENTED_MAX: usize = 16;
 
@@ -34,6 +39,126 @@ pub fn judge(chain: &[Vec<u8>], anchors: &Anchors, host: &str, at: Timestamp) ->
     })
 }
 
+/// A chain with all that came with it, judged.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Examined {
+    /// Every reason for some client to refuse it.
+    pub problems: Vec<CertProblem>,
+    /// What kinds of clients make of it.
+    pub profiles: Vec<ProfileVerdict>,
+    /// What the stapled response says.
+    pub staple: Option<StapleSeen>,
+}
+
+/// [`judge`], and what the stapled OCSP response says, and what kinds of clients make of both.
+#[must_use]
+pub fn examine(
+    chain: &[Vec<u8>],
+    staple: Option<&[u8]>,
+    anchors: &Anchors,
+    host: &str,
+    at: Timestamp,
+) -> Examined {
+    let mut problems = judge(chain, anchors, host, at);
+    let added = || more(chain, staple, anchors, at, &problems);
+    let (staple, reach, added) = catch_unwind(AssertUnwindSafe(added)).unwrap_or_default();
+    problems.extend(added);
+    Examined {
+        profiles: profiles::verdicts(&problems, reach),
+        problems,
+        staple,
+    }
+}
+
+/// What only some clients look at.
+fn more(
+    chain: &[Vec<u8>],
+    staple: Option<&[u8]>,
+    anchors: &Anchors,
+    at: Timestamp,
+    known: &[CertProblem],
+) -> (Option<StapleSeen>, Reach, Vec<CertProblem>) {
+    let certs = read_all(chain);
+    let mut reach = Reach {
+        anchored: false,
+        given: false,
+        has_given: anchors.has_given(),
+    };
+    let Some(leaf) = certs.first() else {
+        return (None, reach, Vec::new());
+    };
+    let path = path::best(&certs, anchors, at);
+    let last = path.as_ref().and_then(|path| path.links.last());
+    let top = last.and_then(|index| certs[*index].skeleton.as_ref());
+    let is_anchored = path.as_ref().is_some_and(|path| path.end == End::Anchor);
+    let kinds = match top.filter(|_| is_anchored) {
+        Some(top) => anchors.kinds(top.issuer),
+        None => Kinds::default(),
+    };
+    reach.given = kinds.given;
+    reach.anchored = is_anchored;
+    let seen = staple.map(|bytes| {
+        let serial = leaf.skeleton.as_ref().map_or(&[][..], |s| s.serial);
+        staple::read(bytes, serial, &issuers(&certs, anchors), at)
+    });
+    let mut problems = Vec::new();
+    // A certificate that nobody takes anyway has worse to tell.
+    if known.is_empty() && kinds.public && leaf.seen.scts < SCTS_MIN {
+        problems.push(CertProblem::NotLogged {
+            found: leaf.seen.scts,
+            wanted: SCTS_MIN,
+        });
+    }
+    problems.extend(of_staple(leaf, seen.as_ref()));
+    (seen, reach, problems)
+}
+
+/// Keys that may have issued the first certificate.
+fn issuers<'a>(certs: &'a [Cert<'a>], anchors: &'a Anchors) -> Vec<&'a [u8]> {
+    let Some(leaf) = certs.first().and_then(|cert| cert.skeleton.as_ref()) else {
+        return Vec::new();
+    };
+    let sent = certs.iter().filter_map(|cert| cert.skeleton.as_ref());
+    let sent = sent.filter(|s| s.subject == leaf.issuer).map(|s| s.spki);
+    sent.chain(anchors.keys(leaf.issuer)).collect()
+}
+
+/// Why a browser refuses what is stapled, or that nothing is. One that is only out of date it
+/// leaves aside, unless the certificate demands a good one (RFC 7633 section 4.2.3.1).
+fn of_staple(leaf: &Cert<'_>, staple: Option<&StapleSeen>) -> Option<CertProblem> {
+    let demanded = leaf.seen.must_staple;
+    let Some(staple) = staple else {
+        let reason = "it demands a stapled OCSP response, and none came".to_owned();
+        return demanded.then_some(CertProblem::Staple {
+            sent: false,
+            reason,
+        });
+    };
+    let refused = |reason: &str| CertProblem::Staple {
+        sent: true,
+        reason: format!("its stapled OCSP response is no good: {reason}"),
+    };
+    match (staple.status, &staple.problem) {
+        (StapleStatus::Revoked, None) => Some(CertProblem::Revoked {
+            at: staple.this_update,
+        }),
+        (_, Some(problem)) if demanded => Some(refused(problem)),
+        (
+            StapleStatus::Good
+            | StapleStatus::Revoked
+            | StapleStatus::Unknown
+            | StapleStatus::Stale
+            | StapleStatus::Unreadable,
+            _,
+        ) => None,
+    }
+}
+
+fn read_all(chain: &[Vec<u8>]) -> Vec<Cert<'_>> {
+    let first = chain.iter().take(CHAIN_LEN_MAX);
+    first.map(|der| Cert::read(der)).collect()
+}
+
 /// [`judge`], panics and all.
 pub(crate) fn judged(
     chain: &[Vec<u8>],
@@ -41,11 +166,7 @@ pub(crate) fn judged(
     host: &str,
     at: Timestamp,
 ) -> Vec<CertProblem> {
-    let certs: Vec<Cert<'_>> = chain
-        .iter()
-        .take(CHAIN_LEN_MAX)
-        .map(|der| Cert::read(der))
-        .collect();
+    let certs = read_all(chain);
     let Some(leaf) = certs.first() else {
         let detail = "the server sent no certificate".to_owned();
         return vec![CertProblem::Other { detail }];
@@ -138,7 +259,11 @@ fn ending(certs: &[Cert<'_>], path: &Path, anchors: &Anchors, problems: &mut Vec
         },
         End::BadSignature => CertProblem::BadSignature { index },
         End::Unknown if lacks_link(last, index, anchors) => {
-            CertProblem::ChainIncomplete { missing: issuer }
+            let fetchable = is_fetchable(last);
+            CertProblem::ChainIncomplete {
+                missing: issuer,
+                fetchable,
+            }
         }
         End::Unknown => CertProblem::UntrustedRoot {
             issuer,
@@ -158,6 +283,12 @@ fn ending(certs: &[Cert<'_>], path: &Path, anchors: &Anchors, problems: &mut Vec
 fn lacks_link(last: &Cert<'_>, index: usize, anchors: &Anchors) -> bool {
     let has_url = index == 0 && !last.seen.issuer_urls.is_empty();
     has_url || anchors.has_organisation(&last.issuer_organisations)
+}
+
+/// Browsers fetch over plain HTTP only (RFC 5280 section 8 warns of loops over HTTPS).
+fn is_fetchable(last: &Cert<'_>) -> bool {
+    let mut urls = last.seen.issuer_urls.iter();
+    urls.any(|url| url.starts_with("http://"))
 }
 
 /// Constraints along a path whose signatures are known to be good: asked at a time at which all

@@ -6,6 +6,7 @@
 //!
 //! - [`read`]: what a certificate says of itself
 //! - [`judge()`]: all that a strict client refuses of a chain
+//! - [`examine()`]: the same, with the stapled response, and what each kind of client makes of it
 //! - [`Anchors`]: the roots that a chain may lead to
 //! - [`strict`]: RFC 5280 and the web's rules to the letter, for comparison with others
 
@@ -16,7 +17,9 @@ mod judge;
 mod key;
 mod names;
 mod path;
+mod profiles;
 mod signature;
+mod staple;
 pub mod strict;
 
 use std::panic::catch_unwind;
@@ -24,7 +27,7 @@ use std::panic::catch_unwind;
 use bellwether_model::tls::CertSeen;
 
 pub use anchors::{AnchorError, Anchors};
-pub use judge::judge;
+pub use judge::{Examined, examine, judge};
 
 /// What a certificate says of itself, as far as it can be read; never fails.
 #[must_use]

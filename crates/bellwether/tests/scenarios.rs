@@ -24,6 +24,9 @@ fn check(name: &str) {
         let (at, missed) = (&step["name"], &step["missed"]);
         assert_eq!(step["as_expected"], true, "{name}, {at}: {missed:#}");
         judged_alike(name, &step["report"]);
+        if name.starts_with("hostile-") {
+            is_inert(name, &step["report"]);
+        }
     }
 }
 
@@ -69,9 +72,24 @@ fn judged_alike(name: &str, report: &Value) {
     }
 }
 
+/// Nothing that a peer wrote reaches a terminal raw: no control and no direction mark.
+fn is_inert(name: &str, report: &Value) {
+    let told = String::from_utf8(judge(report, "text")).unwrap();
+    let is_raw = |c: &char| {
+        let directs = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        c.is_control() && *c != '\n' || directs
+    };
+    assert_eq!(told.chars().find(is_raw), None, "{name}: {told:?}");
+}
+
 fn diagnose(report: &Value) -> Value {
+    serde_json::from_slice(&judge(report, "json")).unwrap()
+}
+
+/// What `diagnose` prints of a report.
+fn judge(report: &Value, format: &str) -> Vec<u8> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_bellwether"))
-        .args(["diagnose", "-", "--format", "json"])
+        .args(["diagnose", "-", "--format", format])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -79,7 +97,7 @@ fn diagnose(report: &Value) -> Value {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(report.to_string().as_bytes()).unwrap();
     drop(stdin);
-    serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap()
+    child.wait_with_output().unwrap().stdout
 }
 
 include!(concat!(env!("OUT_DIR"), "/scenario_tests.rs"));

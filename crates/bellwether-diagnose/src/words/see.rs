@@ -108,6 +108,8 @@ fn tls(target: &Target, address: IpAddr, cause: Option<Cause>) -> String {
         Some(Cause::CertExpired | Cause::CertNotYetValid) => {
             " | openssl x509 -noout -subject -dates"
         }
+        Some(Cause::CertMixedFleet) => " | openssl x509 -noout -serial -dates",
+        Some(Cause::CertPolicyRejected) => " | openssl x509 -noout -text",
         Some(Cause::TlsNameMismatch) => " | openssl x509 -noout -subject -ext subjectAltName",
         _ => "",
     };
@@ -118,7 +120,11 @@ fn tls(target: &Target, address: IpAddr, cause: Option<Cause>) -> String {
         ) => " -showcerts",
         _ => "",
     };
-    format!("openssl s_client -connect {at} {sni}{chain} </dev/null{shown}")
+    let staple = match cause {
+        Some(Cause::CertRevoked | Cause::CertRevocationUnavailable) => " -status",
+        _ => "",
+    };
+    format!("openssl s_client -connect {at} {sni}{chain}{staple} </dev/null{shown}")
 }
 
 /// A control that fails, asked again.

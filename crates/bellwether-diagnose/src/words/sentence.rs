@@ -195,12 +195,47 @@ fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
             text("issuer")
         ),
         Cause::CertChainIncomplete => format!(
-            "{what} send{} no certificate of {}",
+            "{what} send{} no certificate of {}{}",
             s(scope),
-            text("missing")
+            text("missing"),
+            if scope.profiles.is_empty() {
+                ""
+            } else {
+                "; browsers get it elsewhere, other clients fail"
+            }
+        ),
+        Cause::CertMixedFleet => format!(
+            "{what} still show{} the old certificate, {} {}; other addresses have a newer one",
+            s(scope),
+            if fact(candidate, FactKind::CertEnded).is_some() {
+                "which ended"
+            } else {
+                "which ends"
+            },
+            when("not_after")
+        ),
+        Cause::CertRevoked => {
+            format!("the OCSP response stapled at {what} says that the certificate is revoked")
+        }
+        Cause::CertRevocationUnavailable if fact(candidate, FactKind::StapleStale).is_some() => {
+            format!(
+                "the OCSP response stapled at {what} is no good: {}",
+                text("reason")
+            )
+        }
+        Cause::CertRevocationUnavailable => format!(
+            "browsers that honour its demand refuse the certificate at {what}: {}",
+            text("reason")
+        ),
+        Cause::CertPolicyRejected if fact(candidate, FactKind::CertWeak).is_none() => format!(
+            "browsers refuse the certificate at {what} if its root is public: it carries {} signed certificate timestamps",
+            first
+                .and_then(|k| k.value.get("found"))
+                .map(ToString::to_string)
+                .unwrap_or_default()
         ),
         Cause::CertMalformed => format!(
-            "{what} show{} a certificate that cannot be parsed: {}",
+            "{what} show{} a certificate that clients cannot read: {}",
             s(scope),
             text("error")
         ),

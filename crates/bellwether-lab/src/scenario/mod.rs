@@ -9,6 +9,7 @@
 //! - [`expect`]: what a check step must find
 
 pub mod behaviour;
+pub mod certificate;
 pub mod expect;
 pub(crate) mod line;
 pub mod lists;
@@ -26,6 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use behaviour::{ControlsSpec, ResolverWords, ServerWords};
+pub use certificate::CertificateSpec;
 pub use expect::ExpectSpec;
 pub use lists::{Addresses, Delegation};
 pub(crate) use parse::meant;
@@ -365,6 +367,12 @@ pub struct TlsSpec {
     /// name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_sni: Option<Vec<String>>,
+    /// What is wrong, or odd, with the certificate and what goes with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateSpec>,
+    /// Does the server take up sessions from before a change of its certificate?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<bool>,
 }
 
 /// A host's response.

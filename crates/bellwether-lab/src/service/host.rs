@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -26,7 +27,12 @@ pub(crate) struct Hosts {
     world: Shared,
     authorities: Authorities,
     ports: BTreeMap<SocketAddr, Port>,
+    /// Sessions that outlive a change of the certificate.
+    sessions: BTreeMap<SocketAddr, Arc<dyn StoresServerSessions>>,
 }
+
+/// Sessions that a port remembers.
+const SESSIONS_MAX: usize = 256;
 
 /// One port.
 struct Port {
@@ -54,6 +60,7 @@ impl Hosts {
             world,
             authorities,
             ports: BTreeMap::new(),
+            sessions: BTreeMap::new(),
         }
     }
 
@@ -74,7 +81,7 @@ impl Hosts {
         let same_tls = old.as_ref().filter(|port| port.spec.tls == spec.tls);
         let tls = match (same_tls, &spec.tls) {
             (Some(port), _) => current(&port.site).tls.clone(),
-            (None, Some(tls)) => Some(self.acceptor(tls)?),
+            (None, Some(tls)) => Some(self.acceptor(at, tls)?),
             (None, None) => None,
         };
         let (now, delay) = {
@@ -120,7 +127,7 @@ impl Hosts {
         Ok(())
     }
 
-    fn acceptor(&self, spec: &TlsSpec) -> Result<TlsAcceptor, LabError> {
+    fn acceptor(&mut self, at: SocketAddr, spec: &TlsSpec) -> Result<TlsAcceptor, LabError> {
         let now = lock(&self.world).clock.now();
         let shown = self.authorities.certify(spec, now)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -130,6 +137,11 @@ impl Hosts {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(shown));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if spec.resumes == Some(true) {
+            let fresh = || ServerSessionMemoryCache::new(SESSIONS_MAX);
+            let known = self.sessions.entry(at).or_insert_with(|| fresh());
+            config.session_storage = Arc::clone(known);
+        }
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }

@@ -1,11 +1,17 @@
 //! What answers at the addresses of services.
 //!
 //! - [`ca`]: the box's certificate authorities
+//! - `issue`: what a host shows of them, with what may be wrong with it
+//! - `staple`: OCSP responses
+//! - `der`: the encoding of both
 //! - [`host`]: ports that open, refuse or keep silent, with TLS and HTTP on them
 //! - `http`: responses
 //! - [`icmp`]: echo replies, where some addresses keep silent
 
 pub(crate) mod ca;
+mod der;
 pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod icmp;
+mod issue;
+mod staple;

@@ -552,6 +552,11 @@ fn patch_host(host: &mut HostSpec, patch: &HostPatch) {
             not_after: new.not_after.or(old.not_after),
             issuer: new.issuer.or(old.issuer),
             without_sni: new.without_sni.or(old.without_sni),
+            certificate: match (new.certificate, old.certificate) {
+                (Some(new), Some(old)) => Some(new.over(old)),
+                (new, old) => new.or(old),
+            },
+            resumes: new.resumes.or(old.resumes),
         });
     }
     if let Some(new) = http {

@@ -309,6 +309,10 @@ fn time(reader: &mut Strict<'_>) -> Result<Timestamp, Complaint> {
         return Err(wrong());
     }
     let part = |at: usize| i8::try_from(two(rest + at)).unwrap_or_default();
+    // "No end" (section 4.1.2.5) lies behind what our timestamps reach.
+    if element.content == b"99991231235959Z" {
+        return Ok(Timestamp::MAX);
+    }
     let date = DateTime::new(year, part(0), part(2), part(4), part(6), part(8), 0);
     let zoned = date.and_then(|date| date.to_zoned(TimeZone::UTC));
     zoned.map(|time| time.timestamp()).map_err(|_| wrong())

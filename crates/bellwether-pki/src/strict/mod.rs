@@ -60,6 +60,11 @@ pub fn verify(question: &Question<'_>) -> Result<(), Refusal> {
         .map_err(Refusal)
 }
 
+/// Is the content of a name made of attributes?
+pub(crate) fn check_name(name: &[u8]) -> Result<(), String> {
+    name::check(name)
+}
+
 /// [`verify`], panics and all.
 pub(crate) fn verified(question: &Question<'_>) -> Result<(), String> {
     path::verify(question)

@@ -4,7 +4,7 @@ use std::io;
 
 use bellwether_model::text::inert;
 use bellwether_model::tls::TlsResult;
-use rustls::{AlertDescription, Error};
+use rustls::{AlertDescription, Error, InvalidMessage};
 
 use crate::dial::system_words;
 
@@ -39,6 +39,20 @@ pub(crate) fn alert_in(error: &io::Error) -> Option<String> {
         Some(Error::AlertReceived(alert)) => Some(format!("TLS alert {}", alert_name(*alert))),
         _ => None,
     }
+}
+
+/// Did our library stop reading because the server's certificates are too many or too large?
+///
+/// Of the messages that follow a ServerHello only the certificates can be that large.
+pub(crate) fn is_oversize(error: &io::Error, head: &[u8]) -> bool {
+    let too_large = matches!(
+        tls_error(error),
+        Some(Error::InvalidMessage(
+            InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge
+        ))
+    );
+    // A record of type handshake, and in it a ServerHello of bearable length (RFC 8446 section 4).
+    too_large && matches!(head, [22, _, _, _, _, 2, 0, ..])
 }
 
 /// A record of TLS: content type 20 to 24, major version 3 (RFC 8446 section 5.1).

@@ -13,6 +13,9 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 /// Certificates kept of a chain: public ones have 2 to 5, and webpki stops at 6 links.
 const CHAIN_LEN_MAX: usize = 20;
 
+/// Largest OCSP response kept, bytes; real ones have 300 to 3,000.
+const STAPLE_LEN_MAX: usize = 64 * 1024;
+
 /// What the server showed in one handshake.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shown {
@@ -20,6 +23,8 @@ pub(crate) struct Shown {
     pub(crate) chain: Vec<Vec<u8>>,
     /// Certificates sent.
     pub(crate) chain_len: usize,
+    /// The OCSP response, if one came and is of a bearable size.
+    pub(crate) staple: Option<Vec<u8>>,
     pub(crate) stapled: bool,
     pub(crate) client_cert_requested: bool,
     /// Did the server prove that it holds the key? `None` before it tried.
@@ -73,6 +78,10 @@ impl ServerCertVerifier for Recorder {
             .map(|cert| cert.as_ref().to_vec())
             .collect();
         shown.stapled = !ocsp_response.is_empty();
+        let bearable = 1..=STAPLE_LEN_MAX;
+        shown.staple = bearable
+            .contains(&ocsp_response.len())
+            .then(|| ocsp_response.to_vec());
         Ok(ServerCertVerified::assertion())
     }
 
