@@ -335,6 +335,9 @@ mod tests {
                     address: [127, 0, 1, 1].into(),
                     owner: None,
                     certificate: None,
+                    issuer: None,
+                    scts: 0,
+                    intermediates: vec![],
                 }],
                 aliases: vec![],
             });

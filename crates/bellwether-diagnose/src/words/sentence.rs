@@ -4,10 +4,10 @@ use bellwether_model::report::Scope;
 use bellwether_model::{Cause, FactKind, Layer};
 use serde_json::Value;
 
+use super::cert::cert;
 use super::dns::{delegation, resolver, undecided, zone};
 use super::naming::owned;
 use super::read::{fact, strings, value};
-use super::time::moment;
 use super::{count, list};
 use crate::candidates::Candidate;
 use crate::facts::{Facts, Known};
@@ -141,7 +141,7 @@ fn net(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
     }
 }
 
-fn s(scope: &Scope) -> &'static str {
+pub(super) fn s(scope: &Scope) -> &'static str {
     if scope.addresses.len() == 1 { "s" } else { "" }
 }
 
@@ -162,7 +162,6 @@ fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
     let first = candidate.facts.first();
     let text = |key: &str| first.map_or("", |k| value(k, key)).to_owned();
     let what = whose_certificate(picture, first, scope);
-    let when = |key: &str| moment(picture.context.now, &text(key));
     match candidate.rule.cause {
         Cause::TlsNameMismatch => {
             let known = fact(candidate, FactKind::CertNamesDiffer);
@@ -173,76 +172,6 @@ fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
                 s(scope)
             )
         }
-        Cause::CertExpired => format!("the certificate at {what} ended {}", when("not_after")),
-        Cause::CertNotYetValid => {
-            format!(
-                "the certificate at {what} begins only {}",
-                when("not_before")
-            )
-        }
-        Cause::CertChainExpiredLink => {
-            format!(
-                "an intermediate certificate at {what} ended {}: {}",
-                when("not_after"),
-                text("subject")
-            )
-        }
-        Cause::CertUntrustedRoot if fact(candidate, FactKind::CertSelfSigned).is_some() => {
-            format!("the certificate at {what} is signed by its own key; no client trusts it")
-        }
-        Cause::CertUntrustedRoot => format!(
-            "no trust anchor is behind the certificate at {what}: its chain ends at {}",
-            text("issuer")
-        ),
-        Cause::CertChainIncomplete => format!(
-            "{what} send{} no certificate of {}{}",
-            s(scope),
-            text("missing"),
-            if scope.profiles.is_empty() {
-                ""
-            } else {
-                "; browsers get it elsewhere, other clients fail"
-            }
-        ),
-        Cause::CertMixedFleet => format!(
-            "{what} still show{} the old certificate, {} {}; other addresses have a newer one",
-            s(scope),
-            if fact(candidate, FactKind::CertEnded).is_some() {
-                "which ended"
-            } else {
-                "which ends"
-            },
-            when("not_after")
-        ),
-        Cause::CertRevoked => {
-            format!("the OCSP response stapled at {what} says that the certificate is revoked")
-        }
-        Cause::CertRevocationUnavailable if fact(candidate, FactKind::StapleStale).is_some() => {
-            format!(
-                "the OCSP response stapled at {what} is no good: {}",
-                text("reason")
-            )
-        }
-        Cause::CertRevocationUnavailable => format!(
-            "browsers that honour its demand refuse the certificate at {what}: {}",
-            text("reason")
-        ),
-        Cause::CertPolicyRejected if fact(candidate, FactKind::CertWeak).is_none() => format!(
-            "browsers refuse the certificate at {what} if its root is public: it carries {} signed certificate timestamps",
-            first
-                .and_then(|k| k.value.get("found"))
-                .map(ToString::to_string)
-                .unwrap_or_default()
-        ),
-        Cause::CertMalformed => format!(
-            "{what} show{} a certificate that clients cannot read: {}",
-            s(scope),
-            text("error")
-        ),
-        Cause::CertPolicyRejected => format!(
-            "clients refuse the certificate at {what}: {}",
-            text("reason")
-        ),
         Cause::TlsHandshakeStall => format!(
             "{what} take{} connections and do{} not go on with the handshake",
             s(scope),
@@ -258,7 +187,7 @@ fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
             s(scope),
             s(scope)
         ),
-        cause => format!("{what}: {}", cause.definition()),
+        _ => cert(picture, candidate, scope, &what),
     }
 }
 
