@@ -72,7 +72,8 @@ impl Anchors {
         self.add_as(der, kinds)
     }
 
-    fn add_as(&mut self, der: &[u8], kinds: Kinds) -> Result<(), AnchorError> {
+    /// Adds a certificate.
+    pub(crate) fn add_as(&mut self, der: &[u8], kinds: Kinds) -> Result<(), AnchorError> {
         let der = CertificateDer::from(der);
         let anchor =
             webpki::anchor_from_trusted_cert(&der).map_err(|e| AnchorError(e.to_string()))?;

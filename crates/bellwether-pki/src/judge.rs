@@ -22,6 +22,8 @@ const CHAIN_LEN_MAX: usize = 20;
 /// Signed certificate timestamps that browsers want of a publicly trusted certificate. For lives
 /// above 180 days they want three; what has two is not judged so closely.
 const SCTS_MIN: usize = 2;
+/// How CAs name certificates that are no roots.
+const INTERMEDIATE_WORDS: &[&str] = &["intermediate", "issuing", "subordinate", "sub ca", "subca"];
 /// Names shown with a mismatch; all of them stand in the certificate.
 const PRESENTED_MAX: usize = 16;
 
@@ -30,13 +32,11 @@ const PRESENTED_MAX: usize = 16;
 /// `host` is a name or an address, `chain` as sent, the server's own certificate first.
 #[must_use]
 pub fn judge(chain: &[Vec<u8>], anchors: &Anchors, host: &str, at: Timestamp) -> Vec<CertProblem> {
-    // Hostile bytes go through two parsers; a panic in one of them is a fact about the bytes.
-    catch_unwind(AssertUnwindSafe(|| judged(chain, anchors, host, at))).unwrap_or_else(|_| {
-        vec![CertProblem::Malformed {
-            index: 0,
-            error: "the parser panicked over this chain".to_owned(),
-        }]
-    })
+    examine(chain, None, anchors, host, at)
+        .problems
+        .into_iter()
+        .filter(|problem| !is_of_browsers(problem))
+        .collect()
 }
 
 /// A chain with all that came with it, judged.
@@ -59,10 +59,58 @@ pub fn examine(
     host: &str,
     at: Timestamp,
 ) -> Examined {
-    let mut problems = judge(chain, anchors, host, at);
-    let added = || more(chain, staple, anchors, at, &problems);
-    let (staple, reach, added) = catch_unwind(AssertUnwindSafe(added)).unwrap_or_default();
-    problems.extend(added);
+    // Hostile bytes go through two parsers; a panic in one of them is a fact about the bytes.
+    let examined = || examined(chain, staple, anchors, host, at);
+    catch_unwind(AssertUnwindSafe(examined)).unwrap_or_else(|_| Examined {
+        problems: vec![CertProblem::Malformed {
+            index: 0,
+            error: "the parser panicked over this chain".to_owned(),
+        }],
+        ..Examined::default()
+    })
+}
+
+/// [`examine`], panics and all.
+pub(crate) fn examined(
+    chain: &[Vec<u8>],
+    staple: Option<&[u8]>,
+    anchors: &Anchors,
+    host: &str,
+    at: Timestamp,
+) -> Examined {
+    let first = chain.iter().take(CHAIN_LEN_MAX);
+    let certs: Vec<Cert<'_>> = first.map(|der| Cert::read(der)).collect();
+    let Some(leaf) = certs.first() else {
+        let detail = "the server sent no certificate".to_owned();
+        return Examined {
+            problems: vec![CertProblem::Other { detail }],
+            ..Examined::default()
+        };
+    };
+    let path = path::best(&certs, anchors, at);
+    let mut problems = strictly(&certs, path.as_ref(), anchors, host, at);
+    let anchored = path.as_ref().filter(|path| path.end == End::Anchor);
+    let top = anchored
+        .and_then(|path| path.links.last())
+        .and_then(|index| certs[*index].skeleton.as_ref());
+    let kinds = top.map_or_else(Kinds::default, |top| anchors.kinds(top.issuer));
+    let staple = staple.map(|bytes| {
+        let serial = leaf.skeleton.as_ref().map_or(&[][..], |s| s.serial);
+        staple::read(bytes, serial, &issuers(&certs, anchors), at)
+    });
+    // A certificate that nobody takes anyway has worse to tell.
+    if problems.is_empty() && kinds.public && leaf.seen.scts < SCTS_MIN {
+        problems.push(CertProblem::NotLogged {
+            found: leaf.seen.scts,
+            wanted: SCTS_MIN,
+        });
+    }
+    problems.extend(of_staple(leaf, staple.as_ref()));
+    let reach = Reach {
+        anchored: anchored.is_some(),
+        given: kinds.given,
+        has_given: anchors.has_given(),
+    };
     Examined {
         profiles: profiles::verdicts(&problems, reach),
         problems,
@@ -70,47 +118,12 @@ pub fn examine(
     }
 }
 
-/// What only some clients look at.
-fn more(
-    chain: &[Vec<u8>],
-    staple: Option<&[u8]>,
-    anchors: &Anchors,
-    at: Timestamp,
-    known: &[CertProblem],
-) -> (Option<StapleSeen>, Reach, Vec<CertProblem>) {
-    let certs = read_all(chain);
-    let mut reach = Reach {
-        anchored: false,
-        given: false,
-        has_given: anchors.has_given(),
-    };
-    let Some(leaf) = certs.first() else {
-        return (None, reach, Vec::new());
-    };
-    let path = path::best(&certs, anchors, at);
-    let last = path.as_ref().and_then(|path| path.links.last());
-    let top = last.and_then(|index| certs[*index].skeleton.as_ref());
-    let is_anchored = path.as_ref().is_some_and(|path| path.end == End::Anchor);
-    let kinds = match top.filter(|_| is_anchored) {
-        Some(top) => anchors.kinds(top.issuer),
-        None => Kinds::default(),
-    };
-    reach.given = kinds.given;
-    reach.anchored = is_anchored;
-    let seen = staple.map(|bytes| {
-        let serial = leaf.skeleton.as_ref().map_or(&[][..], |s| s.serial);
-        staple::read(bytes, serial, &issuers(&certs, anchors), at)
-    });
-    let mut problems = Vec::new();
-    // A certificate that nobody takes anyway has worse to tell.
-    if known.is_empty() && kinds.public && leaf.seen.scts < SCTS_MIN {
-        problems.push(CertProblem::NotLogged {
-            found: leaf.seen.scts,
-            wanted: SCTS_MIN,
-        });
-    }
-    problems.extend(of_staple(leaf, seen.as_ref()));
-    (seen, reach, problems)
+/// What clients other than browsers do not look at.
+fn is_of_browsers(problem: &CertProblem) -> bool {
+    matches!(
+        problem,
+        CertProblem::NotLogged { .. } | CertProblem::Staple { .. } | CertProblem::Revoked { .. }
+    )
 }
 
 /// Keys that may have issued the first certificate.
@@ -154,25 +167,15 @@ fn of_staple(leaf: &Cert<'_>, staple: Option<&StapleSeen>) -> Option<CertProblem
     }
 }
 
-fn read_all(chain: &[Vec<u8>]) -> Vec<Cert<'_>> {
-    let first = chain.iter().take(CHAIN_LEN_MAX);
-    first.map(|der| Cert::read(der)).collect()
-}
-
-/// [`judge`], panics and all.
-pub(crate) fn judged(
-    chain: &[Vec<u8>],
+fn strictly(
+    certs: &[Cert<'_>],
+    path: Option<&Path>,
     anchors: &Anchors,
     host: &str,
     at: Timestamp,
 ) -> Vec<CertProblem> {
-    let certs = read_all(chain);
-    let Some(leaf) = certs.first() else {
-        let detail = "the server sent no certificate".to_owned();
-        return vec![CertProblem::Other { detail }];
-    };
-    let path = path::best(&certs, anchors, at);
-    let links = path.as_ref().map_or(vec![0], |path| path.links.clone());
+    let leaf = &certs[0];
+    let links = path.map_or(vec![0], |path| path.links.clone());
     let mut problems = Vec::new();
     for index in &links {
         malformed(&certs[*index], *index, &mut problems);
@@ -187,9 +190,9 @@ pub(crate) fn judged(
         policy(&certs[*index], *index, place > 0, &mut problems);
     }
     if let Some(path) = path {
-        ending(&certs, &path, anchors, &mut problems);
+        ending(certs, path, anchors, &mut problems);
         if path.end == End::Anchor {
-            constraints(&certs, &path, anchors, at, &mut problems);
+            constraints(certs, path, anchors, at, &mut problems);
         }
     }
     problems
@@ -275,14 +278,16 @@ fn ending(certs: &[Cert<'_>], path: &Path, anchors: &Anchors, problems: &mut Vec
 
 /// Was a certificate left out, or is the issuer a root that nobody here knows?
 ///
-/// Servers leave out roots, so an unknown issuer alone says nothing. Two hints do: the issuer is
-/// of an organisation that has a trusted root, or the server's own certificate says where its
-/// issuer's certificate can be had, which CAs write so that clients can mend such a chain (RFC
-/// 5280 section 4.2.2.1). On an intermediate the second hint says nothing: its issuer may well be
-/// the root.
+/// Servers leave out roots, so an unknown issuer alone says nothing. Three hints do: the issuer is
+/// of an organisation that has a trusted root, or calls itself an intermediate, or the server's own
+/// certificate says where its issuer's certificate can be had, which CAs write so that clients can
+/// mend such a chain (RFC 5280 section 4.2.2.1). On an intermediate the last hint says nothing: its
+/// issuer may well be the root.
 fn lacks_link(last: &Cert<'_>, index: usize, anchors: &Anchors) -> bool {
     let has_url = index == 0 && !last.seen.issuer_urls.is_empty();
-    has_url || anchors.has_organisation(&last.issuer_organisations)
+    let name = last.seen.issuer.to_ascii_lowercase();
+    let calls_itself_so = INTERMEDIATE_WORDS.iter().any(|word| name.contains(word));
+    has_url || calls_itself_so || anchors.has_organisation(&last.issuer_organisations)
 }
 
 /// Browsers fetch over plain HTTP only (RFC 5280 section 8 warns of loops over HTTPS).
