@@ -3,6 +3,8 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
@@ -57,6 +59,25 @@ impl Authorities {
     pub(crate) fn root_pem(&self) -> String {
         self.root.pem()
     }
+}
+
+/// What a host shows, as files for a server of others.
+pub(crate) struct Files {
+    /// Names of the first certificate.
+    pub(crate) names: Vec<String>,
+    pub(crate) named: String,
+    /// What is shown without a server name, where that is another one.
+    pub(crate) default: Option<String>,
+}
+
+pub(super) fn armoured(label: &str, der: &[u8]) -> String {
+    let text = BASE64.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem + &format!("-----END {label}-----\n")
 }
 
 fn root(name: &str, now: Timestamp) -> Result<Authority, LabError> {

@@ -14,7 +14,8 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::ca::{
-    Authorities, Authority, DAY, authority, failed, moment, serial, subject, validity,
+    Authorities, Authority, DAY, Files, armoured, authority, failed, moment, serial, subject,
+    validity,
 };
 use super::der::{self, INTEGER, OCTET_STRING, OID, Parts, SEQUENCE, leaf, tlv};
 use super::staple;
@@ -56,13 +57,13 @@ impl Authorities {
         } else {
             1
         };
-        let one = |_| self.issue(&names, spec, now).map(Arc::new);
+        let one = |_| self.issue(&names, spec, now).and_then(Issued::ready);
         let named = (0..count).map(one).collect::<Result<Vec<_>, _>>()?;
         let default = spec.without_sni.clone().filter(|other| *other != names);
         let default = match default {
             None => None,
             // The default virtual host is another site: validity and issuer are not its fault.
-            Some(other) => Some(Arc::new(self.issue(&other, &TlsSpec::default(), now)?)),
+            Some(other) => Some(self.issue(&other, &TlsSpec::default(), now)?.ready()?),
         };
         Ok(Shown {
             named,
@@ -71,12 +72,23 @@ impl Authorities {
         })
     }
 
-    fn issue(
-        &self,
-        names: &[String],
-        spec: &TlsSpec,
-        now: Timestamp,
-    ) -> Result<CertifiedKey, LabError> {
+    /// The same as files: each chain with its key, in PEM.
+    pub(crate) fn files(&self, spec: &TlsSpec, now: Timestamp) -> Result<Files, LabError> {
+        let names = spec.names.clone().unwrap_or_default();
+        let default = spec.without_sni.clone().filter(|other| *other != names);
+        let default = match default {
+            None => None,
+            Some(other) => Some(self.issue(&other, &TlsSpec::default(), now)?.pem()),
+        };
+        let named = self.issue(&names, spec, now)?.pem();
+        Ok(Files {
+            names,
+            named,
+            default,
+        })
+    }
+
+    fn issue(&self, names: &[String], spec: &TlsSpec, now: Timestamp) -> Result<Issued, LabError> {
         let words = spec.certificate.clone().unwrap_or_default();
         let key = KeyPair::generate().map_err(failed)?;
         let own = self.constrained(&words, now)?;
@@ -114,11 +126,7 @@ impl Authorities {
             Issuer::Private => chain.push(self.private.der().clone()),
             Issuer::Itself => {}
         }
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let key = aws_lc_rs::sign::any_supported_type(&key).map_err(failed)?;
-        let mut shown = CertifiedKey::new(chain, key);
-        shown.ocsp = ocsp;
-        Ok(shown)
+        Ok(Issued { chain, key, ocsp })
     }
 
     /// An intermediate for one host, that may issue for some names only.
@@ -181,6 +189,34 @@ impl Authorities {
         );
         let sign = |bytes: &[u8]| self.root.key().sign(bytes).map_err(failed);
         parts.signed(sign).map(CertificateDer::from)
+    }
+}
+
+/// A chain with its key and the response that goes along.
+struct Issued {
+    chain: Vec<CertificateDer<'static>>,
+    key: KeyPair,
+    ocsp: Option<Vec<u8>>,
+}
+
+impl Issued {
+    /// As our own server takes it.
+    fn ready(self) -> Result<Arc<CertifiedKey>, LabError> {
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
+        let key = aws_lc_rs::sign::any_supported_type(&key).map_err(failed)?;
+        let mut shown = CertifiedKey::new(self.chain, key);
+        shown.ocsp = self.ocsp;
+        Ok(Arc::new(shown))
+    }
+
+    /// Chain and key, as servers of others read them.
+    fn pem(&self) -> String {
+        let chain: String = self
+            .chain
+            .iter()
+            .map(|der| armoured("CERTIFICATE", der))
+            .collect();
+        chain + &self.key.serialize_pem()
     }
 }
 
