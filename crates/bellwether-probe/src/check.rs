@@ -168,6 +168,7 @@ mod tests {
             job.resolvers = vec![ResolverAsk {
                 label: "R".into(),
                 address: SocketAddr::new(loopback(LAST), port),
+                channel: bellwether_model::Channel::Plain,
                 origin: ResolverOrigin::Given,
             }];
             change(&mut job);

@@ -425,6 +425,18 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
                 .unwrap_or_default();
             format!("{name} has {records} addresses in one answer, and {who} {den} it")
         }
+        Cause::DnsResolverDown if fact(candidate, FactKind::ResolverChannelFails).is_some() => {
+            let failures = facts_of(candidate, FactKind::ResolverChannelFails);
+            let plain = match fact(candidate, FactKind::ResolverPlainWorks) {
+                Some(known) => format!("; {} answers in plain DNS", value(known, "address")),
+                None => String::new(),
+            };
+            format!(
+                "{who} cannot be asked over {}: {}{plain}",
+                list(each(&failures, "over")),
+                list(each(&failures, "because")),
+            )
+        }
         Cause::DnsResolverDown => {
             let s = if scope.resolvers.len() == 1 { "s" } else { "" };
             let mine = picture

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The ports that answer.
 pub(crate) struct Hosts {
     world: Shared,
-    authorities: Authorities,
+    authorities: Arc<Authorities>,
     ports: BTreeMap<SocketAddr, Port>,
 }
 
@@ -49,7 +49,7 @@ struct Site {
 }
 
 impl Hosts {
-    pub(crate) fn new(world: Shared, authorities: Authorities) -> Self {
+    pub(crate) fn new(world: Shared, authorities: Arc<Authorities>) -> Self {
         Self {
             world,
             authorities,
