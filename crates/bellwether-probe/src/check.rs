@@ -186,7 +186,7 @@ mod tests {
 
     fn matrix(seen: &[Observation]) -> &ResolverSeen {
         let matrix = seen.iter().find_map(|o| match &o.outcome {
-            Outcome::ResolverMatrix(seen) => Some(seen),
+            Outcome::ResolverMatrix(seen) => Some(&**seen),
             _ => None,
         });
         matrix.unwrap()
