@@ -72,6 +72,8 @@ facts! {
     AnswerTooLarge = "answer_too_large", "the address record set is above the answer policy in records or bytes";
     ResolverDeniesExistingName = "resolver_denies_existing_name", "a resolver denies a name that the authority has";
     ResolverFailsControls = "resolver_fails_controls", "a resolver gives no usable answer for control names either";
+    ResolverChannelFails = "resolver_channel_fails", "a resolver over TLS or HTTPS cannot be asked: its certificate, its handshake or what HTTP answers is at fault";
+    ResolverPlainWorks = "resolver_plain_works", "the same address answers in plain DNS";
     ResolverIsSystem = "resolver_is_system", "the resolver is the vantage's own";
     ResolverServfail = "resolver_servfail", "a resolver gives no usable answer for this name, and does for controls";
     ResolverAnswerDiffers = "resolver_answer_differs", "a resolver answers with addresses that no name server gives";

@@ -199,6 +199,25 @@ pub enum CertProblem {
     },
 }
 
+impl CertProblem {
+    /// Do clients other than browsers not look at it?
+    #[must_use]
+    pub fn is_of_browsers(&self) -> bool {
+        match self {
+            Self::NotLogged { .. } | Self::Staple { .. } | Self::Revoked { .. } => true,
+            Self::Expired { .. }
+            | Self::NotYetValid { .. }
+            | Self::NameMismatch { .. }
+            | Self::UntrustedRoot { .. }
+            | Self::ChainIncomplete { .. }
+            | Self::Policy { .. }
+            | Self::BadSignature { .. }
+            | Self::Malformed { .. }
+            | Self::Other { .. } => false,
+        }
+    }
+}
+
 /// What a stapled OCSP response says of the certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -35,7 +35,7 @@ pub fn judge(chain: &[Vec<u8>], anchors: &Anchors, host: &str, at: Timestamp) ->
     examine(chain, None, anchors, host, at)
         .problems
         .into_iter()
-        .filter(|problem| !is_of_browsers(problem))
+        .filter(|problem| !problem.is_of_browsers())
         .collect()
 }
 
@@ -116,14 +116,6 @@ pub(crate) fn examined(
         problems,
         staple,
     }
-}
-
-/// What clients other than browsers do not look at.
-fn is_of_browsers(problem: &CertProblem) -> bool {
-    matches!(
-        problem,
-        CertProblem::NotLogged { .. } | CertProblem::Staple { .. } | CertProblem::Revoked { .. }
-    )
 }
 
 /// Keys that may have issued the first certificate.

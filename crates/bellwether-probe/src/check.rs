@@ -168,6 +168,7 @@ mod tests {
             job.resolvers = vec![ResolverAsk {
                 label: "R".into(),
                 address: SocketAddr::new(loopback(LAST), port),
+                channel: bellwether_model::Channel::Plain,
                 origin: ResolverOrigin::Given,
             }];
             change(&mut job);
@@ -185,7 +186,7 @@ mod tests {
 
     fn matrix(seen: &[Observation]) -> &ResolverSeen {
         let matrix = seen.iter().find_map(|o| match &o.outcome {
-            Outcome::ResolverMatrix(seen) => Some(seen),
+            Outcome::ResolverMatrix(seen) => Some(&**seen),
             _ => None,
         });
         matrix.unwrap()

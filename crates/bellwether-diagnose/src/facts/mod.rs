@@ -9,6 +9,7 @@ pub mod monitor;
 pub mod net;
 pub mod resolver;
 pub mod tls;
+pub mod transport;
 pub mod zone;
 
 use std::net::IpAddr;
@@ -63,6 +64,7 @@ impl Facts {
         zone::compute(picture, &mut facts);
         dnssec::compute(picture, &mut facts);
         resolver::compute(picture, &mut facts);
+        transport::compute(picture, &mut facts);
         net::compute(picture, &mut facts);
         tls::compute(picture, &mut facts);
         cert::compute(picture, &mut facts);

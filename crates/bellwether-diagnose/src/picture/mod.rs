@@ -65,7 +65,7 @@ impl<'a> Picture<'a> {
         for o in &sorted {
             match &o.outcome {
                 Outcome::Delegation(zone) => levels.push((o.id.as_str(), zone)),
-                Outcome::ResolverMatrix(seen) => matrix.push((o.id.as_str(), seen)),
+                Outcome::ResolverMatrix(seen) => matrix.push((o.id.as_str(), &**seen)),
                 Outcome::Control(seen) => controls.push((o.id.as_str(), seen)),
                 Outcome::Addresses(seen) => found.push((o.id.as_str(), seen)),
                 Outcome::NotRun(n) => not_run.push((o.id.as_str(), o.probe, n)),

@@ -18,6 +18,7 @@ use super::compare::missed;
 use super::{ScenarioReport, StepReport, WorldJob};
 use crate::LabError;
 use crate::clock::Clock;
+use crate::dns::secure::SecureServers;
 use crate::dns::serve::DnsServers;
 use crate::netns;
 use crate::real::Reals;
@@ -110,6 +111,7 @@ struct Stage {
     program: PathBuf,
     world: Shared,
     dns: DnsServers,
+    secure: SecureServers,
     hosts: Hosts,
     reals: Reals,
     echoes: Echoes,
@@ -123,13 +125,14 @@ impl Stage {
         let clock = Clock::new(spec.now);
         let world = World::build(&spec, clock, job.seed).map_err(|e| wrong(&job.path, e))?;
         netns::set_up(vantage(&spec)).await?;
-        let authorities = Authorities::new(clock.now())?;
+        let authorities = Arc::new(Authorities::new(clock.now())?);
         let directory = directory(&spec, &authorities, &world.root_key())?;
         let world = Arc::new(Mutex::new(world));
         let mut stage = Self {
             path: job.path.clone(),
             program: job.program.clone(),
             dns: DnsServers::new(Arc::clone(&world)),
+            secure: SecureServers::new(Arc::clone(&world), Arc::clone(&authorities)),
             hosts: Hosts::new(Arc::clone(&world), authorities),
             reals: Reals::new(Arc::clone(&world), directory.path(), vantage(&spec).0),
             echoes: Echoes::default(),
@@ -149,6 +152,7 @@ impl Stage {
     /// Lets the servers do as the world says.
     async fn follow(&mut self) -> Result<(), LabError> {
         self.dns.follow()?;
+        self.secure.follow().await?;
         self.hosts.follow().await?;
         self.reals.follow(self.hosts.authorities()).await?;
         let (all, silent) = lock(&self.world).echo_addresses();
@@ -231,7 +235,7 @@ impl Stage {
         let mut add = |flag: &str, value: String| all.extend([flag.to_owned(), value]);
         add("--format", "json".to_owned());
         for resolver in self.resolvers() {
-            add("--resolver", resolver.to_string());
+            add("--resolver", resolver);
         }
         add("--ca", file("ca.pem"));
         add("--trust-anchor", file("root.key"));
@@ -259,14 +263,9 @@ impl Stage {
     }
 
     /// The resolvers that a check asks: the scenario's, or else the public ones of IPv4.
-    fn resolvers(&self) -> Vec<IpAddr> {
-        let given: Vec<IpAddr> = self
-            .spec
-            .world
-            .resolvers
-            .iter()
-            .map(|r| r.address)
-            .collect();
+    fn resolvers(&self) -> Vec<String> {
+        let resolvers = self.spec.world.resolvers.iter();
+        let given: Vec<String> = resolvers.map(|r| r.address.0.text.clone()).collect();
         if !given.is_empty() {
             return given;
         }
@@ -274,6 +273,7 @@ impl Stage {
             .iter()
             .map(|a| fixed(a))
             .filter(IpAddr::is_ipv4)
+            .map(|address| address.to_string())
             .collect()
     }
 

@@ -3,6 +3,7 @@
 //! - [`parse()`]: text to a checked [`Spec`], with errors that name the place
 //! - [`words`]: the behaviour words, each a variant of a closed enum
 //! - [`behaviour`]: words for one server, resolver or control
+//! - [`place`]: where resolvers are, and how they are spoken to
 //! - [`signing`]: how zones are signed
 //! - [`software`]: real servers in the place of scripted ones
 //! - [`lists`]: lists that may be written as one item
@@ -15,6 +16,7 @@ pub mod expect;
 pub(crate) mod line;
 pub mod lists;
 pub mod parse;
+pub mod place;
 pub mod signing;
 pub mod software;
 pub mod time;
@@ -34,6 +36,7 @@ pub use expect::ExpectSpec;
 pub use lists::{Addresses, Delegation};
 pub(crate) use parse::meant;
 pub use parse::parse;
+pub use place::{ResolverPlace, ResolverPort};
 pub use signing::{
     Algorithm, CdsWord, Denial, DenialFault, DsWords, KeysWord, Nsec3Spec, SignaturesSpec,
     SignerWord,
@@ -277,9 +280,10 @@ pub struct SoaSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResolverSpec {
-    /// Its address.
+    /// Its address; `tls://ADDRESS[#NAME]` for DNS over TLS, `https://NAME/PATH@ADDRESS` for DNS
+    /// over HTTPS. Checks name it so.
     #[schemars(with = "String")]
-    pub address: IpAddr,
+    pub address: ResolverPlace,
     /// Does it keep answers for their TTL?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
@@ -301,6 +305,15 @@ pub struct ResolverSpec {
     /// How long it takes to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Span>,
+    /// Over TLS or HTTPS: the certificate; one for its name that is well if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+    /// Over HTTPS: what is answered instead of DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSpec>,
+    /// Over TLS or HTTPS: what becomes of connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<TcpWord>,
 }
 
 /// One port of one address.
@@ -444,7 +457,7 @@ pub struct SetSpec {
     pub zones: BTreeMap<String, ZonePatch>,
     /// Behaviour of DNS servers, by address or name.
     pub servers: BTreeMap<String, ServerWords>,
-    /// Behaviour of resolvers, by address.
+    /// Behaviour of resolvers, by address as in `world.resolvers`.
     pub resolvers: BTreeMap<String, ResolverWords>,
     /// Behaviour of hosts, by `ADDRESS:PORT`, or `ADDRESS` for all its ports.
     pub hosts: BTreeMap<String, HostPatch>,

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The ports that answer.
 pub(crate) struct Hosts {
     world: Shared,
-    authorities: Authorities,
+    authorities: Arc<Authorities>,
     ports: BTreeMap<SocketAddr, Port>,
     /// Sessions that outlive a change of the certificate.
     sessions: BTreeMap<SocketAddr, Arc<dyn StoresServerSessions>>,
@@ -55,7 +55,7 @@ struct Site {
 }
 
 impl Hosts {
-    pub(crate) fn new(world: Shared, authorities: Authorities) -> Self {
+    pub(crate) fn new(world: Shared, authorities: Arc<Authorities>) -> Self {
         Self {
             world,
             authorities,

@@ -24,6 +24,19 @@ impl Response {
         Self { spec, clock }
     }
 
+    /// Status, media type and body.
+    pub(crate) fn parts(&self) -> (u16, String, Vec<u8>) {
+        let media = self.spec.headers.iter().flatten();
+        let mut media = media.filter(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        let media = media.next().map(|(_, value)| value.clone());
+        let body = self.spec.body.clone().unwrap_or_else(|| BODY.to_owned());
+        (
+            self.spec.status.unwrap_or(200),
+            media.unwrap_or_else(|| "text/html; charset=utf-8".to_owned()),
+            body.into_bytes(),
+        )
+    }
+
     /// The octets in answer to a request with this method.
     fn octets(&self, method: &str) -> Vec<u8> {
         let HttpSpec {

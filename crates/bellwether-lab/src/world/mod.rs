@@ -14,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bellwether_model::ResolverAddress;
 use domain::base::iana::Rtype;
 
 use crate::clock::Clock;
@@ -22,9 +23,9 @@ use crate::dns::recursor::Recursor;
 use crate::dns::{Manner, Reaction, Transport};
 use crate::scenario::software::DNS_PORT;
 use crate::scenario::{
-    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Moment, ResolverSpec,
-    ResolverWords, ServerWords, SetSpec, SignaturesSpec, SignerWord, Software, Spec, ZonePatch,
-    ZoneSpec,
+    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Moment, ResolverPlace,
+    ResolverPort, ResolverSpec, ResolverWords, ServerWords, SetSpec, SignaturesSpec, SignerWord,
+    Software, Spec, TlsSpec, ZonePatch, ZoneSpec,
 };
 use crate::sign::key::Keys;
 use crate::target::target_host;
@@ -53,6 +54,8 @@ pub(crate) struct World {
     recursors: BTreeMap<IpAddr, Recursor>,
     /// Real servers in the place of scripted ones.
     software: BTreeMap<SocketAddr, Software>,
+    /// Resolvers over TLS and HTTPS, each with the port that it stands at.
+    secure: BTreeMap<SocketAddr, (Recursor, ResolverPort)>,
 }
 
 impl World {
@@ -71,6 +74,7 @@ impl World {
             authorities: Authorities::default(),
             recursors: BTreeMap::new(),
             software: BTreeMap::new(),
+            secure: BTreeMap::new(),
         };
         world.authorities.delay = spec.world.delay.map_or(Duration::ZERO, |span| span.0);
         for zone in &spec.world.zones {
@@ -132,15 +136,18 @@ impl World {
                 answers,
                 bug,
                 delay,
+                tls,
+                http,
+                port,
             } = spec;
-            if !seen.insert(*address) {
-                let word = address.to_string();
+            let ResolverPlace(place) = address;
+            if !seen.insert(place.address) {
                 return Err(Mistake::new(
-                    &word,
-                    format!("two resolvers stand at {address}"),
+                    &place.text,
+                    format!("two resolvers stand at {}", place.address),
                 ));
             }
-            let mut recursor = Recursor::new(*address, seed);
+            let mut recursor = Recursor::new(place.address.ip(), seed);
             recursor.change(&ResolverWords {
                 answers: answers.clone(),
                 delay: *delay,
@@ -148,9 +155,15 @@ impl World {
                 cache: *cache,
                 validates: *validates,
                 bug: Some(bug.clone()),
+                ..ResolverWords::default()
             });
-            self.recursors.insert(*address, recursor);
-            self.declared.taken.insert(*address);
+            self.declared.taken.insert(place.address.ip());
+            if place.channel.is_plain() {
+                self.recursors.insert(place.address.ip(), recursor);
+            } else {
+                let port = ResolverPort::new(&place.channel, tls.clone(), http.clone(), *port);
+                self.secure.insert(place.address, (recursor, port));
+            }
         }
         Ok(())
     }
@@ -163,7 +176,12 @@ impl World {
             let then = resolver
                 .age
                 .and_then(|age| self.clock.now().checked_sub(age.0).ok());
-            let recursor = self.recursors.get_mut(&resolver.address);
+            let ResolverPlace(place) = &resolver.address;
+            let recursor = if place.channel.is_plain() {
+                self.recursors.get_mut(&place.address.ip())
+            } else {
+                self.secure.get_mut(&place.address).map(|(r, _)| r)
+            };
             if let (Some(then), Some(recursor)) = (then, recursor) {
                 recursor.warm(&self.authorities, &names, then);
             }
@@ -374,21 +392,23 @@ impl World {
         })
     }
 
-    fn set_resolver(&mut self, address: &str, words: &ResolverWords) -> Result<(), Mistake> {
-        let known = address
-            .parse()
-            .ok()
-            .and_then(|a: IpAddr| self.recursors.get_mut(&a));
-        match known {
-            Some(recursor) => {
-                recursor.change(words);
-                Ok(())
-            }
-            None => Err(Mistake::new(
-                address,
-                format!("there is no resolver `{address}`"),
-            )),
+    fn set_resolver(&mut self, text: &str, words: &ResolverWords) -> Result<(), Mistake> {
+        let missing = || Mistake::new(text, format!("there is no resolver `{text}`"));
+        let place: ResolverAddress = text.parse().map_err(|_| missing())?;
+        if place.channel.is_plain() {
+            let known = self.recursors.get_mut(&place.address.ip());
+            known.ok_or_else(missing)?.change(words);
+            return Ok(());
         }
+        let known = self.secure.get_mut(&place.address).ok_or_else(missing)?;
+        known.0.change(words);
+        let port = &mut known.1;
+        if let Some(new) = &words.tls {
+            port.tls = merged(port.tls.clone(), new.clone());
+        }
+        port.http = words.http.clone().unwrap_or_else(|| port.http.clone());
+        port.tcp = words.port.unwrap_or(port.tcp);
+        Ok(())
     }
 
     fn set_host(&mut self, key: &str, patch: &HostPatch) -> Result<(), Mistake> {
@@ -532,6 +552,26 @@ impl World {
         }
     }
 
+    /// What the resolver over TLS or HTTPS at a port does with a question.
+    pub(crate) fn react_secure(
+        &mut self,
+        at: SocketAddr,
+        question: (&Name, Rtype),
+        manner: Manner,
+    ) -> Reaction {
+        let now = self.clock.now();
+        match self.secure.get_mut(&at) {
+            Some((recursor, _)) => recursor.react(&self.authorities, question, manner, now),
+            None => Reaction::Silent,
+        }
+    }
+
+    /// The ports of resolvers over TLS and HTTPS.
+    pub(crate) fn secure_ports(&self) -> Vec<(SocketAddr, ResolverPort)> {
+        let ports = self.secure.iter();
+        ports.map(|(at, (_, port))| (*at, port.clone())).collect()
+    }
+
     /// The root's key, as a trust anchor.
     pub(crate) fn root_key(&self) -> String {
         signed::root_key(&self.declared.keys)
@@ -550,11 +590,13 @@ impl World {
             .at
             .keys()
             .chain(self.recursors.keys());
+        let secure = self.secure.keys().map(SocketAddr::ip);
         let all = self
             .hosts
             .keys()
             .map(SocketAddr::ip)
             .chain(servers.copied())
+            .chain(secure)
             .collect();
         let silent = |host: &HostSpec| host.icmp == Some(crate::scenario::IcmpWord::Silent);
         let silenced = self.hosts.iter().filter(|(_, host)| silent(host));
@@ -617,18 +659,7 @@ fn patch_host(host: &mut HostSpec, patch: &HostPatch) {
     host.delay = delay.or(host.delay);
     if let Some(new) = tls {
         let old = host.tls.take().unwrap_or_default();
-        host.tls = Some(crate::scenario::TlsSpec {
-            names: new.names.or(old.names),
-            not_before: new.not_before.or(old.not_before),
-            not_after: new.not_after.or(old.not_after),
-            issuer: new.issuer.or(old.issuer),
-            without_sni: new.without_sni.or(old.without_sni),
-            certificate: match (new.certificate, old.certificate) {
-                (Some(new), Some(old)) => Some(new.over(old)),
-                (new, old) => new.or(old),
-            },
-            resumes: new.resumes.or(old.resumes),
-        });
+        host.tls = Some(merged(old, new));
     }
     if let Some(new) = http {
         let old = host.http.take().unwrap_or_default();
@@ -639,6 +670,22 @@ fn patch_host(host: &mut HostSpec, patch: &HostPatch) {
             delay: new.delay.or(old.delay),
             redirect: new.redirect.or(old.redirect),
         });
+    }
+}
+
+/// Words about a certificate, the new ones first.
+fn merged(old: TlsSpec, new: TlsSpec) -> TlsSpec {
+    TlsSpec {
+        names: new.names.or(old.names),
+        not_before: new.not_before.or(old.not_before),
+        not_after: new.not_after.or(old.not_after),
+        issuer: new.issuer.or(old.issuer),
+        without_sni: new.without_sni.or(old.without_sni),
+        certificate: match (new.certificate, old.certificate) {
+            (Some(new), Some(old)) => Some(new.over(old)),
+            (new, old) => new.or(old),
+        },
+        resumes: new.resumes.or(old.resumes),
     }
 }
 

@@ -342,6 +342,12 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "{resolver} [answers|answer] {answer}; the name servers have the name",
     ),
     Sentence::new(
+        K::ResolverChannelFails,
+        "resolver",
+        "",
+        "{resolver} cannot be asked over {over}: {because}",
+    ),
+    Sentence::new(
         K::ResolverFailsControls,
         "resolver",
         "",
@@ -681,6 +687,12 @@ pub(super) const SUPPORTING: &[Sentence] = &[
         "resolver",
         "",
         "{resolver} [answers|answer] other names rightly",
+    ),
+    Sentence::new(
+        K::ResolverPlainWorks,
+        "address",
+        "",
+        "{address} [answers|answer] in plain DNS",
     ),
     Sentence::new(
         K::ResolverIsSystem,
