@@ -135,5 +135,8 @@ pub enum Event {
     Done {
         /// DNS queries sent.
         queries: u32,
+        /// The most memory that the worker held, KiB, if the system tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peak_kib: Option<u64>,
     },
 }

@@ -301,6 +301,9 @@ pub struct Report {
     /// DNS queries sent.
     #[serde(default)]
     pub queries: u32,
+    /// The most memory that a worker of this check held, KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_kib: Option<u64>,
     /// What the check was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]

@@ -344,4 +344,8 @@ pub struct TlsSeen {
     /// `TCP_INFO` of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<TcpInfo>,
+    /// Where this handshake stalled: did the same complete over a connection whose segments are
+    /// small?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub small_segments: Option<bool>,
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use bellwether_model::net::TcpResult;
 use bellwether_model::observation::NotRun;
@@ -11,9 +12,13 @@ use bellwether_model::{NotRunReason, Origin, Outcome, ProbeKind};
 use crate::cx::Cx;
 use crate::dial::NotDialled;
 use crate::http::{self, Ready, Resolve};
+use crate::patience::patience;
 use crate::tcp::{self, Opened};
 use crate::tls::{self, Ask, Stream};
 use crate::worker::fault;
+
+/// Longest time for a handshake over small segments: as long as one that stalls, and a connection.
+const SMALL_SEGMENTS_WAIT: Duration = Duration::from_secs(6);
 
 /// Probes one address of the target as far up as the target's scheme says.
 ///
@@ -57,6 +62,7 @@ async fn converse(
         if target.scheme.has_http() {
             let ready = Ready {
                 wire: Box::new(opened.stream),
+                is_h2: false,
                 connect_ms,
                 tls_ms: 0.0,
             };
@@ -66,10 +72,11 @@ async fn converse(
     }
     let waits = waits + 1;
     let ask = ask(cx, at, TlsPurpose::User);
-    let (seen, stream) = handshake(cx, opened, ask, waits).await;
+    let (seen, stream) = handshake(cx, opened, ask, origin, waits).await;
     let http = async {
         if let (Some(seen), Some(stream), true) = (&seen, stream, target.scheme.has_http()) {
             let ready = Ready {
+                is_h2: tls::is_h2(&stream),
                 wire: Box::new(stream),
                 connect_ms,
                 tls_ms: seen.handshake_ms,
@@ -128,6 +135,7 @@ async fn handshake(
     cx: &Cx,
     opened: Opened,
     ask: Ask,
+    origin: Origin,
     waits: u32,
 ) -> (Option<TlsSeen>, Option<Stream>) {
     let at = ask.address;
@@ -136,7 +144,10 @@ async fn handshake(
     let probe = async {
         fault::trip(&key);
         let anchors = crate::roots::anchors(cx.job());
-        let (seen, stream) = tls::shake(cx, opened.stream, &ask, &anchors).await;
+        let (mut seen, stream) = tls::shake(cx, opened.stream, &ask, &anchors).await;
+        if seen.result == TlsResult::Stalled {
+            seen.small_segments = in_small_segments(cx, &ask, origin).await;
+        }
         kept = stream;
         (Outcome::Tls(Box::new(seen)), waits)
     };
@@ -147,6 +158,21 @@ async fn handshake(
         Outcome::Tls(seen) => (Some(*seen), kept),
         _ => (None, None),
     }
+}
+
+/// A server's certificates fill more than one segment: does the handshake that stalled go on where
+/// segments are small?
+async fn in_small_segments(cx: &Cx, ask: &Ask, origin: Origin) -> Option<bool> {
+    let wait = patience(cx, SMALL_SEGMENTS_WAIT)?;
+    let shaken = async {
+        let mss = Some(tcp::SMALL_MSS);
+        let opened = tcp::open_with(cx, ask.address, origin, mss).await.ok()?;
+        let anchors = crate::roots::anchors(cx.job());
+        let (seen, _) = tls::shake(cx, opened.stream, ask, &anchors).await;
+        Some(seen.result == TlsResult::Completed)
+    };
+    let shaken = tokio::time::timeout(wait, shaken).await;
+    shaken.unwrap_or(Some(false))
 }
 
 /// Would the default certificate tell something? Where the one for our name is another's, or the
@@ -180,7 +206,7 @@ async fn without_sni(cx: &Cx, at: SocketAddr, origin: Origin, waits: u32) {
 fn ask(cx: &Cx, at: SocketAddr, purpose: TlsPurpose) -> Ask {
     let target = &cx.job().target;
     let alpn: &[&[u8]] = if target.scheme.has_http() {
-        tls::HTTP_1_1
+        tls::WEB
     } else {
         &[]
     };
@@ -213,8 +239,6 @@ fn stand_in(at: SocketAddr) -> NotRun {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::testing::{Fixed, LOCALHOST, attempt, attempt_as, job, server, tcp_of};
 

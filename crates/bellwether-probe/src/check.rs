@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use bellwether_model::dns::ResolverOrigin;
-use bellwether_model::job::Event;
 use bellwether_model::observation::AddressSource;
 use bellwether_model::target::Host;
 use bellwether_model::{DnsName, Origin, ProbeKind};
@@ -72,9 +71,7 @@ async fn run_at(cx: &Cx, name_server_port: u16) {
         tasks.spawn(cx, ProbeKind::Addresses, subject, collect);
     }
     owner.finished().await;
-    cx.emit(Event::Done {
-        queries: cx.queries(),
-    });
+    cx.emit(cx.done());
 }
 
 fn typed(sink: &FoundSink, address: std::net::IpAddr) {
@@ -140,6 +137,8 @@ mod tests {
     use bellwether_model::job::{Job, ResolverAsk, RootHint};
     use bellwether_model::observation::AddressesSeen;
     use bellwether_model::{NotRunReason, Observation, Outcome};
+
+    use bellwether_model::job::Event;
 
     use super::*;
     use crate::dns::testing::{Script, job, loopback, run as run_local, serve};

@@ -13,6 +13,7 @@ use bellwether_model::{NotRunReason, Observation, Outcome, ProbeKind};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 
+use crate::budget::Budget;
 use crate::dial::Dialer;
 
 /// What all probes of one check share: the job, the clock, the dialler and the event sink.
@@ -30,6 +31,7 @@ struct Inner {
     began: Instant,
     avoid: HashSet<String>,
     queries: Cell<u32>,
+    budget: Budget,
     sink: RefCell<Box<dyn FnMut(Event)>>,
 }
 
@@ -48,6 +50,7 @@ impl Cx {
             began: Instant::now(),
             avoid,
             queries: Cell::new(0),
+            budget: Budget::default(),
             sink: RefCell::new(Box::new(sink)),
         };
         Self {
@@ -73,6 +76,11 @@ impl Cx {
         Duration::from_millis(self.inner.job.deadline_ms).saturating_sub(self.inner.began.elapsed())
     }
 
+    /// The memory that all probes share.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.inner.budget
+    }
+
     /// Counts a DNS query that was sent.
     pub fn count_query(&self) {
         self.inner.queries.set(self.inner.queries.get() + 1);
@@ -82,6 +90,14 @@ impl Cx {
     #[must_use]
     pub fn queries(&self) -> u32 {
         self.inner.queries.get()
+    }
+
+    /// What is said at the end.
+    pub(crate) fn done(&self) -> Event {
+        Event::Done {
+            queries: self.queries(),
+            peak_kib: crate::sys::peak_kib(),
+        }
     }
 
     /// Says something to the supervisor.

@@ -23,6 +23,7 @@
 
 mod addresses;
 mod attempt;
+mod budget;
 pub mod check;
 pub mod controls;
 pub mod cx;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bellwether_model::egress::AddressClass;
-use bellwether_model::http::{BodyEnd, HttpResult, HttpSeen, RedirectEnd};
+use bellwether_model::http::{BodyEnd, CodingEnd, H2Result, HttpResult, HttpSeen, RedirectEnd};
 use bellwether_model::net::{IcmpResult, TcpResult, TcpSeen};
 use bellwether_model::observation::{AddressesSeen, NotRun};
 use bellwether_model::report::{BaselineAddress, Context};
@@ -13,6 +13,7 @@ use bellwether_model::{Layer, NotRunReason, Observation, Outcome, Owner, ProbeKi
 
 use super::clients::{self, Clients};
 use super::{Hop, ResolverView, Seen};
+use crate::facts::http::{counted, serves_browsers};
 
 /// How a user's attempt at one address ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct AddressView<'a> {
     pub address: IpAddr,
     /// How a user's attempt ends.
     pub attempt: Attempt,
+    /// Where it fails: which part of users' attempts does, as far as that was counted; else 1.
+    pub part: f64,
     /// Its owner.
     pub owner: Option<Owner>,
     /// Resolvers that give it.
@@ -139,6 +142,7 @@ pub(super) fn views<'a>(
             AddressView {
                 address,
                 attempt: Attempt::Unjudged("not tried".to_owned()),
+                part: 1.0,
                 owner: None,
                 resolvers: BTreeSet::new(),
                 servers: BTreeSet::new(),
@@ -160,6 +164,7 @@ pub(super) fn views<'a>(
     for view in views.values_mut() {
         view.http.sort_by_key(|(_, h)| h.hop);
         view.attempt = judge(context, view, found, &not_run);
+        view.part = part(context, view);
     }
     let known = clients::intermediates(&views, context.baseline.as_ref());
     let split: Vec<(IpAddr, Clients)> = views
@@ -359,16 +364,93 @@ fn http_attempt(
             | RedirectEnd::Unresolved { .. } => return Attempt::Fails(Layer::Http),
         }
     }
-    let status_fits = last.status.is_some_and(|s| context.expect.takes_status(s));
-    let body_whole = last
-        .body
-        .as_ref()
-        .is_none_or(|b| matches!(b.end, BodyEnd::Complete | BodyEnd::Cut | BodyEnd::None));
-    if status_fits && body_whole && last.expectations.iter().all(|e| e.met) {
+    let expected = last.expectations.iter().all(|e| e.met);
+    let end = last.body.as_ref().map(|b| b.end);
+    if end == Some(BodyEnd::CutByMemory) && !expected {
+        return Attempt::Unjudged("the memory for all probes together was spent".to_owned());
+    }
+    if answers(context, last) && !codes_wrongly(last) && !fails_over_h2(view) {
         Attempt::Works
     } else {
         Attempt::Fails(Layer::Http)
     }
+}
+
+/// Did all of the body come that can be expected?
+fn body_whole(seen: &HttpSeen) -> bool {
+    let Some(body) = &seen.body else { return true };
+    match body.end {
+        BodyEnd::Complete | BodyEnd::Cut | BodyEnd::CutByMemory | BodyEnd::None => true,
+        // One that is not meant to end.
+        BodyEnd::Open | BodyEnd::Slow => seen.is_stream(),
+        BodyEnd::Truncated | BodyEnd::Stalled | BodyEnd::Malformed => false,
+    }
+}
+
+/// Is the body coded otherwise than it says, or than the client takes?
+fn codes_wrongly(seen: &HttpSeen) -> bool {
+    let coding = seen.body.as_ref().and_then(|body| body.coding.as_ref());
+    coding.is_some_and(|coding| match coding.end {
+        CodingEnd::Malformed { .. } | CodingEnd::Truncated | CodingEnd::WindowTooLarge { .. } => {
+            true
+        }
+        CodingEnd::Complete | CodingEnd::Cut => !coding.accepted,
+        // Browsers show what came.
+        CodingEnd::Unknown => false,
+    })
+}
+
+/// Does what was agreed to be asked over HTTP/2 only work over HTTP/1.1?
+fn fails_over_h2(view: &AddressView<'_>) -> bool {
+    view.http.iter().any(|(_, hop)| {
+        let h2 = hop.h2.as_ref().map(|h2| &h2.result);
+        h2.is_some_and(|result| *result != H2Result::Response)
+    })
+}
+
+/// Of attempts that fail at an address, which part does? Protocols and kinds of clients weigh the
+/// same, as families do.
+fn part(context: &Context, view: &AddressView<'_>) -> f64 {
+    let Some((_, last)) = view.http.last().filter(|_| view.attempt.fails()) else {
+        return 1.0;
+    };
+    let expect = &context.expect;
+    let (failed, of) = counted(expect, last);
+    if failed < of {
+        // A handful of requests.
+        let small = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        return small(failed) / small(of);
+    }
+    let coding = last.body.as_ref().and_then(|body| body.coding.as_ref());
+    let is_decoded =
+        coding.is_none_or(|coding| matches!(coding.end, CodingEnd::Complete | CodingEnd::Cut));
+    let others_are_served = is_decoded && answers(context, last);
+    let is_of_kind = others_are_served || serves_browsers(expect, last);
+    if view.attempt == Attempt::Fails(Layer::Http) && is_of_kind {
+        0.5
+    } else {
+        1.0
+    }
+}
+
+/// Is it what was expected, to a client that takes it so?
+fn answers(context: &Context, last: &HttpSeen) -> bool {
+    let stays = last
+        .redirect
+        .as_ref()
+        .is_none_or(|redirect| match redirect.end {
+            RedirectEnd::NoLocation => true,
+            RedirectEnd::Followed
+            | RedirectEnd::Loop
+            | RedirectEnd::Limit
+            | RedirectEnd::Refused { .. }
+            | RedirectEnd::Unresolved { .. } => false,
+        });
+    stays
+        && last.result == HttpResult::Response
+        && last.status.is_some_and(|s| context.expect.takes_status(s))
+        && last.expectations.iter().all(|e| e.met)
+        && body_whole(last)
 }
 
 fn untried(

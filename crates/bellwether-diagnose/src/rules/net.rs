@@ -66,4 +66,27 @@ pub const RULES: &[Rule] = &[
         ],
         ..BASE
     },
+    Rule {
+        cause: Cause::NetPathPmtuBlackhole,
+        requires: &[F::LargeSegmentsLost],
+        supports: &[
+            (F::HttpBodyStalled, 5),
+            (F::HttpStalled, 0),
+            (F::TlsStalled, 0),
+        ],
+        cap: 92,
+        remedy: "Let ICMP \"packet too big\" pass on the way from the server, or have the tunnel or router with the small MTU clamp the MSS.",
+        not_excluded: &["a fault near this vantage: a second network would tell"],
+        ..BASE
+    },
+    Rule {
+        cause: Cause::NetTcpMidstreamStall,
+        requires: &[F::HttpBodyStalled],
+        excludes: &[F::LargeSegmentsLost],
+        prior: 20,
+        cap: 80,
+        remedy: "Look for what stops the transfer: an idle timeout of NAT or balancer, a full disk or queue behind the server, a client that is not read.",
+        not_excluded: &["a server that announces more than it has: its own log would tell"],
+        ..BASE
+    },
 ];

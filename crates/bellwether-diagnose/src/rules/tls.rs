@@ -25,6 +25,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::TlsHandshakeStall,
         requires: &[F::TlsStalled],
+        excludes: &[F::LargeSegmentsLost],
         cap: 85,
         remedy: "Look at the process behind the port: it takes connections and does not speak. A middlebox that drops the ClientHello looks the same.",
         not_excluded: &["a middlebox that drops large ClientHellos: a small one would tell"],
@@ -43,6 +44,13 @@ pub const RULES: &[Rule] = &[
         excludes: &[F::ClientCertRequested],
         cap: 80,
         remedy: "Enable TLS 1.2 or 1.3 with current cipher suites on the server, and this name in its configuration.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsNegotiationFailed,
+        requires: &[F::AlpnNotSpoken],
+        cap: 88,
+        remedy: "Take the protocol out of what TLS offers there (ALPN), or have what is behind it speak it: browsers take the server at its word.",
         ..BASE
     },
 ];

@@ -73,12 +73,21 @@ fn at_address(
     let target = &picture.context.target;
     let port = target.port;
     match layer {
+        // A packet that just fits the usual path, not to be cut on the way.
+        Layer::Net if cause == Some(Cause::NetPathPmtuBlackhole) => {
+            let payload = if address.is_ipv6() { 1452 } else { 1472 };
+            Some(format!("ping -c 3 -M do -s {payload} {address}"))
+        }
+        Layer::Net if cause == Some(Cause::NetTcpMidstreamStall) => {
+            at_address(picture, address, Layer::Http, cause)
+        }
         Layer::Net | Layer::Route => Some(format!("nc -vz -w 4 {address} {port}")),
         Layer::Tls => Some(tls(target, address, cause)),
         Layer::Http => {
             let show = match cause {
                 // What is in the body is the fault.
-                Some(Cause::HttpWrongContent) => "-s",
+                Some(Cause::HttpWrongContent) => "-si",
+                Some(Cause::HttpH2Broken) => "-sv --http2 -o /dev/null",
                 _ => "-sv -o /dev/null",
             };
             let resolve = match &target.host {

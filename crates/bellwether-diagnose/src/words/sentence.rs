@@ -132,6 +132,18 @@ fn net(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
             "IPv6 does not work, IPv4 does: nothing comes back from {} on port {port}",
             list(scope.addresses.clone())
         ),
+        Cause::NetPathPmtuBlackhole => format!(
+            "large packets from {what} vanish: what stalls works with segments of at most 1200 bytes"
+        ),
+        Cause::NetTcpMidstreamStall => {
+            let known = fact(candidate, FactKind::HttpBodyStalled);
+            let number = |key| known.and_then(|k| k.value.get(key)?.as_u64());
+            let read = number("read").unwrap_or_default();
+            let of = number("announced").map_or_else(String::new, |all| format!(" of {all}"));
+            format!(
+                "transfers from {what} stop after {read}{of} bytes, and the connection stays open"
+            )
+        }
         Cause::IpOwnerUnexpected => format!(
             "{what} lie{} outside the declared networks, and fail{}",
             s(scope),
@@ -158,6 +170,14 @@ fn whose_certificate(picture: &Picture<'_>, first: Option<&Known>, scope: &Scope
     }
 }
 
+/// A protocol that was agreed on, and another that is spoken.
+fn alpn(candidate: &Candidate, what: &str, scope: &Scope) -> Option<String> {
+    let known = fact(candidate, FactKind::AlpnNotSpoken)?;
+    let (agreed, spoken) = (value(known, "agreed"), value(known, "spoken"));
+    let s = s(scope);
+    Some(format!("{what} agree{s} on {agreed} and speak{s} {spoken}"))
+}
+
 fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
     let first = candidate.facts.first();
     let text = |key: &str| first.map_or("", |k| value(k, key)).to_owned();
@@ -177,11 +197,10 @@ fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
             s(scope),
             if scope.addresses.len() == 1 { "es" } else { "" }
         ),
-        Cause::TlsNegotiationFailed => format!(
-            "{what} end{} the handshake with the alert {}",
-            s(scope),
-            text("name")
-        ),
+        Cause::TlsNegotiationFailed => alpn(candidate, &what, scope).unwrap_or_else(|| {
+            let name = text("name");
+            format!("{what} end{} the handshake with the alert {name}", s(scope))
+        }),
         Cause::TlsClientCertRejected => format!(
             "{what} ask{} for a client certificate and end{} the handshake without one",
             s(scope),
@@ -189,6 +208,73 @@ fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
         ),
         _ => cert(picture, candidate, scope, &what),
     }
+}
+
+/// Which part of equal requests it was, where it was not all.
+fn times(candidate: &Candidate) -> String {
+    let number = |known: &Known, key| known.value.get(key).and_then(Value::as_u64);
+    let known = fact(candidate, FactKind::HttpWorksAtTimes);
+    let counted = known.and_then(|k| Some((number(k, "of")?, number(k, "worked")?)));
+    counted.map_or_else(String::new, |(of, worked)| {
+        format!(", {} of {of} times", of.saturating_sub(worked))
+    })
+}
+
+/// What is wrong with a body or a redirect, where that is told by more than the status.
+fn wrong_body(candidate: &Candidate, url: &str, who: &str) -> Option<String> {
+    let of = |kind| fact(candidate, kind);
+    if let Some(known) = of(FactKind::HttpCodingWrong) {
+        let codings = list(strings(Some(known), "/codings"));
+        let fault = value(known, "fault");
+        return Some(format!(
+            "the body of {url} at {who} is coded as {codings}: {fault}"
+        ));
+    }
+    if let Some(known) = of(FactKind::HttpNeverEnds) {
+        let read = known.value.get("read").and_then(Value::as_u64);
+        let read = read.unwrap_or_default();
+        return Some(format!(
+            "the body of {url} at {who} does not end: {read} bytes came"
+        ));
+    }
+    if let Some(known) = of(FactKind::HttpFramingWrong) {
+        let note = value(known, "note");
+        return Some(format!(
+            "the length of the body of {url} at {who} is wrong: {note}"
+        ));
+    }
+    if let Some(known) = of(FactKind::HttpMalformed) {
+        let error = value(known, "error");
+        return Some(format!("what {url} answers at {who} is not HTTP: {error}"));
+    }
+    if let Some(known) = of(FactKind::RedirectRefused) {
+        let (location, reason) = (value(known, "location"), value(known, "reason"));
+        return Some(format!(
+            "{url} redirects to {location}, where nobody may go: {reason}"
+        ));
+    }
+    if let Some(known) = of(FactKind::RedirectFails) {
+        let location = Some(value(known, "location")).filter(|l| !l.is_empty());
+        let reason = [value(known, "reason"), value(known, "error")].concat();
+        let location = location.unwrap_or(url);
+        return Some(format!(
+            "the service redirects to {location}, which fails: {reason}"
+        ));
+    }
+    if let Some(known) = of(FactKind::HttpInflates) {
+        let number = |key| {
+            known
+                .value
+                .get(key)
+                .and_then(Value::as_u64)
+                .unwrap_or_default()
+        };
+        let (read, decoded) = (number("read"), number("decoded"));
+        return Some(format!(
+            "{read} bytes of {url} decode to more than {decoded}"
+        ));
+    }
+    None
 }
 
 fn http(candidate: &Candidate, scope: &Scope) -> String {
@@ -208,17 +294,34 @@ fn http(candidate: &Candidate, scope: &Scope) -> String {
             let status = status.map(|s| s.to_string()).unwrap_or_default();
             let made = if candidate.rule.cause == Cause::HttpOriginUnreachable {
                 ", made by the edge"
+            } else if fact(candidate, FactKind::BrowsersServed).is_some() {
+                "; a browser is served"
             } else {
                 ""
             };
-            format!("{url} answers {status} at {who}{made}")
+            format!("{url} answers {status} at {who}{}{made}", times(candidate))
         }
         Cause::HttpSlowFirstByte => {
-            let known = fact(candidate, FactKind::SlowerThanDeclared);
-            let (want, got) = known.map_or(("", ""), |k| (value(k, "expected"), value(k, "found")));
+            let Some(known) = fact(candidate, FactKind::SlowerThanDeclared) else {
+                return format!("{url} is asked for at {who}, and no answer comes");
+            };
+            let (want, got) = (value(known, "expected"), value(known, "found"));
             format!("the answer took {got} at {who}, declared is {want}")
         }
+        Cause::HttpH2Broken => {
+            let known = fact(candidate, FactKind::H2Fails);
+            let (what, detail) = known.map_or(("", ""), |k| (value(k, "what"), value(k, "detail")));
+            let detail = if detail.is_empty() {
+                String::new()
+            } else {
+                format!(" ({detail})")
+            };
+            format!("HTTP/2 fails at {who}, HTTP/1.1 works there: {what}{detail}")
+        }
         _ => {
+            if let Some(said) = wrong_body(candidate, url, &who) {
+                return said;
+            }
             if let Some(known) = fact(candidate, FactKind::RedirectLoop) {
                 return format!(
                     "redirects lead in a circle: {} → {}",

@@ -238,7 +238,7 @@ async fn respond_to(
     octets: &[u8],
 ) -> Option<(u16, String, Vec<u8>)> {
     if let Some(instead) = &site.instead {
-        return Some(instead.parts());
+        return Some(instead.page());
     }
     let wanted = match &site.channel {
         Channel::Https { path, .. } => path.as_str(),

@@ -13,6 +13,7 @@
 pub mod behaviour;
 pub mod certificate;
 pub mod expect;
+pub mod http;
 pub(crate) mod line;
 pub mod lists;
 pub mod parse;
@@ -33,6 +34,9 @@ use serde::{Deserialize, Serialize};
 pub use behaviour::{ControlsSpec, ResolverWords, ServerWords};
 pub use certificate::CertificateSpec;
 pub use expect::ExpectSpec;
+pub use http::{
+    H2Word, Hex, HttpSpec, RawPiece, RawSpec, RawThen, RawWhen, RefusesSpec, SometimesSpec,
+};
 pub use lists::{Addresses, Delegation};
 pub(crate) use parse::meant;
 pub use parse::parse;
@@ -334,6 +338,16 @@ pub struct HostSpec {
     /// The response; without it, 200 with a small body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpSpec>,
+    /// How it speaks HTTP/2; without it, it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub h2: Option<H2Word>,
+    /// Bytes as they are, instead of a response over HTTP/1.1; `http` ends them again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<RawSpec>,
+    /// The largest packet, in bytes, that comes from it to its clients: segments that do not fit
+    /// are lost without a word. 1500 mends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_mtu: Option<u16>,
     /// Does the address answer echo requests?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp: Option<IcmpWord>,
@@ -359,6 +373,16 @@ pub struct HostPatch {
     /// The response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpSpec>,
+    /// How it speaks HTTP/2; without it, it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2: Option<H2Word>,
+    /// Bytes as they are, instead of a response over HTTP/1.1; `http` ends them again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<RawSpec>,
+    /// The largest packet, in bytes, that comes from it to its clients: segments that do not fit
+    /// are lost without a word. 1500 mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_mtu: Option<u16>,
     /// Does the address answer echo requests?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp: Option<IcmpWord>,
@@ -393,27 +417,6 @@ pub struct TlsSpec {
     /// Does the server take up sessions from before a change of its certificate?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resumes: Option<bool>,
-}
-
-/// A host's response.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct HttpSpec {
-    /// Status code.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// Headers besides Date, Content-Type and Content-Length, which one of the same name replaces.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub headers: Option<BTreeMap<String, String>>,
-    /// Body.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub body: Option<String>,
-    /// How long it takes before the response.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delay: Option<Span>,
-    /// Where it redirects to; status 301 if none is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub redirect: Option<String>,
 }
 
 /// One step; exactly one of `check`, `set` and `wait`.

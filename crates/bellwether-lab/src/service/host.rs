@@ -8,15 +8,20 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::ca::Authorities;
+use super::h2;
 use super::http::{self, Response};
+use super::narrow::Narrow;
+use super::raw::{self, Behind};
 use crate::LabError;
 use crate::net::{Silence, tcp_listener};
-use crate::scenario::{HostSpec, TcpWord, TlsSpec};
+use crate::scenario::{H2Word, HostSpec, RawSpec, TcpWord, TlsSpec};
 use crate::world::{Shared, lock};
 
 /// How long a client may take for a handshake and each request: longer than any check.
@@ -51,6 +56,9 @@ struct Open {
 struct Site {
     tls: Option<TlsAcceptor>,
     response: Response,
+    h2: H2Word,
+    raw: Option<RawSpec>,
+    path_mtu: Option<u16>,
     delay: Duration,
 }
 
@@ -83,10 +91,13 @@ impl Hosts {
 
     async fn change(&mut self, at: SocketAddr, spec: HostSpec) -> Result<(), LabError> {
         let old = self.ports.remove(&at);
-        let same_tls = old.as_ref().filter(|port| port.spec.tls == spec.tls);
+        let h2 = spec.h2.unwrap_or_default();
+        let same_tls = old
+            .as_ref()
+            .filter(|port| port.spec.tls == spec.tls && port.spec.h2.unwrap_or_default() == h2);
         let tls = match (same_tls, &spec.tls) {
             (Some(port), _) => current(&port.site).tls.clone(),
-            (None, Some(tls)) => Some(self.acceptor(at, tls)?),
+            (None, Some(tls)) => Some(self.acceptor(at, tls, h2)?),
             (None, None) => None,
         };
         let (now, delay) = {
@@ -97,6 +108,9 @@ impl Hosts {
         let site = Arc::new(Site {
             tls,
             response,
+            h2,
+            raw: spec.raw.clone(),
+            path_mtu: spec.path_mtu,
             delay,
         });
         let mut port = match old {
@@ -132,7 +146,12 @@ impl Hosts {
         Ok(())
     }
 
-    fn acceptor(&mut self, at: SocketAddr, spec: &TlsSpec) -> Result<TlsAcceptor, LabError> {
+    fn acceptor(
+        &mut self,
+        at: SocketAddr,
+        spec: &TlsSpec,
+        h2: H2Word,
+    ) -> Result<TlsAcceptor, LabError> {
         let now = lock(&self.world).clock.now();
         let shown = self.authorities.certify(spec, now)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -142,6 +161,9 @@ impl Hosts {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(shown));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if h2 != H2Word::Off {
+            config.alpn_protocols.insert(0, b"h2".to_vec());
+        }
         if spec.resumes == Some(true) {
             let fresh = || ServerSessionMemoryCache::new(SESSIONS_MAX);
             let known = self.sessions.entry(at).or_insert_with(|| fresh());
@@ -181,12 +203,56 @@ async fn serve(listener: Arc<TcpListener>, site: Arc<Mutex<Arc<Site>>>) {
 
 async fn converse(stream: TcpStream, site: &Site) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
+    let stream = Narrow::new(stream, site.path_mtu);
     match &site.tls {
-        None => http::serve(stream, &site.response, site.delay).await,
+        None => {
+            let mut stream = stream;
+            let behind = speak(&mut stream, site).await?;
+            end(&stream, behind)
+        }
         Some(acceptor) => {
             tokio::time::sleep(site.delay).await;
-            let stream = acceptor.accept(stream).await?;
-            http::serve(stream, &site.response, site.delay).await
+            let mut stream = acceptor.accept(stream).await?;
+            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            if is_h2 && site.h2 != H2Word::Http1 {
+                let delay = site.delay + site.response.delay();
+                let parts = || async move {
+                    tokio::time::sleep(delay).await;
+                    site.response.parts("")
+                };
+                return h2::serve(stream, site.h2, parts).await;
+            }
+            if is_h2 {
+                // It does not wait for a request that it would not understand.
+                stream
+                    .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    .await?;
+                return stream.shutdown().await;
+            }
+            let behind = speak(&mut stream, site).await?;
+            end(stream.get_ref().0, behind)
         }
+    }
+}
+
+/// HTTP/1.1, or what a scenario has instead.
+async fn speak<S>(stream: S, site: &Site) -> std::io::Result<Behind>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match &site.raw {
+        Some(raw) => raw::serve(stream, raw, site.delay).await,
+        None => {
+            http::serve(stream, &site.response, site.delay).await?;
+            Ok(Behind::Closed)
+        }
+    }
+}
+
+fn end(stream: &Narrow, behind: Behind) -> std::io::Result<()> {
+    match behind {
+        Behind::Closed => Ok(()),
+        // Without lingering the kernel resets what is dropped.
+        Behind::Reset => SockRef::from(stream.stream()).set_linger(Some(Duration::ZERO)),
     }
 }

@@ -5,13 +5,18 @@
 //! - `staple`: OCSP responses
 //! - `der`: the encoding of both
 //! - [`host`]: ports that open, refuse or keep silent, with TLS and HTTP on them
-//! - `http`: responses
+//! - `http`, `h2`: responses over HTTP/1.1 and HTTP/2
+//! - `raw`: bytes as they are
+//! - `narrow`: a path on which large segments are lost
 //! - [`icmp`]: echo replies, where some addresses keep silent
 
 pub(crate) mod ca;
 mod der;
+mod h2;
 pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod icmp;
 mod issue;
+mod narrow;
+mod raw;
 mod staple;

@@ -640,6 +640,9 @@ fn new_host(at: SocketAddr) -> HostSpec {
         tcp: None,
         tls: None,
         http: None,
+        h2: None,
+        raw: None,
+        path_mtu: None,
         icmp: None,
         delay: None,
     }
@@ -651,9 +654,17 @@ fn patch_host(host: &mut HostSpec, patch: &HostPatch) {
         tcp,
         tls,
         http,
+        h2,
+        raw,
+        path_mtu,
         icmp,
         delay,
     } = patch.clone();
+    host.h2 = h2.or(host.h2);
+    host.path_mtu = path_mtu.or(host.path_mtu);
+    if raw.is_some() || http.is_some() {
+        host.raw = raw;
+    }
     host.tcp = tcp.or(host.tcp);
     host.icmp = icmp.or(host.icmp);
     host.delay = delay.or(host.delay);
@@ -667,8 +678,11 @@ fn patch_host(host: &mut HostSpec, patch: &HostPatch) {
             status: new.status.or(old.status),
             headers: new.headers.or(old.headers),
             body: new.body.or(old.body),
+            repeat: new.repeat.or(old.repeat),
             delay: new.delay.or(old.delay),
             redirect: new.redirect.or(old.redirect),
+            sometimes: new.sometimes.or(old.sometimes),
+            refuses: new.refuses.or(old.refuses),
         });
     }
 }

@@ -62,6 +62,13 @@ pub(crate) struct Ask {
 
 /// `http/1.1` (RFC 7301 section 6).
 pub(crate) const HTTP_1_1: &[&[u8]] = &[b"http/1.1"];
+/// What browsers offer over TCP (RFC 9113 section 3.2).
+pub(crate) const WEB: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// Did both sides agree on HTTP/2?
+pub(crate) fn is_h2(stream: &Stream) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"h2")
+}
 
 /// Makes one handshake; the stream is there if it completed.
 pub(crate) async fn shake(
@@ -144,6 +151,7 @@ impl Begin for TlsSeen {
             staple: None,
             profiles: Vec::new(),
             tcp: None,
+            small_segments: None,
         }
     }
 }
