@@ -11,7 +11,7 @@ use bellwether_model::service::{
     AnswerPolicy, BodyExpect, Check, ClientIdentity, Promises, RoleExpect, Service, StatusRange,
 };
 use bellwether_model::target::{Host, Scheme};
-use bellwether_model::{DnsName, Expect, Target};
+use bellwether_model::{DnsName, Expect, Resolver, ResolverAddress, Target};
 use ipnet::IpNet;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,8 +20,8 @@ use crate::error::{ConfigError, Problem};
 use crate::place::{At, Place};
 use crate::spec::{
     AddressContractSpec, AddressSpec, AnswerPromiseSpec, BodySpec, CertificatePromiseSpec,
-    CheckSpec, DnsSpec, ExpectSpec, HttpSpec, PromisesSpec, RoleSpec, ServiceSpec, StatusSpec,
-    TlsSpec,
+    CheckSpec, DnsSpec, ExpectSpec, HttpSpec, PromisesSpec, ResolverSpec, RoleSpec, ServiceSpec,
+    StatusSpec, TlsSpec,
 };
 use crate::substitute::{Lookup, System, substitute};
 use crate::units;
@@ -53,6 +53,43 @@ impl TryFrom<ServiceSpec> for Service {
 /// Whatever does not make sense in it, with its place.
 pub fn service(spec: ServiceSpec, lookup: &dyn Lookup) -> Result<Service, ConfigError> {
     Reading { lookup }.service(spec)
+}
+
+/// One resolver.
+///
+/// # Errors
+/// Whatever does not make sense in it, with its place.
+pub fn resolver(spec: ResolverSpec) -> Result<Resolver, ConfigError> {
+    let ResolverSpec {
+        name,
+        address,
+        server_name,
+        from,
+    } = spec;
+    let parsed = match address.value.as_str() {
+        "system" => None,
+        text => Some(
+            text.parse::<ResolverAddress>()
+                .map_err(|why| ConfigError::value(address.place, "address", why))?,
+        ),
+    };
+    let parsed = match (parsed, server_name) {
+        (parsed, None) => parsed,
+        (None, Some(named)) => {
+            let why = "`system` has no certificate to verify; leave it out";
+            return Err(ConfigError::value(named.place, "server_name", why));
+        }
+        (Some(parsed), Some(named)) => {
+            let bad = |why: String| ConfigError::value(named.place, "server_name", why);
+            let wanted = DnsName::typed(&named.value).map_err(|e| bad(e.to_string()))?;
+            Some(parsed.named(wanted).map_err(bad)?)
+        }
+    };
+    Ok(Resolver {
+        name: name.value,
+        address: parsed,
+        from: from.into_iter().map(|vantage| vantage.value).collect(),
+    })
 }
 
 /// What a conversion needs besides the spec.

@@ -1,5 +1,6 @@
 //! Small situations, each with one fault.
 
+mod cert;
 mod dnssec;
 mod fixture;
 

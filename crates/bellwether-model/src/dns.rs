@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DnsName, Owner};
+use crate::tls::CertProblem;
+use crate::{Channel, DnsName, Owner};
 
 /// A DNS response code as it stood on the wire, extended ones included (RFC 6895 section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -119,6 +120,10 @@ pub enum Transport {
     Udp,
     /// TCP, port 53.
     Tcp,
+    /// TLS, port 853 (RFC 7858).
+    Tls,
+    /// HTTPS (RFC 8484).
+    Https,
 }
 
 /// Header flags of a response.
@@ -232,6 +237,15 @@ impl Response {
         chain
     }
 
+    /// Is this all that a server with authority can say, whatever the rcode? Some say SERVFAIL
+    /// behind aliases that lead in a circle.
+    #[must_use]
+    pub fn is_alias_loop(&self, name: &DnsName) -> bool {
+        let chain = self.aliases(name);
+        let repeats = |end: &DnsName| end == name || chain[..chain.len() - 1].contains(end);
+        self.flags.aa && chain.last().is_some_and(repeats)
+    }
+
     /// The records of the asked type at the end of the alias chain; an alias itself is at its
     /// beginning.
     #[must_use]
@@ -290,6 +304,7 @@ impl Response {
     pub fn kind(&self, question: &Question, zone: Option<&DnsName>) -> AnswerKind {
         match self.rcode {
             Rcode::NXDOMAIN => AnswerKind::NxDomain,
+            Rcode::SERVFAIL if self.is_alias_loop(&question.name) => AnswerKind::Alias,
             Rcode::NOERROR if !self.records(question).is_empty() => AnswerKind::Positive,
             Rcode::NOERROR if !self.aliases(&question.name).is_empty() => {
                 let has_soa = self.authority.iter().any(|r| r.rtype == "SOA");
@@ -347,10 +362,43 @@ pub enum ExchangeResult {
         /// How.
         error: String,
     },
+    /// Reached, and DNS cannot be spoken over the encrypted transport that was asked for. Nothing
+    /// was asked over another one instead.
+    Channel {
+        /// Why not.
+        failure: ChannelFailure,
+    },
     /// Not asked.
     NotAsked {
         /// Why.
         reason: String,
+    },
+}
+
+/// Why DNS cannot be spoken over TLS or HTTPS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum ChannelFailure {
+    /// A strict client refuses the certificate; no question was sent.
+    Certificate {
+        /// Everything that it refuses.
+        problems: Vec<CertProblem>,
+    },
+    /// The handshake did not complete; no question was sent.
+    Handshake {
+        /// How it ended.
+        error: String,
+    },
+    /// HTTP was spoken, and what came is no DNS answer.
+    Http {
+        /// Status code, if there was one.
+        #[serde(default)]
+        status: Option<u16>,
+        /// The media type, if one was named.
+        #[serde(default)]
+        content_type: Option<String>,
+        /// What is wrong with it.
+        error: String,
     },
 }
 
@@ -393,6 +441,21 @@ impl Exchange {
         match &self.result {
             ExchangeResult::Answered { response } => Some(response),
             ExchangeResult::Silent
+            | ExchangeResult::Refused
+            | ExchangeResult::Unreachable { .. }
+            | ExchangeResult::Broken { .. }
+            | ExchangeResult::Channel { .. }
+            | ExchangeResult::NotAsked { .. } => None,
+        }
+    }
+
+    /// Why DNS could not be spoken over the encrypted transport asked for, if it could not.
+    #[must_use]
+    pub fn channel_failure(&self) -> Option<&ChannelFailure> {
+        match &self.result {
+            ExchangeResult::Channel { failure } => Some(failure),
+            ExchangeResult::Answered { .. }
+            | ExchangeResult::Silent
             | ExchangeResult::Refused
             | ExchangeResult::Unreachable { .. }
             | ExchangeResult::Broken { .. }
@@ -625,6 +688,9 @@ pub struct ResolverSeen {
     pub origin: ResolverOrigin,
     /// Its address and port.
     pub address: SocketAddr,
+    /// How it was spoken to.
+    #[serde(default, skip_serializing_if = "Channel::is_plain")]
+    pub channel: Channel,
     /// The target's name: A, AAAA (or the check's own type), each with its TCP retry and its
     /// repetition after a failure.
     pub answers: Vec<Exchange>,
@@ -716,6 +782,34 @@ mod tests {
             malformed: None,
             raw: None,
         }
+    }
+
+    #[test]
+    fn a_circle_of_aliases_is_an_answer_whatever_the_rcode() {
+        let question = Question {
+            name: name("a.test"),
+            rtype: "A".into(),
+        };
+        let kind = |aa, records: &[(&str, &str)]| {
+            let records = records.iter().map(|(o, d)| record(o, "CNAME", d)).collect();
+            let failed = Response {
+                rcode: Rcode::SERVFAIL,
+                ..response(aa, records, vec![])
+            };
+            failed.kind(&question, None)
+        };
+        let circle = [("a.test", "b.test."), ("b.test", "a.test.")];
+        let behind = [
+            ("a.test", "b.test."),
+            ("b.test", "c.test."),
+            ("c.test", "b.test."),
+        ];
+        assert_eq!(kind(true, &circle), AnswerKind::Alias);
+        assert_eq!(kind(true, &behind), AnswerKind::Alias);
+        assert_eq!(kind(true, &[("a.test", "a.test.")]), AnswerKind::Alias);
+        assert_eq!(kind(true, &circle[..1]), AnswerKind::Unusable);
+        assert_eq!(kind(true, &[]), AnswerKind::Unusable);
+        assert_eq!(kind(false, &circle), AnswerKind::Unusable);
     }
 
     #[test]

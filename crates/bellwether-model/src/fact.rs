@@ -72,6 +72,8 @@ facts! {
     AnswerTooLarge = "answer_too_large", "the address record set is above the answer policy in records or bytes";
     ResolverDeniesExistingName = "resolver_denies_existing_name", "a resolver denies a name that the authority has";
     ResolverFailsControls = "resolver_fails_controls", "a resolver gives no usable answer for control names either";
+    ResolverChannelFails = "resolver_channel_fails", "a resolver over TLS or HTTPS cannot be asked: its certificate, its handshake or what HTTP answers is at fault";
+    ResolverPlainWorks = "resolver_plain_works", "the same address answers in plain DNS";
     ResolverIsSystem = "resolver_is_system", "the resolver is the vantage's own";
     ResolverServfail = "resolver_servfail", "a resolver gives no usable answer for this name, and does for controls";
     ResolverAnswerDiffers = "resolver_answer_differs", "a resolver answers with addresses that no name server gives";
@@ -116,6 +118,16 @@ facts! {
     CertWeak = "cert_weak", "a certificate's key, signature or usage is refused by client policy";
     CertsDiffer = "certs_differ", "addresses of one name show different certificates";
     WorksSometimes = "works_sometimes", "of several attempts at the address some work and some fail";
+    OthersRenewed = "others_renewed", "other addresses of the name show a newer certificate that is good";
+    OldCertStays = "old_cert_stays", "an address still shows a certificate that ends soon, while others show a newer one";
+    SctsMissing = "scts_missing", "a publicly trusted certificate carries fewer signed certificate timestamps than browsers want";
+    SctsGone = "scts_gone", "the certificate carries no signed certificate timestamps; the issuer's earlier one did";
+    StapleMissing = "staple_missing", "the certificate demands a stapled OCSP response and none came";
+    StapleBad = "staple_bad", "the certificate demands a stapled OCSP response, and the one that came is no good";
+    StapleStale = "staple_stale", "the stapled OCSP response is no good; the certificate does not demand one";
+    CertRevoked = "cert_revoked", "the stapled OCSP response says that the certificate is revoked";
+    IntermediateKnown = "intermediate_known", "the certificate that the chain lacks was sent before, or is sent by another address";
+    ClientProfiles = "client_profiles", "some kinds of clients take the chain, others refuse it";
     AddressUnchanged = "address_unchanged", "the failing address is the one of the baseline, with the same owner";
     TlsAlert = "tls_alert", "the server ended the handshake with an alert";
     TlsStalled = "tls_stalled", "the connection opened, the handshake did not go on";

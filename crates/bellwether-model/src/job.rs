@@ -12,7 +12,7 @@ use crate::dns::{Record, ResolverOrigin};
 use crate::net::Family;
 use crate::observation::{NotRun, Observation, ProbeKind};
 use crate::service::{ClientIdentity, Expect};
-use crate::{Baseline, DnsName, Egress, Target};
+use crate::{Baseline, Channel, DnsName, Egress, Target};
 
 /// The schema that a job names.
 pub const JOB_SCHEMA: &str = "bellwether.worker/1";
@@ -81,6 +81,9 @@ pub struct ResolverAsk {
     pub label: String,
     /// Address and port.
     pub address: SocketAddr,
+    /// How it is spoken to.
+    #[serde(default)]
+    pub channel: Channel,
     /// Where it came from.
     pub origin: ResolverOrigin,
 }

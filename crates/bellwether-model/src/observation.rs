@@ -94,7 +94,7 @@ pub enum Outcome {
     /// The servers of one zone.
     Delegation(ZoneSeen),
     /// One resolver.
-    ResolverMatrix(ResolverSeen),
+    ResolverMatrix(Box<ResolverSeen>),
     /// Signatures on the way to one name.
     Dnssec(Box<DnssecSeen>),
     /// The addresses found.

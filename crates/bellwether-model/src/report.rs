@@ -368,4 +368,13 @@ pub struct BaselineAddress {
     /// Did it ask for a client certificate?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_cert_requested: Option<bool>,
+    /// The certificate's issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Signed certificate timestamps in it.
+    #[serde(default)]
+    pub scts: usize,
+    /// Subjects of the CA certificates sent along.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intermediates: Vec<String>,
 }

@@ -113,6 +113,12 @@ pub struct CertSeen {
     /// For example `ecdsa-with-SHA256`.
     #[serde(default)]
     pub signature: String,
+    /// Signed certificate timestamps in it (RFC 6962 section 3.3).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub scts: usize,
+    /// Does it demand a stapled OCSP response (RFC 7633)?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub must_staple: bool,
     /// Where the issuer's certificate can be had (authority information access).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issuer_urls: Vec<String>,
@@ -160,6 +166,9 @@ pub enum CertProblem {
     ChainIncomplete {
         /// Its subject.
         missing: String,
+        /// Does the certificate say where it can be had, so that browsers can mend the chain?
+        #[serde(default)]
+        fetchable: bool,
     },
     /// Key, signature, usage or another constraint is refused.
     Policy {
@@ -179,6 +188,25 @@ pub enum CertProblem {
         index: usize,
         /// The parser's complaint.
         error: String,
+    },
+    /// A publicly trusted certificate that browsers take for one that no log knows.
+    NotLogged {
+        /// Signed certificate timestamps in it.
+        found: usize,
+        /// What browsers want at least.
+        wanted: usize,
+    },
+    /// The stapled OCSP response is missing where the certificate demands one, or is no good.
+    Staple {
+        /// Did one come?
+        sent: bool,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The stapled OCSP response says that the certificate is revoked.
+    Revoked {
+        /// As of when.
+        at: Option<Timestamp>,
     },
     /// Anything else that verification says.
     Other {
@@ -295,6 +323,101 @@ pub struct HelloSeen {
     pub client_cert_requested: bool,
 }
 
+impl CertProblem {
+    /// Do clients other than browsers not look at it?
+    #[must_use]
+    pub fn is_of_browsers(&self) -> bool {
+        match self {
+            Self::NotLogged { .. } | Self::Staple { .. } | Self::Revoked { .. } => true,
+            Self::Expired { .. }
+            | Self::NotYetValid { .. }
+            | Self::NameMismatch { .. }
+            | Self::UntrustedRoot { .. }
+            | Self::ChainIncomplete { .. }
+            | Self::Policy { .. }
+            | Self::BadSignature { .. }
+            | Self::Malformed { .. }
+            | Self::Other { .. } => false,
+        }
+    }
+}
+
+/// What a stapled OCSP response says of the certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StapleStatus {
+    /// Good.
+    Good,
+    /// Revoked.
+    Revoked,
+    /// Not known to the responder.
+    Unknown,
+    /// Out of date, whatever it says.
+    Stale,
+    /// It cannot be read, or is about another certificate.
+    Unreadable,
+}
+
+/// A stapled OCSP response (RFC 6066 section 8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StapleSeen {
+    /// What it says.
+    pub status: StapleStatus,
+    /// As of when.
+    #[serde(default)]
+    pub this_update: Option<Timestamp>,
+    /// Until when it may be used.
+    #[serde(default)]
+    pub next_update: Option<Timestamp>,
+    /// Why it is of no use, if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// A kind of client, as far as it judges certificates in a way of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientProfile {
+    /// A current browser: fetches or remembers intermediates, looks at staples, wants proof of
+    /// logging.
+    Browser,
+    /// OpenSSL and what behaves like it: takes the chain as it is sent.
+    Openssl,
+    /// The same, with the roots that the operator gave and no others.
+    OwnRoots,
+}
+
+impl ClientProfile {
+    /// The name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Browser => "browser",
+            Self::Openssl => "openssl",
+            Self::OwnRoots => "own_roots",
+        }
+    }
+}
+
+/// What one kind of client makes of a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileVerdict {
+    /// The kind.
+    pub profile: ClientProfile,
+    /// Why it refuses the chain; `None`: it takes it.
+    #[serde(default)]
+    pub refuses: Option<String>,
+}
+
+/// For `skip_serializing_if`.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes by reference"
+)]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 /// A handshake with one address (probe `tls`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TlsSeen {
@@ -343,6 +466,12 @@ pub struct TlsSeen {
     /// Did the server send an OCSP response?
     #[serde(default)]
     pub stapled: bool,
+    /// What it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staple: Option<StapleSeen>,
+    /// What kinds of clients make of the chain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<ProfileVerdict>,
     /// `TCP_INFO` of the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<TcpInfo>,

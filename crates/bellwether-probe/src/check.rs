@@ -167,6 +167,7 @@ mod tests {
             job.resolvers = vec![ResolverAsk {
                 label: "R".into(),
                 address: SocketAddr::new(loopback(LAST), port),
+                channel: bellwether_model::Channel::Plain,
                 origin: ResolverOrigin::Given,
             }];
             change(&mut job);
@@ -184,7 +185,7 @@ mod tests {
 
     fn matrix(seen: &[Observation]) -> &ResolverSeen {
         let matrix = seen.iter().find_map(|o| match &o.outcome {
-            Outcome::ResolverMatrix(seen) => Some(seen),
+            Outcome::ResolverMatrix(seen) => Some(&**seen),
             _ => None,
         });
         matrix.unwrap()
@@ -335,6 +336,9 @@ mod tests {
                     owner: None,
                     certificate: None,
                     client_cert_requested: None,
+                    issuer: None,
+                    scts: 0,
+                    intermediates: vec![],
                 }],
                 aliases: vec![],
             });

@@ -8,7 +8,7 @@ use bellwether_model::job::{Control, JOB_SCHEMA, Job, ResolverAsk, RootHint};
 use bellwether_model::net::Family;
 use bellwether_model::report::Context as CheckContext;
 use bellwether_model::service::ClientIdentity;
-use bellwether_model::{Baseline, Egress, Expect, Service, Target, Verdict};
+use bellwether_model::{Baseline, Channel, Egress, Expect, Service, Target, Verdict};
 
 use bellwether_probe::hints::{parse_hints, parse_trust_anchor, shipped_anchor, shipped_hints};
 use bellwether_probe::owners::Owners;
@@ -123,6 +123,7 @@ fn resolvers(args: &CheckArgs) -> Result<Vec<ResolverAsk>> {
             .map(move |address| ResolverAsk {
                 label: label(address),
                 address,
+                channel: Channel::Plain,
                 origin,
             })
     };
@@ -132,9 +133,10 @@ fn resolvers(args: &CheckArgs) -> Result<Vec<ResolverAsk>> {
             ResolverArg::System => {
                 all.extend(system(ResolverOrigin::System));
             }
-            ResolverArg::Address { label, address } => all.push(ResolverAsk {
-                label: label.clone(),
-                address: *address,
+            ResolverArg::Address(given) => all.push(ResolverAsk {
+                label: given.text.clone(),
+                address: given.address,
+                channel: given.channel.clone(),
                 origin: ResolverOrigin::Given,
             }),
         }
@@ -144,13 +146,15 @@ fn resolvers(args: &CheckArgs) -> Result<Vec<ResolverAsk>> {
         all.extend(DEFAULT_RESOLVERS.iter().map(|ip| ResolverAsk {
             label: ip.to_string(),
             address: (*ip, 53).into(),
+            channel: Channel::Plain,
             origin: ResolverOrigin::Default,
         }));
     }
     let mut seen = Vec::new();
     all.retain(|r| {
-        let new = !seen.contains(&r.address);
-        seen.push(r.address);
+        let place = (r.address, r.channel.clone());
+        let new = !seen.contains(&place);
+        seen.push(place);
         new
     });
     Ok(all)

@@ -9,6 +9,7 @@ pub mod monitor;
 pub mod net;
 pub mod resolver;
 pub mod tls;
+pub mod transport;
 pub(crate) mod tries;
 pub mod zone;
 
@@ -64,6 +65,7 @@ impl Facts {
         zone::compute(picture, &mut facts);
         dnssec::compute(picture, &mut facts);
         resolver::compute(picture, &mut facts);
+        transport::compute(picture, &mut facts);
         net::compute(picture, &mut facts);
         tls::compute(picture, &mut facts);
         cert::compute(picture, &mut facts);

@@ -1,5 +1,7 @@
 //! Facts of several attempts at one address.
 
+use std::collections::BTreeMap;
+
 use bellwether_model::FactKind;
 use bellwether_model::fact::Subject;
 use bellwether_model::http::HttpResult;
@@ -49,7 +51,7 @@ fn of_end(picture: &Picture<'_>, address: &str, end: &TryEnd) -> Vec<(FactKind, 
         TryEnd::Handshake { result } => tls::of_result(result),
         TryEnd::Certificate { problems } => problems
             .iter()
-            .flat_map(|problem| cert::of_problem(problem, &|_| None))
+            .flat_map(|problem| cert::of_problem(problem, &BTreeMap::new(), &|_| None))
             .collect(),
         TryEnd::Request { result, status, .. } => {
             let url = &picture.context.target.text;

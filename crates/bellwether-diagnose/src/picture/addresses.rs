@@ -8,9 +8,10 @@ use bellwether_model::http::{BodyEnd, CodingEnd, H2Result, HttpResult, HttpSeen,
 use bellwether_model::net::{IcmpResult, TcpResult, TcpSeen, TriesSeen, TryEnd};
 use bellwether_model::observation::{AddressesSeen, NotRun};
 use bellwether_model::report::{BaselineAddress, Context};
-use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult, TlsSeen};
+use bellwether_model::tls::{CertProblem, CertSeen, TlsPurpose, TlsResult, TlsSeen};
 use bellwether_model::{Layer, NotRunReason, Observation, Outcome, Owner, ProbeKind};
 
+use super::clients::{self, Clients};
 use super::{Hop, ResolverView, Seen};
 use crate::facts::http::{counted, serves_browsers};
 
@@ -73,6 +74,10 @@ pub struct AddressView<'a> {
     pub before: Option<&'a BaselineAddress>,
     /// The observation that lists it.
     pub listed: Option<&'a str>,
+    /// What kinds of clients make of its chain.
+    pub clients: Clients,
+    /// Some kinds of clients get through, though others fail.
+    pub spared: bool,
 }
 
 /// For `pings`: references to constants, so that views need no storage of their own.
@@ -87,6 +92,20 @@ impl AddressView<'_> {
         shown
             .into_iter()
             .any(|p| matches!(p, CertProblem::NameMismatch { .. }))
+    }
+
+    /// The chain shown to users, as sent.
+    #[must_use]
+    pub fn chain(&self) -> &[CertSeen] {
+        self.tls.map_or(&[], |(_, tls)| tls.chain.as_slice())
+    }
+
+    /// Subjects of the CA certificates sent along.
+    pub fn intermediates(&self) -> impl Iterator<Item = &str> {
+        let above = self.chain().iter().skip(1);
+        above
+            .filter(|cert| cert.is_ca && !cert.self_signed && cert.malformed.is_none())
+            .map(|cert| cert.subject.as_str())
     }
 
     /// The certificate shown to users, its SHA-256.
@@ -143,6 +162,8 @@ pub(super) fn views<'a>(
                 pings: None,
                 before: before(address),
                 listed: None,
+                clients: Clients::default(),
+                spared: false,
             },
         );
     }
@@ -154,6 +175,20 @@ pub(super) fn views<'a>(
         view.attempt = judge(context, view, found, &not_run);
         view.part = part(context, view);
         count(view);
+    }
+    let known = clients::intermediates(&views, context.baseline.as_ref());
+    let split: Vec<(IpAddr, Clients)> = views
+        .values()
+        .filter_map(|view| Some((view.address, clients::of(view.tls?.1, &known))))
+        .collect();
+    for (address, clients) in split {
+        if let Some(view) = views.get_mut(&address) {
+            let gets_through = clients.is_split()
+                && view.attempt == Attempt::Fails(Layer::Tls)
+                && above_tls(context, view, &not_run).works();
+            view.clients = clients;
+            view.spared = gets_through;
+        }
     }
     views
 }
@@ -301,13 +336,22 @@ fn judge(
             Some(_) => {}
         }
     }
-    if scheme.has_http() {
-        return match view.http.last() {
-            None => lacking(ProbeKind::Http, view, not_run),
-            Some((_, last)) => http_attempt(context, last, view, not_run),
-        };
+    above_tls(context, view, not_run)
+}
+
+/// The part of an attempt that comes after the handshake.
+fn above_tls(
+    context: &Context,
+    view: &AddressView<'_>,
+    not_run: &[(ProbeKind, &NotRun)],
+) -> Attempt {
+    if !context.target.scheme.has_http() {
+        return Attempt::Works;
     }
-    Attempt::Works
+    match view.http.last() {
+        None => lacking(ProbeKind::Http, view, not_run),
+        Some((_, last)) => http_attempt(context, last, view, not_run),
+    }
 }
 
 /// Puts several attempts beside the first one: which part of them fails?

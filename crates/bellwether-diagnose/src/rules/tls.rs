@@ -216,8 +216,9 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::CertPolicyRejected,
         requires: &[F::ChainTooLarge],
-        excludes: &[F::TlsMalformed],
-        cap: 90,
+        excludes: &[F::TlsMalformed, F::CertMalformed],
+        prior: 15,
+        cap: 80,
         remedy: "Send the server's certificate and the intermediates up to the root, and nothing else: look at the bundle that the server loads.",
         ..BASE
     },

@@ -425,6 +425,9 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
                 .unwrap_or_default();
             format!("{name} has {records} addresses in one answer, and {who} {den} it")
         }
+        Cause::DnsResolverDown if fact(candidate, FactKind::ResolverChannelFails).is_some() => {
+            encrypted(candidate, &who)
+        }
         Cause::DnsResolverDown => {
             let s = if scope.resolvers.len() == 1 { "s" } else { "" };
             let mine = picture
@@ -464,6 +467,20 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
         }
         cause => format!("{who}: {}", cause.definition()),
     }
+}
+
+/// Resolvers that cannot be asked over the encrypted transport asked for.
+fn encrypted(candidate: &Candidate, who: &str) -> String {
+    let failures = facts_of(candidate, FactKind::ResolverChannelFails);
+    let plain = match fact(candidate, FactKind::ResolverPlainWorks) {
+        Some(known) => format!("; {} answers in plain DNS", value(known, "address")),
+        None => String::new(),
+    };
+    format!(
+        "{who} cannot be asked over {}: {}{plain}",
+        list(each(&failures, "over")),
+        list(each(&failures, "because")),
+    )
 }
 
 /// Are these all name servers that resolvers come to?

@@ -1,6 +1,7 @@
 //! Findings in words: one sentence with names and numbers, what else to know, and a command that
 //! shows the same.
 
+mod cert;
 mod details;
 mod dns;
 mod dnssec;

@@ -4,10 +4,10 @@ use bellwether_model::report::Scope;
 use bellwether_model::{Cause, FactKind, Layer};
 use serde_json::Value;
 
+use super::cert::cert;
 use super::dns::{delegation, resolver, undecided, zone};
 use super::naming::owned;
 use super::read::{fact, strings, value};
-use super::time::moment;
 use super::{count, list};
 use crate::candidates::Candidate;
 use crate::facts::{Facts, Known};
@@ -203,9 +203,7 @@ fn whose_certificate(picture: &Picture<'_>, first: Option<&Known>, scope: &Scope
 
 fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
     let first = candidate.facts.first();
-    let text = |key: &str| first.map_or("", |k| value(k, key)).to_owned();
     let what = whose_certificate(picture, first, scope);
-    let when = |key: &str| moment(picture.context.now, &text(key));
     match candidate.rule.cause {
         Cause::TlsNameMismatch => {
             let known = fact(candidate, FactKind::CertNamesDiffer);
@@ -216,46 +214,10 @@ fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
                 s(scope)
             )
         }
-        Cause::CertExpired => format!("the certificate at {what} ended {}", when("not_after")),
-        Cause::CertNotYetValid => {
-            format!(
-                "the certificate at {what} begins only {}",
-                when("not_before")
-            )
-        }
-        Cause::CertChainExpiredLink => {
-            format!(
-                "an intermediate certificate at {what} ended {}: {}",
-                when("not_after"),
-                text("subject")
-            )
-        }
-        Cause::CertUntrustedRoot if fact(candidate, FactKind::CertSelfSigned).is_some() => {
-            format!("the certificate at {what} is signed by its own key; no client trusts it")
-        }
-        Cause::CertUntrustedRoot => format!(
-            "no trust anchor is behind the certificate at {what}: its chain ends at {}",
-            text("issuer")
-        ),
-        Cause::CertChainIncomplete => format!(
-            "{what} send{} no certificate of {}",
-            s(scope),
-            text("missing")
-        ),
-        Cause::CertMalformed => format!(
-            "{what} show{} a certificate that cannot be parsed: {}",
-            s(scope),
-            text("error")
-        ),
-        Cause::CertPolicyRejected => format!(
-            "clients refuse the certificate at {}: {}",
-            what.trim_end_matches(','),
-            text("reason")
-        ),
         Cause::TlsHandshakeStall | Cause::TlsNegotiationFailed | Cause::TlsClientCertRejected => {
             super::handshake::sentence(picture, candidate, scope, &what)
         }
-        cause => format!("{what}: {}", cause.definition()),
+        _ => cert(picture, candidate, scope, &what),
     }
 }
 

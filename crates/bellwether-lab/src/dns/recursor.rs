@@ -114,6 +114,9 @@ impl Recursor {
             cache,
             validates,
             bug,
+            tls: _,
+            http: _,
+            port: _,
         } = words;
         if let Some(answers) = answers {
             self.behaviour.answers = answers.clone();

@@ -18,8 +18,10 @@ use super::compare::missed;
 use super::{ScenarioReport, StepReport, WorldJob};
 use crate::LabError;
 use crate::clock::Clock;
+use crate::dns::secure::SecureServers;
 use crate::dns::serve::DnsServers;
 use crate::netns;
+use crate::real::Reals;
 use crate::rename::rename;
 use crate::scenario::{Spec, StepSpec, parse};
 use crate::service::ca::Authorities;
@@ -80,6 +82,7 @@ async fn run(job: &WorldJob) -> Result<WorldEnd, LabError> {
         name: stage.spec.name.clone(),
         seed: job.seed,
         steps: Vec::new(),
+        skipped: None,
         error: None,
     };
     for step in stage.spec.steps.clone() {
@@ -108,7 +111,9 @@ struct Stage {
     program: PathBuf,
     world: Shared,
     dns: DnsServers,
+    secure: SecureServers,
     hosts: Hosts,
+    reals: Reals,
     echoes: Echoes,
     directory: tempfile::TempDir,
     /// The last saved healthy report of each host: a baseline is of one host.
@@ -120,14 +125,16 @@ impl Stage {
         let clock = Clock::new(spec.now);
         let world = World::build(&spec, clock, job.seed).map_err(|e| wrong(&job.path, e))?;
         netns::set_up(vantage(&spec)).await?;
-        let authorities = Authorities::new(clock.now())?;
+        let authorities = Arc::new(Authorities::new(clock.now())?);
         let directory = directory(&spec, &authorities, &world.root_key())?;
         let world = Arc::new(Mutex::new(world));
         let mut stage = Self {
             path: job.path.clone(),
             program: job.program.clone(),
             dns: DnsServers::new(Arc::clone(&world)),
+            secure: SecureServers::new(Arc::clone(&world), Arc::clone(&authorities)),
             hosts: Hosts::new(Arc::clone(&world), authorities),
+            reals: Reals::new(Arc::clone(&world), directory.path(), vantage(&spec).0),
             echoes: Echoes::default(),
             world,
             spec,
@@ -145,7 +152,9 @@ impl Stage {
     /// Lets the servers do as the world says.
     async fn follow(&mut self) -> Result<(), LabError> {
         self.dns.follow()?;
+        self.secure.follow().await?;
         self.hosts.follow().await?;
+        self.reals.follow(self.hosts.authorities()).await?;
         let (all, silent) = lock(&self.world).echo_addresses();
         self.echoes.follow(&all, &silent)
     }
@@ -171,6 +180,7 @@ impl Stage {
 
     /// Runs the program once and compares its report.
     async fn check(&mut self, name: &str, step: &StepSpec) -> Result<StepReport, LabError> {
+        self.reals.forget(self.hosts.authorities()).await?;
         let saved = self.directory.path().join("report.json");
         let arguments = self.arguments(step, &saved)?;
         let output = self.run_program(&arguments).await;
@@ -225,7 +235,7 @@ impl Stage {
         let mut add = |flag: &str, value: String| all.extend([flag.to_owned(), value]);
         add("--format", "json".to_owned());
         for resolver in self.resolvers() {
-            add("--resolver", resolver.to_string());
+            add("--resolver", resolver);
         }
         add("--ca", file("ca.pem"));
         add("--trust-anchor", file("root.key"));
@@ -253,14 +263,9 @@ impl Stage {
     }
 
     /// The resolvers that a check asks: the scenario's, or else the public ones of IPv4.
-    fn resolvers(&self) -> Vec<IpAddr> {
-        let given: Vec<IpAddr> = self
-            .spec
-            .world
-            .resolvers
-            .iter()
-            .map(|r| r.address)
-            .collect();
+    fn resolvers(&self) -> Vec<String> {
+        let resolvers = self.spec.world.resolvers.iter();
+        let given: Vec<String> = resolvers.map(|r| r.address.0.text.clone()).collect();
         if !given.is_empty() {
             return given;
         }
@@ -268,6 +273,7 @@ impl Stage {
             .iter()
             .map(|a| fixed(a))
             .filter(IpAddr::is_ipv4)
+            .map(|address| address.to_string())
             .collect()
     }
 

@@ -3,20 +3,25 @@
 //! - [`parse()`]: text to a checked [`Spec`], with errors that name the place
 //! - [`words`]: the behaviour words, each a variant of a closed enum
 //! - [`behaviour`]: words for one server, resolver or control
+//! - [`place`]: where resolvers are, and how they are spoken to
 //! - [`signing`]: how zones are signed
+//! - [`software`]: real servers in the place of scripted ones
 //! - [`peer`]: peers that misbehave, and client certificates
 //! - [`lists`]: lists that may be written as one item
 //! - [`time`]: lengths of time and moments
 //! - [`expect`]: what a check step must find
 
 pub mod behaviour;
+pub mod certificate;
 pub mod expect;
 pub mod http;
 pub(crate) mod line;
 pub mod lists;
 pub mod parse;
 pub mod peer;
+pub mod place;
 pub mod signing;
+pub mod software;
 pub mod time;
 pub mod words;
 
@@ -29,6 +34,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use behaviour::{ControlsSpec, ResolverWords, ServerWords};
+pub use certificate::CertificateSpec;
 pub use expect::ExpectSpec;
 pub use http::{
     H2Word, Hex, HttpSpec, RawPiece, RawSpec, RawThen, RawWhen, RefusesSpec, SometimesSpec,
@@ -40,10 +46,12 @@ pub use peer::{
     ClientAuthSpec, ClientAuthWord, ClientCertSpec, OldTls, PeerWord, RefusalWord, ShareSpec,
     TlsVersion,
 };
+pub use place::{ResolverPlace, ResolverPort};
 pub use signing::{
     Algorithm, CdsWord, Denial, DenialFault, DsWords, KeysWord, Nsec3Spec, SignaturesSpec,
     SignerWord,
 };
+pub use software::Software;
 pub use time::{Moment, Span};
 pub use words::{Answers, Bug, Cache, Edns, IcmpWord, Issuer, StaleSpec, TcpWord};
 
@@ -97,6 +105,10 @@ pub struct WorldSpec {
     pub zones: Vec<ZoneSpec>,
     /// Behaviour of DNS servers, by address or name.
     pub servers: BTreeMap<String, ServerWords>,
+    /// Real server programs at the places of scripted servers, resolvers and hosts: by the
+    /// address or name of a server, the address of a resolver, or `192.0.2.1:443` of a host.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub software: BTreeMap<String, Software>,
     /// Recursive resolvers; every check asks each of them.
     pub resolvers: Vec<ResolverSpec>,
     /// What answers on addresses of services.
@@ -280,9 +292,10 @@ pub struct SoaSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResolverSpec {
-    /// Its address.
+    /// Its address; `tls://ADDRESS[#NAME]` for DNS over TLS, `https://NAME/PATH@ADDRESS` for DNS
+    /// over HTTPS. Checks name it so.
     #[schemars(with = "String")]
-    pub address: IpAddr,
+    pub address: ResolverPlace,
     /// Does it keep answers for their TTL?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
@@ -304,6 +317,15 @@ pub struct ResolverSpec {
     /// How long it takes to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Span>,
+    /// Over TLS or HTTPS: the certificate; one for its name that is well if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+    /// Over HTTPS: what is answered instead of DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSpec>,
+    /// Over TLS or HTTPS: what becomes of connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<TcpWord>,
 }
 
 /// One port of one address.
@@ -418,15 +440,18 @@ pub struct TlsSpec {
     /// ClientHellos longer than this many bytes are dropped, and so is what follows them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hello_max: Option<usize>,
-    /// Copies of the issuer's certificate behind the chain.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub copies: Option<usize>,
     /// Session tickets of TLS 1.3; 2 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tickets: Option<usize>,
     /// Application protocols that it takes (ALPN); `http/1.1` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alpn: Option<Vec<String>>,
+    /// What is wrong, or odd, with the certificate and what goes with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateSpec>,
+    /// Does the server take up sessions from before a change of its certificate?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<bool>,
 }
 
 impl TlsSpec {
@@ -441,7 +466,11 @@ impl TlsSpec {
             versions: new.versions.or(self.versions),
             client_auth: new.client_auth.or(self.client_auth),
             hello_max: new.hello_max.or(self.hello_max),
-            copies: new.copies.or(self.copies),
+            certificate: match (new.certificate, self.certificate) {
+                (Some(new), Some(old)) => Some(new.over(old)),
+                (new, old) => new.or(old),
+            },
+            resumes: new.resumes.or(self.resumes),
             tickets: new.tickets.or(self.tickets),
             alpn: new.alpn.or(self.alpn),
         }
@@ -489,7 +518,7 @@ pub struct SetSpec {
     pub zones: BTreeMap<String, ZonePatch>,
     /// Behaviour of DNS servers, by address or name.
     pub servers: BTreeMap<String, ServerWords>,
-    /// Behaviour of resolvers, by address.
+    /// Behaviour of resolvers, by address as in `world.resolvers`.
     pub resolvers: BTreeMap<String, ResolverWords>,
     /// Behaviour of hosts, by `ADDRESS:PORT`, or `ADDRESS` for all its ports.
     pub hosts: BTreeMap<String, HostPatch>,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -28,9 +29,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The ports that answer.
 pub(crate) struct Hosts {
     world: Shared,
-    authorities: Authorities,
+    authorities: Arc<Authorities>,
     ports: BTreeMap<SocketAddr, Port>,
+    /// Sessions that outlive a change of the certificate.
+    sessions: BTreeMap<SocketAddr, Arc<dyn StoresServerSessions>>,
 }
+
+/// Sessions that a port remembers.
+const SESSIONS_MAX: usize = 256;
 
 /// One port.
 struct Port {
@@ -86,17 +92,23 @@ fn is_among(number: u32, share: f64) -> bool {
 }
 
 impl Hosts {
-    pub(crate) fn new(world: Shared, authorities: Authorities) -> Self {
+    pub(crate) fn new(world: Shared, authorities: Arc<Authorities>) -> Self {
         Self {
             world,
             authorities,
             ports: BTreeMap::new(),
+            sessions: BTreeMap::new(),
         }
+    }
+
+    /// Who signs what hosts show.
+    pub(crate) fn authorities(&self) -> &Authorities {
+        &self.authorities
     }
 
     /// Opens, closes and changes ports as the world says.
     pub(crate) async fn follow(&mut self) -> Result<(), LabError> {
-        let wanted = lock(&self.world).hosts.clone();
+        let wanted = lock(&self.world).scripted_hosts();
         for (at, spec) in wanted {
             let changed = self.ports.get(&at).is_none_or(|port| port.spec != spec);
             if changed {
@@ -114,13 +126,13 @@ impl Hosts {
             .filter(|port| port.spec.tls == spec.tls && port.spec.h2.unwrap_or_default() == h2);
         let tls = match (same_tls, &spec.tls) {
             (Some(port), _) => current(&port.site).usual.tls.clone(),
-            (None, Some(tls)) => Some(Arc::new(self.tls(tls, h2)?)),
+            (None, Some(tls)) => Some(Arc::new(self.tls(at, tls, h2)?)),
             (None, None) => None,
         };
         let delay = spec.delay.map_or(lock(&self.world).delay(), |span| span.0);
         let sometimes = match &spec.sometimes {
             None => None,
-            Some(other) => Some((other.share, self.other(&spec, other, &tls)?)),
+            Some(other) => Some((other.share, self.other(at, &spec, other, &tls)?)),
         };
         let site = Arc::new(Site {
             usual: self.conduct(&spec, tls),
@@ -162,8 +174,12 @@ impl Hosts {
         Ok(())
     }
 
-    fn tls(&self, spec: &TlsSpec, h2: H2Word) -> Result<Tls, LabError> {
-        Tls::new(spec, h2, &self.authorities, &self.world)
+    fn tls(&mut self, at: SocketAddr, spec: &TlsSpec, h2: H2Word) -> Result<Tls, LabError> {
+        let sessions = (spec.resumes == Some(true)).then(|| {
+            let fresh = || ServerSessionMemoryCache::new(SESSIONS_MAX);
+            Arc::clone(self.sessions.entry(at).or_insert_with(|| fresh()))
+        });
+        Tls::new(spec, h2, sessions, &self.authorities, &self.world)
     }
 
     fn conduct(&self, spec: &HostSpec, tls: Option<Arc<Tls>>) -> Conduct {
@@ -186,7 +202,8 @@ impl Hosts {
 
     /// What a share of the connections meets, where it differs from the rest.
     fn other(
-        &self,
+        &mut self,
+        at: SocketAddr,
         spec: &HostSpec,
         other: &ShareSpec,
         usual: &Option<Arc<Tls>>,
@@ -195,7 +212,11 @@ impl Hosts {
             None => usual.clone(),
             Some(words) => {
                 let words = spec.tls.clone().unwrap_or_default().patched(words.clone());
-                Some(Arc::new(self.tls(&words, spec.h2.unwrap_or_default())?))
+                Some(Arc::new(self.tls(
+                    at,
+                    &words,
+                    spec.h2.unwrap_or_default(),
+                )?))
             }
         };
         let http = spec.http.clone().unwrap_or_default();

@@ -12,7 +12,7 @@ use crate::scenario::HttpSpec;
 /// Longest request head, bytes.
 const HEAD_LEN_MAX: usize = 16 * 1024;
 /// Body of hosts that say nothing.
-const BODY: &str = "<!doctype html><title>It works</title><p>It works.</p>\n";
+pub(crate) const BODY: &str = "<!doctype html><title>It works</title><p>It works.</p>\n";
 
 /// A scripted response.
 #[derive(Clone, Debug)]
@@ -37,6 +37,19 @@ impl Response {
             clock,
             count: Arc::default(),
         }
+    }
+
+    /// Status, media type and body, as a server of others is told them.
+    pub(crate) fn page(&self) -> (u16, String, Vec<u8>) {
+        let media = self.spec.headers.iter().flatten();
+        let mut media = media.filter(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        let media = media.next().map(|(_, value)| value.clone());
+        let body = self.spec.body.clone().unwrap_or_else(|| BODY.to_owned());
+        (
+            self.spec.status.unwrap_or(200),
+            media.unwrap_or_else(|| "text/html; charset=utf-8".to_owned()),
+            body.into_bytes(),
+        )
     }
 
     /// The answer to a request; `agent` is how its client names itself, in lower case.

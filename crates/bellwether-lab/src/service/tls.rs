@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{StoresServerSessions, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
@@ -40,6 +40,7 @@ impl Tls {
     pub(crate) fn new(
         spec: &TlsSpec,
         h2: H2Word,
+        sessions: Option<Arc<dyn StoresServerSessions>>,
         authorities: &Authorities,
         world: &Shared,
     ) -> Result<Self, LabError> {
@@ -72,6 +73,9 @@ impl Tls {
         let mut config = builder.with_cert_resolver(Arc::new(shown));
         let clock = WorldClock(Arc::clone(world));
         config.time_provider = Arc::new(clock.clone());
+        if let Some(known) = sessions {
+            config.session_storage = known;
+        }
         config.send_tls13_tickets = spec.tickets.unwrap_or(2);
         let h2 = (h2 != H2Word::Off).then(|| "h2".to_owned());
         let usual = || h2.into_iter().chain(["http/1.1".to_owned()]).collect();

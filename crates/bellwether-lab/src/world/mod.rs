@@ -8,20 +8,24 @@ pub(crate) mod signed;
 pub(crate) mod topology;
 pub(crate) mod zone;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bellwether_model::ResolverAddress;
 use domain::base::iana::Rtype;
 
 use crate::clock::Clock;
 use crate::dns::authority::{Authorities, Behaviour, CONTROL_ZONE};
 use crate::dns::recursor::Recursor;
 use crate::dns::{Manner, Reaction, Transport};
+use crate::scenario::software::DNS_PORT;
 use crate::scenario::{
-    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Moment, ResolverSpec,
-    ResolverWords, ServerWords, SetSpec, SignaturesSpec, SignerWord, Spec, ZonePatch, ZoneSpec,
+    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Moment, ResolverPlace,
+    ResolverPort, ResolverSpec, ResolverWords, ServerWords, SetSpec, SignaturesSpec, SignerWord,
+    Software, Spec, ZonePatch, ZoneSpec,
 };
 use crate::sign::key::Keys;
 use crate::target::target_host;
@@ -48,6 +52,10 @@ pub(crate) struct World {
     first: BTreeMap<String, ZoneSpec>,
     authorities: Authorities,
     recursors: BTreeMap<IpAddr, Recursor>,
+    /// Real servers in the place of scripted ones.
+    software: BTreeMap<SocketAddr, Software>,
+    /// Resolvers over TLS and HTTPS, each with the port that it stands at.
+    secure: BTreeMap<SocketAddr, (Recursor, ResolverPort)>,
 }
 
 impl World {
@@ -65,6 +73,8 @@ impl World {
             first: BTreeMap::new(),
             authorities: Authorities::default(),
             recursors: BTreeMap::new(),
+            software: BTreeMap::new(),
+            secure: BTreeMap::new(),
         };
         world.authorities.delay = spec.world.delay.map_or(Duration::ZERO, |span| span.0);
         for zone in &spec.world.zones {
@@ -87,6 +97,12 @@ impl World {
             world.set_server(server, words)?;
         }
         world.rebuild()?;
+        for (place, software) in &spec.world.software {
+            for at in world.places(place)? {
+                world.software.insert(at, *software);
+            }
+        }
+        crate::real::check(&world)?;
         world.warm(spec);
         Ok(world)
     }
@@ -120,15 +136,18 @@ impl World {
                 answers,
                 bug,
                 delay,
+                tls,
+                http,
+                port,
             } = spec;
-            if !seen.insert(*address) {
-                let word = address.to_string();
+            let ResolverPlace(place) = address;
+            if !seen.insert(place.address) {
                 return Err(Mistake::new(
-                    &word,
-                    format!("two resolvers stand at {address}"),
+                    &place.text,
+                    format!("two resolvers stand at {}", place.address),
                 ));
             }
-            let mut recursor = Recursor::new(*address, seed);
+            let mut recursor = Recursor::new(place.address.ip(), seed);
             recursor.change(&ResolverWords {
                 answers: answers.clone(),
                 delay: *delay,
@@ -136,9 +155,15 @@ impl World {
                 cache: *cache,
                 validates: *validates,
                 bug: Some(bug.clone()),
+                ..ResolverWords::default()
             });
-            self.recursors.insert(*address, recursor);
-            self.declared.taken.insert(*address);
+            self.declared.taken.insert(place.address.ip());
+            if place.channel.is_plain() {
+                self.recursors.insert(place.address.ip(), recursor);
+            } else {
+                let port = ResolverPort::new(&place.channel, tls.clone(), http.clone(), *port);
+                self.secure.insert(place.address, (recursor, port));
+            }
         }
         Ok(())
     }
@@ -151,7 +176,12 @@ impl World {
             let then = resolver
                 .age
                 .and_then(|age| self.clock.now().checked_sub(age.0).ok());
-            let recursor = self.recursors.get_mut(&resolver.address);
+            let ResolverPlace(place) = &resolver.address;
+            let recursor = if place.channel.is_plain() {
+                self.recursors.get_mut(&place.address.ip())
+            } else {
+                self.secure.get_mut(&place.address).map(|(r, _)| r)
+            };
             if let (Some(then), Some(recursor)) = (then, recursor) {
                 recursor.warm(&self.authorities, &names, then);
             }
@@ -191,7 +221,54 @@ impl World {
         if let Some(controls) = controls {
             self.set_controls(controls)?;
         }
-        self.rebuild()
+        self.rebuild()?;
+        crate::real::check(self)
+    }
+
+    /// A place of a server, resolver or host.
+    fn places(&self, place: &str) -> Result<Vec<SocketAddr>, Mistake> {
+        if let Ok(at) = place.parse() {
+            return Ok(vec![at]);
+        }
+        let addresses = match place.parse() {
+            Ok(address) => vec![address],
+            Err(_) => self.server_addresses(place)?,
+        };
+        let at = |address: &IpAddr| SocketAddr::new(*address, DNS_PORT);
+        Ok(addresses.iter().map(at).collect())
+    }
+
+    /// Real servers in the place of scripted ones.
+    pub(crate) fn software(&self) -> &BTreeMap<SocketAddr, Software> {
+        &self.software
+    }
+
+    pub(crate) fn recursor(&self, address: IpAddr) -> Option<&Recursor> {
+        self.recursors.get(&address)
+    }
+
+    /// The zones of a server as they are.
+    pub(crate) fn zones_at(&self, address: IpAddr) -> Vec<&zone::Zone> {
+        let topology = &self.authorities.topology;
+        let indexes = topology.at.get(&address).map_or(&[][..], Vec::as_slice);
+        indexes
+            .iter()
+            .map(|index| &topology.zones[*index])
+            .collect()
+    }
+
+    /// The zones of a server in the version that it has.
+    pub(crate) fn versions_at(&self, address: IpAddr) -> Vec<Cow<'_, zone::Zone>> {
+        let behaviour = self.server_behaviour(address);
+        self.authorities.zones(address, &behaviour.answers)
+    }
+
+    /// How a server or resolver behaves.
+    pub(crate) fn server_behaviour(&self, address: IpAddr) -> Behaviour {
+        match self.recursors.get(&address) {
+            Some(recursor) => recursor.behaviour.clone(),
+            None => self.authorities.behaviour(address),
+        }
     }
 
     fn delegate(&mut self, apex: &str, delegation: &Delegation) -> Result<(), Mistake> {
@@ -315,21 +392,23 @@ impl World {
         })
     }
 
-    fn set_resolver(&mut self, address: &str, words: &ResolverWords) -> Result<(), Mistake> {
-        let known = address
-            .parse()
-            .ok()
-            .and_then(|a: IpAddr| self.recursors.get_mut(&a));
-        match known {
-            Some(recursor) => {
-                recursor.change(words);
-                Ok(())
-            }
-            None => Err(Mistake::new(
-                address,
-                format!("there is no resolver `{address}`"),
-            )),
+    fn set_resolver(&mut self, text: &str, words: &ResolverWords) -> Result<(), Mistake> {
+        let missing = || Mistake::new(text, format!("there is no resolver `{text}`"));
+        let place: ResolverAddress = text.parse().map_err(|_| missing())?;
+        if place.channel.is_plain() {
+            let known = self.recursors.get_mut(&place.address.ip());
+            known.ok_or_else(missing)?.change(words);
+            return Ok(());
         }
+        let known = self.secure.get_mut(&place.address).ok_or_else(missing)?;
+        known.0.change(words);
+        let port = &mut known.1;
+        if let Some(new) = &words.tls {
+            port.tls = port.tls.clone().patched(new.clone());
+        }
+        port.http = words.http.clone().unwrap_or_else(|| port.http.clone());
+        port.tcp = words.port.unwrap_or(port.tcp);
+        Ok(())
     }
 
     fn set_host(&mut self, key: &str, patch: &HostPatch) -> Result<(), Mistake> {
@@ -473,6 +552,26 @@ impl World {
         }
     }
 
+    /// What the resolver over TLS or HTTPS at a port does with a question.
+    pub(crate) fn react_secure(
+        &mut self,
+        at: SocketAddr,
+        question: (&Name, Rtype),
+        manner: Manner,
+    ) -> Reaction {
+        let now = self.clock.now();
+        match self.secure.get_mut(&at) {
+            Some((recursor, _)) => recursor.react(&self.authorities, question, manner, now),
+            None => Reaction::Silent,
+        }
+    }
+
+    /// The ports of resolvers over TLS and HTTPS.
+    pub(crate) fn secure_ports(&self) -> Vec<(SocketAddr, ResolverPort)> {
+        let ports = self.secure.iter();
+        ports.map(|(at, (_, port))| (*at, port.clone())).collect()
+    }
+
     /// The root's key, as a trust anchor.
     pub(crate) fn root_key(&self) -> String {
         signed::root_key(&self.declared.keys)
@@ -491,11 +590,13 @@ impl World {
             .at
             .keys()
             .chain(self.recursors.keys());
+        let secure = self.secure.keys().map(SocketAddr::ip);
         let all = self
             .hosts
             .keys()
             .map(SocketAddr::ip)
             .chain(servers.copied())
+            .chain(secure)
             .collect();
         let silent = |host: &HostSpec| host.icmp == Some(crate::scenario::IcmpWord::Silent);
         let silenced = self.hosts.iter().filter(|(_, host)| silent(host));
@@ -516,7 +617,19 @@ impl World {
             .recursors
             .values()
             .map(|r| (r.address, r.behaviour.is_silent(Transport::Tcp)));
-        authorities.chain(recursors).collect()
+        let scripted = |(address, _): &(IpAddr, bool)| {
+            !self
+                .software
+                .contains_key(&SocketAddr::new(*address, DNS_PORT))
+        };
+        authorities.chain(recursors).filter(scripted).collect()
+    }
+
+    /// Hosts that are scripted.
+    pub(crate) fn scripted_hosts(&self) -> BTreeMap<SocketAddr, HostSpec> {
+        let mut hosts = self.hosts.clone();
+        hosts.retain(|at, _| !self.software.contains_key(at));
+        hosts
     }
 }
 

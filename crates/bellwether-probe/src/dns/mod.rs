@@ -7,13 +7,14 @@
 //!
 //! - [`message`]: queries to bytes, bytes to [`Response`](bellwether_model::dns::Response)s
 //! - [`record`]: record data in presentation form
-//! - [`udp`], [`tcp`]: the transports; [`reply`]: what both tell besides a response
+//! - [`udp`], [`tcp`], [`secure`]: the transports; [`reply`]: what both tell besides a response
 //! - [`exchange`]: tries, time limits, and what stands in the record
 
 pub mod exchange;
 pub mod message;
 pub(crate) mod record;
 pub(crate) mod reply;
+mod secure;
 pub(crate) mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -25,7 +25,7 @@ use bellwether_model::target::Host;
 use bellwether_model::tls::{
     CertProblem, CertSeen, ClientAuthSeen, TlsPurpose, TlsResult, TlsSeen,
 };
-use bellwether_pki::{Anchors, judge, name_text, read};
+use bellwether_pki::{Anchors, examine, name_text, read};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
@@ -112,6 +112,9 @@ pub(crate) async fn shake(
         }
         Some(Err((error, watched))) => {
             seen.result = outcome::result_of(&error, watched.head());
+            if outcome::is_oversize(&error, watched.head()) {
+                seen.problems.push(oversize());
+            }
             seen.tcp = tcp_info(watched.stream());
             None
         }
@@ -160,9 +163,20 @@ impl Begin for TlsSeen {
             client_auth: None,
             hellos: Vec::new(),
             stapled: false,
+            staple: None,
+            profiles: Vec::new(),
             tcp: None,
             small_segments: None,
         }
+    }
+}
+
+/// Certificates of which nothing is known but that they are too much: OpenSSL takes 100 KB, and
+/// others stop at 64 KiB.
+fn oversize() -> CertProblem {
+    CertProblem::Malformed {
+        index: 0,
+        error: "the certificates sent are larger than 64 KiB, which clients do not read".to_owned(),
     }
 }
 
@@ -250,7 +264,11 @@ fn note_shown(cx: &Cx, seen: &mut TlsSeen, shown: &Shown, ask: &Ask, anchors: &A
         Host::Name(name) => name.without_dot().to_owned(),
         Host::Address(address) => address.to_string(),
     };
-    seen.problems = judge(&shown.chain, anchors, &host, cx.job().now);
+    let staple = shown.staple.as_deref();
+    let examined = examine(&shown.chain, staple, anchors, &host, cx.job().now);
+    seen.problems = examined.problems;
+    seen.profiles = examined.profiles;
+    seen.staple = examined.staple;
     let explained = seen.problems.iter().any(|problem| {
         matches!(
             problem,

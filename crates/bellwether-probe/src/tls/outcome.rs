@@ -72,6 +72,20 @@ fn breaks_rules(error: &Error) -> bool {
     )
 }
 
+/// Did our library stop reading because the server's certificates are too many or too large?
+///
+/// Of the messages that follow a ServerHello only the certificates can be that large.
+pub(crate) fn is_oversize(error: &io::Error, head: &[u8]) -> bool {
+    let too_large = matches!(
+        tls_error(error),
+        Some(Error::InvalidMessage(
+            InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge
+        ))
+    );
+    // A record of type handshake, and in it a ServerHello of bearable length (RFC 8446 section 4).
+    too_large && matches!(head, [22, _, _, _, _, 2, 0, ..])
+}
+
 /// A record of TLS: content type 20 to 24, major version 3 (RFC 8446 section 5.1).
 pub(super) fn begins_like_tls(head: &[u8]) -> bool {
     matches!(head.first(), Some(20..=24)) && matches!(head.get(1), None | Some(3))

@@ -15,6 +15,9 @@ const AUTHORITIES_MAX: usize = 32;
 /// Certificates kept of a chain: public ones have 2 to 5, and webpki stops at 6 links.
 const CHAIN_LEN_MAX: usize = 20;
 
+/// Largest OCSP response kept, bytes; real ones have 300 to 3,000.
+const STAPLE_LEN_MAX: usize = 64 * 1024;
+
 /// What the server showed in one handshake.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shown {
@@ -22,6 +25,8 @@ pub(crate) struct Shown {
     pub(crate) chain: Vec<Vec<u8>>,
     /// Certificates sent.
     pub(crate) chain_len: usize,
+    /// The OCSP response, if one came and is of a bearable size.
+    pub(crate) staple: Option<Vec<u8>>,
     pub(crate) stapled: bool,
     /// Names of the authorities whose client certificates the server takes, as DER, at most
     /// [`AUTHORITIES_MAX`]; `None` if it asked for none.
@@ -82,6 +87,10 @@ impl ServerCertVerifier for Recorder {
             .map(|cert| cert.as_ref().to_vec())
             .collect();
         shown.stapled = !ocsp_response.is_empty();
+        let bearable = 1..=STAPLE_LEN_MAX;
+        shown.staple = bearable
+            .contains(&ocsp_response.len())
+            .then(|| ocsp_response.to_vec());
         Ok(ServerCertVerified::assertion())
     }
 

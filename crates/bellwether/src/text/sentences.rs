@@ -342,6 +342,12 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "{resolver} [answers|answer] {answer}; the name servers have the name",
     ),
     Sentence::new(
+        K::ResolverChannelFails,
+        "resolver",
+        "",
+        "{resolver} cannot be asked over {over}: {because}",
+    ),
+    Sentence::new(
         K::ResolverFailsControls,
         "resolver",
         "",
@@ -438,6 +444,54 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "the chain at {address} lacks `{missing}`",
     ),
     Sentence::new(
+        K::OthersRenewed,
+        "",
+        "",
+        "newer certificate at {others}, until {newer_not_after}; that of {address} ended {not_after}",
+    ),
+    Sentence::new(
+        K::OldCertStays,
+        "",
+        "",
+        "newer certificate at {others}, until {newer_not_after}; that of {address} ends {not_after}",
+    ),
+    Sentence::new(
+        K::SctsMissing,
+        "address",
+        "",
+        "the certificate at {address} carries {found} signed timestamps; browsers want {wanted}",
+    ),
+    Sentence::new(
+        K::SctsGone,
+        "address",
+        "",
+        "the certificate at {address} carries {found} signed timestamps; the issuer's earlier one had {before}",
+    ),
+    Sentence::new(
+        K::StapleMissing,
+        "address",
+        "",
+        "the certificate at {address}: {reason}",
+    ),
+    Sentence::new(
+        K::StapleBad,
+        "address",
+        "",
+        "the certificate at {address}: {reason}",
+    ),
+    Sentence::new(
+        K::StapleStale,
+        "address",
+        "",
+        "the OCSP response stapled at {address} is no good: {reason}",
+    ),
+    Sentence::new(
+        K::CertRevoked,
+        "address",
+        "",
+        "the OCSP response stapled at {address} says revoked, as of {since}",
+    ),
+    Sentence::new(
         K::ChainLinkEnded,
         "address",
         "",
@@ -447,7 +501,7 @@ pub(super) const SENTENCES: &[Sentence] = &[
         K::CertMalformed,
         "address",
         "",
-        "a certificate at {address} cannot be parsed: {error}",
+        "a certificate at {address} cannot be read: {error}",
     ),
     Sentence::new(
         K::CertWeak,
@@ -750,6 +804,24 @@ pub(super) const SUPPORTING: &[Sentence] = &[
         "the parent says that {name_server} is {glue}; its own zone says {own}",
     ),
     Sentence::new(
+        K::ClientProfiles,
+        "address",
+        "",
+        "the chain at {address} is taken by {accept}, refused by {refuse}",
+    ),
+    Sentence::new(
+        K::IntermediateKnown,
+        "",
+        "",
+        "the missing one is known: {sent_by} {when}",
+    ),
+    Sentence::new(
+        K::CertsDiffer,
+        "",
+        "",
+        "serial {groups/0/serial} at {groups/0/addresses}, {groups/1/serial} at {groups/1/addresses}",
+    ),
+    Sentence::new(
         K::CertDependsOnSni,
         "address",
         "",
@@ -772,6 +844,12 @@ pub(super) const SUPPORTING: &[Sentence] = &[
         "resolver",
         "",
         "{resolver} [answers|answer] other names rightly",
+    ),
+    Sentence::new(
+        K::ResolverPlainWorks,
+        "address",
+        "",
+        "{address} [answers|answer] in plain DNS",
     ),
     Sentence::new(
         K::ResolverIsSystem,
