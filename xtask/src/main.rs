@@ -1,13 +1,15 @@
-//! Tasks of this repository: `cargo xtask tidy | test | score | bench | fuzz`.
+//! Tasks of this repository: `cargo xtask tidy | test | score | bench | fuzz | limbo`.
 //!
 //! - `tidy`: the rules that no compiler proves
 //! - `test`: the tests, in a network namespace of their own
 //! - `score`: every scenario, several seeds, and how often the right cause was found
 //! - `bench`: what a check costs
 //! - `fuzz`: the decoders, against any bytes
+//! - `limbo`: the strict profile of certificates against the cases of x509-limbo
 
 mod bench;
 mod fuzz;
+mod limbo;
 mod score;
 mod test;
 mod tidy;
@@ -65,6 +67,12 @@ enum Task {
         #[arg(long)]
         binary: Option<PathBuf>,
     },
+    /// Run a file of x509-limbo's format through the strict profile of certificates, and print where
+    /// both agree and where they differ.
+    Limbo {
+        /// The file, schema version 1.
+        file: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -76,6 +84,7 @@ fn main() -> ExitCode {
             rows,
             binary,
         } => program(binary).and_then(|p| score::run(&p, seeds, &rows)),
+        Task::Limbo { file } => limbo::run(&file),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Task::Bench { runs, binary } => program(binary).and_then(|p| bench::run(&p, runs)),
     };

@@ -36,14 +36,6 @@ pub enum Problem {
         "the section `{0}:` is not read by this version, which knows `version` and `services`; leave it out"
     )]
     LaterSection(String),
-    /// A key that this version cannot act on, where ignoring it would give wrong results.
-    #[error("`{key}` is not supported by this version: {why}")]
-    LaterKey {
-        /// The key.
-        key: &'static str,
-        /// What ignoring it would do.
-        why: &'static str,
-    },
     /// A key that must be there.
     #[error("`{key}` is missing in {of}; add it: {example}")]
     Missing {

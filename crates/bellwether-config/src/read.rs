@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bellwether_model::Service;
+use bellwether_model::{Resolver, Service};
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -23,7 +23,6 @@ const LATER_SECTIONS: &[&str] = &[
     "trust",
     "defaults",
     "vantages",
-    "resolvers",
     "controls",
     "allow_networks",
     "heartbeats",
@@ -40,6 +39,8 @@ const ENTRY_KEYS: &[&str] = &["name", "url", "checks", "expect"];
 /// Validated configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// Resolvers to ask, in the order of the file.
+    pub resolvers: Vec<Resolver>,
     /// What is watched, in the order of the file.
     pub services: Vec<Service>,
 }
@@ -88,7 +89,11 @@ pub fn schema_of_service() -> serde_json::Value {
 }
 
 fn config(text: &str, lookup: &dyn Lookup) -> Result<Config, ConfigError> {
-    let ConfigSpec { version, services } = yaml(text)?;
+    let ConfigSpec {
+        version,
+        resolvers,
+        services,
+    } = yaml(text)?;
     if let Some(version) = version
         && version.value != 1
     {
@@ -107,6 +112,14 @@ fn config(text: &str, lookup: &dyn Lookup) -> Result<Config, ConfigError> {
         .iter()
         .map(|s| (s.value.name.place, s.value.name.value.as_str()));
     convert::once("service", names)?;
+    let names = resolvers
+        .iter()
+        .map(|r| (r.value.name.place, r.value.name.value.as_str()));
+    convert::once("resolver", names)?;
+    let resolvers = resolvers
+        .into_iter()
+        .map(|spec| convert::resolver(spec.value))
+        .collect::<Result<Vec<_>, _>>()?;
     let needs: Vec<At<String>> = services
         .iter()
         .flat_map(|s| s.value.needs.clone())
@@ -126,7 +139,10 @@ fn config(text: &str, lookup: &dyn Lookup) -> Result<Config, ConfigError> {
             return Err(ConfigError::value(need.place, "needs", why));
         }
     }
-    Ok(Config { services })
+    Ok(Config {
+        resolvers,
+        services,
+    })
 }
 
 fn one_service(text: &str, lookup: &dyn Lookup) -> Result<Service, ConfigError> {

@@ -202,7 +202,7 @@ fn complaints_name_place_and_cure() {
         ),
         (
             "services:\n  - { name: a, checks: [{ name: c, http: { url: https://a.example/, client_cert: x } }] }\n",
-            "bellwether.yaml:2:82: `client_cert` is not supported by this version: a service that asks for one would look broken",
+            "bellwether.yaml:2:82: `client_cert`: holds no certificate; give PEM with `-----BEGIN CERTIFICATE-----` and the private key",
         ),
     ] {
         assert_eq!(fails(text), message, "{text}");
@@ -272,4 +272,42 @@ fn the_schema_knows_every_key() {
         assert!(service.get(key).is_some(), "{key} in {schema:#}");
     }
     assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn resolvers() {
+    let with = |resolver: &str| {
+        format!(
+            "resolvers:\n  - {resolver}\nservices: [{{ name: shop, url: https://www.shop.example/ }}]\n"
+        )
+    };
+    let read = |resolver: &str| {
+        config(&with(resolver), &Nothing)
+            .unwrap()
+            .resolvers
+            .remove(0)
+    };
+    let quad9 = read(r#"{ name: q, address: "tls://9.9.9.9", server_name: dns.quad9.net }"#);
+    let address = quad9.address.unwrap();
+    assert_eq!(
+        (address.text.as_str(), address.address.port()),
+        ("tls://9.9.9.9", 853)
+    );
+    assert_eq!(
+        read("{ name: isp, address: system, from: [fra] }").address,
+        None
+    );
+    let complains = |resolver: &str, part: &str| {
+        let why = fails(&with(resolver));
+        assert!(
+            why.contains("bellwether.yaml:2:") && why.contains(part),
+            "{why}"
+        );
+    };
+    complains("{ name: q, address: dns.quad9.net }", "is no resolver");
+    complains(
+        "{ name: q, address: 9.9.9.9, server_name: dns.quad9.net }",
+        "shows no certificate",
+    );
+    complains("{ name: q, adress: 9.9.9.9 }", "`address`");
 }

@@ -20,9 +20,31 @@ pub struct ConfigSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<u32>", range(min = 1, max = 1))]
     pub version: Option<At<u32>>,
+    /// Resolvers to ask; left out: the system's, and for public names three public ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resolvers: Vec<At<ResolverSpec>>,
     /// What is watched.
     #[serde(default)]
     pub services: Vec<At<ServiceSpec>>,
+}
+
+/// A resolver to ask.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Resolver")]
+pub struct ResolverSpec {
+    /// Its name, unique.
+    pub name: At<String>,
+    /// Where it is: `9.9.9.9`, `9.9.9.9:5353`, `tls://9.9.9.9` (DNS over TLS),
+    /// `https://dns.quad9.net/dns-query@9.9.9.9` (DNS over HTTPS, with the address behind the
+    /// URL), or `system`.
+    pub address: At<String>,
+    /// The name that its certificate must have, where that is not in the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<At<String>>,
+    /// The vantages that use it; all if left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<At<String>>,
 }
 
 /// What users reach, with what was promised of it.
@@ -79,13 +101,18 @@ pub struct CheckSpec {
     pub tcp: Option<AddressSpec>,
     /// A handshake.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<AddressSpec>,
+    pub tls: Option<TlsSpec>,
     /// A question to the name servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsSpec>,
     /// An echo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp: Option<AddressSpec>,
+    /// Connections to make to each address, 1 to 200, where a share of them is looked for; left
+    /// out: one, and a few more where it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u32>", range(min = 1, max = 200))]
+    pub tries: Option<At<u32>>,
 }
 
 /// A request.
@@ -95,7 +122,20 @@ pub struct CheckSpec {
 pub struct HttpSpec {
     /// Where to: `https://` or `http://`.
     pub url: At<String>,
-    /// The client certificate to show; not supported yet.
+    /// The client certificate to show where the server asks for one: PEM with the certificate,
+    /// those that lead to its root, and the private key; usually `${file:/path}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<At<String>>,
+}
+
+/// A handshake.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "TlsCheck")]
+pub struct TlsSpec {
+    /// `host:port`.
+    pub address: At<String>,
+    /// The client certificate to show where the server asks for one, as in `http`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_cert: Option<At<String>>,
 }

@@ -36,10 +36,17 @@ pub fn of(report: &Report) -> Option<Baseline> {
         .addresses
         .values()
         .filter(|v| !v.servers.is_empty() || !v.resolvers.is_empty());
-    let addresses = given.map(|v| BaselineAddress {
-        address: v.address,
-        owner: v.owner.clone(),
-        certificate: v.certificate().map(str::to_owned),
+    let addresses = given.map(|v| {
+        let own = v.chain().first();
+        BaselineAddress {
+            address: v.address,
+            owner: v.owner.clone(),
+            certificate: v.certificate().map(str::to_owned),
+            client_cert_requested: v.tls.map(|(_, tls)| tls.client_cert_requested),
+            issuer: own.map(|cert| cert.issuer.clone()),
+            scts: own.map_or(0, |cert| cert.scts),
+            intermediates: v.intermediates().map(str::to_owned).collect(),
+        }
     });
     let aliases: Vec<DnsName> = picture
         .hops

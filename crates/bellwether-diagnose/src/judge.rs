@@ -358,7 +358,9 @@ fn verdict(picture: &Picture<'_>, failing: &BTreeSet<Unit>, findings: &mut [Find
             .resolvers
             .iter()
             .any(|r| units::resolver_share(picture, r, failing) < 1.0);
-    if everything && !some_address_works {
+    // Where it fails for some kinds of clients only, the others are users too.
+    let some_clients_work = picture.addresses.values().any(|v| v.spared);
+    if everything && !some_address_works && !some_clients_work {
         Verdict::Broken
     } else {
         Verdict::Degraded

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use bellwether_model::Layer;
+use bellwether_model::fact::Subject;
 use bellwether_model::net::Family;
 use bellwether_model::report::{Role, Scope};
 
@@ -45,7 +47,7 @@ pub fn of(picture: &Picture<'_>, candidate: &Candidate, role: Role) -> Scope {
         name_servers: name_servers(picture, candidate),
         addresses,
         families,
-        profiles: Vec::new(),
+        profiles: profiles(picture, candidate),
         owners: owners.into_iter().collect(),
         share,
         since: None,
@@ -53,11 +55,38 @@ pub fn of(picture: &Picture<'_>, candidate: &Candidate, role: Role) -> Scope {
 }
 
 fn addresses(candidate: &Candidate) -> Vec<IpAddr> {
+    // What speaks of an address and fails nobody yet is about that address all the same.
+    if candidate.rule.over == Over::Addresses && candidate.rule.blame == Blame::Nobody {
+        let about = candidate.group.subjects.iter().filter_map(|s| match s {
+            Subject::Address(address) => Some(*address),
+            Subject::Vantage
+            | Subject::Zone(_)
+            | Subject::NameServer(..)
+            | Subject::Resolver(_)
+            | Subject::Service => None,
+        });
+        return about.collect();
+    }
     let units = candidate.explains.iter().filter_map(|u| match u {
         Unit::Address(a) => Some(*a),
         Unit::Resolver(_) | Unit::Own | Unit::Server(_) => None,
     });
     units.collect()
+}
+
+/// The kinds of clients that fail, where others do not; empty: all of them, or it is no matter of
+/// kinds.
+fn profiles(picture: &Picture<'_>, candidate: &Candidate) -> Vec<String> {
+    let views: Vec<_> = addresses(candidate)
+        .iter()
+        .filter_map(|a| picture.addresses.get(a))
+        .collect();
+    let is_split = !views.is_empty() && views.iter().all(|v| v.clients.is_split());
+    if candidate.rule.cause.layer() != Some(Layer::Tls) || !is_split {
+        return Vec::new();
+    }
+    let refusing: BTreeSet<_> = views.iter().flat_map(|v| &v.clients.refuse).collect();
+    refusing.iter().map(|p| p.name().to_owned()).collect()
 }
 
 /// Resolvers that give one of the addresses or nothing; `own` where no resolver shows the fault.
@@ -79,7 +108,7 @@ fn resolvers(picture: &Picture<'_>, candidate: &Candidate, addresses: &[IpAddr])
                 || candidate
                     .group
                     .subjects
-                    .contains(&bellwether_model::fact::Subject::Resolver(r.label.clone()))
+                    .contains(&Subject::Resolver(r.label.clone()))
         })
         .map(|r| r.label.clone())
         .collect();

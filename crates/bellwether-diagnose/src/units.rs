@@ -205,15 +205,17 @@ fn families_share(
         .into_iter()
         .filter(|family| picture.judges(*family))
         .filter_map(|family| {
-            let judged: Vec<bool> = addresses
+            let judged: Vec<f64> = addresses
                 .iter()
                 .filter(|a| Family::of(**a) == family)
                 .filter_map(|a| picture.addresses.get(a))
                 .filter(|v| !matches!(v.attempt, Attempt::Unjudged(_)))
-                .map(|v| units.contains(&Unit::Address(v.address)))
+                .map(|v| match units.contains(&Unit::Address(v.address)) {
+                    true => v.part,
+                    false => 0.0,
+                })
                 .collect();
-            let failing = judged.iter().filter(|f| **f).count();
-            (!judged.is_empty()).then(|| ratio(failing, judged.len()))
+            (!judged.is_empty()).then(|| mean(&judged))
         })
         .collect();
     mean(&shares)
@@ -227,10 +229,6 @@ pub fn mean(values: &[f64]) -> f64 {
     } else {
         values.iter().sum::<f64>() / small(values.len())
     }
-}
-
-fn ratio(part: usize, whole: usize) -> f64 {
-    small(part) / small(whole)
 }
 
 /// Counts here are of resolvers, servers and addresses: far below 2^32.

@@ -1,10 +1,14 @@
 //! Small situations, each with one fault.
 
+mod cert;
 mod dnssec;
 mod fixture;
 
 use bellwether_diagnose::diagnose;
+use bellwether_model::net::{TcpResult, TriesSeen, TryCount, TryDepth, TryEnd};
 use bellwether_model::report::Role;
+use bellwether_model::tls::TlsResult;
+use bellwether_model::{Observation, Outcome, ProbeKind};
 use fixture::{FOREIGN, GOOD, Says, World, mismatch, name, told};
 use proptest::prelude::*;
 
@@ -299,4 +303,79 @@ proptest! {
         let roots = straight.findings.iter().filter(|f| f.role == Role::Root).count();
         prop_assert_eq!(roots > 0, straight.diagnosis.is_some());
     }
+}
+
+/// The situation of a world with several attempts at one address beside.
+fn with_tries(world: &World, failed: u32, end: TryEnd) -> bellwether_diagnose::Situation {
+    let mut situation = world.situation();
+    let mut ends = vec![TryCount { end, count: failed }];
+    ends.push(TryCount {
+        end: TryEnd::Works,
+        count: 6 - failed,
+    });
+    ends.retain(|end| end.count > 0);
+    let first = situation.observations[0].clone();
+    situation.observations.push(Observation {
+        id: "e900".into(),
+        probe: ProbeKind::Tcp,
+        outcome: Outcome::Tries(TriesSeen {
+            address: (fixture::ip(GOOD), 443).into(),
+            depth: TryDepth::Request,
+            made: 6,
+            failed,
+            ends,
+        }),
+        ..first
+    });
+    situation
+}
+
+fn refused() -> TryEnd {
+    let result = TcpResult::Refused;
+    TryEnd::Connection { result }
+}
+
+#[test]
+fn a_share_of_connections_is_refused() {
+    let judged = diagnose(&with_tries(&World::healthy(), 2, refused()));
+    assert_eq!(told(&judged), "degraded net.tcp.reset_flap");
+    let diagnosis = judged.diagnosis.unwrap();
+    assert!(
+        (diagnosis.scope.share - 1.0 / 3.0).abs() < 0.001,
+        "{diagnosis:#?}"
+    );
+    assert!(diagnosis.summary.ends_with("; 2 of 6 attempts fail"));
+}
+
+#[test]
+fn tries_that_work_say_nothing() {
+    let judged = diagnose(&with_tries(&World::healthy(), 0, refused()));
+    assert_eq!(told(&judged), "healthy");
+}
+
+#[test]
+fn a_share_of_handshakes_is_answered_with_an_alert() {
+    let result = TlsResult::Alert {
+        code: 80,
+        name: "internal_error".into(),
+    };
+    let judged = diagnose(&with_tries(
+        &World::healthy(),
+        3,
+        TryEnd::Handshake { result },
+    ));
+    assert_eq!(told(&judged), "degraded tls.negotiation_failed");
+    let share = judged.diagnosis.unwrap().scope.share;
+    assert!((share - 0.5).abs() < 0.001, "{share}");
+}
+
+#[test]
+fn connections_that_time_out_at_times_have_no_known_cause() {
+    let result = TcpResult::TimedOut;
+    let judged = diagnose(&with_tries(
+        &World::healthy(),
+        3,
+        TryEnd::Connection { result },
+    ));
+    assert_eq!(told(&judged), "degraded unknown");
 }

@@ -61,6 +61,9 @@ const SHIPPED: &[Shipped] = scenarios! {
     "d34-forty-addresses.yaml",
     "h01-status-500.yaml",
     "h04-wrong-content.yaml",
+    "hostile-d31-doh-html.yaml",
+    "hostile-d31-doh-wrong-name.yaml",
+    "hostile-d31-dot-self-signed.yaml",
     "mashery-2024.yaml",
     "n05-planned-migration.yaml",
     "n09-declared-redirect.yaml",
@@ -126,6 +129,8 @@ const SHIPPED: &[Shipped] = scenarios! {
     "v06-resolver-denies-one-name.yaml",
     "v06-resolver-denies-the-apex.yaml",
     "v13-resolver-refuses.yaml",
+    "v14-dot-certificate-expired.yaml",
+    "v14-dot-refused.yaml",
     "vantage-uplink.yaml",
 };
 

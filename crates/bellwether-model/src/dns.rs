@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DnsName, Owner};
+use crate::tls::CertProblem;
+use crate::{Channel, DnsName, Owner};
 
 /// A DNS response code as it stood on the wire, extended ones included (RFC 6895 section 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -119,6 +120,10 @@ pub enum Transport {
     Udp,
     /// TCP, port 53.
     Tcp,
+    /// TLS, port 853 (RFC 7858).
+    Tls,
+    /// HTTPS (RFC 8484).
+    Https,
 }
 
 /// Header flags of a response.
@@ -360,10 +365,43 @@ pub enum ExchangeResult {
         /// How.
         error: String,
     },
+    /// Reached, and DNS cannot be spoken over the encrypted transport that was asked for. Nothing
+    /// was asked over another one instead.
+    Channel {
+        /// Why not.
+        failure: ChannelFailure,
+    },
     /// Not asked.
     NotAsked {
         /// Why.
         reason: String,
+    },
+}
+
+/// Why DNS cannot be spoken over TLS or HTTPS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum ChannelFailure {
+    /// A strict client refuses the certificate; no question was sent.
+    Certificate {
+        /// Everything that it refuses.
+        problems: Vec<CertProblem>,
+    },
+    /// The handshake did not complete; no question was sent.
+    Handshake {
+        /// How it ended.
+        error: String,
+    },
+    /// HTTP was spoken, and what came is no DNS answer.
+    Http {
+        /// Status code, if there was one.
+        #[serde(default)]
+        status: Option<u16>,
+        /// The media type, if one was named.
+        #[serde(default)]
+        content_type: Option<String>,
+        /// What is wrong with it.
+        error: String,
     },
 }
 
@@ -406,6 +444,21 @@ impl Exchange {
         match &self.result {
             ExchangeResult::Answered { response } => Some(response),
             ExchangeResult::Silent
+            | ExchangeResult::Refused
+            | ExchangeResult::Unreachable { .. }
+            | ExchangeResult::Broken { .. }
+            | ExchangeResult::Channel { .. }
+            | ExchangeResult::NotAsked { .. } => None,
+        }
+    }
+
+    /// Why DNS could not be spoken over the encrypted transport asked for, if it could not.
+    #[must_use]
+    pub fn channel_failure(&self) -> Option<&ChannelFailure> {
+        match &self.result {
+            ExchangeResult::Channel { failure } => Some(failure),
+            ExchangeResult::Answered { .. }
+            | ExchangeResult::Silent
             | ExchangeResult::Refused
             | ExchangeResult::Unreachable { .. }
             | ExchangeResult::Broken { .. }
@@ -647,6 +700,9 @@ pub struct ResolverSeen {
     pub origin: ResolverOrigin,
     /// Its address and port.
     pub address: SocketAddr,
+    /// How it was spoken to.
+    #[serde(default, skip_serializing_if = "Channel::is_plain")]
+    pub channel: Channel,
     /// The target's name: A, AAAA (or the check's own type), each with its TCP retry and its
     /// repetition after a failure.
     pub answers: Vec<Exchange>,

@@ -1,5 +1,6 @@
 //! What HTTP probes saw.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -38,14 +39,61 @@ pub enum BodyEnd {
     Complete,
     /// The connection ended before what was announced had come.
     Truncated,
-    /// Time ran out.
+    /// Time ran out while something announced was missing, and nothing more came.
     Stalled,
+    /// Time ran out, nothing announced was missing, and no end came: between two chunks, or in a
+    /// body that only the end of the connection ends.
+    Open,
+    /// Time ran out while bytes still came, too few of them.
+    Slow,
     /// Reading stopped at our own limit.
     Cut,
+    /// Reading stopped because the worker's memory for all probes together was spent.
+    CutByMemory,
     /// Chunking or lengths are wrong.
     Malformed,
     /// There is none.
     None,
+}
+
+/// How decoding a coded body ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum CodingEnd {
+    /// All of it was decoded.
+    Complete,
+    /// Decoding stopped at our own limit for what comes out.
+    Cut,
+    /// It ends inside.
+    Truncated,
+    /// It is not coded as announced.
+    Malformed {
+        /// The decoder's complaint.
+        error: String,
+    },
+    /// Decoding it takes a larger window than clients have to have.
+    WindowTooLarge {
+        /// The window, bytes.
+        bytes: u64,
+    },
+    /// A coding that nobody registered, or more of them than make sense: it was not decoded.
+    Unknown,
+}
+
+/// What a coded body was decoded to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodingSeen {
+    /// The codings in the order in which they were applied (RFC 9110 section 8.4).
+    pub codings: Vec<String>,
+    /// Does the request say that the client takes them?
+    pub accepted: bool,
+    /// How decoding ended.
+    pub end: CodingEnd,
+    /// Bytes decoded, at most as many as are read of a body.
+    pub size: u64,
+    /// Bytes of the body that they came out of.
+    #[serde(default)]
+    pub coded: u64,
 }
 
 /// What is kept of a body.
@@ -66,6 +114,91 @@ pub struct BodySeen {
     /// What is odd about how its length was announced, for example two lengths that differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What decoding it came to, if it was coded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coding: Option<CodingSeen>,
+}
+
+/// How an exchange over HTTP/2 ended, where both sides agreed on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum H2Result {
+    /// A whole response came.
+    Response,
+    /// The server said goodbye (GOAWAY) before it answered.
+    GoAway {
+        /// The error code's name.
+        reason: String,
+    },
+    /// The server gave the request up (RST_STREAM).
+    Reset {
+        /// The error code's name.
+        reason: String,
+    },
+    /// No whole response came in time.
+    Stalled,
+    /// What the server sends is no HTTP/2 at all.
+    NotSpoken {
+        /// What it looks like.
+        looks_like: String,
+    },
+    /// The server breaks the rules, or our limits for frames that bring no answer.
+    Malformed {
+        /// The complaint.
+        error: String,
+    },
+    /// The connection ended before the response was whole.
+    Closed {
+        /// The system's words.
+        error: String,
+    },
+}
+
+/// The exchange over HTTP/2. If it failed, the rest of the record is of the same request over
+/// HTTP/1.1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct H2Seen {
+    /// How it ended.
+    pub result: H2Result,
+    /// Frames that came, by type.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub frames: BTreeMap<String, u64>,
+}
+
+/// In which way a request that failed was made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// As before: is it so each time?
+    Same,
+    /// As a browser names itself and what it takes.
+    Browser,
+    /// Over a connection whose segments are small.
+    SmallSegments,
+}
+
+/// The same request once more, over a connection of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Again {
+    /// In which way.
+    pub way: Way,
+    /// How it ended.
+    pub result: HttpResult,
+    /// Status code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// How reading the body ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<BodyEnd>,
+    /// Bytes read of the body.
+    #[serde(default)]
+    pub size: u64,
+    /// From the request to the first byte.
+    #[serde(default)]
+    pub wait_ms: f64,
+    /// The largest segment that the server could send, if it was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mss: Option<u16>,
 }
 
 /// What became of a redirect.
@@ -145,6 +278,9 @@ pub struct HttpSeen {
     pub hop: u8,
     /// How it ended.
     pub result: HttpResult,
+    /// The TLS alert that ended the exchange, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_alert: Option<u8>,
     /// Status code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -167,11 +303,26 @@ pub struct HttpSeen {
     /// target's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<crate::tls::CertProblem>,
+    /// The exchange over HTTP/2, if both sides agreed on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub h2: Option<H2Seen>,
+    /// The same request again, where the first one failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<Again>,
     /// Times.
     pub phases: Phases,
 }
 
 impl HttpSeen {
+    /// Is the body one that goes on until the client leaves: events, or pictures one by one?
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        let kinds = ["text/event-stream", "multipart/x-mixed-replace"];
+        let content_type = self.header("content-type").unwrap_or_default();
+        let content_type = content_type.trim().to_ascii_lowercase();
+        kinds.iter().any(|kind| content_type.starts_with(kind))
+    }
+
     /// The first value of a header, by its name in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

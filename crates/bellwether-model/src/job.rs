@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::dns::{Record, ResolverOrigin};
 use crate::net::Family;
 use crate::observation::{NotRun, Observation, ProbeKind};
-use crate::service::Expect;
-use crate::{Baseline, DnsName, Egress, Target};
+use crate::service::{ClientIdentity, Expect};
+use crate::{Baseline, Channel, DnsName, Egress, Target};
 
 /// The schema that a job names.
 pub const JOB_SCHEMA: &str = "bellwether.worker/1";
@@ -41,6 +41,12 @@ pub struct Job {
     /// Further trust anchors for TLS, DER in base64.
     #[serde(default)]
     pub extra_roots: Vec<String>,
+    /// The client certificate to show where the target asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<ClientIdentity>,
+    /// Connections to make to each address; by default one, and a few more where it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<u32>,
     /// Addresses to dial from, at most one for each family.
     #[serde(default)]
     pub sources: Vec<IpAddr>,
@@ -75,6 +81,9 @@ pub struct ResolverAsk {
     pub label: String,
     /// Address and port.
     pub address: SocketAddr,
+    /// How it is spoken to.
+    #[serde(default)]
+    pub channel: Channel,
     /// Where it came from.
     pub origin: ResolverOrigin,
 }
@@ -132,5 +141,8 @@ pub enum Event {
     Done {
         /// DNS queries sent.
         queries: u32,
+        /// The most memory that the worker held, KiB, if the system tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peak_kib: Option<u64>,
     },
 }

@@ -4,6 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::http::HttpResult;
+use crate::tls::{CertProblem, TlsResult};
+
 /// Address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -87,6 +90,85 @@ pub struct TcpSeen {
     /// `TCP_INFO` right after connecting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub info: Option<TcpInfo>,
+}
+
+/// Several attempts at one address, counted: what a share of users meets. The attempt by which the
+/// address fell under suspicion is not among them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TriesSeen {
+    /// The address and port aimed at.
+    pub address: SocketAddr,
+    /// How far each went.
+    pub depth: TryDepth,
+    /// How many were made.
+    pub made: u32,
+    /// How many of them failed.
+    pub failed: u32,
+    /// How they ended, the most frequent first.
+    pub ends: Vec<TryCount>,
+}
+
+/// How far each of several attempts goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TryDepth {
+    /// It connects.
+    Connection,
+    /// It connects and shakes hands.
+    Handshake,
+    /// It asks for the target's URL too.
+    Request,
+}
+
+/// Attempts that ended alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TryCount {
+    /// How.
+    pub end: TryEnd,
+    /// How many.
+    pub count: u32,
+}
+
+/// How one of several attempts ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TryEnd {
+    /// All of it worked.
+    Works,
+    /// The connection did not open.
+    Connection {
+        /// How it ended.
+        result: TcpResult,
+    },
+    /// The handshake failed.
+    Handshake {
+        /// How it ended.
+        result: TlsResult,
+    },
+    /// A strict client refuses the certificate.
+    Certificate {
+        /// Why.
+        problems: Vec<CertProblem>,
+    },
+    /// The answer was not a healthy one.
+    Request {
+        /// How the exchange ended.
+        result: HttpResult,
+        /// Status code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        /// The TLS alert that ended it, if one did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tls_alert: Option<u8>,
+    },
+}
+
+impl TryEnd {
+    /// Did it work?
+    #[must_use]
+    pub fn works(&self) -> bool {
+        *self == Self::Works
+    }
 }
 
 /// How an ICMP echo ended.

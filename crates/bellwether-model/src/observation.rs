@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::dns::{ControlSeen, ControlVia, Exchange, ResolverSeen, ZoneSeen};
 use crate::dnssec::DnssecSeen;
 use crate::http::HttpSeen;
-use crate::net::{IcmpSeen, TcpSeen};
+use crate::net::{IcmpSeen, TcpSeen, TriesSeen};
 use crate::tls::TlsSeen;
 use crate::{DnsName, Owner};
 
@@ -94,7 +94,7 @@ pub enum Outcome {
     /// The servers of one zone.
     Delegation(ZoneSeen),
     /// One resolver.
-    ResolverMatrix(ResolverSeen),
+    ResolverMatrix(Box<ResolverSeen>),
     /// Signatures on the way to one name.
     Dnssec(Box<DnssecSeen>),
     /// The addresses found.
@@ -105,6 +105,8 @@ pub enum Outcome {
     Tls(Box<TlsSeen>),
     /// A request.
     Http(Box<HttpSeen>),
+    /// Several attempts at one address, counted. Its probe is that of the last step they take.
+    Tries(TriesSeen),
     /// An echo.
     Icmp(IcmpSeen),
     /// A control.

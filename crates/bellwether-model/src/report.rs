@@ -301,6 +301,9 @@ pub struct Report {
     /// DNS queries sent.
     #[serde(default)]
     pub queries: u32,
+    /// The most memory that a worker of this check held, KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_kib: Option<u64>,
     /// What the check was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
@@ -362,4 +365,16 @@ pub struct BaselineAddress {
     /// SHA-256 of its certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// Did it ask for a client certificate?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert_requested: Option<bool>,
+    /// The certificate's issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Signed certificate timestamps in it.
+    #[serde(default)]
+    pub scts: usize,
+    /// Subjects of the CA certificates sent along.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intermediates: Vec<String>,
 }

@@ -43,6 +43,31 @@ pub struct Check {
     /// What a healthy answer is like.
     #[serde(default)]
     pub expect: Expect,
+    /// The client certificate to show where the server asks for one. It crosses the pipe to a
+    /// worker inside a job, and goes nowhere else.
+    #[serde(skip)]
+    pub client_cert: Option<ClientIdentity>,
+    /// Connections to make to each address, where a share of them is looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<u32>,
+}
+
+/// A client certificate with its private key.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientIdentity {
+    /// The certificate and those that lead to its root, DER in base64.
+    pub chain: Vec<String>,
+    /// The private key, DER in base64.
+    pub key: String,
+}
+
+impl std::fmt::Debug for ClientIdentity {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientIdentity")
+            .field("chain", &self.chain)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a healthy answer is like. What is not declared is not judged.

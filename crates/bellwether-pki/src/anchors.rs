@@ -12,7 +12,18 @@ use crate::signature::{Check, Signed, check};
 pub struct Anchors {
     all: Vec<TrustAnchor<'static>>,
     by_subject: HashMap<Vec<u8>, Vec<usize>>,
+    /// Beside `all`: where each comes from.
+    kinds: Vec<Kinds>,
     organisations: HashSet<String>,
+}
+
+/// Whose root it is; it may be several's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kinds {
+    /// Among those that browsers trust.
+    pub(crate) public: bool,
+    /// Given by the operator.
+    pub(crate) given: bool,
 }
 
 /// A root that cannot be used.
@@ -32,20 +43,41 @@ impl Anchors {
     pub fn mozilla() -> Self {
         let mut anchors = Self::none();
         for anchor in webpki_roots::TLS_SERVER_ROOTS {
-            anchors.push(anchor.clone());
+            let kinds = Kinds {
+                public: true,
+                given: false,
+            };
+            anchors.push(anchor.clone(), kinds);
         }
         anchors
     }
 
-    /// Adds a certificate; one that is there already changes nothing.
+    /// Adds a certificate of this host's store; one that is there already changes nothing.
     ///
     /// # Errors
     /// If the bytes are no certificate.
     pub fn add(&mut self, der: &[u8]) -> Result<(), AnchorError> {
+        self.add_as(der, Kinds::default())
+    }
+
+    /// Adds a certificate that the operator gave.
+    ///
+    /// # Errors
+    /// If the bytes are no certificate.
+    pub fn add_given(&mut self, der: &[u8]) -> Result<(), AnchorError> {
+        let kinds = Kinds {
+            public: false,
+            given: true,
+        };
+        self.add_as(der, kinds)
+    }
+
+    /// Adds a certificate.
+    pub(crate) fn add_as(&mut self, der: &[u8], kinds: Kinds) -> Result<(), AnchorError> {
         let der = CertificateDer::from(der);
         let anchor =
             webpki::anchor_from_trusted_cert(&der).map_err(|e| AnchorError(e.to_string()))?;
-        self.push(anchor.to_owned());
+        self.push(anchor.to_owned(), kinds);
         Ok(())
     }
 
@@ -61,17 +93,18 @@ impl Anchors {
         self.all.is_empty()
     }
 
-    fn push(&mut self, anchor: TrustAnchor<'static>) {
+    fn push(&mut self, anchor: TrustAnchor<'static>, kinds: Kinds) {
         let subject = anchor.subject.as_ref().to_vec();
         let known = self.by_subject.entry(subject).or_default();
         let spki = anchor.subject_public_key_info.as_ref();
-        if known
-            .iter()
-            .any(|at| self.all[*at].subject_public_key_info.as_ref() == spki)
-        {
+        let same = |at: &&usize| self.all[**at].subject_public_key_info.as_ref() == spki;
+        if let Some(at) = known.iter().find(same) {
+            self.kinds[*at].public |= kinds.public;
+            self.kinds[*at].given |= kinds.given;
             return;
         }
         known.push(self.all.len());
+        self.kinds.push(kinds);
         self.organisations
             .extend(organisations(anchor.subject.as_ref()));
         self.all.push(anchor);
@@ -89,6 +122,28 @@ impl Anchors {
             .iter()
             .map(|at| check(signed, self.all[*at].subject_public_key_info.as_ref()))
             .min()
+    }
+
+    /// The keys of the anchors with this name.
+    pub(crate) fn keys(&self, subject: &[u8]) -> Vec<&[u8]> {
+        let known = self.by_subject.get(subject).into_iter().flatten();
+        known
+            .map(|at| self.all[*at].subject_public_key_info.as_ref())
+            .collect()
+    }
+
+    /// Whose the anchors with this name are.
+    pub(crate) fn kinds(&self, subject: &[u8]) -> Kinds {
+        let known = self.by_subject.get(subject).into_iter().flatten();
+        known.fold(Kinds::default(), |sum, at| Kinds {
+            public: sum.public || self.kinds[*at].public,
+            given: sum.given || self.kinds[*at].given,
+        })
+    }
+
+    /// Did the operator give any?
+    pub(crate) fn has_given(&self) -> bool {
+        self.kinds.iter().any(|kinds| kinds.given)
     }
 
     /// Does an anchor belong to one of these organisations?

@@ -25,6 +25,8 @@ const NAMES_MAX: usize = 256;
 const TEXT_LEN_MAX: usize = 256;
 /// Longest distinguished name kept, characters.
 const DN_LEN_MAX: usize = 512;
+/// `id-pe-tlsfeature`.
+const TLS_FEATURE: &str = "1.3.6.1.5.5.7.1.24";
 /// URLs kept of authority information access.
 const URLS_MAX: usize = 4;
 
@@ -65,6 +67,7 @@ impl<'a> Cert<'a> {
         match X509Certificate::from_der(der) {
             Ok((rest, parsed)) => {
                 cert.take_parsed(&parsed);
+                cert.check_names();
                 if !rest.is_empty() {
                     cert.complain(&format!("{} bytes follow its end", rest.len()));
                 }
@@ -103,6 +106,8 @@ impl<'a> Cert<'a> {
                 .as_ref()
                 .map(|s| signature_name(s.signature_algorithm))
                 .unwrap_or_default(),
+            scts: 0,
+            must_staple: false,
             issuer_urls: Vec::new(),
             malformed: None,
             der: None,
@@ -142,6 +147,18 @@ impl<'a> Cert<'a> {
         }
     }
 
+    /// The parser takes what is no name for an empty one.
+    fn check_names(&mut self) {
+        let Some((issuer, subject)) = self.skeleton.as_ref().map(|s| (s.issuer, s.subject)) else {
+            return;
+        };
+        for (what, name) in [("subject", subject), ("issuer", issuer)] {
+            if let Err(complaint) = crate::strict::check_name(name) {
+                self.complain(&format!("its {what}: {complaint}"));
+            }
+        }
+    }
+
     /// What stands in a certificate that the parser refuses, part by part.
     fn take_parts(&mut self) {
         let Some(skeleton) = &self.skeleton else {
@@ -157,7 +174,7 @@ impl<'a> Cert<'a> {
         let mut time = || {
             let element = times.element()?;
             let (_, time) = ASN1Time::from_der(element.whole).ok()?;
-            Timestamp::from_second(time.timestamp()).ok()
+            timestamp_of(time)
         };
         let (not_before, not_after) = (time(), time());
         let (subject, _) = name(skeleton.subject);
@@ -209,6 +226,7 @@ impl<'a> Cert<'a> {
                 });
                 self.seen.issuer_urls = urls.take(URLS_MAX).collect();
             }
+            ParsedExtension::SCT(list) => self.seen.scts = list.len(),
             ParsedExtension::ParseError { error } => {
                 // Subject alternative name.
                 if extension.oid.to_id_string() == "2.5.29.17" {
@@ -219,6 +237,9 @@ impl<'a> Cert<'a> {
             }
             // What other extensions say is not shown; whether a critical one is known, the path
             // verification asks.
+            _ if extension.oid.to_id_string() == TLS_FEATURE => {
+                self.seen.must_staple = demands_staple(extension.value);
+            }
             _ => {}
         }
     }
@@ -249,7 +270,7 @@ impl<'a> Cert<'a> {
     }
 
     fn timestamp(&mut self, time: ASN1Time, which: &str) -> Option<Timestamp> {
-        let stamp = Timestamp::from_second(time.timestamp()).ok();
+        let stamp = timestamp_of(time);
         if stamp.is_none() {
             self.complain(&format!("the {which} of its validity is no time"));
         }
@@ -275,7 +296,27 @@ impl<'a> Cert<'a> {
     }
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
+/// The last day of the year 9999 stands for "no end" (RFC 5280 section 4.1.2.5), and lies behind
+/// what our timestamps reach.
+fn timestamp_of(time: ASN1Time) -> Option<Timestamp> {
+    let second = time.timestamp();
+    if second > Timestamp::MAX.as_second() {
+        return Some(Timestamp::MAX);
+    }
+    Timestamp::from_second(second).ok()
+}
+
+/// Is `status_request` (5) among the features (RFC 7633 section 4)?
+fn demands_staple(features: &[u8]) -> bool {
+    let mut outer = Reader::new(features);
+    let Some(list) = outer.element() else {
+        return false;
+    };
+    let mut reader = Reader::new(list.content);
+    std::iter::from_fn(|| reader.element()).any(|feature| feature.content == [5])
+}
+
+pub(crate) fn address(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
         return Some(IpAddr::from(v4));
     }
@@ -294,6 +335,14 @@ fn organisations_of(name: &X509Name<'_>) -> Vec<String> {
     name.iter_organization()
         .filter_map(|o| o.as_str().ok().map(str::to_owned))
         .collect()
+}
+
+/// A name that stands by itself; what cannot be read is shown as bytes.
+pub(crate) fn name_text(der: &[u8]) -> String {
+    match X509Name::from_der(der) {
+        Ok((_, name)) => distinguished_name(&name),
+        Err(_) => inert_bytes(der, TEXT_LEN_MAX),
+    }
 }
 
 /// The string form of RFC 4514: last component first, special characters escaped.
@@ -342,7 +391,12 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
 
 /// A library's words, harmless and short.
 fn words(text: &str) -> String {
-    inert(text, TEXT_LEN_MAX)
+    let said = inert(text, TEXT_LEN_MAX);
+    // How nom says that bytes are missing.
+    if said.contains("(Eof)") || said.contains("Incomplete") {
+        return "it is cut off, or no certificate at all".to_owned();
+    }
+    said
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -58,6 +58,15 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The tag of the next element, without taking it.
+    pub(crate) fn next_tag(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     fn tagged(&mut self, tag: u8) -> Option<Element<'a>> {
         self.element().filter(|e| e.tag == tag)
     }

@@ -4,19 +4,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bellwether_model::text::inert;
-use bellwether_model::tls::CertProblem;
+use bellwether_model::tls::{CertProblem, ProfileVerdict, StapleSeen, StapleStatus};
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::anchors::Anchors;
+use crate::anchors::{Anchors, Kinds};
 use crate::cert::Cert;
 use crate::key::signature_weakness;
 use crate::names::names_host;
 use crate::path::{self, End, Path};
+use crate::profiles::{self, Reach};
+use crate::staple;
 
 /// Certificates of one chain that are looked at. Public chains have 2 to 5.
 const CHAIN_LEN_MAX: usize = 20;
+/// Signed certificate timestamps that browsers want of a publicly trusted certificate. For lives
+/// above 180 days they want three; what has two is not judged so closely.
+const SCTS_MIN: usize = 2;
+/// How CAs name certificates that are no roots.
+const INTERMEDIATE_WORDS: &[&str] = &["intermediate", "issuing", "subordinate", "sub ca", "subca"];
 /// Names shown with a mismatch; all of them stand in the certificate.
 const PRESENTED_MAX: usize = 16;
 
@@ -25,33 +32,142 @@ const PRESENTED_MAX: usize = 16;
 /// `host` is a name or an address, `chain` as sent, the server's own certificate first.
 #[must_use]
 pub fn judge(chain: &[Vec<u8>], anchors: &Anchors, host: &str, at: Timestamp) -> Vec<CertProblem> {
+    examine(chain, None, anchors, host, at)
+        .problems
+        .into_iter()
+        .filter(|problem| !problem.is_of_browsers())
+        .collect()
+}
+
+/// A chain with all that came with it, judged.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Examined {
+    /// Every reason for some client to refuse it.
+    pub problems: Vec<CertProblem>,
+    /// What kinds of clients make of it.
+    pub profiles: Vec<ProfileVerdict>,
+    /// What the stapled response says.
+    pub staple: Option<StapleSeen>,
+}
+
+/// [`judge`], and what the stapled OCSP response says, and what kinds of clients make of both.
+#[must_use]
+pub fn examine(
+    chain: &[Vec<u8>],
+    staple: Option<&[u8]>,
+    anchors: &Anchors,
+    host: &str,
+    at: Timestamp,
+) -> Examined {
     // Hostile bytes go through two parsers; a panic in one of them is a fact about the bytes.
-    catch_unwind(AssertUnwindSafe(|| judged(chain, anchors, host, at))).unwrap_or_else(|_| {
-        vec![CertProblem::Malformed {
+    let examined = || examined(chain, staple, anchors, host, at);
+    catch_unwind(AssertUnwindSafe(examined)).unwrap_or_else(|_| Examined {
+        problems: vec![CertProblem::Malformed {
             index: 0,
             error: "the parser panicked over this chain".to_owned(),
-        }]
+        }],
+        ..Examined::default()
     })
 }
 
-/// [`judge`], panics and all.
-pub(crate) fn judged(
+/// [`examine`], panics and all.
+pub(crate) fn examined(
     chain: &[Vec<u8>],
+    staple: Option<&[u8]>,
+    anchors: &Anchors,
+    host: &str,
+    at: Timestamp,
+) -> Examined {
+    let first = chain.iter().take(CHAIN_LEN_MAX);
+    let certs: Vec<Cert<'_>> = first.map(|der| Cert::read(der)).collect();
+    let Some(leaf) = certs.first() else {
+        let detail = "the server sent no certificate".to_owned();
+        return Examined {
+            problems: vec![CertProblem::Other { detail }],
+            ..Examined::default()
+        };
+    };
+    let path = path::best(&certs, anchors, at);
+    let mut problems = strictly(&certs, path.as_ref(), anchors, host, at);
+    let anchored = path.as_ref().filter(|path| path.end == End::Anchor);
+    let top = anchored
+        .and_then(|path| path.links.last())
+        .and_then(|index| certs[*index].skeleton.as_ref());
+    let kinds = top.map_or_else(Kinds::default, |top| anchors.kinds(top.issuer));
+    let staple = staple.map(|bytes| {
+        let serial = leaf.skeleton.as_ref().map_or(&[][..], |s| s.serial);
+        staple::read(bytes, serial, &issuers(&certs, anchors), at)
+    });
+    // A certificate that nobody takes anyway has worse to tell.
+    if problems.is_empty() && kinds.public && leaf.seen.scts < SCTS_MIN {
+        problems.push(CertProblem::NotLogged {
+            found: leaf.seen.scts,
+            wanted: SCTS_MIN,
+        });
+    }
+    problems.extend(of_staple(leaf, staple.as_ref()));
+    let reach = Reach {
+        anchored: anchored.is_some(),
+        given: kinds.given,
+        has_given: anchors.has_given(),
+    };
+    Examined {
+        profiles: profiles::verdicts(&problems, reach),
+        problems,
+        staple,
+    }
+}
+
+/// Keys that may have issued the first certificate.
+fn issuers<'a>(certs: &'a [Cert<'a>], anchors: &'a Anchors) -> Vec<&'a [u8]> {
+    let Some(leaf) = certs.first().and_then(|cert| cert.skeleton.as_ref()) else {
+        return Vec::new();
+    };
+    let sent = certs.iter().filter_map(|cert| cert.skeleton.as_ref());
+    let sent = sent.filter(|s| s.subject == leaf.issuer).map(|s| s.spki);
+    sent.chain(anchors.keys(leaf.issuer)).collect()
+}
+
+/// Why a browser refuses what is stapled, or that nothing is. One that is only out of date it
+/// leaves aside, unless the certificate demands a good one (RFC 7633 section 4.2.3.1).
+fn of_staple(leaf: &Cert<'_>, staple: Option<&StapleSeen>) -> Option<CertProblem> {
+    let demanded = leaf.seen.must_staple;
+    let Some(staple) = staple else {
+        let reason = "it demands a stapled OCSP response, and none came".to_owned();
+        return demanded.then_some(CertProblem::Staple {
+            sent: false,
+            reason,
+        });
+    };
+    let refused = |reason: &str| CertProblem::Staple {
+        sent: true,
+        reason: format!("its stapled OCSP response is no good: {reason}"),
+    };
+    match (staple.status, &staple.problem) {
+        (StapleStatus::Revoked, None) => Some(CertProblem::Revoked {
+            at: staple.this_update,
+        }),
+        (_, Some(problem)) if demanded => Some(refused(problem)),
+        (
+            StapleStatus::Good
+            | StapleStatus::Revoked
+            | StapleStatus::Unknown
+            | StapleStatus::Stale
+            | StapleStatus::Unreadable,
+            _,
+        ) => None,
+    }
+}
+
+fn strictly(
+    certs: &[Cert<'_>],
+    path: Option<&Path>,
     anchors: &Anchors,
     host: &str,
     at: Timestamp,
 ) -> Vec<CertProblem> {
-    let certs: Vec<Cert<'_>> = chain
-        .iter()
-        .take(CHAIN_LEN_MAX)
-        .map(|der| Cert::read(der))
-        .collect();
-    let Some(leaf) = certs.first() else {
-        let detail = "the server sent no certificate".to_owned();
-        return vec![CertProblem::Other { detail }];
-    };
-    let path = path::best(&certs, anchors, at);
-    let links = path.as_ref().map_or(vec![0], |path| path.links.clone());
+    let leaf = &certs[0];
+    let links = path.map_or(vec![0], |path| path.links.clone());
     let mut problems = Vec::new();
     for index in &links {
         malformed(&certs[*index], *index, &mut problems);
@@ -66,9 +182,9 @@ pub(crate) fn judged(
         policy(&certs[*index], *index, place > 0, &mut problems);
     }
     if let Some(path) = path {
-        ending(&certs, &path, anchors, &mut problems);
+        ending(certs, path, anchors, &mut problems);
         if path.end == End::Anchor {
-            constraints(&certs, &path, anchors, at, &mut problems);
+            constraints(certs, path, anchors, at, &mut problems);
         }
     }
     problems
@@ -138,7 +254,11 @@ fn ending(certs: &[Cert<'_>], path: &Path, anchors: &Anchors, problems: &mut Vec
         },
         End::BadSignature => CertProblem::BadSignature { index },
         End::Unknown if lacks_link(last, index, anchors) => {
-            CertProblem::ChainIncomplete { missing: issuer }
+            let fetchable = is_fetchable(last);
+            CertProblem::ChainIncomplete {
+                missing: issuer,
+                fetchable,
+            }
         }
         End::Unknown => CertProblem::UntrustedRoot {
             issuer,
@@ -150,14 +270,22 @@ fn ending(certs: &[Cert<'_>], path: &Path, anchors: &Anchors, problems: &mut Vec
 
 /// Was a certificate left out, or is the issuer a root that nobody here knows?
 ///
-/// Servers leave out roots, so an unknown issuer alone says nothing. Two hints do: the issuer is
-/// of an organisation that has a trusted root, or the server's own certificate says where its
-/// issuer's certificate can be had, which CAs write so that clients can mend such a chain (RFC
-/// 5280 section 4.2.2.1). On an intermediate the second hint says nothing: its issuer may well be
-/// the root.
+/// Servers leave out roots, so an unknown issuer alone says nothing. Three hints do: the issuer is
+/// of an organisation that has a trusted root, or calls itself an intermediate, or the server's own
+/// certificate says where its issuer's certificate can be had, which CAs write so that clients can
+/// mend such a chain (RFC 5280 section 4.2.2.1). On an intermediate the last hint says nothing: its
+/// issuer may well be the root.
 fn lacks_link(last: &Cert<'_>, index: usize, anchors: &Anchors) -> bool {
     let has_url = index == 0 && !last.seen.issuer_urls.is_empty();
-    has_url || anchors.has_organisation(&last.issuer_organisations)
+    let name = last.seen.issuer.to_ascii_lowercase();
+    let calls_itself_so = INTERMEDIATE_WORDS.iter().any(|word| name.contains(word));
+    has_url || calls_itself_so || anchors.has_organisation(&last.issuer_organisations)
+}
+
+/// Browsers fetch over plain HTTP only (RFC 5280 section 8 warns of loops over HTTPS).
+fn is_fetchable(last: &Cert<'_>) -> bool {
+    let mut urls = last.seen.issuer_urls.iter();
+    urls.any(|url| url.starts_with("http://"))
 }
 
 /// Constraints along a path whose signatures are known to be good: asked at a time at which all

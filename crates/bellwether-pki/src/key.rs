@@ -131,7 +131,7 @@ const SIGNATURES: &[(&str, &str, bool)] = &[
 ];
 
 /// An object identifier in dotted form (X.690 section 8.19); at most the first 20 arcs.
-fn dotted(content: &[u8]) -> String {
+pub(crate) fn dotted(content: &[u8]) -> String {
     let mut arcs = Vec::new();
     let mut value: u64 = 0;
     for byte in content {

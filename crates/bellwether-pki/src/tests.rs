@@ -82,7 +82,10 @@ fn problems(chain: &[&[u8]], anchors: &Anchors, host: &str) -> Vec<String> {
                 issuer,
                 self_signed,
             } => format!("untrusted {issuer} {self_signed}"),
-            CertProblem::ChainIncomplete { missing } => format!("incomplete {missing}"),
+            CertProblem::ChainIncomplete { missing, .. } => format!("incomplete {missing}"),
+            CertProblem::NotLogged { found, .. } => format!("not logged {found}"),
+            CertProblem::Staple { reason, .. } => format!("staple {reason}"),
+            CertProblem::Revoked { .. } => "revoked".to_owned(),
             CertProblem::Policy { index, reason } => format!("policy {index} {reason}"),
             CertProblem::BadSignature { index } => format!("bad signature {index}"),
             CertProblem::Malformed { index, .. } => format!("malformed {index}"),
@@ -244,6 +247,60 @@ fn a_link_that_was_not_sent() {
         problems(&[&leaf], &anchors, HOST),
         ["incomplete O=Example Trust,CN=between"]
     );
+}
+
+/// `browser openssl`; with a `-` in front, whoever refuses it.
+fn clients(chain: &[&[u8]], anchors: &Anchors) -> String {
+    let chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
+    let at: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+    let examined = crate::examine(&chain, None, anchors, HOST, at);
+    let word = |v: &bellwether_model::tls::ProfileVerdict| {
+        let mark = if v.refuses.is_some() { "-" } else { "" };
+        format!("{mark}{}", v.profile.name())
+    };
+    let words: Vec<String> = examined.profiles.iter().map(word).collect();
+    words.join(" ")
+}
+
+#[test]
+fn kinds_of_clients_differ() {
+    let root = root(ca_params("root"));
+    let between = below(&root, ca_params("between"));
+    let public = trusting(&[&root]);
+    let mut given = Anchors::none();
+    given.add_given(&root.der).unwrap();
+    let whole = leaf(&between, leaf_params());
+    let chain: [&[u8]; 2] = [&whole, &between.der];
+    assert_eq!(clients(&chain, &public), "browser openssl");
+    assert_eq!(clients(&chain, &given), "browser openssl own_roots");
+    let mut params = leaf_params();
+    let url = [
+        &[0x30, 0x20, 0x30, 0x1e][..],
+        &[6, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, 2],
+        &[0x86, 0x12],
+        b"http://ca.test/i/i",
+    ];
+    params
+        .custom_extensions
+        .push(CustomExtension::from_oid_content(AIA, url.concat()));
+    let alone = leaf(&between, params);
+    assert_eq!(clients(&[&alone], &given), "browser -openssl -own_roots");
+    let mut stapled = leaf_params();
+    let feature = vec![0x30, 3, 2, 1, 5];
+    let oid = [1, 3, 6, 1, 5, 5, 7, 1, 24];
+    stapled
+        .custom_extensions
+        .push(CustomExtension::from_oid_content(&oid, feature));
+    let stapled = leaf(&root, stapled);
+    assert_eq!(clients(&[&stapled], &public), "-browser openssl");
+    // Only below a public root does anybody ask for timestamps.
+    let mut listed = Anchors::none();
+    let kinds = crate::anchors::Kinds {
+        public: true,
+        given: false,
+    };
+    listed.add_as(&root.der, kinds).unwrap();
+    assert_eq!(clients(&chain, &listed), "-browser openssl");
 }
 
 #[test]
@@ -459,6 +516,19 @@ proptest! {
         // Not behind `catch_unwind`: a panic fails here.
         let seen = crate::cert::Cert::read(&der).seen;
         prop_assert_eq!(seen.size, der.len());
-        crate::judge::judged(&[der, whole.to_vec()], &anchors, "old.test", at);
+        let trusted = [whole.to_vec()];
+        let peer = crate::strict::Peer::Name("old.test".to_owned());
+        let question = crate::strict::Question {
+            leaf: &der,
+            others: &trusted,
+            trusted: &trusted,
+            peer: Some(&peer),
+            at,
+            depth_max: None,
+        };
+        let _ = crate::strict::verified(&question);
+        let staple = der.clone();
+        let chain = [der, whole.to_vec()];
+        crate::judge::examined(&chain, Some(&staple), &anchors, "old.test", at);
     }
 }

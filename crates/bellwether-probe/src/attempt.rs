@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
-use bellwether_model::net::TcpResult;
+use bellwether_model::net::{TcpResult, TryDepth};
 use bellwether_model::observation::NotRun;
 use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult, TlsSeen};
 use bellwether_model::{NotRunReason, Origin, Outcome, ProbeKind};
@@ -11,9 +12,17 @@ use bellwether_model::{NotRunReason, Origin, Outcome, ProbeKind};
 use crate::cx::Cx;
 use crate::dial::NotDialled;
 use crate::http::{self, Ready, Resolve};
+use crate::patience::patience;
 use crate::tcp::{self, Opened};
-use crate::tls::{self, Ask, Stream};
+use crate::tls::{self, Alert, Ask, Noting, Stream};
+use crate::tries;
 use crate::worker::fault;
+
+/// Time that must be left for further ClientHellos to begin: a server far away answers within it.
+const HELLOS_TIME_MIN: Duration = Duration::from_millis(1200);
+/// Longest time for a handshake over small segments: nobody who answers takes longer, and the
+/// handshake that stalled has waited before.
+const SMALL_SEGMENTS_WAIT: Duration = Duration::from_secs(3);
 
 /// Probes one address of the target as far up as the target's scheme says.
 ///
@@ -33,16 +42,20 @@ pub(crate) async fn run(
     }
     let at = SocketAddr::new(address, target.port);
     let waits = waits + 1;
-    match connect(cx, at, origin, waits).await {
-        Some(opened) => {
-            converse(cx, at, origin, opened, waits, &*resolve).await;
-            true
+    let (is_open, suspected) = match connect(cx, at, origin, waits).await {
+        Ok(opened) => {
+            let suspected = converse(cx, at, origin, opened, waits, &*resolve).await;
+            (true, suspected)
         }
-        None => false,
-    }
+        Err(failure) => (false, failure.as_ref().and_then(tries::after_connection)),
+    };
+    // After everything else, so that nothing of ours stands between one try and the next.
+    tries::run(cx, at, origin, suspected, waits).await;
+    is_open
 }
 
-/// Everything that comes after the connection.
+/// Everything that comes after the connection. Tells how far further attempts should go, if what
+/// came of this one may be so for a share of users only.
 async fn converse(
     cx: &Cx,
     at: SocketAddr,
@@ -50,27 +63,32 @@ async fn converse(
     opened: Opened,
     waits: u32,
     resolve: &dyn Resolve,
-) {
+) -> Option<TryDepth> {
     let target = &cx.job().target;
     let connect_ms = opened.connect_ms;
     if !target.scheme.has_tls() {
         if target.scheme.has_http() {
             let ready = Ready {
                 wire: Box::new(opened.stream),
+                is_h2: false,
+                alert: Alert::default(),
                 connect_ms,
                 tls_ms: 0.0,
             };
             http::run(cx, at, origin, ready, waits, resolve).await;
         }
-        return;
+        return None;
     }
     let waits = waits + 1;
     let ask = ask(cx, at, TlsPurpose::User);
-    let (seen, stream) = handshake(cx, opened, ask, waits).await;
+    let (seen, stream) = handshake(cx, opened, ask, origin, waits).await;
     let http = async {
         if let (Some(seen), Some(stream), true) = (&seen, stream, target.scheme.has_http()) {
+            let alert = Alert::default();
             let ready = Ready {
-                wire: Box::new(stream),
+                is_h2: tls::is_h2(&stream),
+                wire: Box::new(Noting::new(stream, alert.clone())),
+                alert,
                 connect_ms,
                 tls_ms: seen.handshake_ms,
             };
@@ -82,12 +100,24 @@ async fn converse(
             without_sni(cx, at, origin, waits).await;
         }
     };
-    tokio::join!(http, no_sni);
+    let hellos = async {
+        if let Some(seen) = &seen {
+            shapes(cx, at, origin, seen, waits).await;
+        }
+    };
+    tokio::join!(http, no_sni, hellos);
+    seen.as_ref().and_then(tries::after_handshake)
 }
 
-async fn connect(cx: &Cx, at: SocketAddr, origin: Origin, waits: u32) -> Option<Opened> {
+/// One connection; `Err(None)` if none was tried.
+async fn connect(
+    cx: &Cx,
+    at: SocketAddr,
+    origin: Origin,
+    waits: u32,
+) -> Result<Opened, Option<TcpResult>> {
     let key = format!("tcp {at}");
-    let mut kept = None;
+    let mut kept = Err(None);
     let probe = async {
         fault::trip(&key);
         let opened = match tcp::open(cx, at, origin).await {
@@ -110,7 +140,7 @@ async fn connect(cx: &Cx, at: SocketAddr, origin: Origin, waits: u32) -> Option<
         } else {
             0
         };
-        kept = opened.ok();
+        kept = opened.map_err(Some);
         (Outcome::Tcp(seen), waits - waited)
     };
     cx.probe(ProbeKind::Tcp, key.clone(), stand_in(at), probe)
@@ -128,6 +158,7 @@ async fn handshake(
     cx: &Cx,
     opened: Opened,
     ask: Ask,
+    origin: Origin,
     waits: u32,
 ) -> (Option<TlsSeen>, Option<Stream>) {
     let at = ask.address;
@@ -136,7 +167,10 @@ async fn handshake(
     let probe = async {
         fault::trip(&key);
         let anchors = crate::roots::anchors(cx.job());
-        let (seen, stream) = tls::shake(cx, opened.stream, &ask, &anchors).await;
+        let (mut seen, stream) = tls::shake(cx, opened.stream, &ask, &anchors).await;
+        if seen.result == TlsResult::Stalled {
+            seen.small_segments = in_small_segments(cx, &ask, origin).await;
+        }
         kept = stream;
         (Outcome::Tls(Box::new(seen)), waits)
     };
@@ -147,6 +181,21 @@ async fn handshake(
         Outcome::Tls(seen) => (Some(*seen), kept),
         _ => (None, None),
     }
+}
+
+/// A server's certificates fill more than one segment: does the handshake that stalled go on where
+/// segments are small?
+async fn in_small_segments(cx: &Cx, ask: &Ask, origin: Origin) -> Option<bool> {
+    let wait = patience(cx, SMALL_SEGMENTS_WAIT)?;
+    let shaken = async {
+        let mss = Some(tcp::SMALL_MSS);
+        let opened = tcp::open_with(cx, ask.address, origin, mss).await.ok()?;
+        let anchors = crate::roots::anchors(cx.job());
+        let (seen, _) = tls::shake(cx, opened.stream, ask, &anchors).await;
+        Some(seen.result == TlsResult::Completed)
+    };
+    let shaken = tokio::time::timeout(wait, shaken).await;
+    shaken.unwrap_or(Some(false))
 }
 
 /// Would the default certificate tell something? Where the one for our name is another's, or the
@@ -177,10 +226,28 @@ async fn without_sni(cx: &Cx, at: SocketAddr, origin: Origin, waits: u32) {
     cx.probe(ProbeKind::Tls, key, stand_in(at), probe).await;
 }
 
-fn ask(cx: &Cx, at: SocketAddr, purpose: TlsPurpose) -> Ask {
+/// ClientHellos of other shapes, where the user's handshake failed in a way that they can explain.
+async fn shapes(cx: &Cx, at: SocketAddr, origin: Origin, seen: &TlsSeen, waits: u32) {
+    let shapes = tls::shapes_after(seen);
+    // A check of which little is left says what it has.
+    if shapes.is_empty() || cx.left() < HELLOS_TIME_MIN {
+        return;
+    }
+    let ask = ask(cx, at, TlsPurpose::Hellos);
+    let key = format!("tls {at} {}", purpose_name(ask.purpose));
+    let probe = async {
+        fault::trip(&key);
+        let seen = tls::ask_all(cx, origin, &ask, shapes).await;
+        (Outcome::Tls(Box::new(seen)), waits + 2)
+    };
+    cx.probe(ProbeKind::Tls, key.clone(), stand_in(at), probe)
+        .await;
+}
+
+pub(crate) fn ask(cx: &Cx, at: SocketAddr, purpose: TlsPurpose) -> Ask {
     let target = &cx.job().target;
     let alpn: &[&[u8]] = if target.scheme.has_http() {
-        tls::HTTP_1_1
+        tls::WEB
     } else {
         &[]
     };
@@ -197,11 +264,12 @@ fn purpose_name(purpose: TlsPurpose) -> &'static str {
         TlsPurpose::User => "user",
         TlsPurpose::NoSni => "no_sni",
         TlsPurpose::OtherSni => "other_sni",
+        TlsPurpose::Hellos => "hellos",
     }
 }
 
 /// What stands for a probe of this address until it ends.
-fn stand_in(at: SocketAddr) -> NotRun {
+pub(crate) fn stand_in(at: SocketAddr) -> NotRun {
     NotRun {
         reason: NotRunReason::Deadline,
         detail: String::new(),
@@ -213,8 +281,6 @@ fn stand_in(at: SocketAddr) -> NotRun {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::testing::{Fixed, LOCALHOST, attempt, attempt_as, job, server, tcp_of};
 

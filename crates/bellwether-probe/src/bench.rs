@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 
-use bellwether_model::dns::Question;
-use bellwether_model::observation::{DnsSeen, NotRun};
+use bellwether_model::dns::{Question, ResolverOrigin};
+use bellwether_model::job::ResolverAsk;
+use bellwether_model::observation::{DnsPurpose, DnsSeen, NotRun};
 use bellwether_model::{DnsName, NotRunReason, Origin, Outcome, ProbeKind};
 use tokio::sync::oneshot;
 
@@ -28,10 +29,17 @@ pub async fn dns(cx: &Cx, server: SocketAddr, name: &DnsName) -> Outcome {
         address: Some(server.ip()),
         via: None,
     };
-    let wanted = Ask::resolver(server, question);
+    let resolver = ResolverAsk {
+        label: server.to_string(),
+        address: server,
+        channel: bellwether_model::resolver::Channel::default(),
+        origin: ResolverOrigin::Given,
+    };
+    let wanted = Ask::resolver(&resolver, question);
     let run = async {
         let seen = DnsSeen {
             server: server.ip(),
+            purpose: DnsPurpose::Answer,
             exchange: ask(cx, &wanted).await,
         };
         (Outcome::Dns(seen), 1)

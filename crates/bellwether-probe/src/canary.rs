@@ -39,7 +39,7 @@ pub async fn run(cx: &Cx, port: u16) {
         }
     });
     let resolvers = cx.job().resolvers.iter();
-    let through = resolvers.map(|r| Ask::resolver(r.address, question.clone()));
+    let through = resolvers.map(|r| Ask::resolver(r, question.clone()));
     let asked = root.into_iter().chain(through).map(|ask| one(cx, ask));
     join_all(asked).await;
 }

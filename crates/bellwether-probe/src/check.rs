@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use bellwether_model::dns::ResolverOrigin;
-use bellwether_model::job::Event;
 use bellwether_model::observation::{AddressSource, DnsPurpose, DnsSeen};
 use bellwether_model::target::Host;
 use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, Outcome, ProbeKind};
@@ -80,9 +79,7 @@ async fn run_at(cx: &Cx, name_server_port: u16) {
     }
     owner.finished().await;
     second_answers(cx).await;
-    cx.emit(Event::Done {
-        queries: cx.queries(),
-    });
+    cx.emit(cx.done());
 }
 
 /// Reports answers that came after the ones taken and say something else.
@@ -171,6 +168,8 @@ mod tests {
     use bellwether_model::observation::AddressesSeen;
     use bellwether_model::{NotRunReason, Observation, Outcome};
 
+    use bellwether_model::job::Event;
+
     use super::*;
     use crate::dns::testing::{Script, job, loopback, run as run_local, serve};
     use crate::walk::testing::{World, healthy, script, zone};
@@ -198,6 +197,7 @@ mod tests {
             job.resolvers = vec![ResolverAsk {
                 label: "R".into(),
                 address: SocketAddr::new(loopback(LAST), port),
+                channel: bellwether_model::Channel::Plain,
                 origin: ResolverOrigin::Given,
             }];
             change(&mut job);
@@ -215,7 +215,7 @@ mod tests {
 
     fn matrix(seen: &[Observation]) -> &ResolverSeen {
         let matrix = seen.iter().find_map(|o| match &o.outcome {
-            Outcome::ResolverMatrix(seen) => Some(seen),
+            Outcome::ResolverMatrix(seen) => Some(&**seen),
             _ => None,
         });
         matrix.unwrap()
@@ -365,6 +365,10 @@ mod tests {
                     address: [127, 0, 1, 1].into(),
                     owner: None,
                     certificate: None,
+                    client_cert_requested: None,
+                    issuer: None,
+                    scts: 0,
+                    intermediates: vec![],
                 }],
                 aliases: vec![],
             });

@@ -41,7 +41,7 @@ async fn through_resolver(cx: &Cx, name: &DnsName, resolver: &ResolverAsk) {
         via.clone(),
         Some(resolver.address.ip()),
         async {
-            let wanted = Ask::resolver(resolver.address, question);
+            let wanted = Ask::resolver(resolver, question);
             let (mut exchanges, waits) = ask_whole(cx, &wanted).await;
             let exchange = exchanges.pop().expect("a question leaves an exchange");
             let seen = ControlSeen {
@@ -97,7 +97,7 @@ async fn address_control(cx: &Cx, address: IpAddr) {
         };
         let wanted = Ask {
             origin: Origin::Operator,
-            ..Ask::resolver((address, DNS_PORT).into(), root)
+            ..Ask::desiring_recursion((address, DNS_PORT).into(), root)
         };
         let exchange = ask(cx, &wanted).await;
         let waits = crate::dns::waits(&exchange);

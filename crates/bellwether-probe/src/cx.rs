@@ -15,6 +15,7 @@ use bellwether_model::{NotRunReason, Observation, Outcome, ProbeKind};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 
+use crate::budget::Budget;
 use crate::dial::Dialer;
 use crate::dns::late::{Kept, Late};
 
@@ -34,6 +35,7 @@ struct Inner {
     avoid: HashSet<String>,
     queries: Cell<u32>,
     late: RefCell<Late>,
+    budget: Budget,
     sink: RefCell<Box<dyn FnMut(Event)>>,
 }
 
@@ -53,6 +55,7 @@ impl Cx {
             avoid,
             queries: Cell::new(0),
             late: RefCell::default(),
+            budget: Budget::default(),
             sink: RefCell::new(Box::new(sink)),
         };
         Self {
@@ -78,6 +81,11 @@ impl Cx {
         Duration::from_millis(self.inner.job.deadline_ms).saturating_sub(self.inner.began.elapsed())
     }
 
+    /// The memory that all probes share.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.inner.budget
+    }
+
     /// Counts a DNS query that was sent.
     pub fn count_query(&self) {
         self.inner.queries.set(self.inner.queries.get() + 1);
@@ -97,6 +105,14 @@ impl Cx {
     #[must_use]
     pub fn queries(&self) -> u32 {
         self.inner.queries.get()
+    }
+
+    /// What is said at the end.
+    pub(crate) fn done(&self) -> Event {
+        Event::Done {
+            queries: self.queries(),
+            peak_kib: crate::sys::peak_kib(),
+        }
     }
 
     /// Says something to the supervisor.

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use bellwether_model::job::Job;
 use bellwether_model::net::{Family, TcpResult};
 use bellwether_model::{Egress, Origin};
+use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
 /// Why no connection opened.
@@ -64,14 +65,27 @@ impl Dialer {
     /// # Errors
     /// If the rule forbids it or the attempt fails.
     pub async fn tcp(&self, to: SocketAddr, origin: Origin) -> Result<TcpStream, NotDialled> {
+        self.tcp_with(to, origin, None).await
+    }
+
+    /// [`Self::tcp`] with segments of at most `mss` bytes, both ways: the SYN says so.
+    ///
+    /// # Errors
+    /// As of [`Self::tcp`].
+    pub(crate) async fn tcp_with(
+        &self,
+        to: SocketAddr,
+        origin: Origin,
+        mss: Option<u16>,
+    ) -> Result<TcpStream, NotDialled> {
         self.permits(to.ip(), origin).map_err(NotDialled::Refused)?;
         let failed = |error: io::Error| NotDialled::Failed(self.failure(to, &error));
-        let stream = self
-            .socket(to.ip())
-            .map_err(failed)?
-            .connect(to)
-            .await
-            .map_err(failed)?;
+        let socket = self.socket(to.ip()).map_err(failed)?;
+        if let Some(mss) = mss {
+            let set = SockRef::from(&socket).set_tcp_mss(mss.into());
+            set.map_err(failed)?;
+        }
+        let stream = socket.connect(to).await.map_err(failed)?;
         // Source and destination on this host may meet (simultaneous open, RFC 9293 section 3.5):
         // then nobody listens.
         if stream.local_addr().ok() == Some(to) {

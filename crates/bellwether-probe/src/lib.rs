@@ -26,6 +26,7 @@ mod addresses;
 mod attempt;
 #[cfg(feature = "bench")]
 pub mod bench;
+mod budget;
 pub mod canary;
 pub mod check;
 pub mod controls;
@@ -47,9 +48,12 @@ pub mod system;
 pub mod tasks;
 mod tcp;
 mod tls;
+mod tries;
 pub mod walk;
 mod wire;
 pub mod worker;
+
+pub use tls::fits as client_cert_fits;
 
 #[cfg(test)]
 mod testing;

@@ -107,6 +107,7 @@ async fn matrix(cx: &Cx, asking: Asking) -> (Outcome, u32) {
         resolver: resolver.label.clone(),
         origin: resolver.origin,
         address: resolver.address,
+        channel: resolver.channel.clone(),
         answers: Vec::new(),
         zone_ns: None,
         sibling: None,
@@ -160,7 +161,10 @@ async fn matrix(cx: &Cx, asking: Asking) -> (Outcome, u32) {
         zone_ds,
         ..seen
     };
-    (Outcome::ResolverMatrix(seen), waits.max(zone_waits))
+    (
+        Outcome::ResolverMatrix(Box::new(seen)),
+        waits.max(zone_waits),
+    )
 }
 
 /// Where a resolver fails, the same without checking of signatures; and if that works, names above
@@ -181,7 +185,7 @@ async fn checking(
     let asked = failed.iter().map(|question| {
         let wanted = Ask {
             unchecked: true,
-            ..Ask::resolver(resolver.address, (*question).clone())
+            ..Ask::resolver(resolver, (*question).clone())
         };
         async move { ask_whole(cx, &wanted).await }
     });
@@ -203,7 +207,7 @@ async fn checking(
             name,
             rtype: "SOA".to_owned(),
         };
-        ask_whole(cx, &Ask::resolver(resolver.address, question)).await
+        ask_whole(cx, &Ask::resolver(resolver, question)).await
     });
     let (ancestors, waits): (Vec<_>, Vec<_>) = join_all(above).await.into_iter().unzip();
     spent += waits.into_iter().max().unwrap_or(0);
@@ -224,7 +228,7 @@ async fn ds_held(
     };
     let wanted = Ask {
         unchecked: true,
-        ..Ask::resolver(resolver.address, question)
+        ..Ask::resolver(resolver, question)
     };
     let (mut held, spent) = ask_whole(cx, &wanted).await;
     (held.pop(), waits + spent)
@@ -250,12 +254,16 @@ async fn one_type(
     };
     let wanted = Ask {
         hears_on: true,
-        ..Ask::resolver(teller.resolver.address, question)
+        ..Ask::resolver(teller.resolver, question)
     };
     let (mut exchanges, mut waits) = ask_whole(cx, &wanted).await;
     teller.tell(&exchanges, waits);
     let is_silent = exchanges.iter().all(|e| e.response().is_none());
-    let again = if is_silent {
+    // What TLS or HTTP refuses, it refuses again.
+    let is_refused = exchanges.iter().any(|e| e.channel_failure().is_some());
+    let again = if is_refused {
+        None
+    } else if is_silent {
         // Some drop what has an OPT record (RFC 6891 section 6.2.6 tells them not to).
         Some(Ask {
             edns: false,
@@ -339,7 +347,7 @@ async fn zone_questions(
             name: handle.zone.clone(),
             rtype: rtype.to_owned(),
         };
-        Ask::resolver(resolver.address, question)
+        Ask::resolver(resolver, question)
     };
     let (ns, soa) = (of("NS"), of("SOA"));
     let ((mut ns, ns_waits), (mut soa, soa_waits)) =
@@ -410,8 +418,7 @@ async fn through(
             name: name.clone(),
             rtype: rtype.clone(),
         };
-        let (mut exchanges, waits) =
-            ask_whole(cx, &Ask::resolver(resolver.address, question)).await;
+        let (mut exchanges, waits) = ask_whole(cx, &Ask::resolver(resolver, question)).await;
         (exchanges.pop(), waits)
     });
     let ended = join_all(asked).await;

@@ -1,4 +1,4 @@
-//! The one place of this crate that speaks to the kernel without a safe wrapper.
+//! What the kernel tells; the one place of this crate that speaks to it without a safe wrapper.
 
 use std::mem::{MaybeUninit, offset_of, size_of};
 use std::os::fd::{AsFd, AsRawFd};
@@ -8,6 +8,15 @@ use bellwether_model::net::{Family, TcpInfo};
 /// Bytes of `tcp_info` that must be filled in: up to the last field that is used. Older kernels
 /// know fewer fields than the C library's header.
 const LEN_MIN: usize = offset_of!(libc::tcp_info, tcpi_total_retrans) + size_of::<u32>();
+
+/// The most memory that this process held so far (`VmHWM` of `proc(5)`), KiB.
+pub(crate) fn peak_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
 
 /// `TCP_INFO` of a connection; `None` if the system does not tell.
 pub(crate) fn tcp_info(socket: &impl AsFd) -> Option<TcpInfo> {

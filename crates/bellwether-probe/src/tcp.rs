@@ -22,6 +22,10 @@ const RESET_WAIT_MIN: Duration = Duration::from_millis(30);
 /// The same, at most.
 const RESET_WAIT_MAX: Duration = Duration::from_millis(500);
 
+/// Segments of this size fit wherever IPv6 does (a path of 1,280 bytes, RFC 8200 section 5), behind
+/// a tunnel or two as well.
+pub(crate) const SMALL_MSS: u16 = 1200;
+
 /// An open connection.
 pub(crate) struct Opened {
     pub(crate) stream: TcpStream,
@@ -31,8 +35,18 @@ pub(crate) struct Opened {
 
 /// Connects within [`CONNECT_WAIT`].
 pub(crate) async fn open(cx: &Cx, to: SocketAddr, origin: Origin) -> Result<Opened, NotDialled> {
+    open_with(cx, to, origin, None).await
+}
+
+/// [`open`] with segments of at most `mss` bytes, both ways.
+pub(crate) async fn open_with(
+    cx: &Cx,
+    to: SocketAddr,
+    origin: Origin,
+    mss: Option<u16>,
+) -> Result<Opened, NotDialled> {
     let start = Instant::now();
-    let dialled = patiently(cx, CONNECT_WAIT, cx.dialer().tcp(to, origin)).await;
+    let dialled = patiently(cx, CONNECT_WAIT, cx.dialer().tcp_with(to, origin, mss)).await;
     let took = millis(start);
     let stream = dialled.unwrap_or(Err(NotDialled::Failed(TcpResult::TimedOut)))?;
     let info = tcp_info(&stream);

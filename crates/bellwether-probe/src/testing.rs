@@ -173,6 +173,8 @@ pub(crate) fn job(target: &str) -> Job {
         controls: Vec::new(),
         root_hints: Vec::new(),
         extra_roots: Vec::new(),
+        client_cert: None,
+        tries: None,
         sources: Vec::new(),
         connect: None,
         family: None,

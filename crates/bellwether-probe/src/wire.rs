@@ -15,6 +15,19 @@ pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Wire for T {}
 
+/// More came than the limit allows.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {limit} bytes came")]
+struct TooMuch {
+    limit: usize,
+}
+
+/// The limit of bytes that ended reading, if that is what did.
+pub(crate) fn limit_met(error: &io::Error) -> Option<usize> {
+    let inner = error.get_ref()?.downcast_ref::<TooMuch>()?;
+    Some(inner.limit)
+}
+
 /// A connection that keeps the first bytes it read and counts the rest.
 #[derive(Debug)]
 pub(crate) struct Watched {
@@ -57,8 +70,8 @@ impl AsyncRead for Watched {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.read >= self.limit {
-            let text = format!("more than {} bytes came", self.limit);
-            return Poll::Ready(Err(io::Error::other(text)));
+            let error = TooMuch { limit: self.limit };
+            return Poll::Ready(Err(io::Error::other(error)));
         }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);

@@ -34,6 +34,7 @@ pub(crate) fn run(args: CheckArgs) -> Result<Exit> {
         began,
         took_ms,
         queries: supervised.queries,
+        peak_kib: supervised.peak_kib,
         observations: supervised.observations,
     });
     let saved = save.map(|save| save.write(&report)).transpose();

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use bellwether_model::job::Control;
-use bellwether_model::{Cause, DnsName, Target};
+use bellwether_model::{Cause, DnsName, ResolverAddress, Target};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -84,7 +84,8 @@ pub(crate) struct CheckArgs {
     /// host, host:port, https://…, http://…, tls://host:port, tcp://host:port, dns://name?type=TYPE
     pub(crate) target: Target,
 
-    /// Ask this resolver: an address, ADDRESS:PORT, or `system`; may be repeated
+    /// Ask this resolver: an address, ADDRESS:PORT, `tls://ADDRESS#NAME`,
+    /// `https://NAME/dns-query@ADDRESS`, or `system`; may be repeated
     #[arg(long = "resolver", value_name = "ADDR", help_heading = "Whom to ask")]
     pub(crate) resolvers: Vec<ResolverArg>,
     /// What must work if we are well: a name, an address, or `none`; may be repeated
@@ -272,41 +273,17 @@ pub(crate) enum ConfigCommand {
 pub(crate) enum ResolverArg {
     /// Those of the system.
     System,
-    /// One by address, with its label.
-    Address {
-        /// As asked.
-        label: String,
-        /// Where.
-        address: std::net::SocketAddr,
-    },
+    /// One by address.
+    Address(ResolverAddress),
 }
 
 impl std::str::FromStr for ResolverArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "system" {
-            return Ok(Self::System);
-        }
-        let inside = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
-        if let Ok(ip) = inside.unwrap_or(text).parse::<IpAddr>() {
-            let address = std::net::SocketAddr::new(ip, 53);
-            return Ok(Self::Address {
-                label: ip.to_string(),
-                address,
-            });
-        }
-        match text.parse::<std::net::SocketAddr>() {
-            Ok(address) if address.port() > 0 => Ok(Self::Address {
-                label: address.to_string(),
-                address,
-            }),
-            _ if text.contains("://") => Err(format!(
-                "`{text}`: resolvers are asked on port 53 by this version, not over TLS or HTTPS; give an address"
-            )),
-            _ => Err(format!(
-                "`{text}` is no resolver; give an address (`9.9.9.9`), an address with port (`9.9.9.9:5353`, `[2620:fe::fe]:53`), or `system`"
-            )),
+        match text {
+            "system" => Ok(Self::System),
+            _ => text.parse().map(Self::Address),
         }
     }
 }
@@ -443,7 +420,7 @@ mod tests {
     fn resolvers_and_controls() {
         let label = |text: &str| match text.parse::<ResolverArg>() {
             Ok(ResolverArg::System) => "system".to_owned(),
-            Ok(ResolverArg::Address { label, address }) => format!("{label} {address}"),
+            Ok(ResolverArg::Address(found)) => format!("{} {}", found.text, found.address),
             Err(why) => why.split(';').next().unwrap_or_default().to_owned(),
         };
         assert_eq!(label("9.9.9.9"), "9.9.9.9 9.9.9.9:53");
@@ -454,6 +431,7 @@ mod tests {
             "[2620:fe::fe]:53 [2620:fe::fe]:53"
         );
         assert_eq!(label("system"), "system");
+        assert_eq!(label("tls://9.9.9.9"), "tls://9.9.9.9 9.9.9.9:853");
         assert_eq!(label("dns.quad9.net"), "`dns.quad9.net` is no resolver");
         assert_eq!("none".parse(), Ok(ControlArg::None));
         assert!("a..b".parse::<ControlArg>().is_err());

@@ -24,6 +24,7 @@ pub(crate) fn run(args: &DiagnoseArgs) -> Result<Exit> {
         began: saved.began,
         took_ms: saved.took_ms,
         queries: saved.queries,
+        peak_kib: saved.peak_kib,
         observations: saved.observations,
     });
     output::report(&report, args.output)?;

@@ -7,7 +7,8 @@ use bellwether_model::dns::{Record, ResolverOrigin};
 use bellwether_model::job::{Control, JOB_SCHEMA, Job, ResolverAsk, RootHint};
 use bellwether_model::net::Family;
 use bellwether_model::report::Context as CheckContext;
-use bellwether_model::{Baseline, Egress, Expect, Service, Target, Verdict};
+use bellwether_model::service::ClientIdentity;
+use bellwether_model::{Baseline, Channel, Egress, Expect, Service, Target, Verdict};
 
 use bellwether_probe::hints::{parse_hints, parse_trust_anchor, shipped_anchor, shipped_hints};
 use bellwether_probe::owners::Owners;
@@ -31,9 +32,12 @@ pub(crate) fn of(args: &CheckArgs) -> Result<Job> {
     }
     let root_hints = root_hints(args)?;
     let family = family(args)?;
+    let declared = declared(args, &target)?;
     Ok(Job {
         schema: JOB_SCHEMA.to_owned(),
-        expect: expect(args, &target)?,
+        expect: declared.expect,
+        client_cert: declared.client_cert,
+        tries: declared.tries,
         resolvers: resolvers(args)?,
         controls: controls(args)?,
         root_hints,
@@ -119,6 +123,7 @@ fn resolvers(args: &CheckArgs) -> Result<Vec<ResolverAsk>> {
             .map(move |address| ResolverAsk {
                 label: label(address),
                 address,
+                channel: Channel::Plain,
                 origin,
             })
     };
@@ -128,9 +133,10 @@ fn resolvers(args: &CheckArgs) -> Result<Vec<ResolverAsk>> {
             ResolverArg::System => {
                 all.extend(system(ResolverOrigin::System));
             }
-            ResolverArg::Address { label, address } => all.push(ResolverAsk {
-                label: label.clone(),
-                address: *address,
+            ResolverArg::Address(given) => all.push(ResolverAsk {
+                label: given.text.clone(),
+                address: given.address,
+                channel: given.channel.clone(),
                 origin: ResolverOrigin::Given,
             }),
         }
@@ -140,13 +146,15 @@ fn resolvers(args: &CheckArgs) -> Result<Vec<ResolverAsk>> {
         all.extend(DEFAULT_RESOLVERS.iter().map(|ip| ResolverAsk {
             label: ip.to_string(),
             address: (*ip, 53).into(),
+            channel: Channel::Plain,
             origin: ResolverOrigin::Default,
         }));
     }
     let mut seen = Vec::new();
     all.retain(|r| {
-        let new = !seen.contains(&r.address);
-        seen.push(r.address);
+        let place = (r.address, r.channel.clone());
+        let new = !seen.contains(&place);
+        seen.push(place);
         new
     });
     Ok(all)
@@ -233,30 +241,52 @@ fn family(args: &CheckArgs) -> Result<Option<Family>> {
     Ok(Some(family))
 }
 
-fn expect(args: &CheckArgs, target: &Target) -> Result<Expect> {
+/// What a file declares of the target.
+#[derive(Default)]
+struct Declared {
+    expect: Expect,
+    client_cert: Option<ClientIdentity>,
+    tries: Option<u32>,
+}
+
+fn declared(args: &CheckArgs, target: &Target) -> Result<Declared> {
     let Some(path) = &args.expect else {
-        return Ok(Expect::default());
+        return Ok(Declared::default());
     };
     let text = files::text("the expectations", path)?;
-    Ok(expectations_for(
-        bellwether_config::parse_service(&text, path)?,
-        target,
-    ))
+    let declared = declared_for(bellwether_config::parse_service(&text, path)?, target);
+    if let Some(identity) = &declared.client_cert
+        && let Err(why) = bellwether_probe::client_cert_fits(identity)
+    {
+        bail!("`client_cert` of `{}`: {why}", path.display());
+    }
+    Ok(declared)
 }
 
 /// Of a service's checks, the one that is about the target; the expectations of the others are
-/// about something else only as far as they name record data.
-fn expectations_for(service: Service, target: &Target) -> Expect {
+/// about something else only as far as they name record data. A client certificate is shown only
+/// where it is declared.
+fn declared_for(service: Service, target: &Target) -> Declared {
     let checks = &service.checks;
-    checks
+    let same = checks
         .iter()
         .find(|c| c.target.text == target.text)
         .or_else(|| {
-            checks
-                .iter()
-                .find(|c| c.target.host == target.host && c.target.scheme == target.scheme)
-        })
-        .or_else(|| checks.first())
-        .map(|c| c.expect.clone())
-        .unwrap_or_default()
+            checks.iter().find(|c| {
+                c.target.host == target.host
+                    && c.target.scheme == target.scheme
+                    && c.target.port == target.port
+            })
+        });
+    let alike = || {
+        checks
+            .iter()
+            .find(|c| c.target.host == target.host && c.target.scheme == target.scheme)
+    };
+    let expect = same.or_else(alike).or_else(|| checks.first());
+    Declared {
+        expect: expect.map(|c| c.expect.clone()).unwrap_or_default(),
+        client_cert: same.and_then(|c| c.client_cert.clone()),
+        tries: same.and_then(|c| c.tries),
+    }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Seen {
     pub(crate) took_ms: f64,
     /// DNS queries sent.
     pub(crate) queries: u32,
+    /// The most memory that a worker held, KiB.
+    pub(crate) peak_kib: Option<u64>,
     /// What was seen.
     pub(crate) observations: Vec<Observation>,
 }
@@ -26,6 +28,7 @@ pub(crate) fn report(seen: Seen) -> Report {
         began,
         took_ms,
         queries,
+        peak_kib,
         observations,
     } = seen;
     let situation = Situation {
@@ -56,6 +59,7 @@ pub(crate) fn report(seen: Seen) -> Report {
         controls,
         critical_path: observations.iter().map(|o| o.waits).max().unwrap_or(0),
         queries,
+        peak_kib,
         context: Some(context),
         observations,
     }

@@ -94,8 +94,8 @@ const WRONG: &[(&[&str], &[&str])] = &[
         &["--resolver", "`system`"],
     ),
     (
-        &["check", OK, "--resolver", "tls://9.9.9.9"],
-        &["tls://9.9.9.9", "port 53"],
+        &["check", OK, "--resolver", "tls://dns.quad9.net"],
+        &["tls://dns.quad9.net", "give the address"],
     ),
     (
         &["check", OK, "--at", "yesterday"],

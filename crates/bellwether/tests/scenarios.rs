@@ -25,6 +25,72 @@ fn check(name: &str) {
         assert_eq!(step["as_expected"], true, "{name}, {at}: {missed:#}");
         judged_alike(name, &step["report"]);
     }
+    if name.starts_with("hostile-") {
+        unharmed(name, &steps);
+    }
+}
+
+/// Longest time of a check: its default deadline, and what it takes to say so.
+const TOOK_MAX: f64 = 30_100.0;
+/// Most memory that a hostile target may cost a worker beyond what a healthy one costs.
+const GROWTH_KIB_MAX: i64 = 16 * 1024;
+/// A scenario whose first check is of a healthy service.
+const HEALTHY: &str = "h04-wrong-content";
+
+/// Whatever the peer sent: the check ended in time, no layer is missing, the worker took little
+/// more memory than for a healthy service, and nothing raw is printed.
+fn unharmed(name: &str, steps: &[Value]) {
+    let mut healthy = steps.iter().filter(|s| s["report"]["verdict"] == "healthy");
+    let usual = match healthy.find_map(peak_kib) {
+        Some(peak) => peak,
+        None => peak_kib(&drill(HEALTHY)[0]).expect("a healthy worker tells what it took"),
+    };
+    for step in steps {
+        let (at, report) = (&step["name"], &step["report"]);
+        let took = report["took_ms"].as_f64().unwrap();
+        assert!(took <= TOOK_MAX, "{name}, {at}: {took} ms");
+        let peak = peak_kib(step);
+        let peak = peak.unwrap_or_else(|| panic!("{name}, {at}: the worker did not end by itself"));
+        let growth = peak - usual;
+        assert!(growth <= GROWTH_KIB_MAX, "{name}, {at}: {growth} KiB");
+        assert_eq!(layers(report), expected_layers(report), "{name}, {at}");
+        let text = printed(report);
+        let raw = text.chars().find(|c| is_raw(*c));
+        assert_eq!(raw, None, "{name}, {at}: {text}");
+    }
+}
+
+/// The most memory that the worker of a step held.
+fn peak_kib(step: &Value) -> Option<i64> {
+    step["report"]["peak_kib"].as_i64()
+}
+
+fn layers(report: &Value) -> Vec<&str> {
+    let layers = report["layers"].as_array().unwrap().iter();
+    layers.map(|l| l["layer"].as_str().unwrap()).collect()
+}
+
+/// Those that the target's scheme needs.
+fn expected_layers(report: &Value) -> Vec<&'static str> {
+    let target = report["target"].as_str().unwrap();
+    match target.split_once("://").map_or("dns", |(scheme, _)| scheme) {
+        "https" => vec!["dns", "net", "tls", "http"],
+        "http" => vec!["dns", "net", "http"],
+        "tls" => vec!["dns", "net", "tls"],
+        "tcp" => vec!["dns", "net"],
+        _ => vec!["dns"],
+    }
+}
+
+/// Controls of a terminal, and those that turn the direction of text.
+fn is_raw(c: char) -> bool {
+    let turns = matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c != '\n' && (c.is_control() || turns)
+}
+
+/// The report as it is printed for people.
+fn printed(report: &Value) -> String {
+    judge(report, "text")
 }
 
 /// The check steps of a scenario.
@@ -70,8 +136,13 @@ fn judged_alike(name: &str, report: &Value) {
 }
 
 fn diagnose(report: &Value) -> Value {
+    serde_json::from_str(&judge(report, "json")).unwrap()
+}
+
+/// What `diagnose` prints of a saved report.
+fn judge(report: &Value, format: &str) -> String {
     let mut child = Command::new(env!("CARGO_BIN_EXE_bellwether"))
-        .args(["diagnose", "-", "--format", "json"])
+        .args(["diagnose", "-", "--format", format])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -79,7 +150,7 @@ fn diagnose(report: &Value) -> Value {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(report.to_string().as_bytes()).unwrap();
     drop(stdin);
-    serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap()
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
 }
 
 include!(concat!(env!("OUT_DIR"), "/scenario_tests.rs"));

@@ -14,6 +14,8 @@ pub mod reg;
 pub mod resolver;
 pub mod steering;
 pub mod tls;
+pub mod transport;
+pub(crate) mod tries;
 pub mod wildcard;
 pub mod zone;
 
@@ -74,11 +76,14 @@ impl Facts {
         dnssec::compute(picture, &mut facts);
         resolver::compute(picture, &mut facts);
         caches::compute(picture, &mut facts);
+        transport::compute(picture, &mut facts);
         net::compute(picture, &mut facts);
         tls::compute(picture, &mut facts);
         cert::compute(picture, &mut facts);
         http::compute(picture, &mut facts);
         steering::compute(picture, &mut facts);
+        tries::compute(picture, &mut facts);
+        tls::client_auth(picture, &mut facts);
         facts
     }
 

@@ -2,9 +2,8 @@
 
 use bellwether_model::fact::Subject;
 use bellwether_model::net::{Family, TcpResult};
-use bellwether_model::tls::TlsResult;
 use bellwether_model::{FactKind, Layer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Facts, addresses};
 use crate::picture::{AddressView, Attempt, Picture};
@@ -31,33 +30,24 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
 fn connection(view: &AddressView<'_>, subject: &Subject, facts: &mut Facts) {
     let Some((id, tcp)) = view.tcp else { return };
     let aimed = tcp.address.to_string();
-    let (kind, value) = match &tcp.result {
-        TcpResult::Refused => (
-            FactKind::AddressRefused,
-            json!({ "address": aimed, "rtt_ms": tcp.connect_ms }),
-        ),
-        TcpResult::Reset => (FactKind::AddressResets, json!({ "address": aimed })),
-        TcpResult::TimedOut => (FactKind::AddressTimesOut, json!({ "address": aimed })),
+    if let Some((kind, value)) = of_result(&aimed, &tcp.result) {
+        facts.add(kind, subject.clone(), value, [id]);
+    }
+}
+
+/// What the end of a connection attempt says.
+pub(super) fn of_result(aimed: &str, result: &TcpResult) -> Option<(FactKind, Value)> {
+    let value = json!({ "address": aimed });
+    Some(match result {
+        TcpResult::Refused => (FactKind::AddressRefused, value),
+        TcpResult::Reset => (FactKind::AddressResets, value),
+        TcpResult::TimedOut => (FactKind::AddressTimesOut, value),
         TcpResult::Unreachable { error } => (
             FactKind::AddressUnreachable,
             json!({ "address": aimed, "error": error }),
         ),
-        TcpResult::Connected => {
-            let reset = view
-                .tls
-                .filter(|(_, t)| matches!(t.result, TlsResult::Closed { .. }));
-            let Some((tls_id, _)) = reset else { return };
-            facts.add(
-                FactKind::TlsClosed,
-                subject.clone(),
-                json!({ "address": aimed }),
-                [id, tls_id],
-            );
-            return;
-        }
-        TcpResult::NoRoute | TcpResult::Error { .. } => return,
-    };
-    facts.add(kind, subject.clone(), value, [id]);
+        TcpResult::Connected | TcpResult::NoRoute | TcpResult::Error { .. } => return None,
+    })
 }
 
 /// The address is the baseline's, with the same owner.

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bellwether_model::egress::AddressClass;
-use bellwether_model::http::{BodyEnd, HttpResult, HttpSeen, RedirectEnd};
-use bellwether_model::net::{IcmpResult, TcpResult, TcpSeen};
+use bellwether_model::http::{BodyEnd, CodingEnd, H2Result, HttpResult, HttpSeen, RedirectEnd};
+use bellwether_model::net::{IcmpResult, TcpResult, TcpSeen, TriesSeen, TryEnd};
 use bellwether_model::observation::{AddressesSeen, NotRun};
 use bellwether_model::report::{BaselineAddress, Context};
-use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult, TlsSeen};
+use bellwether_model::tls::{CertProblem, CertSeen, TlsPurpose, TlsResult, TlsSeen};
 use bellwether_model::{Layer, NotRunReason, Observation, Outcome, Owner, ProbeKind};
 
+use super::clients::{self, Clients};
 use super::{Hop, ResolverView, Seen};
+use crate::facts::http::{counted, serves_browsers};
 
 /// How a user's attempt at one address ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,12 @@ pub struct AddressView<'a> {
     pub address: IpAddr,
     /// How a user's attempt ends.
     pub attempt: Attempt,
+    /// Where it fails: which part of users' attempts does, as far as that was counted; else 1.
+    pub part: f64,
+    /// Several attempts, counted.
+    pub tries: Option<Seen<'a, TriesSeen>>,
+    /// Does some of what was tried here work, and some fail?
+    pub is_mixed: bool,
     /// Its owner.
     pub owner: Option<Owner>,
     /// Resolvers that give it.
@@ -56,6 +64,8 @@ pub struct AddressView<'a> {
     pub tls: Option<Seen<'a, TlsSeen>>,
     /// The handshake without SNI.
     pub tls_no_sni: Option<Seen<'a, TlsSeen>>,
+    /// ClientHellos of other shapes.
+    pub hellos: Option<Seen<'a, TlsSeen>>,
     /// The requests, first hop first.
     pub http: Vec<Seen<'a, HttpSeen>>,
     /// Does it answer ICMP echo?
@@ -64,6 +74,10 @@ pub struct AddressView<'a> {
     pub before: Option<&'a BaselineAddress>,
     /// The observation that lists it.
     pub listed: Option<&'a str>,
+    /// What kinds of clients make of its chain.
+    pub clients: Clients,
+    /// Some kinds of clients get through, though others fail.
+    pub spared: bool,
 }
 
 /// For `pings`: references to constants, so that views need no storage of their own.
@@ -78,6 +92,20 @@ impl AddressView<'_> {
         shown
             .into_iter()
             .any(|p| matches!(p, CertProblem::NameMismatch { .. }))
+    }
+
+    /// The chain shown to users, as sent.
+    #[must_use]
+    pub fn chain(&self) -> &[CertSeen] {
+        self.tls.map_or(&[], |(_, tls)| tls.chain.as_slice())
+    }
+
+    /// Subjects of the CA certificates sent along.
+    pub fn intermediates(&self) -> impl Iterator<Item = &str> {
+        let above = self.chain().iter().skip(1);
+        above
+            .filter(|cert| cert.is_ca && !cert.self_signed && cert.malformed.is_none())
+            .map(|cert| cert.subject.as_str())
     }
 
     /// The certificate shown to users, its SHA-256.
@@ -120,16 +148,22 @@ pub(super) fn views<'a>(
             AddressView {
                 address,
                 attempt: Attempt::Unjudged("not tried".to_owned()),
+                part: 1.0,
+                tries: None,
+                is_mixed: false,
                 owner: None,
                 resolvers: BTreeSet::new(),
                 servers: BTreeSet::new(),
                 tcp: None,
                 tls: None,
                 tls_no_sni: None,
+                hellos: None,
                 http: Vec::new(),
                 pings: None,
                 before: before(address),
                 listed: None,
+                clients: Clients::default(),
+                spared: false,
             },
         );
     }
@@ -139,6 +173,22 @@ pub(super) fn views<'a>(
     for view in views.values_mut() {
         view.http.sort_by_key(|(_, h)| h.hop);
         view.attempt = judge(context, view, found, &not_run);
+        view.part = part(context, view);
+        count(view);
+    }
+    let known = clients::intermediates(&views, context.baseline.as_ref());
+    let split: Vec<(IpAddr, Clients)> = views
+        .values()
+        .filter_map(|view| Some((view.address, clients::of(view.tls?.1, &known))))
+        .collect();
+    for (address, clients) in split {
+        if let Some(view) = views.get_mut(&address) {
+            let gets_through = clients.is_split()
+                && view.attempt == Attempt::Fails(Layer::Tls)
+                && above_tls(context, view, &not_run).works();
+            view.clients = clients;
+            view.spared = gets_through;
+        }
     }
     views
 }
@@ -148,6 +198,7 @@ fn aimed_at(observation: &Observation) -> Option<IpAddr> {
         Outcome::Tcp(seen) => Some(seen.address.ip()),
         Outcome::Tls(seen) => Some(seen.address.ip()),
         Outcome::Http(seen) => Some(seen.entry.ip()),
+        Outcome::Tries(seen) => Some(seen.address.ip()),
         Outcome::Icmp(_)
         | Outcome::Dns(_)
         | Outcome::Delegation(_)
@@ -205,12 +256,18 @@ fn fill_probes<'a>(views: &mut BTreeMap<IpAddr, AddressView<'a>>, sorted: &[&'a 
                 match seen.purpose {
                     TlsPurpose::User => view.tls = Some((id, seen)),
                     TlsPurpose::NoSni => view.tls_no_sni = Some((id, seen)),
+                    TlsPurpose::Hellos => view.hellos = Some((id, seen)),
                     TlsPurpose::OtherSni => {}
                 }
             }
             Outcome::Http(seen) => {
                 if let Some(view) = views.get_mut(&seen.entry.ip()) {
                     view.http.push((id, seen));
+                }
+            }
+            Outcome::Tries(seen) => {
+                if let Some(view) = views.get_mut(&seen.address.ip()) {
+                    view.tries = Some((id, seen));
                 }
             }
             Outcome::Icmp(seen) => {
@@ -242,6 +299,7 @@ fn not_run<'a>(sorted: &[&'a Observation]) -> Vec<(ProbeKind, &'a NotRun)> {
         | Outcome::Tcp(_)
         | Outcome::Tls(_)
         | Outcome::Http(_)
+        | Outcome::Tries(_)
         | Outcome::Icmp(_) => None,
     });
     all.collect()
@@ -278,13 +336,67 @@ fn judge(
             Some(_) => {}
         }
     }
-    if scheme.has_http() {
-        return match view.http.last() {
-            None => lacking(ProbeKind::Http, view, not_run),
-            Some((_, last)) => http_attempt(context, last, view, not_run),
-        };
+    above_tls(context, view, not_run)
+}
+
+/// The part of an attempt that comes after the handshake.
+fn above_tls(
+    context: &Context,
+    view: &AddressView<'_>,
+    not_run: &[(ProbeKind, &NotRun)],
+) -> Attempt {
+    if !context.target.scheme.has_http() {
+        return Attempt::Works;
     }
-    Attempt::Works
+    match view.http.last() {
+        None => lacking(ProbeKind::Http, view, not_run),
+        Some((_, last)) => http_attempt(context, last, view, not_run),
+    }
+}
+
+/// Puts several attempts beside the first one: which part of them fails?
+fn count(view: &mut AddressView<'_>) {
+    let Some((_, tries)) = view.tries.filter(|(_, tries)| tries.made > 0) else {
+        return;
+    };
+    if matches!(view.attempt, Attempt::Unjudged(_)) {
+        return;
+    }
+    let (made, failed) = (f64::from(tries.made), f64::from(tries.failed));
+    if view.attempt.works() {
+        let failing = tries.ends.iter().filter_map(|end| failing_layer(&end.end));
+        let Some(lowest) = failing.min() else { return };
+        view.attempt = Attempt::Fails(lowest);
+        view.is_mixed = true;
+        view.part = failed / if failed < made { made } else { made + 1.0 };
+        return;
+    }
+    view.is_mixed = tries.failed < tries.made;
+    view.part = match tries.failed {
+        // It failed once, before they were counted.
+        0 => 1.0 / (made + 1.0),
+        _ => failed / made,
+    };
+}
+
+/// The layer at which one of several attempts failed; none if it worked, or says nothing.
+#[must_use]
+pub fn failing_layer(end: &TryEnd) -> Option<Layer> {
+    match end {
+        TryEnd::Works => None,
+        TryEnd::Connection { result } => match result {
+            TcpResult::Refused
+            | TcpResult::Reset
+            | TcpResult::TimedOut
+            | TcpResult::Unreachable { .. } => Some(Layer::Net),
+            TcpResult::Connected | TcpResult::NoRoute | TcpResult::Error { .. } => None,
+        },
+        TryEnd::Handshake { .. } | TryEnd::Certificate { .. } => Some(Layer::Tls),
+        TryEnd::Request { tls_alert, .. } => Some(match tls_alert {
+            Some(_) => Layer::Tls,
+            None => Layer::Http,
+        }),
+    }
 }
 
 /// Does a strict client refuse this handshake?
@@ -303,7 +415,9 @@ fn http_attempt(
         return Attempt::Fails(Layer::Tls);
     }
     if last.result != HttpResult::Response {
-        return Attempt::Fails(Layer::Http);
+        // An alert ends the connection, not the request.
+        let is_tls = last.tls_alert.is_some();
+        return Attempt::Fails(if is_tls { Layer::Tls } else { Layer::Http });
     }
     if let Some(redirect) = &last.redirect {
         match &redirect.end {
@@ -315,16 +429,93 @@ fn http_attempt(
             | RedirectEnd::Unresolved { .. } => return Attempt::Fails(Layer::Http),
         }
     }
-    let status_fits = last.status.is_some_and(|s| context.expect.takes_status(s));
-    let body_whole = last
-        .body
-        .as_ref()
-        .is_none_or(|b| matches!(b.end, BodyEnd::Complete | BodyEnd::Cut | BodyEnd::None));
-    if status_fits && body_whole && last.expectations.iter().all(|e| e.met) {
+    let expected = last.expectations.iter().all(|e| e.met);
+    let end = last.body.as_ref().map(|b| b.end);
+    if end == Some(BodyEnd::CutByMemory) && !expected {
+        return Attempt::Unjudged("the memory for all probes together was spent".to_owned());
+    }
+    if answers(context, last) && !codes_wrongly(last) && !fails_over_h2(view) {
         Attempt::Works
     } else {
         Attempt::Fails(Layer::Http)
     }
+}
+
+/// Did all of the body come that can be expected?
+fn body_whole(seen: &HttpSeen) -> bool {
+    let Some(body) = &seen.body else { return true };
+    match body.end {
+        BodyEnd::Complete | BodyEnd::Cut | BodyEnd::CutByMemory | BodyEnd::None => true,
+        // One that is not meant to end.
+        BodyEnd::Open | BodyEnd::Slow => seen.is_stream(),
+        BodyEnd::Truncated | BodyEnd::Stalled | BodyEnd::Malformed => false,
+    }
+}
+
+/// Is the body coded otherwise than it says, or than the client takes?
+fn codes_wrongly(seen: &HttpSeen) -> bool {
+    let coding = seen.body.as_ref().and_then(|body| body.coding.as_ref());
+    coding.is_some_and(|coding| match coding.end {
+        CodingEnd::Malformed { .. } | CodingEnd::Truncated | CodingEnd::WindowTooLarge { .. } => {
+            true
+        }
+        CodingEnd::Complete | CodingEnd::Cut => !coding.accepted,
+        // Browsers show what came.
+        CodingEnd::Unknown => false,
+    })
+}
+
+/// Does what was agreed to be asked over HTTP/2 only work over HTTP/1.1?
+fn fails_over_h2(view: &AddressView<'_>) -> bool {
+    view.http.iter().any(|(_, hop)| {
+        let h2 = hop.h2.as_ref().map(|h2| &h2.result);
+        h2.is_some_and(|result| *result != H2Result::Response)
+    })
+}
+
+/// Of attempts that fail at an address, which part does? Protocols and kinds of clients weigh the
+/// same, as families do.
+fn part(context: &Context, view: &AddressView<'_>) -> f64 {
+    let Some((_, last)) = view.http.last().filter(|_| view.attempt.fails()) else {
+        return 1.0;
+    };
+    let expect = &context.expect;
+    let (failed, of) = counted(expect, last);
+    if failed < of {
+        // A handful of requests.
+        let small = |count| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        return small(failed) / small(of);
+    }
+    let coding = last.body.as_ref().and_then(|body| body.coding.as_ref());
+    let is_decoded =
+        coding.is_none_or(|coding| matches!(coding.end, CodingEnd::Complete | CodingEnd::Cut));
+    let others_are_served = is_decoded && answers(context, last);
+    let is_of_kind = others_are_served || serves_browsers(expect, last);
+    if view.attempt == Attempt::Fails(Layer::Http) && is_of_kind {
+        0.5
+    } else {
+        1.0
+    }
+}
+
+/// Is it what was expected, to a client that takes it so?
+fn answers(context: &Context, last: &HttpSeen) -> bool {
+    let stays = last
+        .redirect
+        .as_ref()
+        .is_none_or(|redirect| match redirect.end {
+            RedirectEnd::NoLocation => true,
+            RedirectEnd::Followed
+            | RedirectEnd::Loop
+            | RedirectEnd::Limit
+            | RedirectEnd::Refused { .. }
+            | RedirectEnd::Unresolved { .. } => false,
+        });
+    stays
+        && last.result == HttpResult::Response
+        && last.status.is_some_and(|s| context.expect.takes_status(s))
+        && last.expectations.iter().all(|e| e.met)
+        && body_whole(last)
 }
 
 fn untried(

@@ -2,6 +2,7 @@
 //! of it, and what became of every address. Still facts only; nothing here is a cause.
 
 pub mod addresses;
+pub mod clients;
 pub mod dnssec;
 pub mod resolvers;
 pub mod zones;
@@ -16,6 +17,7 @@ use bellwether_model::report::Context;
 use bellwether_model::{Observation, Outcome, ProbeKind};
 
 pub use addresses::{AddressView, Attempt};
+pub use clients::{Clients, Shower};
 pub use dnssec::{ChainState, ChainView};
 pub use resolvers::{ResolverStatus, ResolverView};
 pub use zones::{Basis, Hop, ServerStatus, ServerView, Sides};
@@ -66,7 +68,7 @@ impl<'a> Picture<'a> {
         for o in &sorted {
             match &o.outcome {
                 Outcome::Delegation(zone) => levels.push((o.id.as_str(), zone)),
-                Outcome::ResolverMatrix(seen) => matrix.push((o.id.as_str(), seen)),
+                Outcome::ResolverMatrix(seen) => matrix.push((o.id.as_str(), &**seen)),
                 Outcome::Control(seen) => controls.push((o.id.as_str(), seen)),
                 Outcome::Addresses(seen) => found.push((o.id.as_str(), seen)),
                 Outcome::NotRun(n) => not_run.push((o.id.as_str(), o.probe, n)),
@@ -74,7 +76,11 @@ impl<'a> Picture<'a> {
                     chains.push(dnssec::view(o.id.as_str(), seen, context.now));
                 }
                 Outcome::Dns(seen) => asides.push((o.id.as_str(), seen)),
-                Outcome::Tcp(_) | Outcome::Tls(_) | Outcome::Http(_) | Outcome::Icmp(_) => {}
+                Outcome::Tcp(_)
+                | Outcome::Tls(_)
+                | Outcome::Http(_)
+                | Outcome::Tries(_)
+                | Outcome::Icmp(_) => {}
             }
         }
         levels.sort_by_key(|(_, z)| (z.zone.labels().len(), z.zone.clone(), z.name.clone()));

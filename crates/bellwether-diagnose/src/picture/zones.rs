@@ -323,7 +323,8 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStat
         | ExchangeResult::Silent
         | ExchangeResult::Refused
         | ExchangeResult::Unreachable { .. }
-        | ExchangeResult::Broken { .. } => None,
+        | ExchangeResult::Broken { .. }
+        | ExchangeResult::Channel { .. } => None,
     }) && !seen.exchanges.iter().any(Exchange::was_asked)
     {
         return ServerStatus::NotAsked(reason);

@@ -21,11 +21,15 @@ const BASE: Rule = Rule {
 
 const CONTENT: &str = "Look at what the server sends for this URL: the request arrives, the answer is not the service's.";
 
+const POLICY: &str = "Look at the log of the firewall, rate limit or bot rule in front of the service for this client.";
+
 /// The rows.
 pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::HttpOriginUnreachable,
         requires: &[F::HttpServerError, F::EdgeGenerated],
+        excludes: &[F::HttpChallenge],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         prior: 35,
         cap: 80,
         remedy: "Look between the edge and the origin: the edge answers, and says that it cannot reach what is behind it.",
@@ -33,7 +37,8 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         requires: &[F::HttpServerError],
-        excludes: &[F::EdgeGenerated],
+        excludes: &[F::EdgeGenerated, F::HttpChallenge],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         remedy: "Look at the application's own log for this URL: network, TLS and the web server in front of it work.",
         ..BASE
     },
@@ -49,9 +54,38 @@ pub const RULES: &[Rule] = &[
         ..BASE
     },
     Rule {
+        cause: Cause::HttpBlockedByPolicy,
+        requires: &[F::HttpStatus, F::BrowsersServed],
+        prior: 25,
+        cap: 90,
+        remedy: "Look which rule refuses clients by how they name themselves (User-Agent): browsers are served.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpBlockedByPolicy,
+        requires: &[F::HttpStatus, F::HttpChallenge],
+        prior: 25,
+        cap: 85,
+        remedy: POLICY,
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpBlockedByPolicy,
+        requires: &[F::ExpectationFailed, F::HttpChallenge],
+        prior: 25,
+        cap: 85,
+        remedy: POLICY,
+        ..BASE
+    },
+    Rule {
         cause: Cause::HttpWrongContent,
         requires: &[F::HttpStatus],
-        excludes: &[F::HttpServerError, F::HttpDenied],
+        excludes: &[
+            F::HttpServerError,
+            F::HttpDenied,
+            F::BrowsersServed,
+            F::HttpChallenge,
+        ],
         cap: 85,
         remedy: CONTENT,
         ..BASE
@@ -65,6 +99,10 @@ pub const RULES: &[Rule] = &[
             F::SlowerThanDeclared,
             F::HttpStatus,
             F::RoleOfAnother,
+            F::HttpChallenge,
+            // Of what did not come nothing can be expected.
+            F::HttpBodyStalled,
+            F::CutByMemory,
         ],
         cap: 92,
         remedy: CONTENT,
@@ -89,18 +127,89 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         cause: Cause::HttpWrongContent,
+        requires: &[F::HttpFramingWrong],
+        cap: 85,
+        remedy: "Look at what writes the length of the body: the application, and each proxy that changes the body.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
+        requires: &[F::HttpNeverEnds],
+        excludes: &[F::LargeSegmentsLost],
+        cap: 80,
+        remedy: "Look at the process that writes this body: it neither goes on nor says that it is done.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
+        requires: &[F::HttpCodingWrong],
+        cap: 88,
+        remedy: "Look at what compresses: clients get only codings that they ask for (Accept-Encoding), and caches keep them apart (Vary).",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
         requires: &[F::RedirectLoop],
         cap: 92,
         remedy: "Break the circle of redirects: often the edge speaks HTTP to an origin that redirects to HTTPS.",
         ..BASE
     },
     Rule {
+        cause: Cause::HttpWrongContent,
+        requires: &[F::RedirectRefused],
+        cap: 85,
+        remedy: "Correct where the service redirects to: clients cannot or must not go there.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
+        requires: &[F::RedirectFails],
+        cap: 80,
+        remedy: "Mend the host that the service redirects to, or redirect elsewhere; check that host by itself for the cause.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
+        requires: &[F::HttpMalformed],
+        cap: 85,
+        remedy: "Look at what listens on that port: it takes the request and answers with something that is not HTTP.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
+        requires: &[F::HttpInflates],
+        prior: 5,
+        cap: 60,
+        blame: Blame::Nobody,
+        alone: Alone::Notice,
+        remedy: "Look whether this page is meant to be so large: clients without a limit may run out of memory.",
+        ..BASE
+    },
+    Rule {
         cause: Cause::HttpSlowFirstByte,
-        requires: &[F::SlowerThanDeclared],
+        requires: &[F::SlowerThanDeclared, F::FirstByteSlow],
         excludes: &[F::HttpServerError, F::HttpDenied],
         prior: 20,
+        cap: 85,
+        remedy: "Look at the application and what it waits for: connection and handshake are quick, the answer is not.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpSlowFirstByte,
+        requires: &[F::HttpStalled],
+        excludes: &[F::LargeSegmentsLost],
+        supports: &[(F::OtherAddressesWork, 5)],
+        prior: 15,
         cap: 75,
-        remedy: "Look at which phase is long in the times below; a long wait with a short connect is the server's own.",
+        remedy: "Look at the process behind the port and what it waits for: it takes the request and does not answer.",
+        not_excluded: &["that packets of the answer are lost on the way: a trace would tell"],
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpH2Broken,
+        requires: &[F::H2Fails],
+        cap: 90,
+        remedy: "Update what speaks HTTP/2 there, or switch it off until then: over HTTP/1.1 the same works.",
         ..BASE
     },
 ];

@@ -10,7 +10,7 @@ const BASE: Rule = Rule {
     over: Over::Addresses,
     requires: &[],
     excludes: &[],
-    supports: &[(F::OtherAddressesWork, 0)],
+    supports: &[(F::OtherAddressesWork, 0), (F::WorksSometimes, 0)],
     prior: 30,
     cap: 95,
     blame: Blame::Addresses,
@@ -18,6 +18,8 @@ const BASE: Rule = Rule {
     remedy: "",
     not_excluded: &[],
 };
+
+const FLAPS: &str = "Find which member behind the address the resets come from: its process is down while the balancer still sends to it; or a firewall is short of states.";
 
 /// The rows.
 pub const RULES: &[Rule] = &[
@@ -31,12 +33,29 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         requires: &[F::AddressRefused],
+        excludes: &[F::WorksSometimes],
         remedy: "Start the server on that port, or take the address out of the answer.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::NetTcpResetFlap,
+        requires: &[F::AddressRefused, F::WorksSometimes],
+        prior: 35,
+        remedy: FLAPS,
+        ..BASE
+    },
+    Rule {
+        cause: Cause::NetTcpResetFlap,
+        requires: &[F::AddressResets, F::WorksSometimes],
+        excludes: &[F::AddressRefused, F::ClientCertRefused],
+        prior: 33,
+        remedy: FLAPS,
         ..BASE
     },
     Rule {
         cause: Cause::NetPathV6Broken,
         requires: &[F::AddressTimesOut, F::OtherFamilyWorks],
+        excludes: &[F::WorksSometimes],
         prior: 20,
         cap: 85,
         remedy: "Mend IPv6 between here and the server, or take the AAAA records out until it works.",
@@ -46,7 +65,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::NetPathV6Broken,
         requires: &[F::AddressUnreachable, F::OtherFamilyWorks],
-        excludes: &[F::AddressTimesOut],
+        excludes: &[F::AddressTimesOut, F::WorksSometimes],
         prior: 20,
         cap: 85,
         remedy: "Mend IPv6 between here and the server, or take the AAAA records out until it works.",
@@ -56,7 +75,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::NetTcpFiltered,
         requires: &[F::AddressTimesOut],
-        excludes: &[F::OtherFamilyWorks],
+        excludes: &[F::OtherFamilyWorks, F::WorksSometimes],
         supports: &[(F::PingAnswers, 10), (F::OtherAddressesWork, 5)],
         prior: 15,
         cap: 90,
@@ -64,6 +83,29 @@ pub const RULES: &[Rule] = &[
         not_excluded: &[
             "a route that ends before the host: a second network, or a trace, would tell",
         ],
+        ..BASE
+    },
+    Rule {
+        cause: Cause::NetPathPmtuBlackhole,
+        requires: &[F::LargeSegmentsLost],
+        supports: &[
+            (F::HttpBodyStalled, 5),
+            (F::HttpStalled, 0),
+            (F::TlsStalled, 0),
+        ],
+        cap: 92,
+        remedy: "Let ICMP \"packet too big\" pass on the way from the server, or have the tunnel or router with the small MTU clamp the MSS.",
+        not_excluded: &["a fault near this vantage: a second network would tell"],
+        ..BASE
+    },
+    Rule {
+        cause: Cause::NetTcpMidstreamStall,
+        requires: &[F::HttpBodyStalled],
+        excludes: &[F::LargeSegmentsLost],
+        prior: 20,
+        cap: 80,
+        remedy: "Look for what stops the transfer: an idle timeout of NAT or balancer, a full disk or queue behind the server, a client that is not read.",
+        not_excluded: &["a server that announces more than it has: its own log would tell"],
         ..BASE
     },
 ];

@@ -79,6 +79,22 @@ pub const RULES: &[Rule] = &[
             "an access list at the resolver that leaves out this vantage's network: a second network would tell",
         ],
     },
+    // Who asked for privacy has no resolver, whatever the same operator answers in plain DNS.
+    Rule {
+        cause: Cause::DnsResolverDown,
+        over: Over::Resolvers,
+        requires: &[F::ResolverChannelFails],
+        excludes: &[],
+        supports: &[(F::ResolverPlainWorks, 10)],
+        prior: 35,
+        cap: 97,
+        blame: Blame::Resolvers,
+        alone: Alone::Warn,
+        remedy: "Nothing in your zone mends this: its operator must. Clients that insist on encryption need another resolver until then.",
+        not_excluded: &[
+            "something on the path that ends TLS in the resolver's place: a second network would tell",
+        ],
+    },
     Rule {
         requires: &[F::ResolverServesOldAnswer],
         ..STALE

@@ -11,7 +11,11 @@ pub(super) const BASE: Rule = Rule {
     over: Over::Addresses,
     requires: &[],
     excludes: &[],
-    supports: &[(F::AddressUnchanged, 0), (F::OtherAddressesWork, 0)],
+    supports: &[
+        (F::AddressUnchanged, 0),
+        (F::OtherAddressesWork, 0),
+        (F::WorksSometimes, 0),
+    ],
     prior: 30,
     cap: 97,
     blame: Blame::Addresses,
@@ -20,29 +24,209 @@ pub(super) const BASE: Rule = Rule {
     not_excluded: &[],
 };
 
-/// The rows.
+const DROPS_LARGE: &str = "Look for a firewall, load balancer or TLS proxy before the server that takes the first segment of a ClientHello alone: ClientHellos with post-quantum keys span two. Update it, or let it pass what it does not understand.";
+const ENABLE: &str = "Enable TLS 1.2 and 1.3 with current cipher suites on the server: clients have dropped what it speaks.";
+
+/// The rows. What ClientHellos of other shapes tell goes before what the handshake's end says.
 pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::TlsHandshakeStall,
+        requires: &[F::TlsLargeHelloStalls],
+        supports: &[
+            (F::TlsStalled, 0),
+            (F::TlsClosed, 0),
+            (F::AddressUnchanged, 0),
+            (F::OtherAddressesWork, 0),
+        ],
+        prior: 45,
+        cap: 95,
+        remedy: DROPS_LARGE,
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsHandshakeStall,
         requires: &[F::TlsStalled],
+        excludes: &[
+            F::LargeSegmentsLost,
+            F::TlsLargeHelloStalls,
+            F::TlsOldVersionsOnly,
+            F::TlsOldSuitesOnly,
+            F::TlsVersionIntolerant,
+        ],
+        supports: &[
+            (F::TlsNoHelloAnswered, 8),
+            (F::AddressUnchanged, 0),
+            (F::WorksSometimes, 0),
+        ],
+        prior: 22,
+        cap: 90,
+        remedy: "Look at the process behind the port: it takes connections and does not speak. A proxy without a server behind it looks the same.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsHandshakeStall,
+        requires: &[F::TlsNotSpoken],
         cap: 85,
-        remedy: "Look at the process behind the port: it takes connections and does not speak. A middlebox that drops the ClientHello looks the same.",
-        not_excluded: &["a middlebox that drops large ClientHellos: a small one would tell"],
+        remedy: "Look which process listens on that port: the one that speaks TLS is gone or moved, or TLS is switched off in its configuration.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsHandshakeStall,
+        requires: &[F::TlsMalformed],
+        excludes: &[
+            F::TlsOldVersionsOnly,
+            F::TlsOldSuitesOnly,
+            F::TlsVersionIntolerant,
+        ],
+        prior: 15,
+        cap: 75,
+        remedy: "Look which process listens on that port, and whether something on the way alters what it sends.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsHandshakeStall,
+        requires: &[F::TlsClosed, F::TlsNoHelloAnswered],
+        excludes: &[F::ClientCertRefused],
+        prior: 15,
+        cap: 75,
+        remedy: "Look at the process behind the port and its log: it takes connections and ends them when a client speaks TLS. A proxy without a server behind it looks the same.",
+        not_excluded: &["a filter on the way that resets connections to this name"],
         ..BASE
     },
     Rule {
         cause: Cause::TlsClientCertRejected,
-        requires: &[F::TlsAlert, F::ClientCertRequested],
-        cap: 85,
-        remedy: "Give the client certificate that the server asks for, or stop the server from asking.",
+        requires: &[
+            F::ClientCertRequested,
+            F::ClientCertRefused,
+            F::ClientCertEnded,
+        ],
+        supports: &[
+            (F::ClientCertNotListed, 0),
+            (F::AddressUnchanged, 0),
+            (F::WorksSometimes, 0),
+        ],
+        prior: 45,
+        cap: 97,
+        remedy: "Renew the client certificate, and give the new one to every host that shows the old one.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsClientCertRejected,
+        requires: &[
+            F::ClientCertRequested,
+            F::ClientCertRefused,
+            F::ClientCertNotBegun,
+        ],
+        prior: 45,
+        cap: 95,
+        remedy: "Show the earlier client certificate until this one begins; or look at the clock of whoever issued it.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsClientCertRejected,
+        requires: &[
+            F::ClientCertRequested,
+            F::ClientCertRefused,
+            F::ClientCertNotListed,
+        ],
+        excludes: &[F::ClientCertEnded, F::ClientCertNotBegun],
+        prior: 42,
+        cap: 95,
+        remedy: "Show a client certificate of an authority that the server takes, or have the server take the old authority again until every client is moved.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsClientCertRejected,
+        requires: &[
+            F::ClientCertRequested,
+            F::ClientCertRefused,
+            F::ClientCertNotAskedBefore,
+        ],
+        excludes: &[
+            F::ClientCertEnded,
+            F::ClientCertNotBegun,
+            F::ClientCertNotListed,
+        ],
+        prior: 42,
+        cap: 95,
+        remedy: "Undo the change that makes the server ask for client certificates; browsers have none to show.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsClientCertRejected,
+        requires: &[F::ClientCertRequested, F::ClientCertRefused],
+        excludes: &[
+            F::ClientCertEnded,
+            F::ClientCertNotBegun,
+            F::ClientCertNotListed,
+            F::ClientCertNotAskedBefore,
+        ],
+        prior: 35,
+        cap: 88,
+        remedy: "Give the client certificate that the server asks for (`client_cert` of the check), or stop the server from asking; its log says what it refuses.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsNegotiationFailed,
+        requires: &[F::TlsOldVersionsOnly],
+        prior: 45,
+        cap: 95,
+        remedy: ENABLE,
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsNegotiationFailed,
+        requires: &[F::TlsOldSuitesOnly],
+        prior: 42,
+        cap: 93,
+        remedy: ENABLE,
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsNegotiationFailed,
+        requires: &[F::TlsVersionIntolerant],
+        prior: 38,
+        cap: 90,
+        remedy: "Update the server, or the middlebox before it: it refuses clients that offer TLS 1.3 instead of answering with 1.2.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsNegotiationFailed,
+        requires: &[F::TlsAlert, F::AlpnRefused],
+        excludes: &[F::ClientCertRefused],
+        prior: 42,
+        cap: 95,
+        remedy: "Add the protocol to the ones that the server offers for this name (ALPN), or send this name to the server that speaks it.",
         ..BASE
     },
     Rule {
         cause: Cause::TlsNegotiationFailed,
         requires: &[F::TlsAlert],
-        excludes: &[F::ClientCertRequested],
+        excludes: &[
+            F::ClientCertRefused,
+            F::TlsOldVersionsOnly,
+            F::TlsOldSuitesOnly,
+            F::TlsVersionIntolerant,
+            F::AlpnRefused,
+        ],
         cap: 80,
         remedy: "Enable TLS 1.2 or 1.3 with current cipher suites on the server, and this name in its configuration.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::CertPolicyRejected,
+        requires: &[F::ChainTooLarge],
+        excludes: &[F::TlsMalformed, F::CertMalformed],
+        prior: 15,
+        cap: 80,
+        remedy: "Send the server's certificate and the intermediates up to the root, and nothing else: look at the bundle that the server loads.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsNegotiationFailed,
+        requires: &[F::AlpnNotSpoken],
+        cap: 88,
+        remedy: "Take the protocol out of what TLS offers there (ALPN), or have what is behind it speak it: browsers take the server at its word.",
         ..BASE
     },
 ];

@@ -1,9 +1,11 @@
 //! Findings in words: one sentence with names and numbers, what else to know, and a command that
 //! shows the same.
 
+mod cert;
 mod details;
 mod dns;
 mod dnssec;
+mod handshake;
 mod naming;
 mod read;
 mod remedy;

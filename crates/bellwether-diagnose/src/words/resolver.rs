@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bellwether_model::report::Scope;
 use bellwether_model::{Cause, FactKind};
 
-use super::read::{fact, strings, value};
+use super::read::{each, fact, facts_of, strings, value};
 use super::unexplained::answer_of;
 use super::{count, list, span};
 use crate::candidates::Candidate;
@@ -44,6 +44,9 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
                 .unwrap_or_default();
             format!("{name} has {records} addresses in one answer, and {who} {den} it")
         }
+        Cause::DnsResolverDown if fact(candidate, FactKind::ResolverChannelFails).is_some() => {
+            encrypted(candidate, who)
+        }
         Cause::DnsResolverDown => {
             let mine = picture
                 .resolvers
@@ -76,6 +79,20 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
         }
         cause => format!("{who}: {}", cause.definition()),
     }
+}
+
+/// Resolvers that cannot be asked over the encrypted transport asked for.
+fn encrypted(candidate: &Candidate, who: &str) -> String {
+    let failures = facts_of(candidate, FactKind::ResolverChannelFails);
+    let plain = match fact(candidate, FactKind::ResolverPlainWorks) {
+        Some(known) => format!("; {} answers in plain DNS", value(known, "address")),
+        None => String::new(),
+    };
+    format!(
+        "{who} cannot be asked over {}: {}{plain}",
+        list(each(&failures, "over")),
+        list(each(&failures, "because")),
+    )
 }
 
 fn filtered(about: &About<'_>) -> String {

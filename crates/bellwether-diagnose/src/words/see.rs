@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bellwether_model::dns::ControlVia;
+use bellwether_model::dns::{ChannelFailure, ControlVia, Exchange};
 use bellwether_model::fact::Subject;
 use bellwether_model::net::Family;
 use bellwether_model::target::{Host, Target};
-use bellwether_model::{Cause, DnsName, FactKind, Layer};
+use bellwether_model::{Cause, Channel, DnsName, FactKind, Layer};
 
 use super::read::{fact, value};
 use crate::candidates::Candidate;
@@ -80,12 +80,21 @@ fn at_address(
     let target = &picture.context.target;
     let port = target.port;
     match layer {
+        // A packet that just fits the usual path, not to be cut on the way.
+        Layer::Net if cause == Some(Cause::NetPathPmtuBlackhole) => {
+            let payload = if address.is_ipv6() { 1452 } else { 1472 };
+            Some(format!("ping -c 3 -M do -s {payload} {address}"))
+        }
+        Layer::Net if cause == Some(Cause::NetTcpMidstreamStall) => {
+            at_address(picture, address, Layer::Http, cause)
+        }
         Layer::Net | Layer::Route => Some(format!("nc -vz -w 4 {address} {port}")),
         Layer::Tls => Some(tls(target, address, cause)),
         Layer::Http => {
             let show = match cause {
                 // What is in the body is the fault.
-                Some(Cause::HttpWrongContent) => "-s",
+                Some(Cause::HttpWrongContent) => "-si",
+                Some(Cause::HttpH2Broken) => "-sv --http2 -o /dev/null",
                 Some(Cause::DnsSteeringStaleFailover) => "-s -o /dev/null -D -",
                 _ => "-sv -o /dev/null",
             };
@@ -116,17 +125,24 @@ fn tls(target: &Target, address: IpAddr, cause: Option<Cause>) -> String {
         Some(Cause::CertExpired | Cause::CertNotYetValid) => {
             " | openssl x509 -noout -subject -dates"
         }
+        Some(Cause::CertMixedFleet) => " | openssl x509 -noout -serial -dates",
+        Some(Cause::CertPolicyRejected) => " | openssl x509 -noout -text",
         Some(Cause::TlsNameMismatch) => " | openssl x509 -noout -subject -ext subjectAltName",
         _ => "",
     };
     // The whole chain where a link of it is the fault.
     let chain = match cause {
+        Some(Cause::TlsClientCertRejected) => " -cert CLIENT.pem -key CLIENT.pem",
         Some(
             Cause::CertUntrustedRoot | Cause::CertChainIncomplete | Cause::CertChainExpiredLink,
         ) => " -showcerts",
         _ => "",
     };
-    format!("openssl s_client -connect {at} {sni}{chain} </dev/null{shown}")
+    let staple = match cause {
+        Some(Cause::CertRevoked | Cause::CertRevocationUnavailable) => " -status",
+        _ => "",
+    };
+    format!("openssl s_client -connect {at} {sni}{chain}{staple} </dev/null{shown}")
 }
 
 /// A control that fails, asked again.
@@ -199,17 +215,65 @@ fn question(picture: &Picture<'_>, resolver: Option<&str>, server: Option<IpAddr
         (Some(label), _) => {
             let view = picture.resolvers.iter().find(|r| r.label == label);
             view.map_or_else(String::new, |v| {
-                let port = match v.seen.address.port() {
-                    53 => String::new(),
-                    port => format!("-p {port} "),
+                let port = match (v.seen.address.port(), &v.seen.channel) {
+                    (53, Channel::Plain)
+                    | (853, Channel::Tls { .. })
+                    | (443, Channel::Https { .. }) => String::new(),
+                    (port, _) => format!("-p {port} "),
                 };
-                format!("@{} {port}", v.seen.address.ip())
+                let over = match &v.seen.channel {
+                    Channel::Plain => String::new(),
+                    Channel::Tls { .. } => "+tls ".to_owned(),
+                    Channel::Https { path, .. } => format!("{} ", word(&format!("+https={path}"))),
+                };
+                format!("@{} {port}{over}", v.seen.address.ip())
             })
         }
         (None, Some(address)) => format!("@{address} "),
         (None, None) => String::new(),
     };
     format!("dig {whom}{name} {}", rtype(picture, None))
+}
+
+/// What a resolver over TLS or HTTPS shows, or answers.
+fn encrypted(picture: &Picture<'_>, label: &str) -> Option<String> {
+    let seen = picture.resolvers.iter().find(|r| r.label == label)?.seen;
+    let failure = seen.answers.iter().find_map(Exchange::channel_failure)?;
+    let (Channel::Tls { host } | Channel::Https { host, .. }) = &seen.channel else {
+        return None;
+    };
+    if let (ChannelFailure::Http { .. }, Channel::Https { path, .. }) = (failure, &seen.channel) {
+        let (name, resolve) = match host {
+            Host::Name(name) => {
+                let name = name.without_dot();
+                let at = format!(
+                    "{name}:{}:{}",
+                    seen.address.port(),
+                    bracketed(seen.address.ip())
+                );
+                (name.to_owned(), format!("--resolve {} ", word(&at)))
+            }
+            Host::Address(address) => (bracketed(*address), String::new()),
+        };
+        // `dns=` holds the question for the root's NS set (RFC 8484 section 4.1).
+        let url = format!(
+            "https://{name}:{}{path}?dns=AAABAAABAAAAAAAAAAACAAE",
+            seen.address.port()
+        );
+        return Some(format!("curl -si {resolve}{}", word(&url)));
+    }
+    let at = word(&format!(
+        "{}:{}",
+        bracketed(seen.address.ip()),
+        seen.address.port()
+    ));
+    let sni = match host {
+        Host::Name(name) => format!("-servername {}", word(name.without_dot())),
+        Host::Address(_) => "-noservername".to_owned(),
+    };
+    Some(format!(
+        "openssl s_client -connect {at} {sni} </dev/null | openssl x509 -noout -subject -dates -ext subjectAltName"
+    ))
 }
 
 /// The same with signatures, at the server that gave them, or through the resolver.
@@ -261,6 +325,12 @@ fn dns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
         return Some(format!("dig @{server} {zone} DS +cd"));
     }
     if let Some(line) = signatures(picture, candidate) {
+        return Some(line);
+    }
+    if fact(candidate, FactKind::ResolverChannelFails).is_some()
+        && let Subject::Resolver(label) = subject
+        && let Some(line) = encrypted(picture, label)
+    {
         return Some(line);
     }
     match subject {

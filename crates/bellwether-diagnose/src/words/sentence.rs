@@ -4,11 +4,11 @@ use bellwether_model::report::Scope;
 use bellwether_model::{Cause, FactKind, Layer};
 use serde_json::Value;
 
+use super::cert::cert;
 use super::dns::{delegation, undecided, zone};
 use super::naming::owned;
 use super::read::{fact, strings, value};
 use super::resolver::resolver;
-use super::time::moment;
 use super::{count, list, steering};
 use crate::candidates::Candidate;
 use crate::facts::Known;
@@ -35,7 +35,28 @@ pub fn summary(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> S
         Some(Layer::Promise) => steering::promise(candidate),
         None => undecided(picture, candidate),
     };
-    capitalised(text)
+    capitalised(text + &counted(picture, candidate, scope))
+}
+
+/// `; 3 of 6 attempts fail`, where several were made and some work.
+fn counted(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
+    let above = [Layer::Net, Layer::Tls, Layer::Http];
+    let is_here = |layer: Option<Layer>| layer.is_some_and(|layer| above.contains(&layer));
+    let views = scope.addresses.iter();
+    let views = views.filter_map(|address| picture.addresses.get(address));
+    let mixed = views
+        .filter(|view| view.is_mixed)
+        .filter_map(|view| view.tries);
+    let (failed, made) = mixed.fold((0, 0), |(failed, made), (_, tries)| {
+        (failed + tries.failed, made + tries.made)
+    });
+    if made == 0 || !is_here(candidate.rule.cause.layer()) {
+        return String::new();
+    }
+    match failed {
+        0 => format!("; it was so once, and not in {made} attempts after that"),
+        _ => format!("; {failed} of {made} attempts fail"),
+    }
 }
 
 /// A sentence begins with a capital letter, unless with a name.
@@ -174,10 +195,32 @@ fn net(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
             "{what} do{} not answer on port {port}",
             if scope.addresses.len() == 1 { "es" } else { "" }
         ),
+        Cause::NetTcpResetFlap if fact(candidate, FactKind::AddressRefused).is_some() => {
+            format!(
+                "{what} refuse{} a share of the connections on port {port}",
+                s(scope)
+            )
+        }
+        Cause::NetTcpResetFlap => format!(
+            "{what} reset{} a share of the connections on port {port}",
+            s(scope)
+        ),
         Cause::NetPathV6Broken => format!(
             "IPv6 does not work, IPv4 does: nothing comes back from {} on port {port}",
             list(scope.addresses.clone())
         ),
+        Cause::NetPathPmtuBlackhole => format!(
+            "large packets from {what} vanish: what stalls works with segments of at most 1200 bytes"
+        ),
+        Cause::NetTcpMidstreamStall => {
+            let known = fact(candidate, FactKind::HttpBodyStalled);
+            let number = |key| known.and_then(|k| k.value.get(key)?.as_u64());
+            let read = number("read").unwrap_or_default();
+            let of = number("announced").map_or_else(String::new, |all| format!(" of {all}"));
+            format!(
+                "transfers from {what} stop after {read}{of} bytes, and the connection stays open"
+            )
+        }
         Cause::IpOwnerUnexpected => format!(
             "{what} lie{} outside the declared networks, and fail{}",
             s(scope),
@@ -187,7 +230,7 @@ fn net(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
     }
 }
 
-fn s(scope: &Scope) -> &'static str {
+pub(super) fn s(scope: &Scope) -> &'static str {
     if scope.addresses.len() == 1 { "s" } else { "" }
 }
 
@@ -206,9 +249,7 @@ fn whose_certificate(picture: &Picture<'_>, first: Option<&Known>, scope: &Scope
 
 fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
     let first = candidate.facts.first();
-    let text = |key: &str| first.map_or("", |k| value(k, key)).to_owned();
     let what = whose_certificate(picture, first, scope);
-    let when = |key: &str| moment(picture.context.now, &text(key));
     match candidate.rule.cause {
         Cause::TlsNameMismatch => {
             let known = fact(candidate, FactKind::CertNamesDiffer);
@@ -219,58 +260,78 @@ fn tls(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
                 s(scope)
             )
         }
-        Cause::CertExpired => format!("the certificate at {what} ended {}", when("not_after")),
-        Cause::CertNotYetValid => {
-            format!(
-                "the certificate at {what} begins only {}",
-                when("not_before")
-            )
+        Cause::TlsHandshakeStall | Cause::TlsNegotiationFailed | Cause::TlsClientCertRejected => {
+            super::handshake::sentence(picture, candidate, scope, &what)
         }
-        Cause::CertChainExpiredLink => {
-            format!(
-                "an intermediate certificate at {what} ended {}: {}",
-                when("not_after"),
-                text("subject")
-            )
-        }
-        Cause::CertUntrustedRoot if fact(candidate, FactKind::CertSelfSigned).is_some() => {
-            format!("the certificate at {what} is signed by its own key; no client trusts it")
-        }
-        Cause::CertUntrustedRoot => format!(
-            "no trust anchor is behind the certificate at {what}: its chain ends at {}",
-            text("issuer")
-        ),
-        Cause::CertChainIncomplete => format!(
-            "{what} send{} no certificate of {}",
-            s(scope),
-            text("missing")
-        ),
-        Cause::CertMalformed => format!(
-            "{what} show{} a certificate that cannot be parsed: {}",
-            s(scope),
-            text("error")
-        ),
-        Cause::CertPolicyRejected => format!(
-            "clients refuse the certificate at {what}: {}",
-            text("reason")
-        ),
-        Cause::TlsHandshakeStall => format!(
-            "{what} take{} connections and do{} not go on with the handshake",
-            s(scope),
-            if scope.addresses.len() == 1 { "es" } else { "" }
-        ),
-        Cause::TlsNegotiationFailed => format!(
-            "{what} end{} the handshake with the alert {}",
-            s(scope),
-            text("name")
-        ),
-        Cause::TlsClientCertRejected => format!(
-            "{what} ask{} for a client certificate and end{} the handshake without one",
-            s(scope),
-            s(scope)
-        ),
-        cause => format!("{what}: {}", cause.definition()),
+        _ => cert(picture, candidate, scope, &what),
     }
+}
+
+/// Which part of equal requests it was, where it was not all.
+fn times(candidate: &Candidate) -> String {
+    let number = |known: &Known, key| known.value.get(key).and_then(Value::as_u64);
+    let known = fact(candidate, FactKind::HttpWorksAtTimes);
+    let counted = known.and_then(|k| Some((number(k, "of")?, number(k, "worked")?)));
+    counted.map_or_else(String::new, |(of, worked)| {
+        format!(", {} of {of} times", of.saturating_sub(worked))
+    })
+}
+
+/// What is wrong with a body or a redirect, where that is told by more than the status.
+fn wrong_body(candidate: &Candidate, url: &str, who: &str) -> Option<String> {
+    let of = |kind| fact(candidate, kind);
+    if let Some(known) = of(FactKind::HttpCodingWrong) {
+        let codings = list(strings(Some(known), "/codings"));
+        let fault = value(known, "fault");
+        return Some(format!(
+            "the body of {url} at {who} is coded as {codings}: {fault}"
+        ));
+    }
+    if let Some(known) = of(FactKind::HttpNeverEnds) {
+        let read = known.value.get("read").and_then(Value::as_u64);
+        let read = read.unwrap_or_default();
+        return Some(format!(
+            "the body of {url} at {who} does not end: {read} bytes came"
+        ));
+    }
+    if let Some(known) = of(FactKind::HttpFramingWrong) {
+        let note = value(known, "note");
+        return Some(format!(
+            "the length of the body of {url} at {who} is wrong: {note}"
+        ));
+    }
+    if let Some(known) = of(FactKind::HttpMalformed) {
+        let error = value(known, "error");
+        return Some(format!("what {url} answers at {who} is not HTTP: {error}"));
+    }
+    if let Some(known) = of(FactKind::RedirectRefused) {
+        let (location, reason) = (value(known, "location"), value(known, "reason"));
+        return Some(format!(
+            "{url} redirects to {location}, where nobody may go: {reason}"
+        ));
+    }
+    if let Some(known) = of(FactKind::RedirectFails) {
+        let location = Some(value(known, "location")).filter(|l| !l.is_empty());
+        let reason = [value(known, "reason"), value(known, "error")].concat();
+        let location = location.unwrap_or(url);
+        return Some(format!(
+            "the service redirects to {location}, which fails: {reason}"
+        ));
+    }
+    if let Some(known) = of(FactKind::HttpInflates) {
+        let number = |key| {
+            known
+                .value
+                .get(key)
+                .and_then(Value::as_u64)
+                .unwrap_or_default()
+        };
+        let (read, decoded) = (number("read"), number("decoded"));
+        return Some(format!(
+            "{read} bytes of {url} decode to more than {decoded}"
+        ));
+    }
+    None
 }
 
 fn http(candidate: &Candidate, scope: &Scope) -> String {
@@ -290,17 +351,34 @@ fn http(candidate: &Candidate, scope: &Scope) -> String {
             let status = status.map(|s| s.to_string()).unwrap_or_default();
             let made = if candidate.rule.cause == Cause::HttpOriginUnreachable {
                 ", made by the edge"
+            } else if fact(candidate, FactKind::BrowsersServed).is_some() {
+                "; a browser is served"
             } else {
                 ""
             };
-            format!("{url} answers {status} at {who}{made}")
+            format!("{url} answers {status} at {who}{}{made}", times(candidate))
         }
         Cause::HttpSlowFirstByte => {
-            let known = fact(candidate, FactKind::SlowerThanDeclared);
-            let (want, got) = known.map_or(("", ""), |k| (value(k, "expected"), value(k, "found")));
+            let Some(known) = fact(candidate, FactKind::SlowerThanDeclared) else {
+                return format!("{url} is asked for at {who}, and no answer comes");
+            };
+            let (want, got) = (value(known, "expected"), value(known, "found"));
             format!("the answer took {got} at {who}, declared is {want}")
         }
+        Cause::HttpH2Broken => {
+            let known = fact(candidate, FactKind::H2Fails);
+            let (what, detail) = known.map_or(("", ""), |k| (value(k, "what"), value(k, "detail")));
+            let detail = if detail.is_empty() {
+                String::new()
+            } else {
+                format!(" ({detail})")
+            };
+            format!("HTTP/2 fails at {who}, HTTP/1.1 works there: {what}{detail}")
+        }
         _ => {
+            if let Some(said) = wrong_body(candidate, url, &who) {
+                return said;
+            }
             if let Some(known) = fact(candidate, FactKind::RedirectLoop) {
                 return format!(
                     "redirects lead in a circle: {} → {}",

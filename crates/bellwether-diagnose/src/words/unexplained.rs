@@ -67,6 +67,10 @@ fn addresses(picture: &Picture<'_>, left: &BTreeSet<Unit>) -> Vec<String> {
 
 /// How an attempt ends, as the probe saw it.
 fn how(view: &AddressView<'_>) -> String {
+    if let Some((_, tries)) = view.tries.filter(|_| view.is_mixed) {
+        let how = crate::facts::tries::how(view);
+        return format!("{} of {} attempts fail ({how})", tries.failed, tries.made);
+    }
     let at = match view.attempt {
         Attempt::Fails(layer) => layer,
         Attempt::Works | Attempt::Unjudged(_) => return "it does not work".to_owned(),
@@ -101,7 +105,13 @@ fn handshake(result: &TlsResult) -> Option<String> {
         TlsResult::Alert { name, .. } => Some(format!("the handshake ends in the alert {name}")),
         TlsResult::Stalled => Some("the handshake does not go on".to_owned()),
         TlsResult::NotTls { looks_like } => Some(format!("what answers is no TLS ({looks_like})")),
-        TlsResult::Closed { error }
+        TlsResult::Malformed { error } => {
+            Some(format!("what it sends breaks the rules of TLS ({error})"))
+        }
+        TlsResult::TooLarge { limit } => Some(format!(
+            "its part of the handshake is larger than {limit} bytes"
+        )),
+        TlsResult::Closed { error, .. }
         | TlsResult::NotConnected { error }
         | TlsResult::Failed { error } => Some(format!("the handshake fails ({error})")),
     }

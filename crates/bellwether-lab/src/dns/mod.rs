@@ -4,11 +4,12 @@
 //! - [`recursor`]: what a resolver answers, and what it remembers
 //! - [`validate`]: how a resolver validates DNSSEC; [`proofs`]: what denials prove to it
 //! - [`wire`]: messages from and to octets
-//! - [`serve`]: the sockets
+//! - [`serve`]: the sockets; [`secure`]: those of resolvers over TLS and HTTPS
 
 pub(crate) mod authority;
 mod proofs;
 pub(crate) mod recursor;
+pub(crate) mod secure;
 pub(crate) mod serve;
 mod validate;
 pub(crate) mod wire;
@@ -25,6 +26,8 @@ use crate::world::zone::Rr;
 pub(crate) enum Transport {
     Udp,
     Tcp,
+    /// TLS or HTTPS.
+    Secure,
 }
 
 /// How a question was put.

@@ -125,6 +125,9 @@ impl Recursor {
             serve_stale,
             ttl_floor,
             injected,
+            tls: _,
+            http: _,
+            port: _,
             ..
         } = words;
         if let Some(answers) = answers {

@@ -12,9 +12,10 @@ use tokio::task::JoinSet;
 
 use super::recursor::{DELAY_MAX, refused};
 use super::wire::{Incoming, Query};
-use super::{Reaction, Transport};
+use super::{Manner, Reaction, Transport};
 use crate::LabError;
 use crate::net::{Silence, tcp_listener, udp_socket};
+use crate::world::zone::Name;
 use crate::world::{Shared, lock};
 
 /// The port of DNS.
@@ -79,6 +80,17 @@ fn respond(
     transport: Transport,
     world: &Shared,
 ) -> Vec<(Vec<u8>, Duration)> {
+    answer(octets, transport, |question, manner| {
+        lock(world).react(address, question, manner)
+    })
+}
+
+/// The same by whatever reacts to the question.
+pub(super) fn answer(
+    octets: &[u8],
+    transport: Transport,
+    react: impl FnOnce((&Name, Rtype), Manner) -> Reaction,
+) -> Vec<(Vec<u8>, Duration)> {
     let query = match Query::read(octets) {
         Incoming::Query(query) => query,
         Incoming::Bad(reply) => return vec![(reply, Duration::ZERO)],
@@ -88,8 +100,7 @@ fn respond(
     let reaction = if query.class != Class::IN || transfer {
         Reaction::answer(refused(), Duration::ZERO, true)
     } else {
-        let question = (&query.qname, query.qtype);
-        lock(world).react(address, question, query.manner(transport))
+        react((&query.qname, query.qtype), query.manner(transport))
     };
     match reaction {
         Reaction::Silent => Vec::new(),

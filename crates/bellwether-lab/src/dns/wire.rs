@@ -77,11 +77,11 @@ impl Query {
         }
     }
 
-    /// The octets of a reply; for TCP, with their length before them.
+    /// The octets of a reply; for plain TCP, with their length before them.
     pub(crate) fn write(&self, reply: &Reply, transport: Transport, edns: bool) -> Vec<u8> {
         let opt = self.opt.filter(|_| edns);
         let limit = match (transport, opt) {
-            (Transport::Tcp, _) => u16::MAX,
+            (Transport::Tcp | Transport::Secure, _) => u16::MAX,
             (Transport::Udp, Some((size, _))) => size.clamp(UDP_SIZE_PLAIN, UDP_SIZE),
             (Transport::Udp, None) => UDP_SIZE_PLAIN,
         };
@@ -93,7 +93,7 @@ impl Query {
             None => self.compose(reply, opt, true).unwrap_or_default(),
         };
         match transport {
-            Transport::Udp => octets,
+            Transport::Udp | Transport::Secure => octets,
             Transport::Tcp => {
                 let len = u16::try_from(octets.len()).unwrap_or(0);
                 let mut framed = len.to_be_bytes().to_vec();

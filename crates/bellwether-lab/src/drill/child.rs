@@ -18,6 +18,7 @@ use super::compare::missed;
 use super::{ScenarioReport, StepReport, WorldJob};
 use crate::LabError;
 use crate::clock::Clock;
+use crate::dns::secure::SecureServers;
 use crate::dns::serve::DnsServers;
 use crate::netns;
 use crate::real::Reals;
@@ -110,6 +111,7 @@ struct Stage {
     program: PathBuf,
     world: Shared,
     dns: DnsServers,
+    secure: SecureServers,
     hosts: Hosts,
     reals: Reals,
     echoes: Echoes,
@@ -123,7 +125,7 @@ impl Stage {
         let clock = Clock::new(spec.now);
         let world = World::build(&spec, clock, job.seed).map_err(|e| wrong(&job.path, e))?;
         netns::set_up(vantage(&spec)).await?;
-        let authorities = Authorities::new(clock.now())?;
+        let authorities = Arc::new(Authorities::new(clock.now())?);
         let directory = directory(&spec, &authorities, &world.root_key())?;
         resolv_conf(&spec, directory.path())?;
         let world = Arc::new(Mutex::new(world));
@@ -131,6 +133,7 @@ impl Stage {
             path: job.path.clone(),
             program: job.program.clone(),
             dns: DnsServers::new(Arc::clone(&world)),
+            secure: SecureServers::new(Arc::clone(&world), Arc::clone(&authorities)),
             hosts: Hosts::new(Arc::clone(&world), authorities),
             reals: Reals::new(Arc::clone(&world), directory.path(), vantage(&spec).0),
             echoes: Echoes::default(),
@@ -150,6 +153,7 @@ impl Stage {
     /// Lets the servers do as the world says.
     async fn follow(&mut self) -> Result<(), LabError> {
         self.dns.follow()?;
+        self.secure.follow().await?;
         self.hosts.follow().await?;
         self.reals.follow(self.hosts.authorities()).await?;
         let (all, silent) = lock(&self.world).echo_addresses();
@@ -262,8 +266,8 @@ impl Stage {
     /// The resolvers that a check asks: the scenario's, or else the public ones of IPv4.
     fn resolvers(&self) -> Vec<String> {
         let all = &self.spec.world.resolvers;
-        let given = all.iter().filter(|r| !r.system).map(|r| r.address);
-        let mut given: Vec<String> = given.map(|a| a.to_string()).collect();
+        let given = all.iter().filter(|r| !r.system);
+        let mut given: Vec<String> = given.map(|r| r.address.0.text.clone()).collect();
         if all.iter().any(|r| r.system) {
             given.push("system".to_owned());
         }
@@ -274,13 +278,14 @@ impl Stage {
             .iter()
             .map(|a| fixed(a))
             .filter(IpAddr::is_ipv4)
-            .map(|a| a.to_string())
+            .map(|address| address.to_string())
             .collect()
     }
 
     async fn run_program(&self, arguments: &[String]) -> Result<Output, String> {
         let child = Command::new(&self.program)
             .args(arguments)
+            .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -337,7 +342,9 @@ fn write(path: &Path, text: &str) -> Result<(), LabError> {
 /// The resolvers that are the vantage's own, where it looks for them.
 fn resolv_conf(spec: &Spec, directory: &Path) -> Result<(), LabError> {
     let own = spec.world.resolvers.iter().filter(|r| r.system);
-    let lines: String = own.map(|r| format!("nameserver {}\n", r.address)).collect();
+    let lines: String = own
+        .map(|r| format!("nameserver {}\n", r.address.0.address.ip()))
+        .collect();
     if lines.is_empty() {
         return Ok(());
     }
@@ -376,6 +383,10 @@ fn directory(
     write(&path("root.hints"), &hints())?;
     write(&path("root.key"), root_key)?;
     write(&path("asn.csv"), &asn_table(&spec.world.owners))?;
+    for (name, cert) in &spec.world.client_certs {
+        let pem = authorities.client_pem(name, cert)?;
+        write(&path(&format!("{name}.pem")), &pem)?;
+    }
     Ok(directory)
 }
 

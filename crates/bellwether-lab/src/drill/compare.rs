@@ -62,6 +62,7 @@ pub(crate) fn missed(expect: &ExpectSpec, report: &Report) -> Vec<String> {
     let ExpectSpec {
         verdict,
         cause,
+        also,
         layer,
         consequences,
         facts,
@@ -86,6 +87,7 @@ pub(crate) fn missed(expect: &ExpectSpec, report: &Report) -> Vec<String> {
             missed.push(format!("cause: expected {wanted}, got {got}"));
         }
     }
+    contained("other root", also, &roots_of(report), &mut missed);
     if let Some(layer) = layer {
         let got = got.as_ref().map_or("none", |n| n.layer.name());
         if layer.name() != got {
@@ -143,6 +145,11 @@ fn contained<T: Ord + std::fmt::Display>(
     }
 }
 
+fn roots_of(report: &Report) -> BTreeSet<Cause> {
+    let roots = report.findings.iter().filter(|f| f.role == Role::Root);
+    roots.map(|f| f.cause).collect()
+}
+
 fn consequences_of(report: &Report) -> BTreeSet<Cause> {
     let of_diagnosis = report
         .diagnosis
@@ -165,7 +172,7 @@ fn nothing_besides(expect: &ExpectSpec, report: &Report, missed: &mut Vec<String
     let cause = expect.cause.flatten();
     for finding in &report.findings {
         let known = match finding.role {
-            Role::Root => Some(finding.cause) == cause,
+            Role::Root => Some(finding.cause) == cause || expect.also.contains(&finding.cause),
             Role::Consequence => {
                 expect.consequences.contains(&finding.cause) || Some(finding.cause) == cause
             }

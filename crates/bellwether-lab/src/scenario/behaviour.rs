@@ -8,8 +8,8 @@ use serde::de::value::StrDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::words::{Answers, Bug, Cache, Edns};
-use super::{InjectedSpec, Span};
+use super::words::{Answers, Bug, Cache, Edns, TcpWord};
+use super::{HttpSpec, InjectedSpec, Span, TlsSpec};
 
 /// Words for a DNS server: an `answers` word by itself, or a mapping. What is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -61,6 +61,16 @@ pub struct ResolverWords {
     /// Of a server alone.
     #[serde(skip)]
     pub(crate) rotation: Option<usize>,
+    /// Over TLS or HTTPS: the certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+    /// Over HTTPS: what is answered instead of DNS; `null` mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<Option<HttpSpec>>,
+    /// Over TLS or HTTPS: what becomes of connections. (`tcp: silent` of plain DNS is one of the
+    /// `answers`.)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<TcpWord>,
 }
 
 /// Keys of words for a server, those of an `answers` word in mapping form included.
@@ -78,6 +88,9 @@ const RESOLVER_KEYS: &[&str] = &[
     "serve_stale",
     "ttl_floor",
     "injected",
+    "tls",
+    "http",
+    "port",
     "udp",
     "tcp",
     "rcode",
@@ -101,6 +114,9 @@ fn read_word<'de, A: MapAccess<'de>>(
         "ttl_floor" => words.ttl_floor = Some(map.next_value()?),
         "injected" => words.injected = Some(map.next_value()?),
         "rotation" => words.rotation = Some(map.next_value()?),
+        "tls" => words.tls = Some(map.next_value()?),
+        "http" => words.http = Some(map.next_value()?),
+        "port" => words.port = Some(map.next_value()?),
         "udp" => words.answers = Some(Answers::Udp(map.next_value()?)),
         "tcp" => words.answers = Some(Answers::Tcp(map.next_value()?)),
         "rcode" => words.answers = Some(Answers::Rcode(map.next_value()?)),
@@ -202,6 +218,9 @@ fn words_schema(generator: &mut SchemaGenerator, resolver: bool) -> Schema {
     if resolver {
         properties["cache"] = generator.subschema_for::<Cache>().to_value();
         properties["validates"] = serde_json::json!({ "type": "boolean" });
+        properties["tls"] = generator.subschema_for::<TlsSpec>().to_value();
+        properties["http"] = generator.subschema_for::<Option<HttpSpec>>().to_value();
+        properties["port"] = generator.subschema_for::<TcpWord>().to_value();
         properties["bug"] = generator.subschema_for::<Option<Bug>>().to_value();
         properties["serve_stale"] = serde_json::json!({ "type": "boolean" });
         properties["ttl_floor"] = generator.subschema_for::<Span>().to_value();

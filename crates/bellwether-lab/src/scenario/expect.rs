@@ -15,6 +15,9 @@ pub struct ExpectSpec {
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub cause: Option<Option<Cause>>,
+    /// Causes of other roots.
+    #[schemars(with = "Vec<String>")]
+    pub also: Vec<Cause>,
     /// The layer of the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer: Option<Layer>,

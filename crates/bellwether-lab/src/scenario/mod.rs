@@ -3,19 +3,25 @@
 //! - [`parse()`]: text to a checked [`Spec`], with errors that name the place
 //! - [`words`]: the behaviour words, each a variant of a closed enum
 //! - [`behaviour`]: words for one server, resolver or control
+//! - [`place`]: where resolvers are, and how they are spoken to
 //! - [`signing`]: how zones are signed
 //! - [`forgery`]: answers that are not the authority's
 //! - [`software`]: real servers in the place of scripted ones
+//! - [`peer`]: peers that misbehave, and client certificates
 //! - [`lists`]: lists that may be written as one item
 //! - [`time`]: lengths of time and moments
 //! - [`expect`]: what a check step must find
 
 pub mod behaviour;
+pub mod certificate;
 pub mod expect;
 pub mod forgery;
+pub mod http;
 pub(crate) mod line;
 pub mod lists;
 pub mod parse;
+pub mod peer;
+pub mod place;
 pub mod signing;
 pub mod software;
 pub mod time;
@@ -30,11 +36,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use behaviour::{ControlsSpec, ResolverWords, ServerWords};
+pub use certificate::CertificateSpec;
 pub use expect::ExpectSpec;
 pub use forgery::{InjectedSpec, RewriteSpec};
+pub use http::{
+    H2Word, Hex, HttpSpec, RawPiece, RawSpec, RawThen, RawWhen, RefusesSpec, SometimesSpec,
+};
 pub use lists::{Addresses, Delegation};
 pub(crate) use parse::meant;
 pub use parse::parse;
+pub use peer::{
+    ClientAuthSpec, ClientAuthWord, ClientCertSpec, OldTls, PeerWord, RefusalWord, ShareSpec,
+    TlsVersion,
+};
+pub use place::{ResolverPlace, ResolverPort};
 pub use signing::{
     Algorithm, CdsWord, Denial, DenialFault, DsWords, KeysWord, Nsec3Spec, SignaturesSpec,
     SignerWord,
@@ -101,6 +116,8 @@ pub struct WorldSpec {
     pub resolvers: Vec<ResolverSpec>,
     /// What answers on addresses of services.
     pub hosts: Vec<HostSpec>,
+    /// Client certificates, by the name of their file without `.pem`.
+    pub client_certs: BTreeMap<String, ClientCertSpec>,
     /// NS sets at parents that differ from the zone's own servers, by apex.
     pub delegation: BTreeMap<String, Delegation>,
     /// Addresses that unbound clients in the box dial from, at most one for each family.
@@ -278,9 +295,10 @@ pub struct SoaSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResolverSpec {
-    /// Its address.
+    /// Its address; `tls://ADDRESS[#NAME]` for DNS over TLS, `https://NAME/PATH@ADDRESS` for DNS
+    /// over HTTPS. Checks name it so.
     #[schemars(with = "String")]
-    pub address: IpAddr,
+    pub address: ResolverPlace,
     /// Does it keep answers for their TTL?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
@@ -314,6 +332,15 @@ pub struct ResolverSpec {
     /// It is the vantage's own, from its `resolv.conf`.
     #[serde(default)]
     pub system: bool,
+    /// Over TLS or HTTPS: the certificate; one for its name that is well if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+    /// Over HTTPS: what is answered instead of DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSpec>,
+    /// Over TLS or HTTPS: what becomes of connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<TcpWord>,
 }
 
 /// One port of one address.
@@ -334,6 +361,22 @@ pub struct HostSpec {
     /// The response; without it, 200 with a small body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpSpec>,
+    /// What stands there in the place of TLS and HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<PeerWord>,
+    /// What a share of the connections meets instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sometimes: Option<ShareSpec>,
+    /// How it speaks HTTP/2; without it, it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub h2: Option<H2Word>,
+    /// Bytes as they are, instead of a response over HTTP/1.1; `http` ends them again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<RawSpec>,
+    /// The largest packet, in bytes, that comes from it to its clients: segments that do not fit
+    /// are lost without a word. 1500 mends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_mtu: Option<u16>,
     /// Does the address answer echo requests?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp: Option<IcmpWord>,
@@ -359,6 +402,22 @@ pub struct HostPatch {
     /// The response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpSpec>,
+    /// What stands there in the place of TLS and HTTP; `none` puts them back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<PeerWord>,
+    /// What a share of the connections meets instead; a share of 0 ends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sometimes: Option<ShareSpec>,
+    /// How it speaks HTTP/2; without it, it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2: Option<H2Word>,
+    /// Bytes as they are, instead of a response over HTTP/1.1; `http` ends them again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<RawSpec>,
+    /// The largest packet, in bytes, that comes from it to its clients: segments that do not fit
+    /// are lost without a word. 1500 mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_mtu: Option<u16>,
     /// Does the address answer echo requests?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp: Option<IcmpWord>,
@@ -387,27 +446,50 @@ pub struct TlsSpec {
     /// name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_sni: Option<Vec<String>>,
+    /// Versions that it speaks; both if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub versions: Option<Vec<TlsVersion>>,
+    /// Client certificates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_auth: Option<ClientAuthSpec>,
+    /// ClientHellos longer than this many bytes are dropped, and so is what follows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hello_max: Option<usize>,
+    /// Session tickets of TLS 1.3; 2 if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tickets: Option<usize>,
+    /// Application protocols that it takes (ALPN); `http/1.1` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<Vec<String>>,
+    /// What is wrong, or odd, with the certificate and what goes with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateSpec>,
+    /// Does the server take up sessions from before a change of its certificate?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<bool>,
 }
 
-/// A host's response.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct HttpSpec {
-    /// Status code.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// Headers besides Date, Content-Type and Content-Length, which one of the same name replaces.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub headers: Option<BTreeMap<String, String>>,
-    /// Body.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub body: Option<String>,
-    /// How long it takes before the response.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delay: Option<Span>,
-    /// Where it redirects to; status 301 if none is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub redirect: Option<String>,
+impl TlsSpec {
+    /// With what another gives put over it.
+    pub(crate) fn patched(self, new: Self) -> Self {
+        Self {
+            names: new.names.or(self.names),
+            not_before: new.not_before.or(self.not_before),
+            not_after: new.not_after.or(self.not_after),
+            issuer: new.issuer.or(self.issuer),
+            without_sni: new.without_sni.or(self.without_sni),
+            versions: new.versions.or(self.versions),
+            client_auth: new.client_auth.or(self.client_auth),
+            hello_max: new.hello_max.or(self.hello_max),
+            certificate: match (new.certificate, self.certificate) {
+                (Some(new), Some(old)) => Some(new.over(old)),
+                (new, old) => new.or(old),
+            },
+            resumes: new.resumes.or(self.resumes),
+            tickets: new.tickets.or(self.tickets),
+            alpn: new.alpn.or(self.alpn),
+        }
+    }
 }
 
 /// One step; exactly one of `check`, `set` and `wait`.
@@ -455,7 +537,7 @@ pub struct SetSpec {
     pub zones: BTreeMap<String, ZonePatch>,
     /// Behaviour of DNS servers, by address or name.
     pub servers: BTreeMap<String, ServerWords>,
-    /// Behaviour of resolvers, by address.
+    /// Behaviour of resolvers, by address as in `world.resolvers`.
     pub resolvers: BTreeMap<String, ResolverWords>,
     /// Behaviour of hosts, by `ADDRESS:PORT`, or `ADDRESS` for all its ports.
     pub hosts: BTreeMap<String, HostPatch>,

@@ -1,12 +1,14 @@
 //! Text to a checked [`Spec`], with errors that name file, line, column, the key and the nearest
 //! known one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use bellwether_config::nearest::nearest;
-use bellwether_config::{At, ConfigError, ServiceSpec, System, convert};
+use bellwether_config::{At, ConfigError, Lookup, ServiceSpec, System, convert};
 use bellwether_model::{Cause, FactKind};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{SCENARIO_SCHEMA, Spec, StepSpec};
 use crate::LabError;
@@ -51,12 +53,41 @@ fn services(text: &str) -> Result<(), ConfigError> {
     struct Services {
         #[serde(default)]
         services: Vec<At<ServiceSpec>>,
+        #[serde(default)]
+        world: Certificates,
     }
-    let Services { services } = bellwether_config::yaml(text)?;
+    #[derive(Default, Deserialize)]
+    struct Certificates {
+        #[serde(default)]
+        client_certs: BTreeMap<String, IgnoredAny>,
+    }
+    let Services { services, world } = bellwether_config::yaml(text)?;
+    let files = WorldFiles(world.client_certs.into_keys().collect());
     for spec in services {
-        convert::service(spec.value, &System)?;
+        convert::service(spec.value, &files)?;
     }
     Ok(())
+}
+
+/// The files of a world that is not made yet: its client certificates, by their names.
+struct WorldFiles(Vec<String>);
+
+/// Of the form of a client certificate, and nothing more.
+const UNMADE: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n\
+    -----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
+
+impl Lookup for WorldFiles {
+    fn env(&self, name: &str) -> Option<String> {
+        System.env(name)
+    }
+
+    fn file(&self, path: &Path) -> std::io::Result<String> {
+        let is_made = |name: &String| path == Path::new(&format!("{name}.pem"));
+        if self.0.iter().any(is_made) {
+            return Ok(UNMADE.to_owned());
+        }
+        System.file(path)
+    }
 }
 
 /// A mistake that shows only when the world is built, at the first place where `word` stands.

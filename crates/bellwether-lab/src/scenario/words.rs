@@ -203,6 +203,8 @@ pub enum TcpWord {
     Refused,
     /// Nothing answers.
     Silent,
+    /// They open, and are reset at once.
+    Reset,
 }
 
 /// Does an address answer echo requests?

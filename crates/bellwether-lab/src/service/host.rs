@@ -2,20 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
+use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_rustls::TlsAcceptor;
 
 use super::ca::Authorities;
+use super::h2;
 use super::http::{self, Response};
+use super::narrow::Narrow;
+use super::peer;
+use super::raw::{self, Behind};
+use super::tls::Tls;
 use crate::LabError;
 use crate::net::{Silence, tcp_listener};
-use crate::scenario::{HostSpec, TcpWord, TlsSpec};
+use crate::scenario::{H2Word, HostSpec, HttpSpec, PeerWord, RawSpec, ShareSpec, TcpWord, TlsSpec};
 use crate::world::{Shared, lock};
 
 /// How long a client may take for a handshake and each request: longer than any check.
@@ -24,9 +29,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The ports that answer.
 pub(crate) struct Hosts {
     world: Shared,
-    authorities: Authorities,
+    authorities: Arc<Authorities>,
     ports: BTreeMap<SocketAddr, Port>,
+    /// Sessions that outlive a change of the certificate.
+    sessions: BTreeMap<SocketAddr, Arc<dyn StoresServerSessions>>,
 }
+
+/// Sessions that a port remembers.
+const SESSIONS_MAX: usize = 256;
 
 /// One port.
 struct Port {
@@ -41,19 +51,53 @@ struct Open {
     task: JoinHandle<()>,
 }
 
-/// What a connection meets.
+/// What connections meet.
 struct Site {
-    tls: Option<TlsAcceptor>,
-    response: Response,
+    usual: Conduct,
+    /// What a share of them meets instead.
+    sometimes: Option<(f64, Conduct)>,
+    /// Connections so far.
+    met: AtomicU32,
+    path_mtu: Option<u16>,
     delay: Duration,
 }
 
+/// What one connection meets.
+struct Conduct {
+    is_reset: bool,
+    peer: PeerWord,
+    tls: Option<Arc<Tls>>,
+    response: Response,
+    /// To clients that are refused over their certificate.
+    refusal: Response,
+    h2: H2Word,
+    raw: Option<RawSpec>,
+}
+
+impl Site {
+    /// What the next connection meets. A share is spread evenly, the first connection among it.
+    fn next(&self) -> &Conduct {
+        let number = self.met.fetch_add(1, Ordering::Relaxed);
+        match &self.sometimes {
+            Some((share, conduct)) if is_among(number, *share) => conduct,
+            Some(_) | None => &self.usual,
+        }
+    }
+}
+
+fn is_among(number: u32, share: f64) -> bool {
+    // Slack for shares such as 0.1, whose multiples miss whole numbers by a little.
+    let before = |count: u32| (f64::from(count) * share - share + 1.0 + 1e-9).floor();
+    share > 0.0 && before(number + 1) > before(number)
+}
+
 impl Hosts {
-    pub(crate) fn new(world: Shared, authorities: Authorities) -> Self {
+    pub(crate) fn new(world: Shared, authorities: Arc<Authorities>) -> Self {
         Self {
             world,
             authorities,
             ports: BTreeMap::new(),
+            sessions: BTreeMap::new(),
         }
     }
 
@@ -76,20 +120,25 @@ impl Hosts {
 
     async fn change(&mut self, at: SocketAddr, spec: HostSpec) -> Result<(), LabError> {
         let old = self.ports.remove(&at);
-        let same_tls = old.as_ref().filter(|port| port.spec.tls == spec.tls);
+        let h2 = spec.h2.unwrap_or_default();
+        let same_tls = old
+            .as_ref()
+            .filter(|port| port.spec.tls == spec.tls && port.spec.h2.unwrap_or_default() == h2);
         let tls = match (same_tls, &spec.tls) {
-            (Some(port), _) => current(&port.site).tls.clone(),
-            (None, Some(tls)) => Some(self.acceptor(tls)?),
+            (Some(port), _) => current(&port.site).usual.tls.clone(),
+            (None, Some(tls)) => Some(Arc::new(self.tls(at, tls, h2)?)),
             (None, None) => None,
         };
-        let (now, delay) = {
-            let world = lock(&self.world);
-            (world.clock, spec.delay.map_or(world.delay(), |span| span.0))
+        let delay = spec.delay.map_or(lock(&self.world).delay(), |span| span.0);
+        let sometimes = match &spec.sometimes {
+            None => None,
+            Some(other) => Some((other.share, self.other(at, &spec, other, &tls)?)),
         };
-        let response = Response::new(spec.http.clone().unwrap_or_default(), now);
         let site = Arc::new(Site {
-            tls,
-            response,
+            usual: self.conduct(&spec, tls),
+            sometimes,
+            met: AtomicU32::new(0),
+            path_mtu: spec.path_mtu,
             delay,
         });
         let mut port = match old {
@@ -112,7 +161,7 @@ impl Hosts {
                 let _ = open.task.await;
             }
             (TcpWord::Refused, None) => {}
-            (TcpWord::Open | TcpWord::Silent, open) => {
+            (TcpWord::Open | TcpWord::Silent | TcpWord::Reset, open) => {
                 let mut open = match open {
                     Some(open) => open,
                     None => port.listen(at)?,
@@ -125,17 +174,59 @@ impl Hosts {
         Ok(())
     }
 
-    fn acceptor(&self, spec: &TlsSpec) -> Result<TlsAcceptor, LabError> {
-        let now = lock(&self.world).clock.now();
-        let shown = self.authorities.certify(spec, now)?;
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|e| LabError::Certificate(e.to_string()))?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(shown));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(TlsAcceptor::from(Arc::new(config)))
+    fn tls(&mut self, at: SocketAddr, spec: &TlsSpec, h2: H2Word) -> Result<Tls, LabError> {
+        let sessions = (spec.resumes == Some(true)).then(|| {
+            let fresh = || ServerSessionMemoryCache::new(SESSIONS_MAX);
+            Arc::clone(self.sessions.entry(at).or_insert_with(|| fresh()))
+        });
+        Tls::new(spec, h2, sessions, &self.authorities, &self.world)
+    }
+
+    fn conduct(&self, spec: &HostSpec, tls: Option<Arc<Tls>>) -> Conduct {
+        let clock = lock(&self.world).clock;
+        let refusal = HttpSpec {
+            status: Some(400),
+            body: Some("No required SSL certificate was sent, or it is not valid.\n".to_owned()),
+            ..HttpSpec::default()
+        };
+        Conduct {
+            is_reset: spec.tcp == Some(TcpWord::Reset),
+            peer: spec.peer.clone().unwrap_or_default(),
+            tls,
+            response: Response::new(spec.http.clone().unwrap_or_default(), clock),
+            refusal: Response::new(refusal, clock),
+            h2: spec.h2.unwrap_or_default(),
+            raw: spec.raw.clone(),
+        }
+    }
+
+    /// What a share of the connections meets, where it differs from the rest.
+    fn other(
+        &mut self,
+        at: SocketAddr,
+        spec: &HostSpec,
+        other: &ShareSpec,
+        usual: &Option<Arc<Tls>>,
+    ) -> Result<Conduct, LabError> {
+        let tls = match &other.tls {
+            None => usual.clone(),
+            Some(words) => {
+                let words = spec.tls.clone().unwrap_or_default().patched(words.clone());
+                Some(Arc::new(self.tls(
+                    at,
+                    &words,
+                    spec.h2.unwrap_or_default(),
+                )?))
+            }
+        };
+        let http = spec.http.clone().unwrap_or_default();
+        let other = HostSpec {
+            tcp: other.tcp,
+            peer: other.peer.clone().or(spec.peer.clone()),
+            http: Some(http.patched(other.http.clone().unwrap_or_default())),
+            ..spec.clone()
+        };
+        Ok(self.conduct(&other, tls))
     }
 }
 
@@ -169,12 +260,88 @@ async fn serve(listener: Arc<TcpListener>, site: Arc<Mutex<Arc<Site>>>) {
 
 async fn converse(stream: TcpStream, site: &Site) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    match &site.tls {
-        None => http::serve(stream, &site.response, site.delay).await,
-        Some(acceptor) => {
-            tokio::time::sleep(site.delay).await;
-            let stream = acceptor.accept(stream).await?;
-            http::serve(stream, &site.response, site.delay).await
+    let conduct = site.next();
+    if conduct.is_reset {
+        return peer::reset(&stream);
+    }
+    if conduct.peer != PeerWord::None {
+        let chain = conduct.tls.as_ref().map_or(&[][..], |tls| &tls.chain);
+        return peer::serve(stream, &conduct.peer, chain).await;
+    }
+    let Some(tls) = &conduct.tls else {
+        let mut stream = Narrow::new(stream, site.path_mtu);
+        let behind = speak(&mut stream, conduct, &conduct.response, site.delay).await?;
+        return end(&stream, behind);
+    };
+    tokio::time::sleep(site.delay).await;
+    tls.admit(&stream).await?;
+    let mut stream = tls.accept(Narrow::new(stream, site.path_mtu)).await?;
+    let response = if tls.refuses(&stream) {
+        &conduct.refusal
+    } else {
+        &conduct.response
+    };
+    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    if is_h2 && conduct.h2 != H2Word::Http1 {
+        let delay = site.delay + response.delay();
+        let parts = || async move {
+            tokio::time::sleep(delay).await;
+            response.parts("")
+        };
+        return h2::serve(stream, conduct.h2, parts).await;
+    }
+    if is_h2 {
+        // It does not wait for a request that it would not understand.
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await?;
+        return stream.shutdown().await;
+    }
+    let behind = speak(&mut stream, conduct, response, site.delay).await?;
+    end(stream.get_ref().0, behind)
+}
+
+/// HTTP/1.1, or what a scenario has instead.
+async fn speak<S>(
+    stream: S,
+    conduct: &Conduct,
+    response: &Response,
+    delay: Duration,
+) -> std::io::Result<Behind>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match &conduct.raw {
+        Some(raw) => raw::serve(stream, raw, delay).await,
+        None => {
+            http::serve(stream, response, delay).await?;
+            Ok(Behind::Closed)
         }
+    }
+}
+
+fn end(stream: &Narrow, behind: Behind) -> std::io::Result<()> {
+    match behind {
+        Behind::Closed => Ok(()),
+        // Without lingering the kernel resets what is dropped.
+        Behind::Reset => peer::reset(stream.stream()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_spread_evenly() {
+        for (share, of, expected) in [(0.5, 6, 3), (0.1, 30, 3), (0.02, 150, 3), (0.25, 8, 2)] {
+            for begin in [0, 1, 7, 12] {
+                let met = (begin..begin + of).filter(|n| is_among(*n, share)).count();
+                assert_eq!(met, expected, "{share} from {begin}");
+            }
+            assert!(is_among(0, share));
+        }
+        assert!((0..9).all(|n| is_among(n, 1.0)));
+        assert!(!(0..9).any(|n| is_among(n, 0.0)));
     }
 }

@@ -1,5 +1,7 @@
 //! HTTP/1.1 responses (RFC 9112), as a scenario scripts them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -17,37 +19,82 @@ pub(crate) const BODY: &str = "<!doctype html><title>It works</title><p>It works
 pub(crate) struct Response {
     spec: HttpSpec,
     clock: Clock,
+    /// Requests so far.
+    count: Arc<AtomicU32>,
+}
+
+/// A response in its parts.
+pub(super) struct Parts {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Response {
     pub(crate) fn new(spec: HttpSpec, clock: Clock) -> Self {
-        Self { spec, clock }
+        Self {
+            spec,
+            clock,
+            count: Arc::default(),
+        }
     }
 
-    /// The octets in answer to a request with this method.
-    fn octets(&self, method: &str) -> Vec<u8> {
+    /// Status, media type and body, as a server of others is told them.
+    pub(crate) fn page(&self) -> (u16, String, Vec<u8>) {
+        let media = self.spec.headers.iter().flatten();
+        let mut media = media.filter(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        let media = media.next().map(|(_, value)| value.clone());
+        let body = self.spec.body.clone().unwrap_or_else(|| BODY.to_owned());
+        (
+            self.spec.status.unwrap_or(200),
+            media.unwrap_or_else(|| "text/html; charset=utf-8".to_owned()),
+            body.into_bytes(),
+        )
+    }
+
+    /// The answer to a request; `agent` is how its client names itself, in lower case.
+    pub(super) fn parts(&self, agent: &str) -> Parts {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
         let HttpSpec {
             status,
             headers,
             body,
+            repeat,
             delay: _,
             redirect,
+            sometimes,
+            refuses,
         } = &self.spec;
+        let refuses = refuses.as_ref().filter(|refuses| {
+            let mut agents = refuses.agents.iter();
+            agents.any(|known| agent.contains(&known.to_ascii_lowercase()))
+        });
+        let sometimes = sometimes
+            .as_ref()
+            .filter(|s| number.is_multiple_of(s.of.max(1)));
+        let redirect = redirect
+            .as_ref()
+            .map(|to| to.replace("{n}", &number.to_string()));
         let status = status.unwrap_or(if redirect.is_some() { 301 } else { 200 });
-        let body = match (body, redirect) {
+        let body = match (body, &redirect) {
             (Some(body), _) => body.as_str(),
             (None, Some(_)) => "",
             (None, None) => BODY,
         };
+        let times = usize::try_from(repeat.unwrap_or(1)).unwrap_or(1);
+        let (status, body, redirect) = match (refuses, sometimes) {
+            (Some(refuses), _) => {
+                let body = refuses.body.clone().unwrap_or_default();
+                (refuses.status, body.into_bytes(), None)
+            }
+            (None, Some(sometimes)) => (sometimes.status, b"scripted\n".to_vec(), None),
+            (None, None) => (status, body.repeat(times).into_bytes(), redirect),
+        };
         // RFC 9110 section 8.6: no Content-Length with 1xx and 204, no body with 304 either.
         let bodiless = matches!(status, 100..=199 | 204 | 304);
-        let date = self
-            .clock
-            .now()
-            .strftime("%a, %d %b %Y %H:%M:%S GMT")
-            .to_string();
+        let date = self.clock.now().strftime("%a, %d %b %Y %H:%M:%S GMT");
         let mut lines = vec![
-            ("Date".to_owned(), date),
+            ("Date".to_owned(), date.to_string()),
             ("Server".to_owned(), "lab".to_owned()),
             (
                 "Content-Type".to_owned(),
@@ -58,25 +105,34 @@ impl Response {
             lines.push(("Content-Length".to_owned(), body.len().to_string()));
         }
         if let Some(location) = redirect {
-            lines.push(("Location".to_owned(), location.clone()));
+            lines.push(("Location".to_owned(), location));
         }
         for (name, value) in headers.iter().flatten() {
             lines.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
             lines.push((name.clone(), value.clone()));
         }
+        Parts {
+            status,
+            headers: lines,
+            body: if bodiless { Vec::new() } else { body },
+        }
+    }
+
+    pub(super) fn delay(&self) -> Duration {
+        self.spec.delay.map_or(Duration::ZERO, |span| span.0)
+    }
+}
+
+impl Parts {
+    /// The head as HTTP/1.1 writes it.
+    fn head(&self) -> Vec<u8> {
+        let status = self.status;
         let mut text = format!("HTTP/1.1 {status} {}\r\n", reason(status));
-        for (name, value) in lines {
+        for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
         text.push_str("\r\n");
-        if !bodiless && method != "HEAD" {
-            text.push_str(body);
-        }
         text.into_bytes()
-    }
-
-    fn delay(&self) -> Duration {
-        self.spec.delay.map_or(Duration::ZERO, |span| span.0)
     }
 }
 
@@ -124,8 +180,15 @@ where
         let close = request.contains("\r\nconnection: close") || request.contains(" http/1.0\r\n");
         buffer.drain(..end);
         tokio::time::sleep(delay + response.delay()).await;
-        stream.write_all(&response.octets(&method)).await?;
+        let agent = request.split("\r\nuser-agent:").nth(1);
+        let agent = agent.and_then(|rest| rest.lines().next());
+        let parts = response.parts(agent.unwrap_or_default());
+        stream.write_all(&parts.head()).await?;
         stream.flush().await?;
+        if method != "HEAD" {
+            stream.write_all(&parts.body).await?;
+            stream.flush().await?;
+        }
         if close {
             return stream.shutdown().await;
         }
@@ -133,7 +196,7 @@ where
 }
 
 /// Reads up to the end of a request's head; `None` at the end of the stream.
-async fn head<S: AsyncRead + Unpin>(
+pub(super) async fn head<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
 ) -> std::io::Result<Option<usize>> {
@@ -154,7 +217,13 @@ mod tests {
     fn text(yaml: &str, method: &str) -> String {
         let spec: HttpSpec = serde_saphyr::from_str(yaml).unwrap();
         let clock = Clock::new("2024-10-01T11:10:00Z".parse().ok());
-        String::from_utf8(Response::new(spec, clock).octets(method)).unwrap()
+        let parts = Response::new(spec, clock).parts("lab");
+        let body = if method == "HEAD" {
+            &[][..]
+        } else {
+            &parts.body
+        };
+        String::from_utf8([&parts.head(), body].concat()).unwrap()
     }
 
     #[test]
@@ -172,5 +241,19 @@ mod tests {
         assert!(own.contains("date: never\r\n") && !own.contains("Date:"));
         assert!(own.contains("Content-Length: 5\r\n") && own.ends_with("\r\n\r\nsorry"));
         assert!(text("{}", "HEAD").ends_with("\r\n\r\n"));
+        assert!(text("{ body: ab, repeat: 3 }", "GET").ends_with("ababab"));
+        assert!(text("{ redirect: 'http://a.test/{n}' }", "GET").contains("a.test/0\r\n"));
+    }
+
+    #[test]
+    fn some_requests_and_some_clients() {
+        let yaml =
+            "{ sometimes: { of: 3, status: 500 }, refuses: { agents: [BadBot], status: 403 } }";
+        let spec: HttpSpec = serde_saphyr::from_str(yaml).unwrap();
+        let response = Response::new(spec, Clock::new("2024-10-01T11:10:00Z".parse().ok()));
+        let statuses: Vec<u16> = (0..4).map(|_| response.parts("lab").status).collect();
+        assert_eq!(statuses, [500, 200, 200, 500]);
+        assert_eq!(response.parts("a robot").status, 200);
+        assert_eq!(response.parts("some badbot").status, 403);
     }
 }

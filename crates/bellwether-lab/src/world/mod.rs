@@ -14,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bellwether_model::ResolverAddress;
 use domain::base::iana::Rtype;
 
 use crate::clock::Clock;
@@ -22,9 +23,9 @@ use crate::dns::recursor::Recursor;
 use crate::dns::{Manner, Reaction, Transport};
 use crate::scenario::software::DNS_PORT;
 use crate::scenario::{
-    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Moment, ResolverSpec,
-    ResolverWords, ServerWords, SetSpec, SignaturesSpec, SignerWord, Software, Spec, ZonePatch,
-    ZoneSpec,
+    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Moment, ResolverPlace,
+    ResolverPort, ResolverSpec, ResolverWords, ServerWords, SetSpec, SignaturesSpec, SignerWord,
+    Software, Spec, ZonePatch, ZoneSpec,
 };
 use crate::sign::key::Keys;
 use crate::target::target_host;
@@ -56,6 +57,8 @@ pub(crate) struct World {
     seed: u64,
     /// Real servers in the place of scripted ones.
     software: BTreeMap<SocketAddr, Software>,
+    /// Resolvers over TLS and HTTPS, each with the port that it stands at.
+    secure: BTreeMap<SocketAddr, (Recursor, ResolverPort)>,
 }
 
 impl World {
@@ -76,6 +79,7 @@ impl World {
             interceptor: None,
             seed,
             software: BTreeMap::new(),
+            secure: BTreeMap::new(),
         };
         world.authorities.delay = spec.world.delay.map_or(Duration::ZERO, |span| span.0);
         for zone in &spec.world.zones {
@@ -141,15 +145,18 @@ impl World {
                 ttl_floor,
                 injected,
                 system: _,
+                tls,
+                http,
+                port,
             } = spec;
-            if !seen.insert(*address) {
-                let word = address.to_string();
+            let ResolverPlace(place) = address;
+            if !seen.insert(place.address) {
                 return Err(Mistake::new(
-                    &word,
-                    format!("two resolvers stand at {address}"),
+                    &place.text,
+                    format!("two resolvers stand at {}", place.address),
                 ));
             }
-            let mut recursor = Recursor::new(*address, seed);
+            let mut recursor = Recursor::new(place.address.ip(), seed);
             recursor.change(&ResolverWords {
                 answers: answers.clone(),
                 delay: *delay,
@@ -162,8 +169,13 @@ impl World {
                 injected: Some(injected.clone()),
                 ..ResolverWords::default()
             });
-            self.recursors.insert(*address, recursor);
-            self.declared.taken.insert(*address);
+            self.declared.taken.insert(place.address.ip());
+            if place.channel.is_plain() {
+                self.recursors.insert(place.address.ip(), recursor);
+            } else {
+                let port = ResolverPort::new(&place.channel, tls.clone(), http.clone(), *port);
+                self.secure.insert(place.address, (recursor, port));
+            }
         }
         Ok(())
     }
@@ -176,7 +188,12 @@ impl World {
             let then = resolver
                 .age
                 .and_then(|age| self.clock.now().checked_sub(age.0).ok());
-            let recursor = self.recursors.get_mut(&resolver.address);
+            let ResolverPlace(place) = &resolver.address;
+            let recursor = if place.channel.is_plain() {
+                self.recursors.get_mut(&place.address.ip())
+            } else {
+                self.secure.get_mut(&place.address).map(|(r, _)| r)
+            };
             if let (Some(then), Some(recursor)) = (then, recursor) {
                 recursor.warm(&self.authorities, &names, then);
             }
@@ -394,21 +411,23 @@ impl World {
         })
     }
 
-    fn set_resolver(&mut self, address: &str, words: &ResolverWords) -> Result<(), Mistake> {
-        let known = address
-            .parse()
-            .ok()
-            .and_then(|a: IpAddr| self.recursors.get_mut(&a));
-        match known {
-            Some(recursor) => {
-                recursor.change(words);
-                Ok(())
-            }
-            None => Err(Mistake::new(
-                address,
-                format!("there is no resolver `{address}`"),
-            )),
+    fn set_resolver(&mut self, text: &str, words: &ResolverWords) -> Result<(), Mistake> {
+        let missing = || Mistake::new(text, format!("there is no resolver `{text}`"));
+        let place: ResolverAddress = text.parse().map_err(|_| missing())?;
+        if place.channel.is_plain() {
+            let known = self.recursors.get_mut(&place.address.ip());
+            known.ok_or_else(missing)?.change(words);
+            return Ok(());
         }
+        let known = self.secure.get_mut(&place.address).ok_or_else(missing)?;
+        known.0.change(words);
+        let port = &mut known.1;
+        if let Some(new) = &words.tls {
+            port.tls = port.tls.clone().patched(new.clone());
+        }
+        port.http = words.http.clone().unwrap_or_else(|| port.http.clone());
+        port.tcp = words.port.unwrap_or(port.tcp);
+        Ok(())
     }
 
     fn set_host(&mut self, key: &str, patch: &HostPatch) -> Result<(), Mistake> {
@@ -553,6 +572,26 @@ impl World {
         }
     }
 
+    /// What the resolver over TLS or HTTPS at a port does with a question.
+    pub(crate) fn react_secure(
+        &mut self,
+        at: SocketAddr,
+        question: (&Name, Rtype),
+        manner: Manner,
+    ) -> Reaction {
+        let now = self.clock.now();
+        match self.secure.get_mut(&at) {
+            Some((recursor, _)) => recursor.react(&self.authorities, question, manner, now),
+            None => Reaction::Silent,
+        }
+    }
+
+    /// The ports of resolvers over TLS and HTTPS.
+    pub(crate) fn secure_ports(&self) -> Vec<(SocketAddr, ResolverPort)> {
+        let ports = self.secure.iter();
+        ports.map(|(at, (_, port))| (*at, port.clone())).collect()
+    }
+
     /// The root's key, as a trust anchor.
     pub(crate) fn root_key(&self) -> String {
         signed::root_key(&self.declared.keys)
@@ -571,11 +610,13 @@ impl World {
             .at
             .keys()
             .chain(self.recursors.keys());
+        let secure = self.secure.keys().map(SocketAddr::ip);
         let all = self
             .hosts
             .keys()
             .map(SocketAddr::ip)
             .chain(servers.copied())
+            .chain(secure)
             .collect();
         let silent = |host: &HostSpec| host.icmp == Some(crate::scenario::IcmpWord::Silent);
         let silenced = self.hosts.iter().filter(|(_, host)| silent(host));
@@ -619,6 +660,11 @@ fn new_host(at: SocketAddr) -> HostSpec {
         tcp: None,
         tls: None,
         http: None,
+        peer: None,
+        sometimes: None,
+        h2: None,
+        raw: None,
+        path_mtu: None,
         icmp: None,
         delay: None,
     }
@@ -630,31 +676,29 @@ fn patch_host(host: &mut HostSpec, patch: &HostPatch) {
         tcp,
         tls,
         http,
+        peer,
+        sometimes,
+        h2,
+        raw,
+        path_mtu,
         icmp,
         delay,
     } = patch.clone();
+    host.h2 = h2.or(host.h2);
+    host.path_mtu = path_mtu.or(host.path_mtu);
+    if raw.is_some() || http.is_some() {
+        host.raw = raw;
+    }
     host.tcp = tcp.or(host.tcp);
     host.icmp = icmp.or(host.icmp);
     host.delay = delay.or(host.delay);
+    host.peer = peer.or_else(|| host.peer.take());
+    host.sometimes = sometimes.or_else(|| host.sometimes.take());
     if let Some(new) = tls {
-        let old = host.tls.take().unwrap_or_default();
-        host.tls = Some(crate::scenario::TlsSpec {
-            names: new.names.or(old.names),
-            not_before: new.not_before.or(old.not_before),
-            not_after: new.not_after.or(old.not_after),
-            issuer: new.issuer.or(old.issuer),
-            without_sni: new.without_sni.or(old.without_sni),
-        });
+        host.tls = Some(host.tls.take().unwrap_or_default().patched(new));
     }
     if let Some(new) = http {
-        let old = host.http.take().unwrap_or_default();
-        host.http = Some(crate::scenario::HttpSpec {
-            status: new.status.or(old.status),
-            headers: new.headers.or(old.headers),
-            body: new.body.or(old.body),
-            delay: new.delay.or(old.delay),
-            redirect: new.redirect.or(old.redirect),
-        });
+        host.http = Some(host.http.take().unwrap_or_default().patched(new));
     }
 }
 

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bellwether_model::Origin;
 use bellwether_model::dns::{Exchange, ExchangeResult, Question, Rcode, Response, Transport};
+use bellwether_model::job::ResolverAsk;
+use bellwether_model::{Channel, Origin};
 
 use super::late::Kept;
 use super::message::{Query, QueryFlags, Raw, decode, encode};
 use super::reply::Discards;
-use super::{tcp, udp};
+use super::{secure, tcp, udp};
 use crate::cx::Cx;
 
 /// Tries over UDP: one lost packet must not make a server silent.
@@ -17,6 +18,8 @@ pub const TRIES: u8 = 2;
 /// How long one try waits: longer than any path of the Internet takes, and two of them end well
 /// within a check's deadline.
 pub const TRY_WAIT: Duration = Duration::from_secs(2);
+/// How long a question over TLS or HTTPS may take: connection, handshake and answer.
+pub const SECURE_WAIT: Duration = Duration::from_secs(4);
 /// How long before the check's deadline the last wait ends, so that what was seen is reported.
 const REPORT_MARGIN: Duration = Duration::from_millis(250);
 /// A wait that the deadline cut below this says nothing about the server.
@@ -47,6 +50,8 @@ pub struct Ask {
     pub hears_on: bool,
     /// Tries, at most; over TCP always one.
     pub tries: u8,
+    /// How the server is spoken to, if not in plain DNS.
+    pub channel: Channel,
 }
 
 impl Ask {
@@ -65,12 +70,28 @@ impl Ask {
             raw: Raw::IfMalformed,
             hears_on: false,
             tries: TRIES,
+            channel: Channel::Plain,
         }
     }
 
-    /// A question to a resolver, which the operator named.
+    /// A question to a resolver, which the operator named, over the transport that he named.
     #[must_use]
-    pub fn resolver(server: SocketAddr, question: Question) -> Self {
+    pub fn resolver(resolver: &ResolverAsk, question: Question) -> Self {
+        let transport = match resolver.channel {
+            Channel::Plain => Transport::Udp,
+            Channel::Tls { .. } => Transport::Tls,
+            Channel::Https { .. } => Transport::Https,
+        };
+        Self {
+            transport,
+            channel: resolver.channel.clone(),
+            ..Self::desiring_recursion(resolver.address, question)
+        }
+    }
+
+    /// A question for recursion to an address that the operator named, in plain DNS.
+    #[must_use]
+    pub fn desiring_recursion(server: SocketAddr, question: Question) -> Self {
         Self {
             origin: Origin::Operator,
             recursion: true,
@@ -123,6 +144,8 @@ pub fn waits(exchange: &Exchange) -> u32 {
         (_, Transport::Udp) => 1,
         // The connection, then the question.
         (_, Transport::Tcp) => 2,
+        // The handshake between them.
+        (_, Transport::Tls | Transport::Https) => 3,
     }
 }
 
@@ -138,14 +161,18 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
     let mut exchange = ask.not_asked("the check's time ran out first");
     let tries = match ask.transport {
         Transport::Udp => ask.tries,
-        Transport::Tcp => 1,
+        Transport::Tcp | Transport::Tls | Transport::Https => 1,
+    };
+    let wait_max = match ask.transport {
+        Transport::Udp | Transport::Tcp => TRY_WAIT,
+        Transport::Tls | Transport::Https => SECURE_WAIT,
     };
     for number in 1..=tries {
         let query = match encode(&ask.question, ask.flags(), &mut random) {
             Ok(query) => query,
             Err(reason) => return ask.not_asked(reason),
         };
-        let wait = TRY_WAIT.min(cx.left().saturating_sub(REPORT_MARGIN));
+        let wait = wait_max.min(cx.left().saturating_sub(REPORT_MARGIN));
         if wait.is_zero() {
             break;
         }
@@ -169,6 +196,9 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
                 })
             }
             Transport::Tcp => tcp::attempt(ask.server, source, &query, wait, &mut discards).await,
+            Transport::Tls | Transport::Https => {
+                secure::attempt(cx, ask, &query, wait, &mut discards).await
+            }
         };
         waited += start.elapsed();
         let is_silent = outcome == Err(ExchangeResult::Silent);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bellwether_model::dns::ExchangeResult;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::message::{Query, matches};
@@ -52,11 +52,15 @@ async fn connect(server: SocketAddr, source: Option<SocketAddr>) -> io::Result<T
     socket.connect(server).await
 }
 
-async fn converse(
-    stream: &mut TcpStream,
+/// Sends the query behind its length and waits for the reply that matches.
+pub(super) async fn converse<S>(
+    stream: &mut S,
     query: &Query,
     discards: &mut Discards,
-) -> io::Result<Vec<u8>> {
+) -> io::Result<Vec<u8>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let len = u16::try_from(query.bytes.len()).expect("a query is a few hundred bytes long");
     let mut framed = len.to_be_bytes().to_vec();
     framed.extend(&query.bytes);
@@ -76,7 +80,8 @@ async fn converse(
     }
 }
 
-fn broken(error: &io::Error) -> ExchangeResult {
+/// A connection that ended before an answer.
+pub(super) fn broken(error: &io::Error) -> ExchangeResult {
     let error = if error.kind() == io::ErrorKind::UnexpectedEof {
         "the connection was closed before an answer".to_owned()
     } else {

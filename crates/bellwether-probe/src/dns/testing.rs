@@ -32,6 +32,8 @@ pub(crate) fn job(target: &str) -> Job {
         controls: vec![],
         root_hints: vec![],
         extra_roots: vec![],
+        client_cert: None,
+        tries: None,
         sources: vec![],
         connect: None,
         family: None,

@@ -263,7 +263,7 @@ fn wanted(port: u16) -> Ask {
     };
     Ask {
         tries: 1,
-        ..Ask::resolver(SocketAddr::new(loopback(1), port), question)
+        ..Ask::desiring_recursion(SocketAddr::new(loopback(1), port), question)
     }
 }
 
@@ -379,5 +379,43 @@ fn what_may_not_be_dialled_is_not_asked() {
         let exchange = ask(&cx, &wanted).await;
         assert!(matches!(exchange.result, ExchangeResult::NotAsked { .. }));
         assert_eq!(cx.queries(), 0);
+    });
+}
+
+/// A resolver that is asked over TLS and does not speak it gets no question in the clear.
+#[test]
+fn what_is_asked_over_tls_is_not_asked_in_the_clear() {
+    run(async {
+        let plain = Rc::new(Cell::new(0));
+        let count = plain.clone();
+        let script = move |query: &[u8]| {
+            count.set(count.get() + 1);
+            vec![reply(query, 0x8180, [&[a("www.svc.test")], &[], &[]])]
+        };
+        let port = serve(loopback(1), 0, Rc::new(script)).await.unwrap();
+        let (host, address) = (
+            bellwether_model::target::Host::Address(loopback(1)),
+            SocketAddr::new(loopback(1), port),
+        );
+        for channel in [
+            bellwether_model::Channel::Tls { host: host.clone() },
+            bellwether_model::Channel::Https {
+                host: host.clone(),
+                path: "/dns-query".into(),
+            },
+        ] {
+            let resolver = bellwether_model::job::ResolverAsk {
+                label: "R".into(),
+                address,
+                channel,
+                origin: bellwether_model::dns::ResolverOrigin::Given,
+            };
+            let asked = wanted(port).question;
+            let cx = Cx::new(job("dns://svc.test"), |_| {});
+            let (exchanges, _) = ask_whole(&cx, &Ask::resolver(&resolver, asked)).await;
+            assert_eq!(exchanges.len(), 1);
+            assert!(exchanges[0].response().is_none());
+        }
+        assert_eq!(plain.get(), 0);
     });
 }

@@ -9,10 +9,13 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::head::Framing;
+use crate::budget::{Budget, Loan};
 use crate::wire::Wire;
 
 /// Bytes of a body that are read. Expectations look at the beginning of pages, not at downloads.
-const BODY_LEN_MAX: usize = 1024 * 1024;
+pub(crate) const BODY_LEN_MAX: usize = 1024 * 1024;
+/// A body that still brings bytes this shortly before time runs out is slow, not stuck.
+const STILL_COMING: Duration = Duration::from_millis(1500);
 /// Longest line of a chunk's size with its extensions (RFC 9112 section 7.1.1 lets us bound them).
 const CHUNK_LINE_LEN_MAX: usize = 1024;
 /// Bytes of trailers.
@@ -31,6 +34,17 @@ pub(crate) struct Source<'a> {
     used: usize,
     /// When to stop waiting; `None` leaves that to the check's deadline.
     until: Option<Instant>,
+    /// When bytes came last.
+    fresh: Option<Instant>,
+}
+
+/// Where the bytes of a body go.
+#[derive(Clone)]
+pub(crate) struct Room {
+    /// Bytes that are read at most.
+    pub(crate) len_max: usize,
+    /// The memory of all probes of this worker.
+    pub(crate) budget: Budget,
 }
 
 /// What one read gave.
@@ -48,6 +62,7 @@ impl<'a> Source<'a> {
             buffer: Vec::new(),
             used: 0,
             until: None,
+            fresh: None,
         }
     }
 
@@ -63,6 +78,7 @@ impl<'a> Source<'a> {
 
     pub(crate) fn wait_until(&mut self, wait: Option<Duration>) {
         self.until = wait.map(|wait| Instant::now() + wait);
+        self.fresh = None;
     }
 
     /// Waits for more bytes.
@@ -81,8 +97,22 @@ impl<'a> Source<'a> {
         };
         match read {
             Ok(0) => Came::End,
-            Ok(_) => Came::Bytes,
+            Ok(_) => {
+                self.fresh = Some(Instant::now());
+                Came::Bytes
+            }
             Err(error) => Came::Failed(error),
+        }
+    }
+
+    /// How a body ends for which time ran out: `missing` says whether something announced did
+    /// not come.
+    fn late(&self, missing: bool) -> BodyEnd {
+        let is_fresh = |fresh: Instant| fresh.elapsed() < STILL_COMING;
+        match self.fresh.is_some_and(is_fresh) {
+            true => BodyEnd::Slow,
+            false if missing => BodyEnd::Stalled,
+            false => BodyEnd::Open,
         }
     }
 
@@ -98,16 +128,16 @@ pub(crate) struct Body {
     pub(crate) bytes: Vec<u8>,
     announced: Option<u64>,
     end: BodyEnd,
+    /// Bytes that are kept at most.
+    len_max: usize,
+    /// What the worker lends for them.
+    loan: Loan,
 }
 
 impl Body {
     /// Reads a body to its end, to the bound, or until time runs out.
-    pub(crate) async fn read(source: &mut Source<'_>, framing: Framing) -> Self {
-        let mut body = Self {
-            bytes: Vec::new(),
-            announced: None,
-            end: BodyEnd::None,
-        };
+    pub(crate) async fn read(source: &mut Source<'_>, framing: Framing, room: Room) -> Self {
+        let mut body = Self::new(room);
         body.end = match framing {
             Framing::None => BodyEnd::None,
             Framing::Wrong => BodyEnd::Malformed,
@@ -121,6 +151,46 @@ impl Body {
         body
     }
 
+    /// A body of which nothing came yet.
+    pub(crate) fn new(room: Room) -> Self {
+        Self {
+            bytes: Vec::new(),
+            announced: None,
+            end: BodyEnd::None,
+            len_max: room.len_max.min(BODY_LEN_MAX),
+            loan: room.budget.loan(),
+        }
+    }
+
+    /// Keeps these bytes as far as there is room; else says how the body ends by that.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Result<(), BodyEnd> {
+        let room = self.len_max - self.bytes.len();
+        let kept = &bytes[..bytes.len().min(room)];
+        if !self.loan.covers(self.bytes.len() + kept.len()) {
+            return Err(BodyEnd::CutByMemory);
+        }
+        self.bytes.extend_from_slice(kept);
+        if bytes.len() > room {
+            Err(BodyEnd::Cut)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// How it ended, for those who read it otherwise.
+    pub(crate) fn finish(&mut self, end: BodyEnd, announced: Option<u64>) {
+        self.end = end;
+        self.announced = announced;
+    }
+
+    pub(crate) fn end(&self) -> BodyEnd {
+        self.end
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Takes `length` bytes, or all up to the end of the connection.
     async fn take(&mut self, source: &mut Source<'_>, length: Option<u64>) -> BodyEnd {
         let mut missing = length;
@@ -128,22 +198,22 @@ impl Body {
             let wanted = missing.unwrap_or(u64::MAX);
             let len = source.unread().len();
             let len = usize::try_from(wanted).map_or(len, |wanted| len.min(wanted));
-            let room = BODY_LEN_MAX - self.bytes.len();
-            self.bytes
-                .extend_from_slice(&source.unread()[..len.min(room)]);
-            source.use_up(len.min(room));
+            if let Err(end) = self.keep(&source.unread()[..len]) {
+                return end;
+            }
+            source.use_up(len);
             if let Some(missing) = &mut missing {
                 // `len` came out of `missing`.
                 *missing = missing.saturating_sub(u64::try_from(len).unwrap_or_default());
             }
             match missing {
-                Some(0) if len <= room => return BodyEnd::Complete,
-                _ if len > room || self.bytes.len() == BODY_LEN_MAX => return BodyEnd::Cut,
+                Some(0) => return BodyEnd::Complete,
+                _ if self.bytes.len() == self.len_max => return BodyEnd::Cut,
                 _ => {}
             }
             match source.more().await {
                 Came::Bytes => {}
-                Came::Nothing => return BodyEnd::Stalled,
+                Came::Nothing => return source.late(length.is_some()),
                 Came::End if length.is_none() => return BodyEnd::Complete,
                 // A connection over TLS that ends without a farewell: browsers show the page.
                 Came::Failed(error)
@@ -161,6 +231,8 @@ impl Body {
         loop {
             let line = match line(source, CHUNK_LINE_LEN_MAX).await {
                 Ok(line) => line,
+                // Between two chunks nothing is missing but the end.
+                Err(BodyEnd::Stalled) if source.unread().is_empty() => return source.late(false),
                 Err(end) => return end,
             };
             let Some(size) = chunk_size(&line) else {
@@ -189,10 +261,16 @@ impl Body {
             announced: self.announced,
             sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
             end: self.end,
-            sample: inert_bytes(&self.bytes, SAMPLE_LEN),
+            sample: sample(&self.bytes),
             note: None,
+            coding: None,
         }
     }
+}
+
+/// The beginning of a body as it is shown.
+pub(crate) fn sample(bytes: &[u8]) -> String {
+    inert_bytes(bytes, SAMPLE_LEN)
 }
 
 /// One line without its end; `\n` alone ends one too (RFC 9112 section 2.2).
@@ -218,7 +296,7 @@ async fn line(source: &mut Source<'_>, len_max: usize) -> Result<Vec<u8>, BodyEn
         }
         match source.more().await {
             Came::Bytes => {}
-            Came::Nothing => return Err(BodyEnd::Stalled),
+            Came::Nothing => return Err(source.late(true)),
             Came::End | Came::Failed(_) => return Err(BodyEnd::Truncated),
         }
     }
@@ -260,6 +338,13 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn room() -> Room {
+        Room {
+            len_max: BODY_LEN_MAX,
+            budget: Budget::default(),
+        }
+    }
+
     /// Reads a body out of text; the connection ends behind it.
     async fn body(text: &str, framing: Framing) -> (String, BodyEnd) {
         let (mut ours, mut theirs) = tokio::io::duplex(64 * 1024);
@@ -270,7 +355,7 @@ mod tests {
         };
         let read = async {
             let mut source = Source::new(&mut ours);
-            let body = Body::read(&mut source, framing).await;
+            let body = Body::read(&mut source, framing, room()).await;
             (String::from_utf8(body.bytes.clone()).unwrap(), body.end)
         };
         let ((), read) = tokio::join!(feed, read);
@@ -323,7 +408,7 @@ mod tests {
         };
         let read = async {
             let mut source = Source::new(&mut ours);
-            let body = Body::read(&mut source, Framing::Chunked).await;
+            let body = Body::read(&mut source, Framing::Chunked, room()).await;
             (body.bytes, body.end)
         };
         let ((), read) = tokio::join!(feed, read);
@@ -340,6 +425,72 @@ mod tests {
         assert_eq!(body("", length(0)).await.1, BodyEnd::Complete);
         assert_eq!(body("ab", Framing::UntilClose).await.1, BodyEnd::Complete);
         assert_eq!(body("ab", Framing::Wrong).await.1, BodyEnd::Malformed);
+    }
+
+    /// Feeds `text` and then nothing, and waits no longer than `wait`.
+    async fn stuck(text: &str, framing: Framing) -> BodyEnd {
+        let (mut ours, mut theirs) = tokio::io::duplex(1024);
+        use tokio::io::AsyncWriteExt as _;
+        theirs.write_all(text.as_bytes()).await.unwrap();
+        let mut source = Source::new(&mut ours);
+        source.wait_until(Some(STILL_COMING * 2));
+        Body::read(&mut source, framing, room()).await.end
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_go_on() {
+        for (text, framing, end) in [
+            ("ab", Framing::Length(3), BodyEnd::Stalled),
+            ("", Framing::Length(3), BodyEnd::Stalled),
+            ("ab", Framing::UntilClose, BodyEnd::Open),
+            ("2\r\nab\r\n", Framing::Chunked, BodyEnd::Open),
+            ("", Framing::Chunked, BodyEnd::Open),
+            ("2\r\na", Framing::Chunked, BodyEnd::Stalled),
+            ("2\r\nab\r\n3", Framing::Chunked, BodyEnd::Stalled),
+        ] {
+            assert_eq!(stuck(text, framing).await, end, "{text:?}, {framing:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_drop_by_drop() {
+        let (mut ours, mut theirs) = tokio::io::duplex(1024);
+        let feed = async move {
+            use tokio::io::AsyncWriteExt as _;
+            while theirs.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let read = async {
+            let mut source = Source::new(&mut ours);
+            source.wait_until(Some(Duration::from_secs(5)));
+            Body::read(&mut source, Framing::UntilClose, room())
+                .await
+                .end
+        };
+        tokio::select! {
+            end = read => assert_eq!(end, BodyEnd::Slow),
+            () = feed => panic!("the reader left first"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_cut_when_the_memory_of_all_is_spent() {
+        let text = "x".repeat(300 * 1024);
+        let budget = Budget::new(100 * 1024);
+        let room = Room {
+            len_max: BODY_LEN_MAX,
+            budget: budget.clone(),
+        };
+        let (mut ours, mut theirs) = tokio::io::duplex(512 * 1024);
+        use tokio::io::AsyncWriteExt as _;
+        theirs.write_all(text.as_bytes()).await.unwrap();
+        let mut source = Source::new(&mut ours);
+        let body = Body::read(&mut source, Framing::Length(300 * 1024), room.clone()).await;
+        assert_eq!(body.end, BodyEnd::CutByMemory);
+        assert!(body.bytes.len() <= 164 * 1024 && body.bytes.len() >= 100 * 1024);
+        drop(body);
+        assert_eq!(budget.left(), 100 * 1024);
     }
 
     #[tokio::test]

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use bellwether_model::http::{BodySeen, HttpResult};
+use bellwether_model::http::{BodyEnd, BodySeen, HttpResult};
 use bellwether_model::text::inert_bytes;
 
-use super::body::{Body, Came, Source};
+use super::body::{Body, Came, Room, Source, sample};
+use super::decode::decode;
 use super::head::Head;
 use crate::cx::Cx;
 use crate::patience::patience;
@@ -15,12 +16,14 @@ use crate::wire::Wire;
 
 /// How we name ourselves, so that operators can tell our requests from those of users.
 const USER_AGENT: &str = "bellwether/0.1 (+check)";
+/// How a current browser names itself.
+const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 /// Longest wait for the head of a response, from the request on.
-const HEAD_WAIT: Duration = Duration::from_secs(10);
+pub(super) const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// Longest wait for a body, from the head on.
-const BODY_WAIT: Duration = Duration::from_secs(10);
+pub(super) const BODY_WAIT: Duration = Duration::from_secs(10);
 /// Largest head, bytes. Browsers take some 256 KiB, common servers send less than 8.
-const HEAD_LEN_MAX: usize = 64 * 1024;
+pub(super) const HEAD_LEN_MAX: usize = 64 * 1024;
 /// Interim responses (RFC 9110 section 15.2) before the final one.
 const INTERIM_MAX: usize = 8;
 /// What every response begins with.
@@ -37,17 +40,73 @@ pub(crate) struct Exchange {
     pub(crate) transfer_ms: f64,
 }
 
-/// Asks for `path` of `host` (with its port, if it is not the scheme's own) and reads the answer.
-pub(crate) async fn exchange(cx: &Cx, wire: &mut dyn Wire, host: &str, path: &str) -> Exchange {
+/// A request.
+#[derive(Clone)]
+pub(crate) struct Request {
+    /// `http` or `https`.
+    pub(crate) scheme: String,
+    /// The host, with its port if that is not the scheme's own.
+    pub(crate) authority: String,
+    /// The request target in origin form.
+    pub(crate) path: String,
+    pub(crate) agent: Agent,
+    pub(crate) room: Room,
+}
+
+/// How the client names itself, and what it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agent {
+    /// As ourselves. Servers that code whatever is asked of them are healthy to any browser, so
+    /// the one coding that every client knows is taken; what else comes is a lie.
+    Own,
+    /// As a browser.
+    Browser,
+}
+
+impl Agent {
+    /// Names and values.
+    pub(super) fn headers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Own => &[
+                ("User-Agent", USER_AGENT),
+                ("Accept", "*/*"),
+                ("Accept-Encoding", "gzip"),
+            ],
+            Self::Browser => &[
+                ("User-Agent", BROWSER),
+                (
+                    "Accept",
+                    "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                ),
+                ("Accept-Language", "en-US,en;q=0.5"),
+                ("Accept-Encoding", "gzip, deflate, br, zstd"),
+            ],
+        }
+    }
+
+    fn codings(self) -> &'static [&'static str] {
+        match self {
+            Self::Own => &["gzip", "x-gzip"],
+            Self::Browser => &["gzip", "x-gzip", "deflate", "br", "zstd"],
+        }
+    }
+}
+
+/// Makes a request over HTTP/1.1 and reads the answer.
+pub(crate) async fn exchange(cx: &Cx, wire: &mut dyn Wire, request: &Request) -> Exchange {
     let mut source = Source::new(wire);
     let start = Instant::now();
     source.wait_until(patience(cx, HEAD_WAIT));
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nAccept: */*\r\n\
-         Accept-Encoding: identity\r\nConnection: close\r\n\r\n"
+    let mut text = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\n",
+        request.path, request.authority
     );
+    for (name, value) in request.agent.headers() {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str("Connection: close\r\n\r\n");
     // A server that refuses early has answered already: whether sending failed shows when reading.
-    let sent = source.send(request.as_bytes()).await;
+    let sent = source.send(text.as_bytes()).await;
     let head = match (head(&mut source).await, sent) {
         (Ok(head), _) => head,
         (Err(HttpResult::Closed { .. }), Err(error)) => {
@@ -58,19 +117,13 @@ pub(crate) async fn exchange(cx: &Cx, wire: &mut dyn Wire, host: &str, path: &st
     };
     let wait_ms = millis(start);
     source.wait_until(patience(cx, BODY_WAIT));
-    let body = Body::read(&mut source, head.framing()).await;
-    let seen = BodySeen {
-        note: head.oddity(),
-        ..body.seen()
-    };
-    Exchange {
-        result: HttpResult::Response,
-        head: Some(head),
-        body: Some(seen),
-        bytes: body.bytes,
-        wait_ms,
-        transfer_ms: millis(start) - wait_ms,
-    }
+    let framing = head.framing();
+    let body = Body::read(&mut source, framing, request.room.clone()).await;
+    let surplus = source.unread().len();
+    let surplus = (body.end() == BodyEnd::Complete && surplus > 0)
+        .then(|| format!("{surplus} bytes or more came behind the announced end"));
+    let times = (wait_ms, millis(start) - wait_ms);
+    Exchange::whole(head, body, request.agent, surplus, times)
 }
 
 impl Exchange {
@@ -85,6 +138,49 @@ impl Exchange {
             transfer_ms: 0.0,
         }
     }
+
+    /// A response with its body, decoded as far as it is coded.
+    pub(super) fn whole(
+        head: Head,
+        body: Body,
+        agent: Agent,
+        surplus: Option<String>,
+        (wait_ms, transfer_ms): (f64, f64),
+    ) -> Self {
+        let is_whole = body.end() == BodyEnd::Complete;
+        let codings = head.tokens("content-encoding");
+        let decoded = decode(&codings, &body.bytes, is_whole, agent.codings());
+        let mut seen = body.seen();
+        let mut bytes = body.into_bytes();
+        if let Some((coding, decoded)) = decoded {
+            seen.coding = Some(coding);
+            if let Some(decoded) = decoded {
+                seen.sample = sample(&decoded);
+                bytes = decoded;
+            }
+        }
+        let notes = [head.oddity(), surplus, charset_lie(&head, &bytes)];
+        let notes: Vec<String> = notes.into_iter().flatten().collect();
+        seen.note = (!notes.is_empty()).then(|| notes.join("; "));
+        Self {
+            result: HttpResult::Response,
+            head: Some(head),
+            body: Some(seen),
+            bytes,
+            wait_ms,
+            transfer_ms,
+        }
+    }
+}
+
+/// Text that is announced as UTF-8 and is none.
+fn charset_lie(head: &Head, bytes: &[u8]) -> Option<String> {
+    let content_type = head.values("content-type").next()?.to_ascii_lowercase();
+    let says_utf8 = content_type.windows(13).any(|w| w == b"charset=utf-8");
+    let error = std::str::from_utf8(bytes).err()?;
+    // Reading may have stopped inside a character.
+    (says_utf8 && error.error_len().is_some())
+        .then(|| "it is announced as UTF-8, and is not".to_owned())
 }
 
 /// The head of the final response.

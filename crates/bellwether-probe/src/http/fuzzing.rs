@@ -2,13 +2,24 @@
 
 use serde_json::{Value, json};
 
-use super::exchange::exchange;
+use super::body::{BODY_LEN_MAX, Room};
+use super::exchange::{Agent, Request, exchange};
 use crate::cx::Cx;
 use crate::wire::Wire;
 
 /// Asks a peer, and gives the record of its answer and how many bytes of the body were kept.
 pub(crate) async fn read_response(cx: &Cx, wire: &mut dyn Wire) -> (Value, usize) {
-    let asked = exchange(cx, wire, "www.example.com", "/").await;
+    let request = Request {
+        scheme: "https".to_owned(),
+        authority: "www.example.com".to_owned(),
+        path: "/".to_owned(),
+        agent: Agent::Own,
+        room: Room {
+            len_max: BODY_LEN_MAX,
+            budget: cx.budget().clone(),
+        },
+    };
+    let asked = exchange(cx, wire, &request).await;
     let record = json!({
         "result": asked.result,
         "headers": asked.head.map(|head| head.shown()),

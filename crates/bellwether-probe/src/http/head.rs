@@ -54,6 +54,15 @@ impl Head {
         })
     }
 
+    /// A head that came in another form than text.
+    pub(crate) fn of(status: u16, version: &str, raw: Vec<(String, Vec<u8>)>) -> Self {
+        Self {
+            status,
+            version: version.to_owned(),
+            raw,
+        }
+    }
+
     /// The headers as they are shown.
     pub(crate) fn shown(&self) -> Vec<(String, String)> {
         let shown = |(name, value): &(String, Vec<u8>)| {
@@ -96,6 +105,14 @@ impl Head {
         }
     }
 
+    /// Is the body one that goes on until the client leaves: events, or pictures one by one?
+    pub(crate) fn is_stream(&self) -> bool {
+        let kinds: [&[u8]; 2] = [b"text/event-stream", b"multipart/x-mixed-replace"];
+        let value = self.values("content-type").next().unwrap_or_default();
+        let value = value.trim_ascii_start().to_ascii_lowercase();
+        kinds.iter().any(|kind| value.starts_with(kind))
+    }
+
     /// What is odd about how the length is announced: an intermediary that reads it differently
     /// sees another message (request smuggling, RFC 9112 section 11.2).
     pub(crate) fn oddity(&self) -> Option<String> {
@@ -115,7 +132,7 @@ impl Head {
     }
 
     /// The members of a list header, over all of its lines (RFC 9110 section 5.6.1).
-    fn tokens(&self, name: &str) -> Vec<String> {
+    pub(crate) fn tokens(&self, name: &str) -> Vec<String> {
         let joined: Vec<_> = self
             .values(name)
             .map(|value| String::from_utf8_lossy(value).into_owned())

@@ -1,35 +1,42 @@
-//! HTTP/1.1: what a user's client asks for, redirects followed, what came held against what was
+//! HTTP: what a user's client asks for, redirects followed, what came held against what was
 //! declared.
 //!
-//! The exchange is our own, over the connection whose phases were timed before: a library would
-//! hide phases, follow what we must refuse, and read what must be bounded.
+//! HTTP/2 where both sides agree on it, as browsers do, and HTTP/1.1 where that fails or is not
+//! offered. The exchange runs over the connection whose phases were timed before. That of
+//! HTTP/1.1 is our own: a library would follow what we must refuse, and read what must be bounded.
 
+mod again;
 mod body;
+mod connect;
+mod decode;
 mod exchange;
 mod expect;
 #[cfg(feature = "fuzzing")]
 mod fuzzing;
+mod h2;
 mod head;
 mod redirect;
 
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bellwether_model::http::{HttpResult, HttpSeen, Phases, Redirect, RedirectEnd};
 use bellwether_model::observation::NotRun;
-use bellwether_model::target::{Host, Scheme};
-use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult};
+use bellwether_model::target::Scheme;
+use bellwether_model::tls::CertProblem;
 use bellwether_model::{DnsName, NotRunReason, Origin, Outcome, ProbeKind, Target};
 use url::Url;
 
 use crate::cx::Cx;
-use crate::tcp::{self, millis};
-use crate::tls;
+use crate::patience::patience;
+use crate::tcp::millis;
+use crate::tls::{self, Alert};
 use crate::wire::Wire;
 use crate::worker::fault;
 
-use exchange::{Exchange, exchange};
+use body::{BODY_LEN_MAX, Room};
+use connect::How;
+use exchange::{Agent, Exchange, Request, exchange};
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::read_response;
 use redirect::{Next, next, oddity, shown};
@@ -38,9 +45,19 @@ pub(crate) use redirect::{Resolve, Resolved};
 /// Addresses of a redirect's host that are tried before it counts as unreachable; clients race two.
 const ADDRESSES_MAX: usize = 3;
 
+/// Longest time for asking again over HTTP/1.1 what HTTP/2 did not answer.
+const FALLBACK_WAIT: Duration = Duration::from_secs(12);
+
+/// Bytes of a body that are read where only its status counts.
+const ONCE_LEN_MAX: usize = 16 * 1024;
+
 /// An open connection to the target, with the times of its phases.
 pub(crate) struct Ready {
     pub(crate) wire: Box<dyn Wire>,
+    /// Both sides agreed on HTTP/2.
+    pub(crate) is_h2: bool,
+    /// The TLS alert that ended it, once one did.
+    pub(crate) alert: Alert,
     pub(crate) connect_ms: f64,
     pub(crate) tls_ms: f64,
 }
@@ -122,6 +139,18 @@ pub(crate) async fn run(
     }
 }
 
+/// Asks once for the target's URL, over a connection that speaks HTTP/1.1: how did it end, and with
+/// which status?
+pub(crate) async fn once(cx: &Cx, wire: &mut dyn Wire) -> (HttpResult, Option<u16>) {
+    let Some(url) = url_of(&cx.job().target) else {
+        let error = "the target is no URL".to_owned();
+        return (HttpResult::NotConnected { error }, None);
+    };
+    let request = request(cx, &url, Agent::Own, ONCE_LEN_MAX);
+    let came = exchange(cx, wire, &request).await;
+    (came.result, came.head.map(|head| head.status))
+}
+
 /// The URL that the target's text says.
 fn url_of(target: &Target) -> Option<Url> {
     match target.scheme {
@@ -142,6 +171,7 @@ impl Trail<'_> {
             url: shown(&hop.url),
             hop: hop.number,
             result: HttpResult::Stalled,
+            tls_alert: None,
             status: None,
             version: None,
             headers: Vec::new(),
@@ -149,6 +179,8 @@ impl Trail<'_> {
             redirect: None,
             expectations: Vec::new(),
             problems: Vec::new(),
+            h2: None,
+            again: Vec::new(),
             phases: Phases::default(),
         };
         let mut waits = 1;
@@ -167,18 +199,69 @@ impl Trail<'_> {
                 seen.result = HttpResult::NotConnected { error };
                 None
             }
-            Ok(mut ready) => {
+            Ok(ready) => {
                 seen.phases.connect_ms = ready.connect_ms;
                 seen.phases.tls_ms = ready.tls_ms;
-                let path = path(&hop.url);
-                let host = authority(&hop.url);
-                let came = exchange(self.cx, &mut *ready.wire, &host, &path).await;
+                let alert = ready.alert.clone();
+                let came = self.first(&hop, ready, &mut seen, &mut waits).await;
+                if came.result != HttpResult::Response {
+                    seen.tls_alert = alert.get();
+                }
                 seen.phases.total_ms += millis(start);
                 self.total_ms += seen.phases.total_ms;
                 self.take(&hop, came, &mut seen).await
             }
         };
+        if following.is_none() {
+            let expect = &self.cx.job().expect;
+            let asked = again::Asked {
+                cx: self.cx,
+                url: &hop.url,
+                to: seen.address,
+                origin: hop.origin,
+            };
+            seen.again = again::ask(&asked, again::ways(expect, &seen)).await;
+            waits += u32::from(!seen.again.is_empty()) * again::WAITS;
+        }
         (seen, following, waits)
+    }
+
+    /// The first exchange of a hop: over HTTP/2 if that was agreed on, and where it fails over
+    /// HTTP/1.1 as well.
+    async fn first(
+        &self,
+        hop: &Hop,
+        mut ready: Ready,
+        seen: &mut HttpSeen,
+        waits: &mut u32,
+    ) -> Exchange {
+        let request = request(self.cx, &hop.url, Agent::Own, BODY_LEN_MAX);
+        if !ready.is_h2 {
+            return exchange(self.cx, &mut *ready.wire, &request).await;
+        }
+        let (h2, came) = h2::exchange(self.cx, &mut *ready.wire, &request).await;
+        drop(ready);
+        let failure = h2::as_result(&h2.result);
+        seen.h2 = Some(h2);
+        if let Some(came) = came {
+            return came;
+        }
+        *waits += 3;
+        let how = How {
+            alpn: tls::HTTP_1_1,
+            mss: None,
+        };
+        let over_h1 = async {
+            let opened = connect::open(self.cx, seen.address, hop.origin, &hop.url, &how).await;
+            let (mut ready, _) = opened.ok()?;
+            Some(exchange(self.cx, &mut *ready.wire, &request).await)
+        };
+        // With too little time left nothing is begun that could take the record along.
+        let came = match patience(self.cx, FALLBACK_WAIT) {
+            Some(wait) => tokio::time::timeout(wait, over_h1).await.ok().flatten(),
+            None => None,
+        };
+        came.unwrap_or_else(|| Exchange::ended(failure, 0.0))
     }
 
     /// Puts a response into the record, decides where to go next, and holds the last response
@@ -295,53 +378,27 @@ impl Trail<'_> {
     /// Connects to a hop's host, and shakes hands if the URL says so.
     async fn connect(&self, hop: &Hop, port: u16, seen: &mut HttpSeen) -> Result<Ready, String> {
         let mut failure = "its host has no address".to_owned();
+        let how = How {
+            alpn: tls::WEB,
+            mss: None,
+        };
         for address in &hop.addresses {
             let to = SocketAddr::new(*address, port);
-            let opened = match tcp::open(self.cx, to, hop.origin).await {
-                Ok(opened) => opened,
-                Err(error) => {
-                    failure = format!("{to}: {}", tcp::words(&error));
-                    continue;
+            match connect::open(self.cx, to, hop.origin, &hop.url, &how).await {
+                Ok((ready, problems)) => {
+                    seen.address = to;
+                    seen.problems = self.other_problems(hop, problems);
+                    return Ok(ready);
                 }
-            };
-            seen.address = to;
-            let connect_ms = opened.connect_ms;
-            if hop.url.scheme() != "https" {
-                return Ok(Ready {
-                    wire: Box::new(opened.stream),
-                    connect_ms,
-                    tls_ms: 0.0,
-                });
+                Err(connect::Failed::Tcp(error)) => failure = error,
+                Err(connect::Failed::Tls(error, problems)) => {
+                    seen.address = to;
+                    seen.problems = self.other_problems(hop, problems);
+                    return Err(error);
+                }
             }
-            return self.shake(hop, to, opened, seen).await;
         }
         Err(failure)
-    }
-
-    async fn shake(
-        &self,
-        hop: &Hop,
-        to: SocketAddr,
-        opened: tcp::Opened,
-        seen: &mut HttpSeen,
-    ) -> Result<Ready, String> {
-        let ask = tls::Ask {
-            address: to,
-            host: host_of(&hop.url).ok_or_else(|| "its host is no name".to_owned())?,
-            purpose: TlsPurpose::User,
-            alpn: tls::HTTP_1_1,
-        };
-        let anchors: Rc<_> = crate::roots::anchors(self.cx.job());
-        let (shaken, stream) = tls::shake(self.cx, opened.stream, &ask, &anchors).await;
-        seen.problems = self.other_problems(hop, shaken.problems);
-        match stream {
-            Some(stream) => Ok(Ready {
-                wire: Box::new(stream),
-                connect_ms: opened.connect_ms,
-                tls_ms: shaken.handshake_ms,
-            }),
-            None => Err(format!("{to}: {}", tls_words(&shaken.result))),
-        }
     }
 
     /// What is wrong with the certificate of the target's own host stands in its `tls`
@@ -351,14 +408,6 @@ impl Trail<'_> {
         let is_own =
             first.is_some_and(|first| first.scheme() == "https" && first.host() == hop.url.host());
         if is_own { Vec::new() } else { problems }
-    }
-}
-
-fn host_of(url: &Url) -> Option<Host> {
-    match url.host()? {
-        url::Host::Domain(name) => DnsName::typed(name).ok().map(Host::Name),
-        url::Host::Ipv4(address) => Some(Host::Address(address.into())),
-        url::Host::Ipv6(address) => Some(Host::Address(address.into())),
     }
 }
 
@@ -379,15 +428,17 @@ fn authority(url: &Url) -> String {
     }
 }
 
-fn tls_words(result: &TlsResult) -> String {
-    match result {
-        TlsResult::Completed => "the handshake completed".to_owned(),
-        TlsResult::Alert { name, .. } => format!("TLS alert {name}"),
-        TlsResult::Stalled => "the handshake stalled".to_owned(),
-        TlsResult::NotTls { looks_like } => format!("it speaks {looks_like}, not TLS"),
-        TlsResult::Closed { error }
-        | TlsResult::NotConnected { error }
-        | TlsResult::Failed { error } => error.clone(),
+/// The request for a URL.
+fn request(cx: &Cx, url: &Url, agent: Agent, len_max: usize) -> Request {
+    Request {
+        scheme: url.scheme().to_owned(),
+        authority: authority(url),
+        path: path(url),
+        agent,
+        room: Room {
+            len_max,
+            budget: cx.budget().clone(),
+        },
     }
 }
 

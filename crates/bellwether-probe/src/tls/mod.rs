@@ -2,9 +2,16 @@
 //!
 //! Every name of rustls stays inside this module. The handshake itself accepts everything; what a
 //! strict client refuses is judged afterwards, from the recorded chain, at the check's own time.
+//! Where it fails, ClientHellos of our own making tell why (`hellos`, `hello`, `flight`).
 
+mod client;
+mod flight;
+mod hello;
+mod hellos;
+mod noting;
 mod outcome;
 mod record;
+mod suite;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -15,13 +22,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bellwether_model::DnsName;
 use bellwether_model::target::Host;
-use bellwether_model::tls::{CertProblem, CertSeen, TlsPurpose, TlsResult, TlsSeen};
-use bellwether_pki::{Anchors, judge, read};
+use bellwether_model::tls::{
+    CertProblem, CertSeen, ClientAuthSeen, TlsPurpose, TlsResult, TlsSeen,
+};
+use bellwether_pki::{Anchors, examine, name_text, read};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncBufReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -32,6 +41,9 @@ use crate::sys::tcp_info;
 use crate::tcp::millis;
 use crate::wire::Watched;
 
+pub use client::fits;
+pub(crate) use hellos::{ask_all, shapes_after};
+pub(crate) use noting::{Alert, Noting};
 pub(crate) use outcome::{alert_in, end_words};
 use record::{Recorder, Shown};
 
@@ -62,6 +74,13 @@ pub(crate) struct Ask {
 
 /// `http/1.1` (RFC 7301 section 6).
 pub(crate) const HTTP_1_1: &[&[u8]] = &[b"http/1.1"];
+/// What browsers offer over TCP (RFC 9113 section 3.2).
+pub(crate) const WEB: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// Did both sides agree on HTTP/2?
+pub(crate) fn is_h2(stream: &Stream) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"h2")
+}
 
 /// Makes one handshake; the stream is there if it completed.
 pub(crate) async fn shake(
@@ -70,7 +89,8 @@ pub(crate) async fn shake(
     ask: &Ask,
     anchors: &Rc<Anchors>,
 ) -> (TlsSeen, Option<Stream>) {
-    let recorder = Arc::new(Recorder::new(provider()));
+    let client = client::to_show(cx.job(), ask);
+    let recorder = Arc::new(Recorder::new(provider(), client));
     let sni = sent_name(ask);
     let mut seen = TlsSeen::begin(ask, sni);
     let (config, name) = match (config(&recorder, ask), server_name(&ask.host)) {
@@ -92,6 +112,9 @@ pub(crate) async fn shake(
         }
         Some(Err((error, watched))) => {
             seen.result = outcome::result_of(&error, watched.head());
+            if outcome::is_oversize(&error, watched.head()) {
+                seen.problems.push(oversize());
+            }
             seen.tcp = tcp_info(watched.stream());
             None
         }
@@ -137,9 +160,23 @@ impl Begin for TlsSeen {
             chain_len: 0,
             problems: Vec::new(),
             client_cert_requested: false,
+            client_auth: None,
+            hellos: Vec::new(),
             stapled: false,
+            staple: None,
+            profiles: Vec::new(),
             tcp: None,
+            small_segments: None,
         }
+    }
+}
+
+/// Certificates of which nothing is known but that they are too much: OpenSSL takes 100 KB, and
+/// others stop at 64 KiB.
+fn oversize() -> CertProblem {
+    CertProblem::Malformed {
+        index: 0,
+        error: "the certificates sent are larger than 64 KiB, which clients do not read".to_owned(),
     }
 }
 
@@ -154,7 +191,9 @@ pub(crate) fn not_connected(ask: &Ask, error: String) -> TlsSeen {
 fn sent_name(ask: &Ask) -> Option<DnsName> {
     match (&ask.host, ask.purpose) {
         (_, TlsPurpose::NoSni) | (Host::Address(_), _) => None,
-        (Host::Name(name), TlsPurpose::User | TlsPurpose::OtherSni) => Some(name.clone()),
+        (Host::Name(name), TlsPurpose::User | TlsPurpose::OtherSni | TlsPurpose::Hellos) => {
+            Some(name.clone())
+        }
     }
 }
 
@@ -213,21 +252,23 @@ fn note_parameters(seen: &mut TlsSeen, connection: &ClientConnection) {
 fn note_shown(cx: &Cx, seen: &mut TlsSeen, shown: &Shown, ask: &Ask, anchors: &Anchors) {
     seen.chain_len = shown.chain_len;
     seen.stapled = shown.stapled;
-    seen.client_cert_requested = shown.client_cert_requested;
+    seen.client_cert_requested = shown.authorities.is_some();
+    if let Some(authorities) = &shown.authorities {
+        seen.client_auth = Some(client_auth(cx, ask, authorities, shown.authorities_len));
+    }
     if shown.chain.is_empty() {
         return;
     }
-    seen.chain = shown
-        .chain
-        .iter()
-        .enumerate()
-        .map(|(index, der)| with_der(index, der))
-        .collect();
+    seen.chain = read_chain(&shown.chain);
     let host = match &ask.host {
         Host::Name(name) => name.without_dot().to_owned(),
         Host::Address(address) => address.to_string(),
     };
-    seen.problems = judge(&shown.chain, anchors, &host, cx.job().now);
+    let staple = shown.staple.as_deref();
+    let examined = examine(&shown.chain, staple, anchors, &host, cx.job().now);
+    seen.problems = examined.problems;
+    seen.profiles = examined.profiles;
+    seen.staple = examined.staple;
     let explained = seen.problems.iter().any(|problem| {
         matches!(
             problem,
@@ -240,6 +281,26 @@ fn note_shown(cx: &Cx, seen: &mut TlsSeen, shown: &Shown, ask: &Ask, anchors: &A
     }
 }
 
+/// What passed when the server asked for a client certificate.
+fn client_auth(cx: &Cx, ask: &Ask, authorities: &[Vec<u8>], len: usize) -> ClientAuthSeen {
+    let chain = client::chain_to_show(cx.job(), ask);
+    let certs: Vec<CertSeen> = chain.iter().map(|der| read(der)).collect();
+    let mut issuers: Vec<String> = certs.iter().map(|cert| cert.issuer.clone()).collect();
+    issuers.dedup();
+    ClientAuthSeen {
+        authorities: authorities.iter().map(|name| name_text(name)).collect(),
+        authorities_len: len,
+        shown: certs.into_iter().next().map(Box::new),
+        issuers,
+    }
+}
+
+/// Certificates as they are told.
+fn read_chain(chain: &[Vec<u8>]) -> Vec<CertSeen> {
+    let numbered = chain.iter().enumerate();
+    numbered.map(|(index, der)| with_der(index, der)).collect()
+}
+
 fn with_der(index: usize, der: &[u8]) -> CertSeen {
     let mut seen = read(der);
     if index == 0 || seen.malformed.is_some() {
@@ -248,7 +309,7 @@ fn with_der(index: usize, der: &[u8]) -> CertSeen {
     seen
 }
 
-/// Does the server end the connection because we have no certificate to show?
+/// Does the server end the connection over the certificate that we show, or do not show?
 async fn refusal(cx: &Cx, stream: &mut Stream, handshake_ms: f64) -> Option<TlsResult> {
     let is_1_3 = stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_3);
     if !is_1_3 {
@@ -257,11 +318,12 @@ async fn refusal(cx: &Cx, stream: &mut Stream, handshake_ms: f64) -> Option<TlsR
     let handshake = Duration::try_from_secs_f64(handshake_ms / 1000.0).unwrap_or_default();
     let wait = (REFUSAL_WAIT_MIN + handshake).min(REFUSAL_WAIT_MAX);
     let wait = patience(cx, wait)?;
-    let mut byte = [0];
-    match tokio::time::timeout(wait, stream.read(&mut byte)).await {
+    // What the server says of its own accord stays there to be read.
+    match tokio::time::timeout(wait, stream.fill_buf()).await {
         Ok(Err(error)) => Some(outcome::result_of(&error, &[])),
-        Ok(Ok(0)) => Some(TlsResult::Closed {
+        Ok(Ok([])) => Some(TlsResult::Closed {
             error: "the server closed the connection after the handshake".to_owned(),
+            reset: false,
         }),
         Ok(Ok(_)) | Err(_) => None,
     }

@@ -3,29 +3,42 @@
 use std::io;
 
 use bellwether_model::text::inert;
-use bellwether_model::tls::TlsResult;
-use rustls::{AlertDescription, Error};
+use bellwether_model::tls::{TlsResult, alert_name};
+use rustls::{Error, InvalidMessage};
 
 use crate::dial::system_words;
+use crate::wire::limit_met;
 
 /// Longest text kept of a library's complaint, characters.
 const WORDS_LEN_MAX: usize = 256;
+/// Longest handshake message that our library takes, bytes; others take about as much.
+const MESSAGE_LEN_MAX: usize = 64 * 1024;
 
 /// What an error means, given the first bytes that the peer sent.
 pub(crate) fn result_of(error: &io::Error, head: &[u8]) -> TlsResult {
     match tls_error(error) {
         Some(Error::AlertReceived(alert)) => TlsResult::Alert {
             code: u8::from(*alert),
-            name: alert_name(*alert),
+            name: alert_name(u8::from(*alert)),
         },
         _ if !head.is_empty() && !begins_like_tls(head) => TlsResult::NotTls {
             looks_like: looks_like(head),
         },
+        Some(Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge)) => {
+            TlsResult::TooLarge {
+                limit: MESSAGE_LEN_MAX,
+            }
+        }
+        Some(error) if breaks_rules(error) => TlsResult::Malformed {
+            error: inert(&error.to_string(), WORDS_LEN_MAX),
+        },
         Some(error) => TlsResult::Failed {
             error: inert(&error.to_string(), WORDS_LEN_MAX),
         },
+        None if let Some(limit) = limit_met(error) => TlsResult::TooLarge { limit },
         None if is_end(error) => TlsResult::Closed {
             error: end_words(error),
+            reset: error.kind() == io::ErrorKind::ConnectionReset,
         },
         None => TlsResult::Failed {
             error: inert(&system_words(error), WORDS_LEN_MAX),
@@ -33,20 +46,52 @@ pub(crate) fn result_of(error: &io::Error, head: &[u8]) -> TlsResult {
     }
 }
 
-/// The alert in an error of an exchange over TLS, in words.
-pub(crate) fn alert_in(error: &io::Error) -> Option<String> {
+/// The number of the alert in an error of an exchange over TLS.
+pub(super) fn alert_code(error: &io::Error) -> Option<u8> {
     match tls_error(error) {
-        Some(Error::AlertReceived(alert)) => Some(format!("TLS alert {}", alert_name(*alert))),
+        Some(Error::AlertReceived(alert)) => Some(u8::from(*alert)),
         _ => None,
     }
 }
 
+/// The alert in an error of an exchange over TLS, in words.
+pub(crate) fn alert_in(error: &io::Error) -> Option<String> {
+    alert_code(error).map(|code| format!("TLS alert {}", alert_name(code)))
+}
+
+/// Did the peer send what no TLS implementation sends?
+fn breaks_rules(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidMessage(_)
+            | Error::PeerMisbehaved(_)
+            | Error::InappropriateMessage { .. }
+            | Error::InappropriateHandshakeMessage { .. }
+            | Error::DecryptError
+            | Error::PeerSentOversizedRecord
+    )
+}
+
+/// Did our library stop reading because the server's certificates are too many or too large?
+///
+/// Of the messages that follow a ServerHello only the certificates can be that large.
+pub(crate) fn is_oversize(error: &io::Error, head: &[u8]) -> bool {
+    let too_large = matches!(
+        tls_error(error),
+        Some(Error::InvalidMessage(
+            InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge
+        ))
+    );
+    // A record of type handshake, and in it a ServerHello of bearable length (RFC 8446 section 4).
+    too_large && matches!(head, [22, _, _, _, _, 2, 0, ..])
+}
+
 /// A record of TLS: content type 20 to 24, major version 3 (RFC 8446 section 5.1).
-fn begins_like_tls(head: &[u8]) -> bool {
+pub(super) fn begins_like_tls(head: &[u8]) -> bool {
     matches!(head.first(), Some(20..=24)) && matches!(head.get(1), None | Some(3))
 }
 
-fn looks_like(head: &[u8]) -> String {
+pub(super) fn looks_like(head: &[u8]) -> String {
     let text = String::from_utf8_lossy(head).to_ascii_uppercase();
     let starts = |prefix: &str| text.starts_with(prefix);
     let known = if starts("HTTP/") || starts("<!DOCTYPE") || starts("<HTML") {
@@ -90,52 +135,18 @@ fn is_end(error: &io::Error) -> bool {
 pub(crate) fn end_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
+        // In these words our library says that handshake messages without a gap between them, such
+        // as session tickets, are more than it holds.
+        _ if error.to_string() == "message buffer full" => format!(
+            "the server sends more than {MESSAGE_LEN_MAX} bytes of handshake messages at once, after the handshake"
+        ),
         _ => inert(&system_words(error), WORDS_LEN_MAX),
-    }
-}
-
-/// `HandshakeFailure` as RFC 8446 section 6 writes it: `handshake_failure`.
-fn alert_name(alert: AlertDescription) -> String {
-    match alert {
-        AlertDescription::UnknownCA => "unknown_ca".to_owned(),
-        AlertDescription::UnknownPSKIdentity => "unknown_psk_identity".to_owned(),
-        AlertDescription::BadCertificateStatusResponse => {
-            "bad_certificate_status_response".to_owned()
-        }
-        AlertDescription::Unknown(code) => format!("alert_{code}"),
-        named => {
-            let mut name = String::new();
-            for (at, c) in format!("{named:?}").chars().enumerate() {
-                if c.is_ascii_uppercase() && at > 0 {
-                    name.push('_');
-                }
-                name.push(c.to_ascii_lowercase());
-            }
-            name
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_alerts() {
-        for (code, name) in [
-            (40, "handshake_failure"),
-            (48, "unknown_ca"),
-            (70, "protocol_version"),
-            (112, "unrecognised_name"),
-            (116, "certificate_required"),
-            (120, "no_application_protocol"),
-            (200, "alert_200"),
-        ] {
-            let got = alert_name(AlertDescription::from(code));
-            // The RFC spells it with a z.
-            assert_eq!(got.replace("recognized", "recognised"), name);
-        }
-    }
 
     #[test]
     fn what_is_not_tls() {

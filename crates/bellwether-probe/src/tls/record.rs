@@ -10,8 +10,13 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
+/// Names kept of the authorities for client certificates.
+const AUTHORITIES_MAX: usize = 32;
 /// Certificates kept of a chain: public ones have 2 to 5, and webpki stops at 6 links.
 const CHAIN_LEN_MAX: usize = 20;
+
+/// Largest OCSP response kept, bytes; real ones have 300 to 3,000.
+const STAPLE_LEN_MAX: usize = 64 * 1024;
 
 /// What the server showed in one handshake.
 #[derive(Clone, Debug, Default)]
@@ -20,8 +25,14 @@ pub(crate) struct Shown {
     pub(crate) chain: Vec<Vec<u8>>,
     /// Certificates sent.
     pub(crate) chain_len: usize,
+    /// The OCSP response, if one came and is of a bearable size.
+    pub(crate) staple: Option<Vec<u8>>,
     pub(crate) stapled: bool,
-    pub(crate) client_cert_requested: bool,
+    /// Names of the authorities whose client certificates the server takes, as DER, at most
+    /// [`AUTHORITIES_MAX`]; `None` if it asked for none.
+    pub(crate) authorities: Option<Vec<Vec<u8>>>,
+    /// How many it names.
+    pub(crate) authorities_len: usize,
     /// Did the server prove that it holds the key? `None` before it tried.
     pub(crate) proved: Option<bool>,
 }
@@ -31,13 +42,16 @@ pub(crate) struct Shown {
 pub(crate) struct Recorder {
     shown: Mutex<Shown>,
     provider: Arc<CryptoProvider>,
+    /// The client certificate to show if the server asks.
+    client: Option<Arc<CertifiedKey>>,
 }
 
 impl Recorder {
-    pub(crate) fn new(provider: Arc<CryptoProvider>) -> Self {
+    pub(crate) fn new(provider: Arc<CryptoProvider>, client: Option<Arc<CertifiedKey>>) -> Self {
         Self {
             shown: Mutex::default(),
             provider,
+            client,
         }
     }
 
@@ -73,6 +87,10 @@ impl ServerCertVerifier for Recorder {
             .map(|cert| cert.as_ref().to_vec())
             .collect();
         shown.stapled = !ocsp_response.is_empty();
+        let bearable = 1..=STAPLE_LEN_MAX;
+        shown.staple = bearable
+            .contains(&ocsp_response.len())
+            .then(|| ocsp_response.to_vec());
         Ok(ServerCertVerified::assertion())
     }
 
@@ -105,18 +123,22 @@ impl ServerCertVerifier for Recorder {
     }
 }
 
-/// We have no client certificate; that one was asked for is a fact.
+/// That a certificate was asked for is a fact; one that is configured is shown whichever authorities
+/// the server names, as common clients do: what it says of it is the evidence.
 impl ResolvesClientCert for Recorder {
     fn resolve(
         &self,
-        _root_hint_subjects: &[&[u8]],
+        root_hint_subjects: &[&[u8]],
         _sigschemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
-        self.lock().client_cert_requested = true;
-        None
+        let kept = root_hint_subjects.iter().take(AUTHORITIES_MAX);
+        let mut shown = self.lock();
+        shown.authorities = Some(kept.map(|name| name.to_vec()).collect());
+        shown.authorities_len = root_hint_subjects.len();
+        self.client.clone()
     }
 
     fn has_certs(&self) -> bool {
-        false
+        self.client.is_some()
     }
 }

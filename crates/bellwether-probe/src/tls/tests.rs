@@ -1,5 +1,7 @@
+use std::time::Duration;
+
 use bellwether_model::net::TcpResult;
-use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult};
+use bellwether_model::tls::{CertProblem, HelloAnswer, HelloKind, TlsPurpose, TlsResult};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -8,6 +10,8 @@ use super::*;
 use crate::testing::{
     Identity, Pki, attempt, by_name, http_of, job, server, tcp_of, tls_of, tls_server, trusting,
 };
+use bellwether_model::job::Job;
+use bellwether_model::service::ClientIdentity;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -141,10 +145,13 @@ async fn a_chain_above_what_we_take_fails_and_is_named() {
     let at = tls_server(plain(&shown), OK).await;
     let url = format!("tls://www.svc.test:{}", at.port());
     let seen = attempt(trusting(&url, &pki)).await;
-    let TlsResult::Failed { error } = &tls_of(&seen)[0].result else {
-        panic!("{:?}", tls_of(&seen)[0].result);
-    };
-    assert!(error.contains("TooLarge"), "{error}");
+    let limit = 64 * 1024;
+    assert_eq!(tls_of(&seen)[0].result, TlsResult::TooLarge { limit });
+    // It is seen in clear where the server also speaks TLS 1.2.
+    let hello = &tls_of(&seen)[1].hellos[0];
+    assert_eq!((hello.hello, hello.chain_len), (HelloKind::Tls12, 2));
+    assert_eq!(hello.chain[0].names, ["www.svc.test"]);
+    assert!(hello.chain_size > 200_000);
 }
 
 #[tokio::test]
@@ -193,6 +200,10 @@ async fn a_client_certificate_that_we_lack() {
         let TlsResult::Alert { name, .. } = &tls.result else {
             panic!("{:?}", tls.result);
         };
+        let auth = tls.client_auth.as_ref().unwrap();
+        assert_eq!(auth.authorities_len, 1);
+        assert!(auth.authorities[0].starts_with("CN=root"), "{auth:?}");
+        assert_eq!(auth.shown, None);
         let expected = ["certificate_required", "handshake_failure"];
         assert!(expected.contains(&name.as_str()), "{name}");
         assert!(http_of(&seen).is_empty());
@@ -239,7 +250,7 @@ async fn alerts_have_names() {
 async fn records_that_are_none() {
     assert!(matches!(
         with(b"\x16\x03\x03\xff\xffxxxxxxxx").await,
-        TlsResult::Failed { .. }
+        TlsResult::Malformed { .. }
     ));
     assert!(matches!(with(b"").await, TlsResult::Closed { .. }));
 }
@@ -252,10 +263,10 @@ async fn silence_is_a_stall_and_ends_in_time() {
     })
     .await;
     let mut job = job(&format!("tls://www.svc.test:{}", at.port()));
-    job.deadline_ms = 2_500;
-    // That the attempt ends at all is the point: without a deadline it would not.
-    let seen = attempt(job).await;
-    assert_eq!(tls_of(&seen)[0].result, TlsResult::Stalled);
+    // Less than the longest wait for a handshake, and enough to read the roots on a busy machine.
+    job.deadline_ms = 4_000;
+    let seen = tokio::time::timeout(Duration::from_secs(60), attempt(job)).await;
+    assert_eq!(tls_of(&seen.unwrap())[0].result, TlsResult::Stalled);
 }
 
 #[tokio::test]
@@ -276,4 +287,138 @@ async fn an_address_as_target_sends_no_server_name() {
     let tls = tls_of(&seen)[0];
     assert_eq!(tls.sni, None);
     assert_eq!(tls.problems, []);
+}
+
+/// What ClientHellos of other shapes told of a server that says `bytes` to each.
+async fn hellos(bytes: &'static [u8]) -> Vec<(HelloKind, HelloAnswer)> {
+    let at = server(move |mut stream| async move {
+        let mut hello = [0; 4096];
+        let _ = stream.read(&mut hello).await;
+        let _ = stream.write_all(bytes).await;
+        let _ = stream.read(&mut hello).await;
+    })
+    .await;
+    let seen = attempt(job(&format!("tls://www.svc.test:{}", at.port()))).await;
+    let hellos = tls_of(&seen).into_iter().flat_map(|tls| &tls.hellos);
+    hellos.map(|h| (h.hello, h.answer.clone())).collect()
+}
+
+#[tokio::test]
+async fn every_shape_has_its_answer() {
+    // Alert 70, and a ServerHello of TLS 1.0 that chooses RSA key exchange.
+    let refused = hellos(b"\x15\x03\x01\x00\x02\x02\x46").await;
+    let kinds: Vec<HelloKind> = refused.iter().map(|(kind, _)| *kind).collect();
+    use HelloKind::{Large, Small, Ssl3, Tls10, Tls11, Tls12};
+    assert_eq!(kinds, [Small, Large, Tls12, Tls11, Tls10, Ssl3]);
+    let name = "protocol_version".to_owned();
+    let alert = HelloAnswer::Alert { code: 70, name };
+    assert!(refused.iter().all(|(_, answer)| *answer == alert));
+    let old = hellos(
+        b"\x16\x03\x01\x00\x2a\x02\x00\x00\x26\x03\x010123456789abcdef0123456789abcdef\x00\x00\x2f\x00\
+          \x16\x03\x01\x00\x04\x0e\x00\x00\x00",
+    )
+    .await;
+    assert!(!old.is_empty());
+    for (_, answer) in old {
+        let expected = HelloAnswer::ServerHello {
+            version: "TLS 1.0".to_owned(),
+            cipher: "TLS_RSA_WITH_AES_128_CBC_SHA".to_owned(),
+            is_current: false,
+        };
+        assert_eq!(answer, expected);
+    }
+}
+
+/// A client certificate of a CA, with its key.
+fn client(pki: &Pki, year: i32) -> ClientIdentity {
+    let made = pki.chain(&["client.svc.test"], year);
+    ClientIdentity {
+        chain: made.chain.iter().map(|der| STANDARD.encode(der)).collect(),
+        key: STANDARD.encode(&made.key),
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_the_target_and_to_nobody_else() {
+    let pki = Pki::new();
+    let good = client(&pki, 2027);
+    fits(&good).unwrap();
+    let strange = ClientIdentity {
+        key: client(&pki, 2027).key,
+        ..good.clone()
+    };
+    assert!(fits(&strange).is_err());
+    assert!(!format!("{good:?}").contains(&good.key));
+    let job = Job {
+        client_cert: Some(good),
+        ..trusting("https://www.svc.test:8443/", &pki)
+    };
+    let ask = |host: &str, port: u16, purpose| Ask {
+        address: (std::net::Ipv4Addr::LOCALHOST, port).into(),
+        host: Host::Name(host.parse().unwrap()),
+        purpose,
+        alpn: HTTP_1_1,
+    };
+    let is_shown = |ask: Ask| client::to_show(&job, &ask).is_some();
+    assert!(is_shown(ask("www.svc.test", 8443, TlsPurpose::User)));
+    assert!(!is_shown(ask("www.svc.test", 443, TlsPurpose::User)));
+    assert!(!is_shown(ask("other.test", 8443, TlsPurpose::User)));
+    assert!(!is_shown(ask("www.svc.test", 8443, TlsPurpose::NoSni)));
+}
+
+/// A server that asks for client certificates of another authority than ours.
+fn asks_for_strangers(pki: &Pki) -> ServerConfig {
+    let shown = pki.chain(&["www.svc.test"], 2026);
+    let mut roots = RootCertStore::empty();
+    roots.add(Pki::new().root.into()).unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(shown.key.clone()).into();
+    let chain = shown.chain.iter().cloned().map(Into::into).collect();
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .unwrap()
+}
+
+/// In front of another server: what the client says after its first segment arrives late.
+async fn slow_to(server_at: SocketAddr) -> SocketAddr {
+    server(move |client| async move {
+        let (mut from, mut to) = client.into_split();
+        let there = TcpStream::connect(server_at).await.unwrap();
+        let (mut back, mut on) = there.into_split();
+        let answers = tokio::spawn(async move {
+            let _ = tokio::io::copy(&mut back, &mut to).await;
+        });
+        let mut hello = vec![0; 16 * 1024];
+        let len = from.read(&mut hello).await.unwrap();
+        on.write_all(&hello[..len]).await.unwrap();
+        let mut rest = Vec::new();
+        tokio::time::sleep(Duration::from_millis(1300)).await;
+        let _ = from.read_buf(&mut rest).await;
+        let _ = on.write_all(&rest).await;
+        let _ = answers.await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_refusal_while_the_answer_is_awaited() {
+    let pki = Pki::new();
+    let at = slow_to(tls_server(asks_for_strangers(&pki), OK).await).await;
+    let url = format!("https://www.svc.test:{}/", at.port());
+    let job = Job {
+        client_cert: Some(client(&pki, 2027)),
+        ..trusting(&url, &pki)
+    };
+    let seen = attempt(job).await;
+    let tls = tls_of(&seen)[0];
+    assert_eq!(tls.result, TlsResult::Completed);
+    let shown = tls.client_auth.as_ref().unwrap().shown.as_ref().unwrap();
+    assert_eq!(shown.names, ["client.svc.test"]);
+    assert_eq!(http_of(&seen)[0].tls_alert, Some(48));
 }

@@ -98,7 +98,7 @@ where
         tokio::select! {
             _ = tokio::time::timeout(wait, run) => {
                 // A check that came to its end has said so already; this is for one that did not.
-                cx.emit(Event::Done { queries: cx.queries() });
+                cx.emit(cx.done());
             }
             // Nobody listens any more.
             () = gone.notified() => {}

@@ -55,6 +55,8 @@ pub struct Supervised {
     pub observations: Vec<Observation>,
     /// DNS queries sent, as far as workers lived to tell.
     pub queries: u32,
+    /// The most memory that a worker held, KiB, as far as one lived to tell.
+    pub peak_kib: Option<u64>,
     /// How it ended.
     pub ended: Ended,
     /// How earlier workers died, in words, even if a later one finished.
@@ -76,6 +78,7 @@ struct Record<F> {
     known: HashSet<String>,
     begun: Vec<Begun>,
     queries: u32,
+    peak_kib: Option<u64>,
     on_event: F,
 }
 
@@ -107,6 +110,7 @@ pub async fn supervise_until(
         known: HashSet::new(),
         begun: Vec::new(),
         queries: 0,
+        peak_kib: None,
         on_event,
     };
     let mut job = job.clone();
@@ -134,6 +138,7 @@ pub async fn supervise_until(
     Supervised {
         observations: record.observations,
         queries: record.queries,
+        peak_kib: record.peak_kib,
         ended,
         crashes,
     }
@@ -184,7 +189,8 @@ async fn run<F: FnMut(&Observation)>(
             event = frame::next::<Event>(&mut stdout) => event,
         };
         match event {
-            Ok(Some(Event::Done { queries })) => {
+            Ok(Some(Event::Done { queries, peak_kib })) => {
+                record.peak_kib = record.peak_kib.max(peak_kib);
                 record.queries = record.queries.saturating_add(queries);
                 break Ended::Finished;
             }

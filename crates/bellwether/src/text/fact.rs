@@ -26,6 +26,7 @@ const IMPLIED: &[(FactKind, FactKind)] = &[
     (K::OtherAddressesWork, K::OtherFamilyWorks),
     (K::AddressOwner, K::AddressUnchanged),
     (K::AddressOwner, K::CertNamesDiffer),
+    (K::CertEnded, K::OthersRenewed),
 ];
 
 /// A sentence, and the observations that prove it.
@@ -212,7 +213,8 @@ fn is_there(value: &Value) -> bool {
 fn in_words(key: &str, value: &Value, clock: Clock) -> String {
     match (key, value) {
         (
-            "not_after" | "not_before" | "ended" | "begins" | "ends" | "newest",
+            "not_after" | "newer_not_after" | "not_before" | "since" | "ended" | "begins" | "ends"
+            | "newest",
             Value::String(text),
         ) => words::moment(clock.now, text),
         ("aliases", Value::Array(items)) => {

@@ -24,6 +24,10 @@ pub(super) fn who(report: &Report, diagnosis: &Diagnosis) -> String {
             }
         }
     };
+    let whom = match diagnosis.scope.profiles.as_slice() {
+        [] => whom,
+        refusing => format!("{whom} with a client like {}", list(refusing)),
+    };
     let share = diagnosis.scope.share;
     let often = match report.verdict {
         // The rest of the failures is another cause's.
@@ -34,6 +38,9 @@ pub(super) fn who(report: &Report, diagnosis: &Diagnosis) -> String {
             )
         }
         Verdict::Broken => "every attempt fails".to_owned(),
+        _ if share > 0.0 && !diagnosis.scope.profiles.is_empty() => {
+            format!("about {} % of their attempts fail", percent(share))
+        }
         _ if share > 0.0 => format!("about {} % of attempts fail", percent(share)),
         _ => String::new(),
     };

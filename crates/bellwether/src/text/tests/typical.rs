@@ -25,6 +25,7 @@ fn check(name: &str, change: impl Fn(&mut World), see: impl Fn(&mut Situation)) 
         began: "2024-10-01T11:10:00Z".parse().unwrap(),
         took_ms: 412.0,
         queries: 61,
+        peak_kib: None,
         observations: situation.observations,
     });
     let text = render(&report, Style::default());

@@ -1,0 +1,331 @@
+//! One try over TLS (RFC 7858) or HTTPS (RFC 8484).
+//!
+//! The certificate is judged before anything is asked: who asked for privacy gets it or an answer
+//! why not, and no question goes out over another transport instead.
+
+use std::time::{Duration, Instant};
+
+use bellwether_model::Channel;
+use bellwether_model::dns::{ChannelFailure, ExchangeResult};
+use bellwether_model::net::TcpResult;
+use bellwether_model::target::Host;
+use bellwether_model::text::inert;
+use bellwether_model::tls::{TlsPurpose, TlsResult};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::exchange::Ask;
+use super::message::{Query, matches};
+use super::reply::Discards;
+use super::tcp;
+use crate::cx::Cx;
+use crate::dial::NotDialled;
+use crate::tls::{self, Stream};
+
+/// Largest answer over HTTPS, octets: the longest DNS message (RFC 8484 section 6).
+const BODY_LEN_MAX: usize = 65_535;
+/// Largest head of an answer over HTTP/1.1, octets.
+const HEAD_LEN_MAX: usize = 16 * 1024;
+/// Most fields of such a head.
+const FIELDS_MAX: usize = 64;
+/// The media type of DNS messages (RFC 8484 section 6).
+const MEDIA_TYPE: &str = "application/dns-message";
+/// Longest text kept of what the other side says, characters.
+const WORDS_LEN_MAX: usize = 128;
+
+/// Connects, shakes hands, judges the certificate, and asks.
+pub(super) async fn attempt(
+    cx: &Cx,
+    ask: &Ask,
+    query: &Query,
+    wait: Duration,
+    discards: &mut Discards,
+) -> Result<Vec<u8>, ExchangeResult> {
+    let deadline = Instant::now() + wait;
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let dialled = cx.dialer().tcp(ask.server, ask.origin);
+    let stream = match tokio::time::timeout(left(), dialled).await {
+        Err(_) => return Err(ExchangeResult::Silent),
+        Ok(Err(not_dialled)) => return Err(unreached(not_dialled)),
+        Ok(Ok(stream)) => stream,
+    };
+    let (host, alpn): (&Host, &'static [&'static [u8]]) = match &ask.channel {
+        Channel::Tls { host } => (host, &[]),
+        Channel::Https { host, .. } => (host, &[b"h2", b"http/1.1"]),
+        Channel::Plain => {
+            let reason = "no name was given to verify".to_owned();
+            return Err(ExchangeResult::NotAsked { reason });
+        }
+    };
+    let hello = tls::Ask {
+        address: ask.server,
+        host: host.clone(),
+        purpose: TlsPurpose::User,
+        alpn,
+    };
+    let anchors = crate::roots::anchors(cx.job());
+    let shaken = tls::shake(cx, stream, &hello, &anchors);
+    let Ok((seen, stream)) = tokio::time::timeout(left(), shaken).await else {
+        return Err(handshake("it stopped halfway"));
+    };
+    let mut problems = seen.problems;
+    problems.retain(|problem| !problem.is_of_browsers());
+    if !problems.is_empty() {
+        return Err(failed(ChannelFailure::Certificate { problems }));
+    }
+    let Some(mut stream) = stream.filter(|_| seen.result == TlsResult::Completed) else {
+        return Err(handshake(&words(&seen.result)));
+    };
+    let talk = async {
+        match &ask.channel {
+            Channel::Tls { .. } | Channel::Plain => tcp::converse(&mut stream, query, discards)
+                .await
+                .map_err(|error| tcp::broken(&error)),
+            Channel::Https { host, path } => {
+                let authority = authority(host, ask.server.port());
+                let bytes = if seen.alpn.as_deref() == Some("h2") {
+                    over_h2(stream, &authority, path, query).boxed_local().await
+                } else {
+                    over_http_1(&mut stream, &authority, path, query).await
+                }?;
+                match matches(query, &bytes) {
+                    Ok(()) => Ok(bytes),
+                    Err(reason) => {
+                        discards.count(reason);
+                        Err(no_answer(None, None, "what came answers another question"))
+                    }
+                }
+            }
+        }
+    };
+    match tokio::time::timeout(left(), talk).await {
+        Ok(ended) => ended,
+        Err(_) => Err(ExchangeResult::Broken {
+            error: "the connection opened, and no answer came".to_owned(),
+        }),
+    }
+}
+
+fn unreached(not_dialled: NotDialled) -> ExchangeResult {
+    match not_dialled {
+        NotDialled::Refused(reason) => ExchangeResult::NotAsked { reason },
+        NotDialled::Failed(TcpResult::Refused | TcpResult::Reset) => ExchangeResult::Refused,
+        NotDialled::Failed(TcpResult::TimedOut) => ExchangeResult::Silent,
+        NotDialled::Failed(TcpResult::Unreachable { error } | TcpResult::Error { error }) => {
+            ExchangeResult::Unreachable { error }
+        }
+        NotDialled::Failed(_) => ExchangeResult::Unreachable {
+            error: "there is no route".to_owned(),
+        },
+    }
+}
+
+fn failed(failure: ChannelFailure) -> ExchangeResult {
+    ExchangeResult::Channel { failure }
+}
+
+fn handshake(error: &str) -> ExchangeResult {
+    let error = inert(error, WORDS_LEN_MAX);
+    failed(ChannelFailure::Handshake { error })
+}
+
+fn no_answer(status: Option<u16>, content_type: Option<&[u8]>, error: &str) -> ExchangeResult {
+    let text = |bytes: &[u8]| bellwether_model::text::inert_bytes(bytes, WORDS_LEN_MAX);
+    failed(ChannelFailure::Http {
+        status,
+        content_type: content_type.map(text),
+        error: inert(error, WORDS_LEN_MAX),
+    })
+}
+
+/// How a handshake ended that did not complete.
+fn words(result: &TlsResult) -> String {
+    match result {
+        TlsResult::Alert { name, .. } => format!("alert {name}"),
+        TlsResult::Stalled => "it stopped halfway".to_owned(),
+        TlsResult::NotTls { looks_like } => format!("{looks_like} came, which is not TLS"),
+        TlsResult::TooLarge { limit } => {
+            format!("its part of the handshake is larger than {limit} bytes")
+        }
+        TlsResult::Malformed { error } => format!("what it sends is no TLS ({error})"),
+        TlsResult::Closed { error, .. }
+        | TlsResult::NotConnected { error }
+        | TlsResult::Failed { error } => error.clone(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Host and port as a URL has them.
+fn authority(host: &Host, port: u16) -> String {
+    let host = match host {
+        Host::Name(name) => name.without_dot().to_owned(),
+        Host::Address(address) if address.is_ipv6() => format!("[{address}]"),
+        Host::Address(address) => address.to_string(),
+    };
+    match port {
+        443 => host,
+        port => format!("{host}:{port}"),
+    }
+}
+
+/// Is what came a DNS message by its status and type (RFC 8484 section 4.2.1)?
+fn judge(status: u16, content_type: Option<&[u8]>) -> Result<(), ExchangeResult> {
+    if !(200..300).contains(&status) {
+        let error = format!("status {status}");
+        return Err(no_answer(Some(status), content_type, &error));
+    }
+    let media = content_type.and_then(|value| value.split(|b| *b == b';').next());
+    let is_dns = media.is_some_and(|m| m.trim_ascii().eq_ignore_ascii_case(MEDIA_TYPE.as_bytes()));
+    if is_dns {
+        return Ok(());
+    }
+    Err(no_answer(Some(status), content_type, "no DNS message came"))
+}
+
+/// The id is 0, so that answers can be cached (RFC 8484 section 4.1); it is put back afterwards.
+fn body_of(query: &Query) -> Bytes {
+    let mut bytes = query.bytes.clone();
+    bytes[..2].fill(0);
+    bytes.into()
+}
+
+fn with_id(mut bytes: Vec<u8>, query: &Query) -> Vec<u8> {
+    if bytes.len() >= 2 && bytes[..2] == [0, 0] {
+        bytes[..2].copy_from_slice(&query.bytes[..2]);
+    }
+    bytes
+}
+
+async fn over_h2(
+    stream: Stream,
+    authority: &str,
+    path: &str,
+    query: &Query,
+) -> Result<Vec<u8>, ExchangeResult> {
+    let broken = |error: h2::Error| ExchangeResult::Broken {
+        error: inert(&error.to_string(), WORDS_LEN_MAX),
+    };
+    let mut builder = h2::client::Builder::new();
+    builder
+        .enable_push(false)
+        .max_header_list_size(HEAD_LEN_MAX as u32)
+        .initial_window_size(2 * BODY_LEN_MAX as u32)
+        .initial_connection_window_size(2 * BODY_LEN_MAX as u32);
+    let (client, connection) = builder
+        .handshake::<_, Bytes>(stream)
+        .await
+        .map_err(broken)?;
+    let request = http::Request::builder()
+        .method("POST")
+        .uri(format!("https://{authority}{path}"))
+        .header("accept", MEDIA_TYPE)
+        .header("content-type", MEDIA_TYPE)
+        .body(())
+        .map_err(|error| no_answer(None, None, &error.to_string()))?;
+    let exchange = async {
+        let mut client = client.ready().await.map_err(broken)?;
+        let (response, mut body) = client.send_request(request, false).map_err(broken)?;
+        body.send_data(body_of(query), true).map_err(broken)?;
+        let response = response.await.map_err(broken)?;
+        let content_type = response.headers().get("content-type");
+        judge(
+            response.status().as_u16(),
+            content_type.map(http::HeaderValue::as_bytes),
+        )?;
+        let mut came = Vec::new();
+        let mut source = response.into_body();
+        while let Some(part) = source.data().await {
+            let part = part.map_err(broken)?;
+            // What is read makes room for more (RFC 9113 section 5.2).
+            let _ = source.flow_control().release_capacity(part.len());
+            came.extend_from_slice(&part);
+            if came.len() > BODY_LEN_MAX {
+                return Err(no_answer(
+                    None,
+                    None,
+                    "the answer is longer than a DNS message",
+                ));
+            }
+        }
+        Ok(with_id(came, query))
+    };
+    // The connection moves the frames for the exchange, and ends with it.
+    tokio::select! {
+        ended = exchange => ended,
+        ended = connection => Err(match ended {
+            Err(error) => broken(error),
+            Ok(()) => ExchangeResult::Broken {
+                error: "the connection was closed before an answer".to_owned(),
+            },
+        }),
+    }
+}
+
+async fn over_http_1(
+    stream: &mut Stream,
+    authority: &str,
+    path: &str,
+    query: &Query,
+) -> Result<Vec<u8>, ExchangeResult> {
+    let body = body_of(query);
+    let mut request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {authority}\r\nAccept: {MEDIA_TYPE}\r\n\
+         Content-Type: {MEDIA_TYPE}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    request.extend_from_slice(&body);
+    let broken = |error: std::io::Error| tcp::broken(&error);
+    stream.write_all(&request).await.map_err(broken)?;
+    let mut came = Vec::new();
+    let (head_len, length) = loop {
+        if stream.read_buf(&mut came).await.map_err(broken)? == 0 {
+            let error = "the connection was closed before an answer".to_owned();
+            return Err(ExchangeResult::Broken { error });
+        }
+        if let Some(head) = head(&came)? {
+            break head;
+        }
+        if came.len() > HEAD_LEN_MAX {
+            return Err(no_answer(None, None, "the head of the answer does not end"));
+        }
+    };
+    let end = head_len + length.min(BODY_LEN_MAX);
+    while came.len() < end {
+        if stream.read_buf(&mut came).await.map_err(broken)? == 0 {
+            break;
+        }
+    }
+    came.truncate(end);
+    Ok(with_id(came.split_off(head_len), query))
+}
+
+/// Length of the head and of what follows; `None` if the head is not whole yet.
+fn head(came: &[u8]) -> Result<Option<(usize, usize)>, ExchangeResult> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut fields);
+    let head_len = match response.parse(came) {
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Ok(httparse::Status::Complete(len)) => len,
+        Err(error) => return Err(no_answer(None, None, &format!("not HTTP: {error}"))),
+    };
+    let field = |name: &str| {
+        let mut found = response.headers.iter();
+        found
+            .find(|f| f.name.eq_ignore_ascii_case(name))
+            .map(|f| f.value)
+    };
+    judge(response.code.unwrap_or(0), field("content-type"))?;
+    // DNS messages are short: who sends them in chunks over HTTP/1.1 is not read.
+    let length = field("content-length").and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
+    match (length, field("transfer-encoding")) {
+        (Some(length), _) => Ok(Some((head_len, length))),
+        (None, Some(_)) => Err(no_answer(
+            response.code,
+            None,
+            "the answer comes in chunks of HTTP/1.1",
+        )),
+        (None, None) => Ok(Some((head_len, BODY_LEN_MAX))),
+    }
+}

@@ -1,0 +1,108 @@
+//! A request that failed, once more: what the same, a browser's, or small segments come to tells
+//! causes apart that look alike. Only the beginning of a body is read.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bellwether_model::Origin;
+use bellwether_model::http::{Again, BodyEnd, HttpResult, HttpSeen, Way};
+use bellwether_model::service::Expect;
+use futures_util::future::join_all;
+use tokio::time::timeout;
+use url::Url;
+
+use super::connect::{self, Failed, How};
+use super::exchange::{Agent, Exchange, exchange};
+use super::{h2, request};
+use crate::cx::Cx;
+use crate::patience::patience;
+use crate::{tcp, tls};
+
+/// Sequential waits of asking again: connect, shake hands, ask.
+pub(super) const WAITS: u32 = 3;
+/// Requests that tell whether all fail or a share: of five in all, one of two fails at least once
+/// in 97 of 100 cases.
+const SAME: usize = 4;
+/// Longest time for asking again. Who is slower once more has shown nothing new.
+const AGAIN_WAIT: Duration = Duration::from_secs(6);
+/// Bytes of a body that are read: what matters is whether it comes.
+const AGAIN_LEN_MAX: usize = 64 * 1024;
+/// The same for a body that did not come in large segments: more than can be under way at once.
+const SEGMENTS_LEN_MAX: usize = 256 * 1024;
+
+/// Whom to ask again for what.
+pub(super) struct Asked<'a> {
+    pub(super) cx: &'a Cx,
+    pub(super) url: &'a Url,
+    pub(super) to: SocketAddr,
+    pub(super) origin: Origin,
+}
+
+/// Which requests would tell more of what came of the first one.
+pub(super) fn ways(expect: &Expect, seen: &HttpSeen) -> Vec<Way> {
+    let end = seen.body.as_ref().map(|body| body.end);
+    match (&seen.result, seen.status) {
+        (HttpResult::Stalled, _) => vec![Way::SmallSegments],
+        (HttpResult::Closed { .. }, _) => vec![Way::Same; SAME],
+        (HttpResult::Response, Some(status)) if !expect.takes_status(status) => match status {
+            500.. => [vec![Way::Browser], vec![Way::Same; SAME]].concat(),
+            400..=499 => vec![Way::Browser],
+            _ => Vec::new(),
+        },
+        (HttpResult::Response, _) if end == Some(BodyEnd::Stalled) => vec![Way::SmallSegments],
+        (HttpResult::Response | HttpResult::Malformed { .. }, _) => Vec::new(),
+        (HttpResult::NotConnected { .. }, _) => Vec::new(),
+    }
+}
+
+/// Asks again in these ways, all at once.
+pub(super) async fn ask(asked: &Asked<'_>, ways: Vec<Way>) -> Vec<Again> {
+    // With too little time left nothing is begun that could take the record along.
+    let Some(wait) = patience(asked.cx, AGAIN_WAIT).filter(|_| !ways.is_empty()) else {
+        return Vec::new();
+    };
+    join_all(ways.into_iter().map(|way| one(asked, way, wait))).await
+}
+
+async fn one(asked: &Asked<'_>, way: Way, wait: Duration) -> Again {
+    let (agent, mss, len_max) = match way {
+        Way::Same => (Agent::Own, None, AGAIN_LEN_MAX),
+        Way::Browser => (Agent::Browser, None, AGAIN_LEN_MAX),
+        Way::SmallSegments => (Agent::Own, Some(tcp::SMALL_MSS), SEGMENTS_LEN_MAX),
+    };
+    let how = How {
+        alpn: tls::WEB,
+        mss,
+    };
+    let run = async {
+        let Asked {
+            cx,
+            url,
+            to,
+            origin,
+        } = *asked;
+        let mut ready = match connect::open(cx, to, origin, url, &how).await {
+            Ok((ready, _)) => ready,
+            Err(Failed::Tcp(error) | Failed::Tls(error, _)) => {
+                return Exchange::ended(HttpResult::NotConnected { error }, 0.0);
+            }
+        };
+        let request = request(cx, url, agent, len_max);
+        if !ready.is_h2 {
+            return exchange(cx, &mut *ready.wire, &request).await;
+        }
+        let (h2, came) = h2::exchange(cx, &mut *ready.wire, &request).await;
+        came.unwrap_or_else(|| Exchange::ended(h2::as_result(&h2.result), 0.0))
+    };
+    let came = timeout(wait, run).await;
+    let came = came.unwrap_or_else(|_| Exchange::ended(HttpResult::Stalled, 0.0));
+    Again {
+        way,
+        result: came.result,
+        status: came.head.map(|head| head.status),
+        body: came.body.as_ref().map(|body| body.end),
+        size: came.body.map_or(0, |body| body.size),
+        wait_ms: came.wait_ms,
+        mss,
+    }
+}
