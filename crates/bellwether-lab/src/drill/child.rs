@@ -20,6 +20,7 @@ use crate::LabError;
 use crate::clock::Clock;
 use crate::dns::serve::DnsServers;
 use crate::netns;
+use crate::real::Reals;
 use crate::rename::rename;
 use crate::scenario::{Spec, StepSpec, parse};
 use crate::service::ca::Authorities;
@@ -80,6 +81,7 @@ async fn run(job: &WorldJob) -> Result<WorldEnd, LabError> {
         name: stage.spec.name.clone(),
         seed: job.seed,
         steps: Vec::new(),
+        skipped: None,
         error: None,
     };
     for step in stage.spec.steps.clone() {
@@ -109,6 +111,7 @@ struct Stage {
     world: Shared,
     dns: DnsServers,
     hosts: Hosts,
+    reals: Reals,
     echoes: Echoes,
     directory: tempfile::TempDir,
     /// The last saved healthy report of each host: a baseline is of one host.
@@ -128,6 +131,7 @@ impl Stage {
             program: job.program.clone(),
             dns: DnsServers::new(Arc::clone(&world)),
             hosts: Hosts::new(Arc::clone(&world), authorities),
+            reals: Reals::new(Arc::clone(&world), directory.path(), vantage(&spec).0),
             echoes: Echoes::default(),
             world,
             spec,
@@ -146,6 +150,7 @@ impl Stage {
     async fn follow(&mut self) -> Result<(), LabError> {
         self.dns.follow()?;
         self.hosts.follow().await?;
+        self.reals.follow(self.hosts.authorities()).await?;
         let (all, silent) = lock(&self.world).echo_addresses();
         self.echoes.follow(&all, &silent)
     }
@@ -171,6 +176,7 @@ impl Stage {
 
     /// Runs the program once and compares its report.
     async fn check(&mut self, name: &str, step: &StepSpec) -> Result<StepReport, LabError> {
+        self.reals.forget(self.hosts.authorities()).await?;
         let saved = self.directory.path().join("report.json");
         let arguments = self.arguments(step, &saved)?;
         let output = self.run_program(&arguments).await;

@@ -4,6 +4,7 @@
 //! - [`words`]: the behaviour words, each a variant of a closed enum
 //! - [`behaviour`]: words for one server, resolver or control
 //! - [`signing`]: how zones are signed
+//! - [`software`]: real servers in the place of scripted ones
 //! - [`lists`]: lists that may be written as one item
 //! - [`time`]: lengths of time and moments
 //! - [`expect`]: what a check step must find
@@ -15,6 +16,7 @@ pub(crate) mod line;
 pub mod lists;
 pub mod parse;
 pub mod signing;
+pub mod software;
 pub mod time;
 pub mod words;
 
@@ -38,6 +40,7 @@ pub use signing::{
     Algorithm, CdsWord, Denial, DenialFault, DsWords, KeysWord, Nsec3Spec, SignaturesSpec,
     SignerWord,
 };
+pub use software::Software;
 pub use time::{Moment, Span};
 pub use words::{Answers, Bug, Cache, Edns, IcmpWord, Issuer, StaleSpec, TcpWord};
 
@@ -91,6 +94,10 @@ pub struct WorldSpec {
     pub zones: Vec<ZoneSpec>,
     /// Behaviour of DNS servers, by address or name.
     pub servers: BTreeMap<String, ServerWords>,
+    /// Real server programs at the places of scripted servers, resolvers and hosts: by the
+    /// address or name of a server, the address of a resolver, or `192.0.2.1:443` of a host.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub software: BTreeMap<String, Software>,
     /// Recursive resolvers; every check asks each of them.
     pub resolvers: Vec<ResolverSpec>,
     /// What answers on addresses of services.

@@ -11,6 +11,8 @@ mod connect;
 mod decode;
 mod exchange;
 mod expect;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod h2;
 mod head;
 mod redirect;
@@ -35,6 +37,8 @@ use crate::worker::fault;
 use body::{BODY_LEN_MAX, Room};
 use connect::How;
 use exchange::{Agent, Exchange, Request, exchange};
+#[cfg(feature = "fuzzing")]
+pub(crate) use fuzzing::read_response;
 use redirect::{Next, next, oddity, shown};
 pub(crate) use redirect::{Resolve, Resolved};
 
