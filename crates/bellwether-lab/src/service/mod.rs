@@ -10,7 +10,7 @@
 pub(crate) mod ca;
 mod h2;
 pub(crate) mod host;
-mod http;
+pub(crate) mod http;
 pub(crate) mod icmp;
 mod narrow;
 mod raw;
