@@ -105,7 +105,7 @@ fn over_h2(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
     let (what, detail) = match &h2.result {
         H2Result::Response => return,
         // Over HTTP/1.1 it failed as well: that is told instead.
-        _ if seen.result != HttpResult::Response => return,
+        _ if !is_whole(seen) => return,
         H2Result::NotSpoken { looks_like } => {
             let value = json!({ "url": seen.url, "address": seen.address.to_string(), "agreed": "h2", "spoken": looks_like });
             facts.add(FactKind::AlpnNotSpoken, subject.clone(), value, [id]);
@@ -117,13 +117,22 @@ fn over_h2(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
         H2Result::Malformed { error } => ("wrong frames", error.as_str()),
         H2Result::Closed { error } => ("closed", error.as_str()),
     };
-    // Over both alike the body stops: that is no matter of HTTP/2.
-    let is_stuck = |end| matches!(end, BodyEnd::Stalled | BodyEnd::Open | BodyEnd::Slow);
-    if h2.result == H2Result::Stalled && seen.body.as_ref().is_some_and(|b| is_stuck(b.end)) {
-        return;
-    }
     let value = json!({ "url": seen.url, "address": seen.address.to_string(), "what": what, "detail": detail, "frames": h2.frames, "over_http_1": seen.status });
     facts.add(FactKind::H2Fails, subject.clone(), value, [id]);
+}
+
+/// Did a whole response come?
+fn is_whole(seen: &HttpSeen) -> bool {
+    let end = seen.body.as_ref().map(|body| body.end);
+    seen.result == HttpResult::Response
+        && end.is_none_or(|end| match end {
+            BodyEnd::Complete | BodyEnd::Cut | BodyEnd::CutByMemory | BodyEnd::None => true,
+            BodyEnd::Truncated
+            | BodyEnd::Stalled
+            | BodyEnd::Open
+            | BodyEnd::Slow
+            | BodyEnd::Malformed => false,
+        })
 }
 
 fn exchange(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
@@ -170,13 +179,13 @@ fn body(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
     }
     let Some(coding) = &body.coding else { return };
     let fault = match &coding.end {
-        CodingEnd::Malformed { error } => format!("it is not coded so: {error}"),
+        CodingEnd::Malformed { error } => format!("it is not ({error})"),
         CodingEnd::Truncated => "it ends inside".to_owned(),
         CodingEnd::WindowTooLarge { bytes } => {
             format!("it takes a window of {} MiB", bytes / (1024 * 1024))
         }
         CodingEnd::Complete | CodingEnd::Cut if !coding.accepted => {
-            "the request does not say that the client takes it".to_owned()
+            "the request does not ask for that".to_owned()
         }
         CodingEnd::Complete | CodingEnd::Cut | CodingEnd::Unknown => String::new(),
     };

@@ -284,7 +284,7 @@ fn wrong_body(candidate: &Candidate, url: &str, who: &str) -> Option<String> {
         let codings = list(strings(Some(known), "/codings"));
         let fault = value(known, "fault");
         return Some(format!(
-            "the body of {url} at {who} is coded as {codings}: {fault}"
+            "the body of {url} at {who} says that it is coded as {codings}: {fault}"
         ));
     }
     if let Some(known) = of(FactKind::HttpNeverEnds) {

@@ -130,6 +130,9 @@ where
                     _ => vec![0; 8],
                 };
                 stream.write_all(&frame(GOAWAY, 0, 0, &payload)).await?;
+                stream.flush().await?;
+                // As proper servers do: what the client still sends must not reset the connection.
+                while next(&mut stream).await?.is_some() {}
                 return stream.shutdown().await;
             }
             H2Word::Silent => std::future::pending().await,

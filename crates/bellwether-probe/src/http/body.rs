@@ -187,8 +187,9 @@ impl Body {
         self.end
     }
 
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    /// Its bytes, and what was lent for them.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, Loan) {
+        (self.bytes, self.loan)
     }
 
     /// Takes `length` bytes, or all up to the end of the connection.

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use bellwether_model::http::{BodyEnd, BodySeen, HttpResult};
 use bellwether_model::text::inert_bytes;
 
-use super::body::{Body, Came, Room, Source, sample};
+use super::body::{BODY_LEN_MAX, Body, Came, Room, Source, sample};
 use super::decode::decode;
 use super::head::Head;
+use crate::budget::Loan;
 use crate::cx::Cx;
 use crate::patience::patience;
 use crate::tcp::millis;
@@ -36,6 +37,8 @@ pub(crate) struct Exchange {
     pub(crate) body: Option<BodySeen>,
     /// The body's bytes, bounded.
     pub(crate) bytes: Vec<u8>,
+    /// What the worker lends for them.
+    _loan: Option<Loan>,
     pub(crate) wait_ms: f64,
     pub(crate) transfer_ms: f64,
 }
@@ -134,6 +137,7 @@ impl Exchange {
             head: None,
             body: None,
             bytes: Vec::new(),
+            _loan: None,
             wait_ms,
             transfer_ms: 0.0,
         }
@@ -149,9 +153,18 @@ impl Exchange {
     ) -> Self {
         let is_whole = body.end() == BodyEnd::Complete;
         let codings = head.tokens("content-encoding");
-        let decoded = decode(&codings, &body.bytes, is_whole, agent.codings());
         let mut seen = body.seen();
-        let mut bytes = body.into_bytes();
+        let (mut bytes, mut loan) = body.into_parts();
+        let is_coded = codings.iter().any(|coding| !coding.is_empty());
+        // What comes out lies beside what came, until that is dropped.
+        let decoded = if !is_coded {
+            None
+        } else if loan.covers(bytes.len() + BODY_LEN_MAX) {
+            decode(&codings, &bytes, is_whole, agent.codings())
+        } else {
+            seen.end = BodyEnd::CutByMemory;
+            None
+        };
         if let Some((coding, decoded)) = decoded {
             seen.coding = Some(coding);
             if let Some(decoded) = decoded {
@@ -167,6 +180,7 @@ impl Exchange {
             head: Some(head),
             body: Some(seen),
             bytes,
+            _loan: Some(loan),
             wait_ms,
             transfer_ms,
         }

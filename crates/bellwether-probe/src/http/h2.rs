@@ -41,6 +41,14 @@ const FEW: usize = 16;
 const WORDS_LEN_MAX: usize = 200;
 /// First bytes that are kept, to say what a peer speaks.
 const BEGIN_LEN: usize = 24;
+/// Types of frames that count here.
+const DATA: u8 = 0;
+const RST_STREAM: u8 = 3;
+const GOAWAY: u8 = 7;
+/// Bytes of a payload that are kept: up to the error code of GOAWAY.
+const ENDING_LEN: usize = 8;
+/// Bytes of what a peer said before it closed the connection that are looked at.
+const LAST_WORDS_LEN: usize = 4096;
 /// How long to look for what a peer said before it closed the connection.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(50);
 /// Types of frames by their number (RFC 9113 section 6).
@@ -71,11 +79,11 @@ pub(crate) async fn exchange(
         watch: watch.clone(),
     };
     let done = converse(cx, metered, request).await;
-    if done.is_err() && watch.borrow().begin.is_empty() {
-        // Who speaks something else may have said it and closed before anything was read.
-        let mut begin = vec![0; BEGIN_LEN];
-        if let Ok(Ok(len)) = timeout(LAST_WORDS_WAIT, wire.read(&mut begin)).await {
-            watch.borrow_mut().begin.extend_from_slice(&begin[..len]);
+    if matches!(&done, Err(Failure::Library(error)) if error.is_io()) {
+        // Who closes at once may have said why before, and nothing was read of it yet.
+        let mut last = vec![0; LAST_WORDS_LEN];
+        if let Ok(Ok(len)) = timeout(LAST_WORDS_WAIT, wire.read(&mut last)).await {
+            watch.borrow_mut().take(&last[..len]);
         }
     }
     let watch = watch.borrow();
@@ -225,8 +233,10 @@ struct Watch {
     head: Vec<u8>,
     /// Bytes of the frame that comes that are still missing.
     missing: usize,
-    /// Is it a DATA frame?
-    is_data: bool,
+    /// The type of the frame that comes.
+    kind: u8,
+    /// The beginning of its payload, if it ends a stream or the connection.
+    payload: Vec<u8>,
 }
 
 impl Watch {
@@ -247,7 +257,15 @@ impl Watch {
         while !bytes.is_empty() {
             let skipped = bytes.len().min(self.missing);
             self.missing -= skipped;
-            self.data += if self.is_data { skipped } else { 0 };
+            match self.kind {
+                DATA => self.data += skipped,
+                RST_STREAM | GOAWAY => {
+                    let room = ENDING_LEN - self.payload.len();
+                    let came = &bytes[..skipped.min(room)];
+                    self.payload.extend_from_slice(came);
+                }
+                _ => {}
+            }
             bytes = &bytes[skipped..];
             let wanted = FRAME_HEAD_LEN - self.head.len();
             let (more, rest) = bytes.split_at(bytes.len().min(wanted));
@@ -260,7 +278,10 @@ impl Watch {
             {
                 self.missing = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
                 self.head.clear();
-                self.is_data = kind == 0;
+                self.kind = kind;
+                if matches!(kind, RST_STREAM | GOAWAY) {
+                    self.payload.clear();
+                }
                 let name = FRAMES.get(usize::from(kind)).unwrap_or(&"unknown");
                 *self.frames.entry(name).or_default() += 1;
             }
@@ -277,6 +298,23 @@ impl Watch {
 
     fn count(&self, name: &str) -> u64 {
         self.frames.get(name).copied().unwrap_or_default()
+    }
+
+    /// What the server said before the connection ended, if that came too late for the library.
+    fn ending(&self) -> Option<H2Result> {
+        let code = |at: usize| {
+            let code = self.payload.get(at..at + 4)?.try_into().ok()?;
+            let reason = h2::Reason::from(u32::from_be_bytes(code));
+            Some(format!("{reason:?}"))
+        };
+        // RFC 9113 sections 6.4 and 6.8.
+        if self.count("GOAWAY") > 0 {
+            let reason = code(4).unwrap_or_default();
+            return Some(H2Result::GoAway { reason });
+        }
+        (self.count("RST_STREAM") > 0).then(|| H2Result::Reset {
+            reason: code(0).unwrap_or_default(),
+        })
     }
 
     fn explain(&self, error: &h2::Error) -> H2Result {
@@ -299,6 +337,9 @@ impl Watch {
         }
         if error.is_remote() && error.is_reset() {
             return H2Result::Reset { reason };
+        }
+        if let Some(ending) = self.ending().filter(|_| error.is_io()) {
+            return ending;
         }
         if let Some(io) = error.get_io() {
             let error = alert_in(io).unwrap_or_else(|| end_words(io));
@@ -376,6 +417,18 @@ mod tests {
                 watch.take(part);
             }
             assert_eq!(watch.read, bytes.len());
+            assert_eq!(watch.ending(), None);
+            let mut watch = Watch::default();
+            let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2];
+            for part in [&bytes[..settings.len()], &goaway].concat().chunks(len) {
+                watch.take(part);
+            }
+            let reason = "INTERNAL_ERROR".to_owned();
+            assert_eq!(watch.ending(), Some(H2Result::GoAway { reason }));
+            let mut watch = Watch::default();
+            for part in bytes.chunks(len) {
+                watch.take(part);
+            }
             let counts = ["SETTINGS", "PING", "unknown"].map(|name| watch.count(name));
             assert_eq!(counts, [2, 1, 1], "cut into {len}");
         }

@@ -797,7 +797,7 @@ pub(super) const SENTENCES: &[Sentence] = &[
         K::HttpCodingWrong,
         "",
         "",
-        "{url} is coded as {codings}: {fault}",
+        "{url} says that it is coded as {codings}: {fault}",
     ),
     Sentence::new(
         K::HttpInflates,
