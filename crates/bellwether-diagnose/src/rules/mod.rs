@@ -10,7 +10,9 @@ pub mod http;
 pub mod monitor;
 pub mod net;
 pub mod promise;
+pub mod reg;
 pub mod resolver;
+pub mod steering;
 pub mod tls;
 
 use bellwether_model::{Cause, FactKind};
@@ -100,8 +102,10 @@ pub struct Rule {
 /// The tables, lowest family first.
 pub const TABLES: &[&[Rule]] = &[
     monitor::RULES,
+    reg::RULES,
     dns::RULES,
     dnssec::RULES,
+    steering::RULES,
     resolver::RULES,
     net::RULES,
     tls::RULES,

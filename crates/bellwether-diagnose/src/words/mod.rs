@@ -8,8 +8,10 @@ mod dnssec;
 mod naming;
 mod read;
 mod remedy;
+mod resolver;
 mod see;
 mod sentence;
+mod steering;
 mod time;
 mod unexplained;
 

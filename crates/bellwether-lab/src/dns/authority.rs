@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::base::iana::Rtype;
@@ -27,6 +29,7 @@ pub(crate) struct Behaviour {
     pub(crate) answers: Answers,
     pub(crate) delay: Option<Duration>,
     pub(crate) edns: Edns,
+    pub(crate) rotation: Option<usize>,
 }
 
 impl Behaviour {
@@ -35,7 +38,9 @@ impl Behaviour {
             answers,
             delay,
             edns,
+            rotation,
         } = words;
+        self.rotation = rotation.or(self.rotation);
         if let Some(answers) = answers {
             self.answers = answers.clone();
         }
@@ -84,6 +89,8 @@ pub(crate) struct Authorities {
     pub(crate) controls: Option<Behaviour>,
     /// Delay of servers that have none of their own.
     pub(crate) delay: Duration,
+    /// How many rotated answers were given.
+    turns: Arc<AtomicUsize>,
 }
 
 impl Authorities {
@@ -120,13 +127,36 @@ impl Authorities {
         }
         let proving = manner.dnssec_ok && behaviour.edns == Edns::On;
         let question = (qname, qtype);
-        let reply = self.reply(
+        let mut reply = self.reply(
             address,
             &behaviour.answers,
             question,
             proving.then_some(now),
         );
+        if let Some(each) = behaviour.rotation {
+            self.rotate(&mut reply, each);
+        }
         Reaction::answer(reply, after, behaviour.edns == Edns::On)
+    }
+
+    /// Leaves some of the addresses in an answer, others each time.
+    fn rotate(&self, reply: &mut Reply, each: usize) {
+        let is_address = |rr: &Rr| rr.ip().is_some();
+        let mut members: Vec<Rr> = reply
+            .answer
+            .iter()
+            .filter(|rr| is_address(rr))
+            .cloned()
+            .collect();
+        if members.len() <= each {
+            return;
+        }
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let begin = (turn * each) % members.len();
+        members.rotate_left(begin);
+        members.truncate(each);
+        reply.answer.retain(|rr| !is_address(rr));
+        reply.answer.extend(members);
     }
 
     /// `proving` is the time, if DNSSEC records are wanted.

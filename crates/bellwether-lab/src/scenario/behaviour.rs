@@ -8,8 +8,8 @@ use serde::de::value::StrDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Span;
 use super::words::{Answers, Bug, Cache, Edns};
+use super::{InjectedSpec, Span};
 
 /// Words for a DNS server: an `answers` word by itself, or a mapping. What is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -23,6 +23,9 @@ pub struct ServerWords {
     /// How it treats EDNS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edns: Option<Edns>,
+    /// How many of a name's addresses stand in one answer, each in turn; for unsigned zones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<usize>,
 }
 
 /// Words for a resolver: an `answers` word by itself, or a mapping. What is left out stays.
@@ -46,10 +49,24 @@ pub struct ResolverWords {
     /// What it gets wrong; `null` mends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bug: Option<Option<Bug>>,
+    /// Does it go on with what it kept when no name server answers (RFC 8767)?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serve_stale: Option<bool>,
+    /// The least TTL by which it keeps answers, whatever the zone says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_floor: Option<Span>,
+    /// Forged answers that arrive before its own; `null` ends them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub injected: Option<Option<InjectedSpec>>,
+    /// Of a server alone.
+    #[serde(skip)]
+    pub(crate) rotation: Option<usize>,
 }
 
 /// Keys of words for a server, those of an `answers` word in mapping form included.
-const SERVER_KEYS: &[&str] = &["answers", "delay", "edns", "udp", "tcp", "rcode", "stale"];
+const SERVER_KEYS: &[&str] = &[
+    "answers", "delay", "edns", "rotation", "udp", "tcp", "rcode", "stale",
+];
 /// Keys of words for a resolver.
 const RESOLVER_KEYS: &[&str] = &[
     "answers",
@@ -58,6 +75,9 @@ const RESOLVER_KEYS: &[&str] = &[
     "cache",
     "validates",
     "bug",
+    "serve_stale",
+    "ttl_floor",
+    "injected",
     "udp",
     "tcp",
     "rcode",
@@ -77,6 +97,10 @@ fn read_word<'de, A: MapAccess<'de>>(
         "cache" => words.cache = Some(map.next_value()?),
         "validates" => words.validates = Some(map.next_value()?),
         "bug" => words.bug = Some(map.next_value()?),
+        "serve_stale" => words.serve_stale = Some(map.next_value()?),
+        "ttl_floor" => words.ttl_floor = Some(map.next_value()?),
+        "injected" => words.injected = Some(map.next_value()?),
+        "rotation" => words.rotation = Some(map.next_value()?),
         "udp" => words.answers = Some(Answers::Udp(map.next_value()?)),
         "tcp" => words.answers = Some(Answers::Tcp(map.next_value()?)),
         "rcode" => words.answers = Some(Answers::Rcode(map.next_value()?)),
@@ -97,7 +121,7 @@ impl<'de> Deserialize<'de> for ServerWords {
             type Value = ServerWords;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an `answers` word, or a mapping of answers, delay and edns")
+                f.write_str("an `answers` word, or a mapping of answers, delay, edns and rotation")
             }
 
             fn visit_str<E: Error>(self, word: &str) -> Result<ServerWords, E> {
@@ -120,12 +144,14 @@ impl<'de> Deserialize<'de> for ServerWords {
                     answers,
                     delay,
                     edns,
+                    rotation,
                     ..
                 } = words;
                 Ok(ServerWords {
                     answers,
                     delay,
                     edns,
+                    rotation,
                 })
             }
         }
@@ -154,7 +180,8 @@ impl<'de> Deserialize<'de> for ResolverWords {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ResolverWords, A::Error> {
                 let mut words = ResolverWords::default();
                 while let Some(key) = map.next_key::<String>()? {
-                    if !read_word(&key, &mut map, &mut words)? {
+                    let known = RESOLVER_KEYS.contains(&key.as_str());
+                    if !known || !read_word(&key, &mut map, &mut words)? {
                         return Err(A::Error::unknown_field(&key, RESOLVER_KEYS));
                     }
                 }
@@ -176,6 +203,11 @@ fn words_schema(generator: &mut SchemaGenerator, resolver: bool) -> Schema {
         properties["cache"] = generator.subschema_for::<Cache>().to_value();
         properties["validates"] = serde_json::json!({ "type": "boolean" });
         properties["bug"] = generator.subschema_for::<Option<Bug>>().to_value();
+        properties["serve_stale"] = serde_json::json!({ "type": "boolean" });
+        properties["ttl_floor"] = generator.subschema_for::<Span>().to_value();
+        properties["injected"] = generator.subschema_for::<Option<InjectedSpec>>().to_value();
+    } else {
+        properties["rotation"] = serde_json::json!({ "type": "integer", "minimum": 1 });
     }
     json_schema!({ "anyOf": [
         answers,
@@ -259,12 +291,14 @@ impl<'de> Deserialize<'de> for ControlsSpec {
                     answers,
                     delay,
                     edns,
+                    rotation,
                     ..
                 } = all;
                 Ok(ControlsSpec::All(ServerWords {
                     answers,
                     delay,
                     edns,
+                    rotation,
                 }))
             }
         }

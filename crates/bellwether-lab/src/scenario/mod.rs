@@ -4,6 +4,7 @@
 //! - [`words`]: the behaviour words, each a variant of a closed enum
 //! - [`behaviour`]: words for one server, resolver or control
 //! - [`signing`]: how zones are signed
+//! - [`forgery`]: answers that are not the authority's
 //! - [`software`]: real servers in the place of scripted ones
 //! - [`lists`]: lists that may be written as one item
 //! - [`time`]: lengths of time and moments
@@ -12,6 +13,7 @@
 pub mod behaviour;
 pub mod certificate;
 pub mod expect;
+pub mod forgery;
 pub(crate) mod line;
 pub mod lists;
 pub mod parse;
@@ -31,6 +33,7 @@ use serde::{Deserialize, Serialize};
 pub use behaviour::{ControlsSpec, ResolverWords, ServerWords};
 pub use certificate::CertificateSpec;
 pub use expect::ExpectSpec;
+pub use forgery::{InjectedSpec, RewriteSpec};
 pub use lists::{Addresses, Delegation};
 pub(crate) use parse::meant;
 pub use parse::parse;
@@ -301,6 +304,18 @@ pub struct ResolverSpec {
     /// How long it takes to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Span>,
+    /// Does it go on with what it kept when no name server answers (RFC 8767)?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serve_stale: Option<bool>,
+    /// The least TTL by which it keeps answers, whatever the zone says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_floor: Option<Span>,
+    /// Forged answers that arrive before its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub injected: Option<InjectedSpec>,
+    /// It is the vantage's own, from its `resolv.conf`.
+    #[serde(default)]
+    pub system: bool,
 }
 
 /// One port of one address.
@@ -420,6 +435,10 @@ pub struct StepSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub from: Option<IpAddr>,
+    /// The check goes by this machine's own clock, not by the world's: from inside the world, a wrong
+    /// one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_clock: Option<bool>,
     /// Which service; needed if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
@@ -448,9 +467,19 @@ pub struct SetSpec {
     pub resolvers: BTreeMap<String, ResolverWords>,
     /// Behaviour of hosts, by `ADDRESS:PORT`, or `ADDRESS` for all its ports.
     pub hosts: BTreeMap<String, HostPatch>,
+    /// Port 53 of every address leads to a resolver that behaves so; `null` ends it.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub interceptor: Option<Option<ResolverWords>>,
     /// Behaviour of the default controls: the root servers and the public resolvers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub controls: Option<ControlsSpec>,
+}
+
+/// A value that is there, `null` or not.
+fn given<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<ResolverWords>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// The JSON Schema of scenario files.

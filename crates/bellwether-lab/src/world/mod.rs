@@ -51,6 +51,9 @@ pub(crate) struct World {
     first: BTreeMap<String, ZoneSpec>,
     authorities: Authorities,
     recursors: BTreeMap<IpAddr, Recursor>,
+    /// Answers in place of every DNS server.
+    interceptor: Option<Recursor>,
+    seed: u64,
     /// Real servers in the place of scripted ones.
     software: BTreeMap<SocketAddr, Software>,
 }
@@ -70,6 +73,8 @@ impl World {
             first: BTreeMap::new(),
             authorities: Authorities::default(),
             recursors: BTreeMap::new(),
+            interceptor: None,
+            seed,
             software: BTreeMap::new(),
         };
         world.authorities.delay = spec.world.delay.map_or(Duration::ZERO, |span| span.0);
@@ -132,6 +137,10 @@ impl World {
                 answers,
                 bug,
                 delay,
+                serve_stale,
+                ttl_floor,
+                injected,
+                system: _,
             } = spec;
             if !seen.insert(*address) {
                 let word = address.to_string();
@@ -148,6 +157,10 @@ impl World {
                 cache: *cache,
                 validates: *validates,
                 bug: Some(bug.clone()),
+                serve_stale: *serve_stale,
+                ttl_floor: *ttl_floor,
+                injected: Some(injected.clone()),
+                ..ResolverWords::default()
             });
             self.recursors.insert(*address, recursor);
             self.declared.taken.insert(*address);
@@ -179,6 +192,7 @@ impl World {
             servers,
             resolvers,
             hosts,
+            interceptor,
             controls,
         } = set;
         for (apex, delegation) in delegation {
@@ -199,6 +213,12 @@ impl World {
         }
         for (address, words) in resolvers {
             self.set_resolver(address, words)?;
+        }
+        if let Some(words) = interceptor {
+            let address = IpAddr::from([0, 0, 0, 0]);
+            let mut proxy = Recursor::new(address, self.seed);
+            proxy.change(&words.clone().unwrap_or_default());
+            self.interceptor = words.is_some().then_some(proxy);
         }
         if let Some(controls) = controls {
             self.set_controls(controls)?;
@@ -524,7 +544,8 @@ impl World {
         manner: Manner,
     ) -> Reaction {
         let now = self.clock.now();
-        match self.recursors.get_mut(&address) {
+        let recursor = self.interceptor.as_mut();
+        match recursor.or_else(|| self.recursors.get_mut(&address)) {
             Some(recursor) => recursor.react(&self.authorities, question, manner, now),
             None => self
                 .authorities

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bellwether_model::Origin;
 use bellwether_model::dns::{Exchange, ExchangeResult, Question, Rcode, Response, Transport};
 
+use super::late::Kept;
 use super::message::{Query, QueryFlags, Raw, decode, encode};
 use super::reply::Discards;
 use super::{tcp, udp};
@@ -42,6 +43,8 @@ pub struct Ask {
     pub recursion: bool,
     /// Keep the raw response?
     pub raw: Raw,
+    /// Listen for further answers until the check ends, over UDP?
+    pub hears_on: bool,
     /// Tries, at most; over TCP always one.
     pub tries: u8,
 }
@@ -60,6 +63,7 @@ impl Ask {
             unchecked: false,
             recursion: false,
             raw: Raw::IfMalformed,
+            hears_on: false,
             tries: TRIES,
         }
     }
@@ -148,7 +152,22 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
         cx.count_query();
         let start = Instant::now();
         let outcome = match ask.transport {
-            Transport::Udp => udp::attempt(ask.server, source, &query, wait, &mut discards).await,
+            Transport::Udp => {
+                let taken = udp::attempt(ask.server, source, &query, wait, &mut discards).await;
+                taken.map(|(octets, socket)| {
+                    if ask.hears_on {
+                        let asked = ask.ended(number, start.elapsed(), ExchangeResult::Silent);
+                        cx.hear_on(Kept {
+                            socket,
+                            server: ask.server,
+                            query: query.clone(),
+                            taken: octets.clone(),
+                            exchange: asked,
+                        });
+                    }
+                    octets
+                })
+            }
             Transport::Tcp => tcp::attempt(ask.server, source, &query, wait, &mut discards).await,
         };
         waited += start.elapsed();
