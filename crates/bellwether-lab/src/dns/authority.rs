@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use domain::base::iana::Rtype;
 
-use super::{FORMERR, Manner, NXDOMAIN, REFUSED, Reaction, Reply, Transport};
-use crate::scenario::{Answers, Edns, ServerWords};
+use super::{FORMERR, Manner, NOERROR, NXDOMAIN, REFUSED, Reaction, Reply, Transport};
+use crate::scenario::{Answers, Edns, Hostile, ServerBug, ServerWords};
 use crate::sign::denial::Proof;
 use crate::world::roots::root_servers;
 use crate::world::topology::Topology;
@@ -27,6 +27,9 @@ pub(crate) struct Behaviour {
     pub(crate) answers: Answers,
     pub(crate) delay: Option<Duration>,
     pub(crate) edns: Edns,
+    pub(crate) hostile: Option<Hostile>,
+    pub(crate) bug: Option<ServerBug>,
+    pub(crate) udp_size: Option<u16>,
 }
 
 impl Behaviour {
@@ -35,7 +38,15 @@ impl Behaviour {
             answers,
             delay,
             edns,
+            hostile,
+            bug,
+            udp_size,
         } = words;
+        self.hostile = hostile.unwrap_or(self.hostile);
+        if let Some(bug) = bug {
+            self.bug = bug.clone();
+        }
+        self.udp_size = udp_size.or(self.udp_size);
         if let Some(answers) = answers {
             self.answers = answers.clone();
         }
@@ -69,6 +80,28 @@ impl Behaviour {
             Edns::Formerr if asked => Some(Reaction::answer(Reply::rcode(FORMERR), after, false)),
             Edns::On | Edns::Off | Edns::Drop | Edns::Formerr => None,
         }
+    }
+}
+
+impl ServerBug {
+    /// Does the server not answer this question?
+    fn drops(&self, qtype: Rtype, manner: Manner) -> bool {
+        // Types that nobody has assigned (RFC 6895 section 3.1).
+        let is_unknown = qtype.to_int() >= 0xff00;
+        self.capitals.is_some() && manner.capitals
+            || self.unknown_options.is_some() && manner.unknown_option
+            || self.unknown_types.is_some() && is_unknown
+            || self.ns_questions.is_some() && qtype == Rtype::NS
+    }
+
+    /// What becomes of a right answer.
+    fn spoil(&self, qtype: Rtype, reply: &mut Reply) {
+        let types = &self.nxdomain_for_types;
+        let is_denied = types.iter().any(|t| t.parse().is_ok_and(|t: Rtype| t == qtype));
+        if is_denied && reply.rcode == NOERROR && reply.answer.is_empty() && reply.aa {
+            reply.rcode = NXDOMAIN;
+        }
+        reply.lower_case = self.lower_case;
     }
 }
 
@@ -118,14 +151,21 @@ impl Authorities {
         if let Some(reaction) = behaviour.on_edns(manner.edns, after) {
             return reaction;
         }
+        if behaviour.bug.as_ref().is_some_and(|bug| bug.drops(qtype, manner)) {
+            return Reaction::Silent;
+        }
         let proving = manner.dnssec_ok && behaviour.edns == Edns::On;
         let question = (qname, qtype);
-        let reply = self.reply(
+        let mut reply = self.reply(
             address,
             &behaviour.answers,
             question,
             proving.then_some(now),
         );
+        if let Some(bug) = &behaviour.bug {
+            bug.spoil(qtype, &mut reply);
+        }
+        reply.udp_size = behaviour.udp_size;
         Reaction::answer(reply, after, behaviour.edns == Edns::On)
     }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::recursor::{DELAY_MAX, refused};
 use super::wire::{Incoming, Query};
-use super::{Manner, Reaction, Transport};
+use super::{Manner, Reaction, Transport, hostile};
 use crate::LabError;
 use crate::net::{Silence, tcp_listener, udp_socket};
 use crate::world::zone::Name;
@@ -114,9 +114,24 @@ async fn serve_udp(socket: Arc<UdpSocket>, address: IpAddr, world: Shared) {
         let Ok((len, peer)) = socket.recv_from(&mut buffer).await else {
             continue;
         };
+        if lock(&world).path.is_silent(Transport::Udp) {
+            continue;
+        }
         let Some((octets, after)) = respond(&buffer[..len], address, Transport::Udp, &world) else {
             continue;
         };
+        let hostile = lock(&world).hostile(address);
+        if let Some(word) = hostile {
+            let (socket, query) = (Arc::clone(&socket), buffer[..len].to_vec());
+            delayed.spawn(async move {
+                tokio::time::sleep(after).await;
+                let _ = hostile::send(word, &socket, &query, &octets, peer).await;
+            });
+            continue;
+        }
+        if !lock(&world).path.carries(address, octets.len()) {
+            continue;
+        }
         while delayed.try_join_next().is_some() {}
         if after.is_zero() {
             // A client that has gone away is no matter of the server's.
@@ -156,6 +171,13 @@ async fn converse(mut stream: TcpStream, address: IpAddr, world: Shared) -> std:
             continue;
         };
         tokio::time::sleep(after).await;
+        let hostile = lock(&world).hostile(address);
+        if let Some(word) = hostile {
+            if !hostile::answer(word, &mut stream, &reply).await? {
+                return Ok(());
+            }
+            continue;
+        }
         stream.write_all(&reply).await?;
     }
 }

@@ -4,6 +4,7 @@
 //! - [`words`]: the behaviour words, each a variant of a closed enum
 //! - [`behaviour`]: words for one server, resolver or control
 //! - [`place`]: where resolvers are, and how they are spoken to
+//! - [`hostile`]: hostile servers, and paths that lose
 //! - [`signing`]: how zones are signed
 //! - [`lists`]: lists that may be written as one item
 //! - [`time`]: lengths of time and moments
@@ -11,6 +12,7 @@
 
 pub mod behaviour;
 pub mod expect;
+pub mod hostile;
 pub(crate) mod line;
 pub mod lists;
 pub mod parse;
@@ -29,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use behaviour::{ControlsSpec, ResolverWords, ServerWords};
 pub use expect::ExpectSpec;
+pub use hostile::{Hostile, PathSpec, ServerBug};
 pub use lists::{Addresses, Delegation};
 pub(crate) use parse::meant;
 pub use parse::parse;
@@ -90,6 +93,8 @@ pub struct WorldSpec {
     pub zones: Vec<ZoneSpec>,
     /// Behaviour of DNS servers, by address or name.
     pub servers: BTreeMap<String, ServerWords>,
+    /// What the path to port 53 of everybody loses.
+    pub path: PathSpec,
     /// Recursive resolvers; every check asks each of them.
     pub resolvers: Vec<ResolverSpec>,
     /// What answers on addresses of services.
@@ -444,6 +449,9 @@ pub struct SetSpec {
     pub servers: BTreeMap<String, ServerWords>,
     /// Behaviour of resolvers, by address as in `world.resolvers`.
     pub resolvers: BTreeMap<String, ResolverWords>,
+    /// What the path to port 53 of everybody loses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathSpec>,
     /// Behaviour of hosts, by `ADDRESS:PORT`, or `ADDRESS` for all its ports.
     pub hosts: BTreeMap<String, HostPatch>,
     /// Behaviour of the default controls: the root servers and the public resolvers.

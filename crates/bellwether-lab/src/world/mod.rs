@@ -3,6 +3,7 @@
 //! Pure but for the clock that [`Clock`] may read: sockets stand in [`crate::dns`] and
 //! [`crate::service`].
 
+pub(crate) mod path;
 pub(crate) mod roots;
 pub(crate) mod signed;
 pub(crate) mod topology;
@@ -21,12 +22,13 @@ use crate::dns::authority::{Authorities, Behaviour, CONTROL_ZONE};
 use crate::dns::recursor::Recursor;
 use crate::dns::{Manner, Reaction, Transport};
 use crate::scenario::{
-    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Moment, ResolverPlace,
+    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Hostile, Moment, ResolverPlace,
     ResolverPort, ResolverSpec, ResolverWords, ServerWords, SetSpec, SignaturesSpec, SignerWord,
     Spec, TlsSpec, ZonePatch, ZoneSpec,
 };
 use crate::sign::key::Keys;
 use crate::target::target_host;
+use path::Path;
 use roots::{CONTROL_RESOLVERS, fixed};
 use topology::{Declared, Mistake, Topology, named};
 use zone::Name;
@@ -50,6 +52,8 @@ pub(crate) struct World {
     first: BTreeMap<String, ZoneSpec>,
     authorities: Authorities,
     recursors: BTreeMap<IpAddr, Recursor>,
+    /// The path to port 53 of everybody.
+    pub(crate) path: Path,
     /// Resolvers over TLS and HTTPS, each with the port that it stands at.
     secure: BTreeMap<SocketAddr, (Recursor, ResolverPort)>,
 }
@@ -69,8 +73,10 @@ impl World {
             first: BTreeMap::new(),
             authorities: Authorities::default(),
             recursors: BTreeMap::new(),
+            path: Path::default(),
             secure: BTreeMap::new(),
         };
+        world.path.change(&spec.world.path);
         world.authorities.delay = spec.world.delay.map_or(Duration::ZERO, |span| span.0);
         for zone in &spec.world.zones {
             let zone = ZoneSpec {
@@ -187,7 +193,11 @@ impl World {
             resolvers,
             hosts,
             controls,
+            path,
         } = set;
+        if let Some(path) = path {
+            self.path.change(path);
+        }
         for (apex, delegation) in delegation {
             self.delegate(apex, delegation)?;
         }
@@ -508,6 +518,14 @@ impl World {
         }
     }
 
+    /// What the server or resolver at an address sends instead of answers.
+    pub(crate) fn hostile(&self, address: IpAddr) -> Option<Hostile> {
+        match self.recursors.get(&address) {
+            Some(recursor) => recursor.behaviour.hostile,
+            None => self.authorities.behaviour.get(&address)?.hostile,
+        }
+    }
+
     /// The ports of resolvers over TLS and HTTPS.
     pub(crate) fn secure_ports(&self) -> Vec<(SocketAddr, ResolverPort)> {
         let ports = self.secure.iter();
@@ -550,15 +568,20 @@ impl World {
         let authorities = self.authorities.topology.at.keys().map(|address| {
             (
                 *address,
-                self.authorities
-                    .behaviour(*address)
-                    .is_silent(Transport::Tcp),
+                self.path.is_silent(Transport::Tcp)
+                    || self
+                        .authorities
+                        .behaviour(*address)
+                        .is_silent(Transport::Tcp),
             )
         });
         let recursors = self
             .recursors
             .values()
-            .map(|r| (r.address, r.behaviour.is_silent(Transport::Tcp)));
+            .map(|r| {
+                let silent = self.path.is_silent(Transport::Tcp);
+                (r.address, silent || r.behaviour.is_silent(Transport::Tcp))
+            });
         authorities.chain(recursors).collect()
     }
 }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bellwether_model::dns::{Exchange, HostSeen, ListedBy, Referral};
+use bellwether_model::dns::{Exchange, HostSeen, ListedBy, Question, Referral};
 use bellwether_model::{DnsName, Origin, Outcome};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
@@ -99,6 +99,8 @@ pub(crate) struct Level {
     /// Servers asked for the zone's keys.
     pub(super) keys_asked: BTreeSet<Server>,
     pub(super) cds_asked: bool,
+    /// What was asked again with more room (no question) or with less.
+    pub(super) climbed: BTreeSet<(Server, Option<Question>)>,
     /// Zones below whose DS records were asked for by themselves.
     pub(super) ds_asked: BTreeSet<DnsName>,
     /// The resolvers' probes know of the zone.
@@ -140,6 +142,7 @@ impl Level {
             apex_asked: false,
             keys_asked: BTreeSet::new(),
             cds_asked: false,
+            climbed: BTreeSet::new(),
             ds_asked: BTreeSet::new(),
             announced: false,
             children: BTreeMap::new(),
@@ -236,6 +239,7 @@ impl Level {
                     .extend(exchanges);
                 self.ask_keys(told_keys);
                 self.retry_plain(&server);
+                self.climb(&server);
             }
             Done::Host { name, answer } => self.take_host(name, answer),
             Done::Apex {
