@@ -150,7 +150,10 @@ async fn matrix(cx: &Cx, asking: Asking) -> (Outcome, u32) {
         ancestors,
         ..seen
     };
-    (Outcome::ResolverMatrix(Box::new(seen)), waits.max(zone_waits))
+    (
+        Outcome::ResolverMatrix(Box::new(seen)),
+        waits.max(zone_waits),
+    )
 }
 
 /// Where a resolver fails, the same without checking of signatures; and if that works, names above

@@ -1,6 +1,7 @@
 //! What is known: typed facts, one module per family, computed from the picture.
 
 pub mod authority;
+pub mod cert;
 pub mod delegation;
 pub mod dnssec;
 pub mod http;
@@ -66,6 +67,7 @@ impl Facts {
         transport::compute(picture, &mut facts);
         net::compute(picture, &mut facts);
         tls::compute(picture, &mut facts);
+        cert::compute(picture, &mut facts);
         http::compute(picture, &mut facts);
         facts
     }

@@ -3,6 +3,7 @@
 //! A row fires for a subject only if all of `requires` and none of `excludes` is known of it. Weights
 //! are tenths of nats: 10 multiplies the odds by e.
 
+pub mod cert;
 pub mod dns;
 pub mod dnssec;
 pub mod http;
@@ -104,6 +105,7 @@ pub const TABLES: &[&[Rule]] = &[
     resolver::RULES,
     net::RULES,
     tls::RULES,
+    cert::RULES,
     http::RULES,
     promise::RULES,
 ];
