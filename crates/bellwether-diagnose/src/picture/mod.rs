@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use bellwether_model::dns::ControlSeen;
 use bellwether_model::net::{Family, TcpResult};
-use bellwether_model::observation::{AddressesSeen, NotRun};
+use bellwether_model::observation::{AddressesSeen, DnsSeen, NotRun};
 use bellwether_model::report::Context;
 use bellwether_model::{Observation, Outcome, ProbeKind};
 
@@ -41,6 +41,8 @@ pub struct Picture<'a> {
     pub chains: Vec<ChainView<'a>>,
     /// The controls.
     pub controls: Vec<Seen<'a, ControlSeen>>,
+    /// Questions outside walk and matrix.
+    pub questions: Vec<Seen<'a, DnsSeen>>,
     /// What did not run.
     pub not_run: Vec<(&'a str, ProbeKind, &'a NotRun)>,
 }
@@ -58,6 +60,7 @@ impl<'a> Picture<'a> {
         });
         let context = &situation.context;
         let (mut levels, mut matrix, mut controls, mut not_run) = (vec![], vec![], vec![], vec![]);
+        let mut questions: Vec<Seen<'a, DnsSeen>> = vec![];
         let mut chains: Vec<ChainView<'a>> = vec![];
         let mut found: Vec<Seen<'a, AddressesSeen>> = vec![];
         for o in &sorted {
@@ -70,11 +73,8 @@ impl<'a> Picture<'a> {
                 Outcome::Dnssec(seen) => {
                     chains.push(dnssec::view(o.id.as_str(), seen, context.now));
                 }
-                Outcome::Dns(_)
-                | Outcome::Tcp(_)
-                | Outcome::Tls(_)
-                | Outcome::Http(_)
-                | Outcome::Icmp(_) => {}
+                Outcome::Dns(seen) => questions.push((o.id.as_str(), seen)),
+                Outcome::Tcp(_) | Outcome::Tls(_) | Outcome::Http(_) | Outcome::Icmp(_) => {}
             }
         }
         levels.sort_by_key(|(_, z)| (z.zone.labels().len(), z.zone.clone(), z.name.clone()));
@@ -96,6 +96,7 @@ impl<'a> Picture<'a> {
             addresses,
             chains,
             controls,
+            questions,
             not_run,
         };
         picture.decide_sides();

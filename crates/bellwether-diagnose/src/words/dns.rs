@@ -237,6 +237,8 @@ fn unresponsive(picture: &Picture<'_>, candidate: &Candidate, zone: &str) -> Str
     } else {
         "do"
     };
+    let whose = format!("{some} of {zone}");
+    let is_silent = fact(candidate, FactKind::NsSilent).is_some();
     if fact(candidate, FactKind::NsEdnsFails).is_some() {
         format!(
             "{some} of {zone} drop{s} queries with EDNS: {}",
@@ -247,6 +249,10 @@ fn unresponsive(picture: &Picture<'_>, candidate: &Candidate, zone: &str) -> Str
             "{some} of {zone} answer{s} over UDP and not over TCP: {}",
             servers(labels)
         )
+    } else if let Some(sentence) =
+        super::transport::bug(candidate, &whose, s).filter(|_| !is_silent)
+    {
+        sentence
     } else if fact(candidate, FactKind::AllNsServfail).is_some() {
         format!("{some} of {zone} answer{s} SERVFAIL: they run, and have lost the zone")
     } else {
@@ -444,6 +450,12 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
             let s = if scope.resolvers.len() == 1 { "s" } else { "" };
             format!(
                 "{who} refuse{s} every signed name, the root's own too; the signatures on the way to {name} hold"
+            )
+        }
+        Cause::DnsResolverBug if fact(candidate, FactKind::ResolverTruncated).is_some() => {
+            let s = if scope.resolvers.len() == 1 { "s" } else { "" };
+            format!(
+                "{who} truncate{s} the answer for {name}, which is large, and do not answer over TCP"
             )
         }
         Cause::DnsResolverBug => {

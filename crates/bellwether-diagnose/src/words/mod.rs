@@ -10,6 +10,7 @@ mod remedy;
 mod see;
 mod sentence;
 mod time;
+mod transport;
 mod unexplained;
 
 use std::collections::BTreeSet;

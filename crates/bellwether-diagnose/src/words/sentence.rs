@@ -24,6 +24,9 @@ pub fn summary(
     let cause = candidate.rule.cause;
     let text = match cause.layer() {
         Some(Layer::Monitor) => monitor(candidate),
+        Some(Layer::Dns) if cause.code().starts_with("dns.transport.") => {
+            super::transport::sentence(candidate, scope)
+        }
         Some(Layer::Reg | Layer::Dns) => match cause.rank() {
             0 => delegation(picture, candidate, scope),
             1 => zone(picture, candidate, scope),

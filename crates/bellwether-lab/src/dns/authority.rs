@@ -97,7 +97,9 @@ impl ServerBug {
     /// What becomes of a right answer.
     fn spoil(&self, qtype: Rtype, reply: &mut Reply) {
         let types = &self.nxdomain_for_types;
-        let is_denied = types.iter().any(|t| t.parse().is_ok_and(|t: Rtype| t == qtype));
+        let is_denied = types
+            .iter()
+            .any(|t| t.parse().is_ok_and(|t: Rtype| t == qtype));
         if is_denied && reply.rcode == NOERROR && reply.answer.is_empty() && reply.aa {
             reply.rcode = NXDOMAIN;
         }
@@ -151,7 +153,11 @@ impl Authorities {
         if let Some(reaction) = behaviour.on_edns(manner.edns, after) {
             return reaction;
         }
-        if behaviour.bug.as_ref().is_some_and(|bug| bug.drops(qtype, manner)) {
+        if behaviour
+            .bug
+            .as_ref()
+            .is_some_and(|bug| bug.drops(qtype, manner))
+        {
             return Reaction::Silent;
         }
         let proving = manner.dnssec_ok && behaviour.edns == Edns::On;

@@ -94,9 +94,10 @@ impl Query {
         let opt = self.opt.filter(|_| edns);
         let limit = match (transport, opt) {
             (Transport::Tcp | Transport::Secure, _) => u16::MAX,
-            (Transport::Udp, Some((size, _))) => {
-                size.clamp(UDP_SIZE_PLAIN, reply.udp_size.unwrap_or(UDP_SIZE).max(UDP_SIZE_PLAIN))
-            }
+            (Transport::Udp, Some((size, _))) => size.clamp(
+                UDP_SIZE_PLAIN,
+                reply.udp_size.unwrap_or(UDP_SIZE).max(UDP_SIZE_PLAIN),
+            ),
             (Transport::Udp, None) => UDP_SIZE_PLAIN,
         };
         let whole = self.compose(reply, opt, false);

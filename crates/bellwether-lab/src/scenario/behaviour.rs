@@ -74,7 +74,9 @@ pub struct ResolverWords {
 }
 
 /// Keys of words for a server, those of an `answers` word in mapping form included.
-const SERVER_KEYS: &[&str] = &["answers", "delay", "edns", "hostile", "bug", "udp_size", "udp", "tcp", "rcode", "stale"];
+const SERVER_KEYS: &[&str] = &[
+    "answers", "delay", "edns", "hostile", "bug", "udp_size", "udp", "tcp", "rcode", "stale",
+];
 /// Keys of words for a resolver.
 const RESOLVER_KEYS: &[&str] = &[
     "answers",
@@ -221,7 +223,8 @@ fn words_schema(generator: &mut SchemaGenerator, resolver: bool) -> Schema {
     });
     if !resolver {
         properties["bug"] = generator.subschema_for::<Option<ServerBug>>().to_value();
-        properties["udp_size"] = serde_json::json!({ "type": "integer", "minimum": 512, "maximum": 65_535 });
+        properties["udp_size"] =
+            serde_json::json!({ "type": "integer", "minimum": 512, "maximum": 65_535 });
     }
     if resolver {
         properties["cache"] = generator.subschema_for::<Cache>().to_value();

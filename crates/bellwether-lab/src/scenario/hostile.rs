@@ -53,7 +53,7 @@ impl Hostile {
     /// Does a resolver get nothing usable from it over UDP?
     #[must_use]
     pub fn is_useless(self) -> bool {
-        !matches!(self, Self::Flood | Self::ManyOptions)
+        !matches!(self, Self::Flood | Self::ManyOptions | Self::ManyRecords)
     }
 }
 

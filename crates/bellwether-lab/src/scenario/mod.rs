@@ -301,6 +301,12 @@ pub struct ResolverSpec {
     /// How long it takes to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Span>,
+    /// What it sends instead of answers, or around them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostile: Option<Hostile>,
+    /// Does it fail where the question does not come back in the case that it was sent in (0x20)?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks_case: Option<bool>,
     /// Over TLS or HTTPS: the certificate; one for its name that is well if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,

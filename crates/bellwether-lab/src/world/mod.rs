@@ -22,9 +22,9 @@ use crate::dns::authority::{Authorities, Behaviour, CONTROL_ZONE};
 use crate::dns::recursor::Recursor;
 use crate::dns::{Manner, Reaction, Transport};
 use crate::scenario::{
-    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Hostile, Moment, ResolverPlace,
-    ResolverPort, ResolverSpec, ResolverWords, ServerWords, SetSpec, SignaturesSpec, SignerWord,
-    Spec, TlsSpec, ZonePatch, ZoneSpec,
+    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Hostile, Moment,
+    ResolverPlace, ResolverPort, ResolverSpec, ResolverWords, ServerWords, SetSpec, SignaturesSpec,
+    SignerWord, Spec, TlsSpec, ZonePatch, ZoneSpec,
 };
 use crate::sign::key::Keys;
 use crate::target::target_host;
@@ -131,6 +131,8 @@ impl World {
                 answers,
                 bug,
                 delay,
+                hostile,
+                checks_case,
                 tls,
                 http,
                 port,
@@ -150,6 +152,8 @@ impl World {
                 cache: *cache,
                 validates: *validates,
                 bug: Some(bug.clone()),
+                hostile: Some(*hostile),
+                checks_case: *checks_case,
                 ..ResolverWords::default()
             });
             self.declared.taken.insert(place.address.ip());
@@ -575,13 +579,10 @@ impl World {
                         .is_silent(Transport::Tcp),
             )
         });
-        let recursors = self
-            .recursors
-            .values()
-            .map(|r| {
-                let silent = self.path.is_silent(Transport::Tcp);
-                (r.address, silent || r.behaviour.is_silent(Transport::Tcp))
-            });
+        let recursors = self.recursors.values().map(|r| {
+            let silent = self.path.is_silent(Transport::Tcp);
+            (r.address, silent || r.behaviour.is_silent(Transport::Tcp))
+        });
         authorities.chain(recursors).collect()
     }
 }

@@ -45,13 +45,14 @@ impl Level {
             return Vec::new();
         }
         let zone = &self.zone;
+        // Without signatures, so that the answers are small: their size is no matter here.
         let option = Ask {
             variant: Variant::UnknownOption,
-            tries: 1,
+            signatures: false,
             ..self.ask_of(server, zone, "SOA")
         };
         let rtype = Ask {
-            tries: 1,
+            signatures: false,
             ..self.ask_of(server, zone, UNKNOWN_TYPE)
         };
         vec![option, rtype]
@@ -76,6 +77,7 @@ impl Level {
             wanted.push(Ask {
                 offered: Some(PAYLOAD_LARGE),
                 alone: true,
+                tries: TRIES,
                 ..self.ask_of(server, &question.name, &question.rtype)
             });
         }
@@ -92,12 +94,13 @@ impl Level {
             {
                 wanted.push(Ask {
                     offered: Some(PAYLOAD_LEAST),
+                    tries: 1,
                     ..self.ask_of(server, &question.name, &question.rtype)
                 });
             }
         }
         for ask in wanted {
-            self.push_ask(server, Ask { tries: TRIES, ..ask });
+            self.push_ask(server, ask);
         }
     }
 }
@@ -121,7 +124,10 @@ impl Walk {
             return;
         }
         // Of each zone above one server, then further ones: those that answer over UDP, if any do.
-        let above = levels.iter().filter(mine).filter(|l| !l.holds_name || all_silent);
+        let above = levels
+            .iter()
+            .filter(mine)
+            .filter(|l| !l.holds_name || all_silent);
         let usable = |s: &&ServerSeen| {
             all_silent && s.exchanges.iter().any(Exchange::was_asked) || s.answers()
         };
