@@ -453,10 +453,7 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
             )
         }
         Cause::DnsResolverBug if fact(candidate, FactKind::ResolverTruncated).is_some() => {
-            let s = if scope.resolvers.len() == 1 { "s" } else { "" };
-            format!(
-                "{who} truncate{s} the answer for {name}, which is large, and do not answer over TCP"
-            )
+            super::transport::without_tcp(&who, &name, scope)
         }
         Cause::DnsResolverBug => {
             format!("{who} {den} {name}, which its name servers have; other names come right")

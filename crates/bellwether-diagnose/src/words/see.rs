@@ -199,7 +199,7 @@ fn question(picture: &Picture<'_>, resolver: Option<&str>, server: Option<IpAddr
 }
 
 /// Sizes, protocols, and questions out of the ordinary.
-fn transport(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
+fn transport(candidate: &Candidate) -> Option<String> {
     let at = |label: &str| Some(label.rsplit_once('@')?.1.to_owned());
     if let Some(known) = fact(candidate, FactKind::Port53TcpFails) {
         let server = at(known.value.pointer("/name_servers/0")?.as_str()?)?;
@@ -231,7 +231,6 @@ fn transport(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
     let server = at(value(known, "name_server"))?;
     let zone = candidate.zone.as_ref()?;
     let zone = asked(zone.as_str());
-    let _ = picture;
     Some(match value(known, "variant") {
         "with an unknown EDNS option" => {
             format!("dig @{server} {zone} SOA +norec +ednsopt=65001:62777472")
@@ -309,7 +308,7 @@ fn signatures(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
 
 fn dns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
     let subject = candidate.group.subjects.iter().next()?;
-    if let Some(line) = transport(picture, candidate) {
+    if let Some(line) = transport(candidate) {
         return Some(line);
     }
     if candidate.rule.cause == Cause::DnsDelegationMissing

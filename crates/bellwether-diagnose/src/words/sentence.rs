@@ -25,7 +25,7 @@ pub fn summary(
     let text = match cause.layer() {
         Some(Layer::Monitor) => monitor(candidate),
         Some(Layer::Dns) if cause.code().starts_with("dns.transport.") => {
-            super::transport::sentence(candidate, scope)
+            super::transport::sentence(candidate)
         }
         Some(Layer::Reg | Layer::Dns) => match cause.rank() {
             0 => delegation(picture, candidate, scope),

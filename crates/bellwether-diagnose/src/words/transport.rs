@@ -9,7 +9,7 @@ use super::{count, list};
 use crate::candidates::Candidate;
 
 /// What happened, for `dns.transport.*`.
-pub(super) fn sentence(candidate: &Candidate, scope: &Scope) -> String {
+pub(super) fn sentence(candidate: &Candidate) -> String {
     if candidate.rule.cause == Cause::DnsTransportUdpLargeDropped {
         return large(candidate);
     }
@@ -38,7 +38,6 @@ pub(super) fn sentence(candidate: &Candidate, scope: &Scope) -> String {
         );
     }
     let labels = strings(known, "/name_servers");
-    let _ = scope;
     format!(
         "no name server of {zone} answers over TCP ({}), while UDP works{needs}",
         hosts(labels)
@@ -120,4 +119,14 @@ pub(super) fn bug(candidate: &Candidate, some: &str, s: &str) -> Option<String> 
     Some(format!(
         "{messages} that answer no question came in the name of {who}"
     ))
+}
+
+/// Resolvers whose answer is cut, and whose TCP port is dead.
+pub(super) fn without_tcp(who: &str, name: &str, scope: &Scope) -> String {
+    let (s, do_not) = if scope.resolvers.len() == 1 {
+        ("s", "does not")
+    } else {
+        ("", "do not")
+    };
+    format!("{who} truncate{s} the answer for {name}, which is large, and {do_not} answer over TCP")
 }
