@@ -51,6 +51,8 @@ pub(crate) struct Recursor {
     pub(crate) checks_case: bool,
     pub(crate) seed: u64,
     cache: Store,
+    /// Name servers whose addresses are being looked up: who needs itself has none.
+    sought: Vec<Name>,
 }
 
 /// What was remembered.
@@ -104,6 +106,7 @@ impl Recursor {
             checks_case: false,
             seed: mix(seed, &address.to_string()),
             cache: Store::default(),
+            sought: Vec::new(),
         }
     }
 
@@ -421,9 +424,10 @@ impl Recursor {
 
     /// The addresses of a name server that came without glue.
     fn addresses(&mut self, walk: &Walk<'_>, host: &Name) -> Vec<IpAddr> {
-        if walk.depth >= NESTING_MAX {
+        if walk.depth >= NESTING_MAX || self.sought.contains(host) {
             return Vec::new();
         }
+        self.sought.push(host.clone());
         let nested = Walk {
             depth: walk.depth + 1,
             ..*walk
@@ -439,6 +443,7 @@ impl Recursor {
                     .filter_map(Rr::ip),
             );
         }
+        self.sought.pop();
         all
     }
 }
