@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
 # Installs what building, testing or CI needs on Debian 12 with rustup; what is there is left alone.
 #   scripts/install-deps.sh build   a C compiler and linker
-#   scripts/install-deps.sh test    also iproute2, util-linux and cargo-nextest
+#   scripts/install-deps.sh test    also iproute2, util-linux, the servers that drills run as they are
+#                                   (never as services of this machine), and cargo-nextest
 #   scripts/install-deps.sh ci      also jq and cargo-deny
 set -euo pipefail
 
 NEXTEST_VERSION=0.9.143
 DENY_VERSION=0.20.2
 
+build=(gcc libc6-dev)
+servers=(bind9 nsd knot pdns-server pdns-backend-bind unbound nginx haproxy openssl)
+
 what=${1:-build}
 case $what in
-    build) packages=(gcc libc6-dev) ;;
-    test) packages=(gcc libc6-dev iproute2 util-linux) ;;
-    ci) packages=(gcc libc6-dev iproute2 util-linux jq) ;;
+    build) packages=("${build[@]}") ;;
+    test) packages=("${build[@]}" iproute2 util-linux "${servers[@]}") ;;
+    ci) packages=("${build[@]}" iproute2 util-linux "${servers[@]}" jq) ;;
     *)
         echo "usage: $0 build|test|ci" >&2
         exit 2
@@ -35,7 +39,27 @@ if [ ${#missing[@]} -gt 0 ]; then
         root=(sudo)
     fi
     "${root[@]}" apt-get update
-    "${root[@]}" apt-get install --yes --no-install-recommends "${missing[@]}"
+    # Debian starts a server once it is installed, and at each boot. These are started by drills
+    # alone, in a box of their own: what is installed here stays off.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$policy" >/dev/null
+        "${root[@]}" chmod 755 "$policy"
+        trap '"${root[@]}" rm -f "$policy"' EXIT
+    fi
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install --yes --no-install-recommends "${missing[@]}"
+    if [ -d /run/systemd/system ]; then
+        for package in "${missing[@]}"; do
+            case $package in
+                bind9) unit=named ;;
+                pdns-server) unit=pdns ;;
+                nsd | knot | unbound | nginx | haproxy) unit=$package ;;
+                *) continue ;;
+            esac
+            "${root[@]}" systemctl disable --now "$unit"
+        done
+    fi
 fi
 
 if ! command -v cargo >/dev/null; then

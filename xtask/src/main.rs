@@ -1,11 +1,13 @@
-//! Tasks of this repository: `cargo xtask tidy | test | score | bench`.
+//! Tasks of this repository: `cargo xtask tidy | test | score | bench | fuzz`.
 //!
 //! - `tidy`: the rules that no compiler proves
 //! - `test`: the tests, in a network namespace of their own
 //! - `score`: every scenario, several seeds, and how often the right cause was found
 //! - `bench`: what a check costs
+//! - `fuzz`: the decoders, against any bytes
 
 mod bench;
+mod fuzz;
 mod score;
 mod test;
 mod tidy;
@@ -46,6 +48,14 @@ enum Task {
         #[arg(long)]
         binary: Option<PathBuf>,
     },
+    /// Fuzz the decoders; what it finds becomes a file of `fuzz/corpus`, and so a test.
+    Fuzz {
+        /// Targets, as the folders of `fuzz/corpus` are named; all if none is given.
+        targets: Vec<String>,
+        /// Seconds for each.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Measure a check: sequential waits, added delay, CPU; the median of several runs.
     Bench {
         /// How many runs.
@@ -66,6 +76,7 @@ fn main() -> ExitCode {
             rows,
             binary,
         } => program(binary).and_then(|p| score::run(&p, seeds, &rows)),
+        Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Task::Bench { runs, binary } => program(binary).and_then(|p| bench::run(&p, runs)),
     };
     match done {

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("bellwether-probe", 2),
     ("bellwether-lab", 2),
     ("bellwether", 4),
+    ("bellwether-fuzz", 4),
 ];
 
 /// What a crate never uses, though its layer would allow it or it is not ours.

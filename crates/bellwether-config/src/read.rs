@@ -289,8 +289,9 @@ fn key_at(text: &str, place: Place) -> Option<&str> {
         .map_or(line.len(), |(at, _)| at);
     let before = line[..end].rsplit_once(':')?.0;
     let start = before
-        .rfind(|c: char| !(c.is_alphanumeric() || c == '_'))
-        .map_or(0, |at| at + 1);
+        .char_indices()
+        .rfind(|(_, c)| !(c.is_alphanumeric() || *c == '_'))
+        .map_or(0, |(at, c)| at + c.len_utf8());
     Some(&before[start..]).filter(|key| !key.is_empty())
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::scenario::Software;
+
 /// What can go wrong in the lab itself. What the checked program does wrong is no error: it is a
 /// missed expectation.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,16 @@ pub enum LabError {
     /// A certificate could not be made.
     #[error("failed to make a certificate for the box: {0}")]
     Certificate(String),
+    /// A real server that is not installed.
+    #[error(
+        "`{program}` is not installed; `apt-get install {packages}` brings it, or `scripts/install-deps.sh test`"
+    )]
+    Software {
+        /// The program.
+        program: &'static str,
+        /// Its Debian packages.
+        packages: &'static str,
+    },
     /// A child process could not be started or read.
     #[error("failed to {doing} `{program}`")]
     Child {
@@ -87,6 +99,13 @@ pub enum LabError {
 }
 
 impl LabError {
+    pub(crate) fn not_installed(software: Software) -> Self {
+        Self::Software {
+            program: software.program(),
+            packages: software.packages(),
+        }
+    }
+
     /// Is it a mistake of the person who called: a bad file, an unknown name?
     #[must_use]
     pub fn is_usage(&self) -> bool {

@@ -13,6 +13,7 @@
 //! - `world`: what exists because of it, and how it changes
 //! - `sign`: zones that are signed with DNSSEC
 //! - `dns`, `service`: the scripted servers
+//! - `real`: servers of others, run in the box
 //! - `netns`, `net`, `sys`: the namespace and its sockets
 //! - [`mod@drill`]: parent and child of a drill
 //! - [`shipped()`]: scenarios inside the program
@@ -24,6 +25,7 @@ pub mod drill;
 pub mod error;
 mod net;
 mod netns;
+mod real;
 mod rename;
 pub mod scenario;
 mod service;

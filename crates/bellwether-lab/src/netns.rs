@@ -96,6 +96,36 @@ pub(crate) async fn set_up(vantage: (Ipv4Addr, Ipv6Addr)) -> Result<(), LabError
     Ok(())
 }
 
+/// Gives an address to `lo`, for servers that listen at addresses of interfaces alone. Clients
+/// still dial from the vantage.
+pub(crate) async fn give_address(address: IpAddr, vantage: Ipv4Addr) -> Result<(), LabError> {
+    let (connection, handle, _) = new_connection().map_err(|source| LabError::Namespace {
+        doing: "open a netlink socket",
+        hint: "",
+        source,
+    })?;
+    let connection = tokio::spawn(connection);
+    let lo = only_loopback(&handle).await?;
+    let prefix = if address.is_ipv4() { 32 } else { 128 };
+    let add = handle.address().add(lo, address, prefix).replace();
+    add.execute().await.map_err(netlink("add an address"))?;
+    if let IpAddr::V4(v4) = address {
+        // The address's own route would make it the source of whoever dials it.
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(v4, 32)
+            .table_id(TABLE_LOCAL)
+            .kind(RouteType::Local)
+            .scope(RouteScope::Host)
+            .output_interface(lo)
+            .pref_source(vantage);
+        let replace = handle.route().add(route.build()).replace();
+        let replaced = replace.execute().await;
+        replaced.map_err(netlink("set the source address"))?;
+    }
+    connection.abort();
+    Ok(())
+}
+
 fn netlink(doing: &'static str) -> impl Fn(rtnetlink::Error) -> LabError {
     move |e| LabError::Netlink {
         doing,

@@ -237,6 +237,15 @@ impl Response {
         chain
     }
 
+    /// Is this all that a server with authority can say, whatever the rcode? Some say SERVFAIL
+    /// behind aliases that lead in a circle.
+    #[must_use]
+    pub fn is_alias_loop(&self, name: &DnsName) -> bool {
+        let chain = self.aliases(name);
+        let repeats = |end: &DnsName| end == name || chain[..chain.len() - 1].contains(end);
+        self.flags.aa && chain.last().is_some_and(repeats)
+    }
+
     /// The records of the asked type at the end of the alias chain; an alias itself is at its
     /// beginning.
     #[must_use]
@@ -306,6 +315,7 @@ impl Response {
                 AnswerKind::Unusable
             }
             Rcode::NXDOMAIN => AnswerKind::NxDomain,
+            Rcode::SERVFAIL if self.is_alias_loop(&question.name) => AnswerKind::Alias,
             Rcode::NOERROR if !self.records(question).is_empty() => AnswerKind::Positive,
             Rcode::NOERROR if !self.aliases(&question.name).is_empty() => {
                 let has_soa = self.authority.iter().any(|r| r.rtype == "SOA");
@@ -814,6 +824,34 @@ mod tests {
             malformed: None,
             raw: None,
         }
+    }
+
+    #[test]
+    fn a_circle_of_aliases_is_an_answer_whatever_the_rcode() {
+        let question = Question {
+            name: name("a.test"),
+            rtype: "A".into(),
+        };
+        let kind = |aa, records: &[(&str, &str)]| {
+            let records = records.iter().map(|(o, d)| record(o, "CNAME", d)).collect();
+            let failed = Response {
+                rcode: Rcode::SERVFAIL,
+                ..response(aa, records, vec![])
+            };
+            failed.kind(&question, None)
+        };
+        let circle = [("a.test", "b.test."), ("b.test", "a.test.")];
+        let behind = [
+            ("a.test", "b.test."),
+            ("b.test", "c.test."),
+            ("c.test", "b.test."),
+        ];
+        assert_eq!(kind(true, &circle), AnswerKind::Alias);
+        assert_eq!(kind(true, &behind), AnswerKind::Alias);
+        assert_eq!(kind(true, &[("a.test", "a.test.")]), AnswerKind::Alias);
+        assert_eq!(kind(true, &circle[..1]), AnswerKind::Unusable);
+        assert_eq!(kind(true, &[]), AnswerKind::Unusable);
+        assert_eq!(kind(false, &circle), AnswerKind::Unusable);
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! - [`icmp`]: an ICMP echo to an address
 //! - [`hints`], [`system`], [`owners`], [`roots`]: root hints, defaults, who owns an address, and
 //!   which roots a client trusts here
+//! - `fuzzing`: decoders as functions, for fuzzing (a feature)
 //! - [`worker`]: both ends of the process that the probes run in
 
 mod addresses;
@@ -28,6 +29,8 @@ pub mod cx;
 pub mod dial;
 pub mod dns;
 pub mod dnssec;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod hints;
 mod http;
 pub mod icmp;

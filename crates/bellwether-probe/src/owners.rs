@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use bellwether_model::Owner;
+use bellwether_model::text::inert;
 use ipnet::IpNet;
 use maxminddb::Reader;
 use serde::Deserialize;
@@ -16,6 +17,9 @@ use serde::Deserialize;
 const MMDB_MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
 /// Largest table read, bytes: four times the size of today's full tables.
 const TABLE_LEN_MAX: u64 = 256 * 1024 * 1024;
+
+/// Longest name of an owner that is kept, characters.
+const NAME_LEN_MAX: usize = 128;
 
 /// Why a table cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +138,7 @@ fn from_mmdb(reader: &Reader<Vec<u8>>, address: IpAddr) -> Option<Owner> {
         .unwrap_or_default();
     Some(Owner {
         asn,
-        name: name.to_owned(),
+        name: inert(name, NAME_LEN_MAX),
         prefix: found.network().map(|n| n.to_string()).unwrap_or_default(),
     })
 }
@@ -182,7 +186,7 @@ fn row(line: &str) -> Result<(IpNet, Owner), String> {
     };
     let owner = Owner {
         asn: number(asn)?,
-        name,
+        name: inert(&name, NAME_LEN_MAX),
         prefix: net.to_string(),
     };
     Ok((net, owner))

@@ -140,6 +140,9 @@ fn whole(scenario: &ScenarioReport, style: Style) -> String {
 fn title(scenario: &ScenarioReport, style: Style) -> String {
     let name = Paint::Strong.on(&scenario.name, style);
     let mut text = format!("{name} (seed {})\n", scenario.seed);
+    if let Some(why) = &scenario.skipped {
+        let _ = writeln!(text, "  – left out: {}", inert(why, SHOWN_MAX));
+    }
     if let Some(error) = &scenario.error {
         let _ = writeln!(
             text,
@@ -207,6 +210,14 @@ fn board(report: &DrillReport) -> String {
             ", {} did not run to the end",
             count(failed, "scenario")
         );
+    }
+    let skipped = report
+        .scenarios
+        .iter()
+        .filter(|s| s.skipped.is_some())
+        .count();
+    if skipped > 0 {
+        let _ = write!(text, ", {} left out", count(skipped, "scenario"));
     }
     let score = &report.score;
     if score.rows > 1 {

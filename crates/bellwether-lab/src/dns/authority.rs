@@ -200,7 +200,7 @@ impl Authorities {
     }
 
     /// The zones of a server, in the version that it has.
-    fn zones(&self, address: IpAddr, answers: &Answers) -> Vec<Cow<'_, Zone>> {
+    pub(crate) fn zones(&self, address: IpAddr, answers: &Answers) -> Vec<Cow<'_, Zone>> {
         let indexes = self
             .topology
             .at

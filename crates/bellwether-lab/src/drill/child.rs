@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::dns::secure::SecureServers;
 use crate::dns::serve::DnsServers;
 use crate::netns;
+use crate::real::Reals;
 use crate::rename::rename;
 use crate::scenario::{Spec, StepSpec, parse};
 use crate::service::ca::Authorities;
@@ -81,6 +82,7 @@ async fn run(job: &WorldJob) -> Result<WorldEnd, LabError> {
         name: stage.spec.name.clone(),
         seed: job.seed,
         steps: Vec::new(),
+        skipped: None,
         error: None,
     };
     for step in stage.spec.steps.clone() {
@@ -111,6 +113,7 @@ struct Stage {
     dns: DnsServers,
     secure: SecureServers,
     hosts: Hosts,
+    reals: Reals,
     echoes: Echoes,
     directory: tempfile::TempDir,
     /// The last saved healthy report of each host: a baseline is of one host.
@@ -131,6 +134,7 @@ impl Stage {
             dns: DnsServers::new(Arc::clone(&world)),
             secure: SecureServers::new(Arc::clone(&world), Arc::clone(&authorities)),
             hosts: Hosts::new(Arc::clone(&world), authorities),
+            reals: Reals::new(Arc::clone(&world), directory.path(), vantage(&spec).0),
             echoes: Echoes::default(),
             world,
             spec,
@@ -150,6 +154,7 @@ impl Stage {
         self.dns.follow()?;
         self.secure.follow().await?;
         self.hosts.follow().await?;
+        self.reals.follow(self.hosts.authorities()).await?;
         let (all, silent) = lock(&self.world).echo_addresses();
         self.echoes.follow(&all, &silent)
     }
@@ -175,6 +180,7 @@ impl Stage {
 
     /// Runs the program once and compares its report.
     async fn check(&mut self, name: &str, step: &StepSpec) -> Result<StepReport, LabError> {
+        self.reals.forget(self.hosts.authorities()).await?;
         let saved = self.directory.path().join("report.json");
         let arguments = self.arguments(step, &saved)?;
         let output = self.run_program(&arguments).await;

@@ -109,6 +109,9 @@ pub struct ScenarioReport {
     pub seed: u64,
     /// Its check steps.
     pub steps: Vec<StepReport>,
+    /// Why it was left out: a server program that it needs is not installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
     /// Why it did not run to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -325,12 +328,34 @@ fn job_file(
 
 /// Runs one scenario in a child. What goes wrong with it stands in the report: the others go on.
 fn run(options: &DrillOptions, scenario: &Loaded, seed: u64) -> ScenarioReport {
+    // Only of those that nobody asked for by name.
+    if options.scenarios.is_empty()
+        && let Some(why) = missing(&scenario.spec)
+    {
+        return ScenarioReport {
+            name: scenario.spec.name.clone(),
+            seed,
+            steps: Vec::new(),
+            skipped: Some(why),
+            error: None,
+        };
+    }
     run_child(options, scenario, seed).unwrap_or_else(|e| ScenarioReport {
         name: scenario.spec.name.clone(),
         seed,
         steps: Vec::new(),
+        skipped: None,
         error: Some(chain(&e)),
     })
+}
+
+/// What is not installed of what a scenario needs.
+fn missing(spec: &Spec) -> Option<String> {
+    let software = spec.world.software.values();
+    let absent = software
+        .copied()
+        .find(|s| crate::real::find(*s).is_none())?;
+    Some(LabError::not_installed(absent).to_string())
 }
 
 fn run_child(

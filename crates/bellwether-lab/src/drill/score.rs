@@ -35,7 +35,7 @@ pub struct Score {
 impl Score {
     pub(super) fn of(results: &[ScenarioReport]) -> Self {
         let mut score = Self {
-            rows: results.len(),
+            rows: results.iter().filter(|r| r.skipped.is_none()).count(),
             ..Self::default()
         };
         let (mut faults, mut causes, mut layers) = (0_usize, 0_usize, 0_usize);

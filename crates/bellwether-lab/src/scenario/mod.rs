@@ -6,6 +6,7 @@
 //! - [`place`]: where resolvers are, and how they are spoken to
 //! - [`hostile`]: hostile servers, and paths that lose
 //! - [`signing`]: how zones are signed
+//! - [`software`]: real servers in the place of scripted ones
 //! - [`lists`]: lists that may be written as one item
 //! - [`time`]: lengths of time and moments
 //! - [`expect`]: what a check step must find
@@ -18,6 +19,7 @@ pub mod lists;
 pub mod parse;
 pub mod place;
 pub mod signing;
+pub mod software;
 pub mod time;
 pub mod words;
 
@@ -40,6 +42,7 @@ pub use signing::{
     Algorithm, CdsWord, Denial, DenialFault, DsWords, KeysWord, Nsec3Spec, SignaturesSpec,
     SignerWord,
 };
+pub use software::Software;
 pub use time::{Moment, Span};
 pub use words::{Answers, Bug, Cache, Edns, IcmpWord, Issuer, StaleSpec, TcpWord};
 
@@ -95,6 +98,10 @@ pub struct WorldSpec {
     pub servers: BTreeMap<String, ServerWords>,
     /// What the path to port 53 of everybody loses.
     pub path: PathSpec,
+    /// Real server programs at the places of scripted servers, resolvers and hosts: by the
+    /// address or name of a server, the address of a resolver, or `192.0.2.1:443` of a host.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub software: BTreeMap<String, Software>,
     /// Recursive resolvers; every check asks each of them.
     pub resolvers: Vec<ResolverSpec>,
     /// What answers on addresses of services.

@@ -1,5 +1,7 @@
 //! The box's certificate authorities.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use std::ops::{Add, Sub};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use rcgen::{
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::LabError;
 use crate::scenario::{Issuer, TlsSpec};
@@ -76,12 +78,47 @@ impl Authorities {
         Ok(Shown { named, default })
     }
 
+    /// The same as files: each chain with its key, in PEM.
+    pub(crate) fn files(&self, spec: &TlsSpec, now: Timestamp) -> Result<Files, LabError> {
+        let names = spec.names.clone().unwrap_or_default();
+        let pem = |(chain, key): (Vec<CertificateDer<'static>>, KeyPair)| {
+            let chain: String = chain
+                .iter()
+                .map(|der| armoured("CERTIFICATE", der))
+                .collect();
+            chain + &key.serialize_pem()
+        };
+        let default = spec.without_sni.clone().filter(|other| *other != names);
+        let default = match default {
+            None => None,
+            Some(other) => Some(pem(self.issue(&other, &TlsSpec::default(), now)?)),
+        };
+        let named = pem(self.issue(&names, spec, now)?);
+        Ok(Files {
+            names,
+            named,
+            default,
+        })
+    }
+
     fn leaf(
         &self,
         names: &[String],
         spec: &TlsSpec,
         now: Timestamp,
     ) -> Result<Arc<CertifiedKey>, LabError> {
+        let (chain, key) = self.issue(names, spec, now)?;
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let key = aws_lc_rs::sign::any_supported_type(&key).map_err(failed)?;
+        Ok(Arc::new(CertifiedKey::new(chain, key)))
+    }
+
+    fn issue(
+        &self,
+        names: &[String],
+        spec: &TlsSpec,
+        now: Timestamp,
+    ) -> Result<(Vec<CertificateDer<'static>>, KeyPair), LabError> {
         let mut params = CertificateParams::new(names).map_err(failed)?;
         let (begin, end) = validity(spec, now);
         params.not_before = moment(rcgen::date_time_ymd(1970, 1, 1), begin);
@@ -108,10 +145,27 @@ impl Authorities {
                 vec![params.self_signed(&key).map_err(failed)?.der().clone()]
             }
         };
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let key = aws_lc_rs::sign::any_supported_type(&key).map_err(failed)?;
-        Ok(Arc::new(CertifiedKey::new(chain, key)))
+        Ok((chain, key))
     }
+}
+
+/// What a host shows, as files for a server of others.
+pub(crate) struct Files {
+    /// Names of the first certificate.
+    pub(crate) names: Vec<String>,
+    pub(crate) named: String,
+    /// What is shown without a server name, where that is another one.
+    pub(crate) default: Option<String>,
+}
+
+fn armoured(label: &str, der: &[u8]) -> String {
+    let text = BASE64.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem + &format!("-----END {label}-----\n")
 }
 
 fn root(name: &str, now: Timestamp) -> Result<Authority, LabError> {

@@ -57,9 +57,14 @@ impl Hosts {
         }
     }
 
+    /// Who signs what hosts show.
+    pub(crate) fn authorities(&self) -> &Authorities {
+        &self.authorities
+    }
+
     /// Opens, closes and changes ports as the world says.
     pub(crate) async fn follow(&mut self) -> Result<(), LabError> {
-        let wanted = lock(&self.world).hosts.clone();
+        let wanted = lock(&self.world).scripted_hosts();
         for (at, spec) in wanted {
             let changed = self.ports.get(&at).is_none_or(|port| port.spec != spec);
             if changed {

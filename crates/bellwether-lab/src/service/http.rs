@@ -10,7 +10,7 @@ use crate::scenario::HttpSpec;
 /// Longest request head, bytes.
 const HEAD_LEN_MAX: usize = 16 * 1024;
 /// Body of hosts that say nothing.
-const BODY: &str = "<!doctype html><title>It works</title><p>It works.</p>\n";
+pub(crate) const BODY: &str = "<!doctype html><title>It works</title><p>It works.</p>\n";
 
 /// A scripted response.
 #[derive(Clone, Debug)]

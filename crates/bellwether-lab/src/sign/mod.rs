@@ -267,6 +267,35 @@ impl Zone {
         types.filter_map(|t| self.rrsig(owner, *t, now)).collect()
     }
 
+    /// Every record of the zone as of a second, signatures and hashed denials included.
+    pub(crate) fn whole(&self, now: i64) -> Vec<Rr> {
+        let owners: Vec<&Name> = self.nodes().map(|(owner, _)| owner).collect();
+        let sets = self.nodes().flat_map(|(_, sets)| sets.values().flatten());
+        let mut all: Vec<Rr> = sets.cloned().collect();
+        let Some(signing) = &self.signing else {
+            return all;
+        };
+        for owner in owners.into_iter().filter(|owner| !self.is_below_cut(owner)) {
+            let is_cut = self.is_cut(owner);
+            let signed = self
+                .signatures(owner, now)
+                .into_iter()
+                .filter(|rr| match &rr.data {
+                    // Glue at a cut is not the zone's to sign (RFC 4035 section 2.2).
+                    Data::Rrsig(sig) => {
+                        !is_cut || [Rtype::DS, Rtype::NSEC].contains(&sig.type_covered())
+                    }
+                    _ => true,
+                });
+            all.extend(signed);
+        }
+        for rr in signing.hashed.values() {
+            all.push(rr.clone());
+            all.extend(signing.sign(&self.apex, std::slice::from_ref(rr), now));
+        }
+        all
+    }
+
     /// The RRSIG record over a set of this zone.
     fn rrsig(&self, owner: &Name, rtype: Rtype, now: i64) -> Option<Rr> {
         let signing = self.signing.as_ref()?;

@@ -9,6 +9,7 @@ pub(crate) mod signed;
 pub(crate) mod topology;
 pub(crate) mod zone;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,10 +22,11 @@ use crate::clock::Clock;
 use crate::dns::authority::{Authorities, Behaviour, CONTROL_ZONE};
 use crate::dns::recursor::Recursor;
 use crate::dns::{Manner, Reaction, Transport};
+use crate::scenario::software::DNS_PORT;
 use crate::scenario::{
     Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Hostile, Moment,
     ResolverPlace, ResolverPort, ResolverSpec, ResolverWords, ServerWords, SetSpec, SignaturesSpec,
-    SignerWord, Spec, TlsSpec, ZonePatch, ZoneSpec,
+    SignerWord, Software, Spec, TlsSpec, ZonePatch, ZoneSpec,
 };
 use crate::sign::key::Keys;
 use crate::target::target_host;
@@ -56,6 +58,8 @@ pub(crate) struct World {
     pub(crate) path: Path,
     /// Resolvers over TLS and HTTPS, each with the port that it stands at.
     secure: BTreeMap<SocketAddr, (Recursor, ResolverPort)>,
+    /// Real servers in the place of scripted ones.
+    software: BTreeMap<SocketAddr, Software>,
 }
 
 impl World {
@@ -75,6 +79,7 @@ impl World {
             recursors: BTreeMap::new(),
             path: Path::default(),
             secure: BTreeMap::new(),
+            software: BTreeMap::new(),
         };
         world.path.change(&spec.world.path);
         world.authorities.delay = spec.world.delay.map_or(Duration::ZERO, |span| span.0);
@@ -98,6 +103,12 @@ impl World {
             world.set_server(server, words)?;
         }
         world.rebuild()?;
+        for (place, software) in &spec.world.software {
+            for at in world.places(place)? {
+                world.software.insert(at, *software);
+            }
+        }
+        crate::real::check(&world)?;
         world.warm(spec);
         Ok(world)
     }
@@ -224,7 +235,54 @@ impl World {
         if let Some(controls) = controls {
             self.set_controls(controls)?;
         }
-        self.rebuild()
+        self.rebuild()?;
+        crate::real::check(self)
+    }
+
+    /// A place of a server, resolver or host.
+    fn places(&self, place: &str) -> Result<Vec<SocketAddr>, Mistake> {
+        if let Ok(at) = place.parse() {
+            return Ok(vec![at]);
+        }
+        let addresses = match place.parse() {
+            Ok(address) => vec![address],
+            Err(_) => self.server_addresses(place)?,
+        };
+        let at = |address: &IpAddr| SocketAddr::new(*address, DNS_PORT);
+        Ok(addresses.iter().map(at).collect())
+    }
+
+    /// Real servers in the place of scripted ones.
+    pub(crate) fn software(&self) -> &BTreeMap<SocketAddr, Software> {
+        &self.software
+    }
+
+    pub(crate) fn recursor(&self, address: IpAddr) -> Option<&Recursor> {
+        self.recursors.get(&address)
+    }
+
+    /// The zones of a server as they are.
+    pub(crate) fn zones_at(&self, address: IpAddr) -> Vec<&zone::Zone> {
+        let topology = &self.authorities.topology;
+        let indexes = topology.at.get(&address).map_or(&[][..], Vec::as_slice);
+        indexes
+            .iter()
+            .map(|index| &topology.zones[*index])
+            .collect()
+    }
+
+    /// The zones of a server in the version that it has.
+    pub(crate) fn versions_at(&self, address: IpAddr) -> Vec<Cow<'_, zone::Zone>> {
+        let behaviour = self.server_behaviour(address);
+        self.authorities.zones(address, &behaviour.answers)
+    }
+
+    /// How a server or resolver behaves.
+    pub(crate) fn server_behaviour(&self, address: IpAddr) -> Behaviour {
+        match self.recursors.get(&address) {
+            Some(recursor) => recursor.behaviour.clone(),
+            None => self.authorities.behaviour(address),
+        }
     }
 
     fn delegate(&mut self, apex: &str, delegation: &Delegation) -> Result<(), Mistake> {
@@ -583,7 +641,19 @@ impl World {
             let silent = self.path.is_silent(Transport::Tcp);
             (r.address, silent || r.behaviour.is_silent(Transport::Tcp))
         });
-        authorities.chain(recursors).collect()
+        let scripted = |(address, _): &(IpAddr, bool)| {
+            !self
+                .software
+                .contains_key(&SocketAddr::new(*address, DNS_PORT))
+        };
+        authorities.chain(recursors).filter(scripted).collect()
+    }
+
+    /// Hosts that are scripted.
+    pub(crate) fn scripted_hosts(&self) -> BTreeMap<SocketAddr, HostSpec> {
+        let mut hosts = self.hosts.clone();
+        hosts.retain(|at, _| !self.software.contains_key(at));
+        hosts
     }
 }
 

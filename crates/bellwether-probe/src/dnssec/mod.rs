@@ -13,6 +13,8 @@
 
 mod answer;
 mod denial;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -32,6 +34,8 @@ use bellwether_model::dnssec::{
 use domain::base::iana::Rtype;
 use jiff::Timestamp;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use fuzzing::check_itself;
 use verify::{Budget, Key};
 use wire::{Signed, Wire};
 

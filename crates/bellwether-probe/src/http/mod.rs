@@ -7,6 +7,8 @@
 mod body;
 mod exchange;
 mod expect;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod head;
 mod redirect;
 
@@ -28,6 +30,8 @@ use crate::wire::Wire;
 use crate::worker::fault;
 
 use exchange::{Exchange, exchange};
+#[cfg(feature = "fuzzing")]
+pub(crate) use fuzzing::read_response;
 use redirect::{Next, next, oddity, shown};
 pub(crate) use redirect::{Resolve, Resolved};
 

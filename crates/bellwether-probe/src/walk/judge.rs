@@ -26,7 +26,8 @@ pub(super) fn step(zone: &DnsName, name: &DnsName, response: &Response) -> Step 
     {
         return Step::Down(referral);
     }
-    let is_final = matches!(response.rcode, Rcode::NOERROR | Rcode::NXDOMAIN);
+    let is_final =
+        matches!(response.rcode, Rcode::NOERROR | Rcode::NXDOMAIN) || response.is_alias_loop(name);
     // What is cut away may be a referral as well as an answer.
     let is_cut = response.flags.tc || response.malformed.is_some();
     let is_empty = response.answer.is_empty() && response.authority.is_empty();
@@ -86,7 +87,8 @@ pub(super) fn alias_step(
     let mut chain = response.aliases(&question.name);
     let Some(outside) = chain.iter().position(|n| !n.is_at_or_below(zone)) else {
         let end = chain.last().cloned();
-        let is_open = response.rcode == Rcode::NOERROR
+        let is_loop = response.is_alias_loop(&question.name);
+        let is_open = (response.rcode == Rcode::NOERROR || is_loop)
             && response.records(question).is_empty()
             && soa_owner(zone, end.as_ref().unwrap_or(&question.name), response).is_none();
         return (chain, end.filter(|_| is_open));

@@ -38,7 +38,7 @@ pub(super) fn encode(value: &impl Serialize) -> Result<Vec<u8>, FrameError> {
 }
 
 /// Reads one frame.
-pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read) -> Result<T, FrameError> {
+pub(crate) fn read<T: DeserializeOwned>(from: &mut impl Read) -> Result<T, FrameError> {
     let mut head = [0; 4];
     from.read_exact(&mut head)?;
     let mut bytes = vec![0; length(head)?];

@@ -14,6 +14,8 @@ mod serve;
 mod supervise;
 
 pub use frame::FrameError;
+#[cfg(feature = "fuzzing")]
+pub(crate) use frame::read as read_frame;
 pub use serve::{WorkerError, serve, serve_with};
 pub use supervise::{Ended, Supervised, supervise, supervise_until};
 

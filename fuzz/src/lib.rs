@@ -1,0 +1,178 @@
+//! Every decoder of bytes that is ours, as a function that must hold for any bytes.
+//!
+//! `cargo xtask fuzz` hands them to libFuzzer; the test of this package runs what stands in
+//! `corpus/`, so that a fault once found stays found. A target panics if a promise breaks: that
+//! nothing panics, that reading is bounded, and that what is shown of a stranger's bytes is inert.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use bellwether_diagnose::{Situation, diagnose};
+use bellwether_model::text::inert;
+use bellwether_model::{Report, Target as Aim};
+use bellwether_pki::{Anchors, judge};
+use bellwether_probe::fuzzing;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// A decoder and its name, which is also the folder of its corpus.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Name, for example `dns_message`.
+    pub name: &'static str,
+    /// Panics if a promise breaks.
+    pub run: fn(&[u8]),
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    target("asn_table", asn_table),
+    target("certificate", certificate),
+    target("chain", chain),
+    target("configuration", configuration),
+    target("dns_message", dns_message),
+    target("http_response", http_response),
+    target("report", report),
+    target("root_hints", root_hints),
+    target("scenario", scenario),
+    target("target", aim),
+    target("trust_anchor", trust_anchor),
+    target("worker_events", worker_events),
+    target("worker_job", worker_job),
+];
+
+const fn target(name: &'static str, run: fn(&[u8])) -> Target {
+    Target { name, run }
+}
+
+/// When validity is judged.
+const NOW: Timestamp = Timestamp::constant(1_780_000_000, 0);
+
+/// Every text of a value must be harmless to print.
+fn assert_inert(value: &Value) {
+    match value {
+        Value::String(text) => {
+            let shown = inert(text, usize::MAX).replace("\\\\", "\\");
+            assert_eq!(&shown, text, "a text that is not inert");
+        }
+        Value::Array(items) => items.iter().for_each(assert_inert),
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                assert_inert(&Value::String(key.clone()));
+                assert_inert(value);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn shown(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).expect("records have a JSON form")
+}
+
+fn dns_message(bytes: &[u8]) {
+    assert_inert(&shown(&fuzzing::dns_message(bytes)));
+}
+
+fn http_response(bytes: &[u8]) {
+    let (record, kept) = fuzzing::http_response(bytes);
+    assert_inert(&record);
+    // What is decoded may be larger than what came, but never above the bound of a body.
+    assert!(kept <= 2 * 1024 * 1024, "{kept} bytes of a body were kept");
+}
+
+fn worker_events(bytes: &[u8]) {
+    fuzzing::worker_events(bytes);
+}
+
+fn worker_job(bytes: &[u8]) {
+    fuzzing::worker_job(bytes);
+}
+
+fn certificate(bytes: &[u8]) {
+    let seen = bellwether_pki::read(bytes);
+    let panicked = seen.malformed.as_deref() == Some("the parser panicked over it");
+    assert!(!panicked, "the parser panicked");
+    assert_inert(&shown(&seen));
+}
+
+/// A chain, each certificate behind its length as two big-endian bytes.
+fn chain(mut bytes: &[u8]) {
+    let mut chain = Vec::new();
+    while let [high, low, rest @ ..] = bytes {
+        let len = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
+        let (certificate, left) = rest.split_at(len);
+        chain.push(certificate.to_vec());
+        bytes = left;
+    }
+    static ANCHORS: OnceLock<Anchors> = OnceLock::new();
+    let anchors = ANCHORS.get_or_init(Anchors::mozilla);
+    assert_inert(&shown(&judge(&chain, anchors, "www.example.com", NOW)));
+}
+
+fn root_hints(bytes: &[u8]) {
+    // What is refused is as good as what is read: no panic is all that is asked.
+    let _ = bellwether_probe::hints::parse_hints(&String::from_utf8_lossy(bytes));
+}
+
+fn trust_anchor(bytes: &[u8]) {
+    let _ = bellwether_probe::hints::parse_trust_anchor(&String::from_utf8_lossy(bytes));
+}
+
+fn asn_table(bytes: &[u8]) {
+    if let Ok(owners) = bellwether_probe::owners::Owners::parse(bytes.to_vec()) {
+        for address in ["192.0.2.1", "2001:db8::1"] {
+            let address = address.parse().expect("an address");
+            assert_inert(&shown(&owners.owner(address)));
+        }
+    }
+}
+
+fn configuration(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let path = Path::new("bellwether.yaml");
+    for error in [
+        bellwether_config::parse(&text, path).err(),
+        bellwether_config::parse_service(&text, path).err(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+fn scenario(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Err(error) = bellwether_lab::scenario::parse(&text, "scenario.yaml") {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+fn aim(bytes: &[u8]) {
+    if let Ok(aim) = String::from_utf8_lossy(bytes).parse::<Aim>() {
+        let again: Aim = aim
+            .to_string()
+            .parse()
+            .expect("a target reads its own form");
+        assert_eq!(again, aim);
+    }
+}
+
+/// A report that somebody saved, or wrote: judging it is free of panics, and of the order of its
+/// observations.
+fn report(bytes: &[u8]) {
+    let Ok(saved) = serde_json::from_slice::<Report>(bytes) else {
+        return;
+    };
+    let Some(context) = saved.context else {
+        return;
+    };
+    let mut situation = Situation {
+        context,
+        observations: saved.observations,
+    };
+    let judged = diagnose(&situation);
+    situation.observations.reverse();
+    assert_eq!(diagnose(&situation), judged, "the order counts");
+}
