@@ -262,7 +262,7 @@ fn unusable(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> B
             .seen
             .hosts
             .iter()
-            .filter(|h| h.findable().is_empty())
+            .filter(|h| h.findable().is_empty() || mine.contains(h.name.as_str()))
             .count();
     if mine.len() * 2 < all {
         return BTreeSet::new();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bellwether_model::net::Family;
 use bellwether_model::report::{Alternative, Role, Severity, Verdict};
+use bellwether_model::tls::{CertProblem, TlsResult};
 use bellwether_model::{Cause, Diagnosis, DnsName, FactKind, Finding, Layer};
 
 use crate::candidates::{Candidate, Refuted};
@@ -40,7 +41,7 @@ pub fn judge(picture: &Picture<'_>) -> Judgement {
         return alone(picture, us, &refuted);
     }
     let (cast, left) = assign(picture, candidates, &failing);
-    let mut findings: Vec<Finding> = cast.iter().map(|c| finding(picture, &facts, c)).collect();
+    let mut findings: Vec<Finding> = cast.iter().map(|c| finding(picture, c)).collect();
     if !left.is_empty() {
         findings.push(words::unexplained(picture, &facts, &left));
     }
@@ -67,11 +68,38 @@ fn our_own_fault(
     {
         return Some(uplink);
     }
+    if let Some(intercepted) = of(Cause::MonitorVantageIntercepted) {
+        return Some(intercepted);
+    }
+    let by_time = |unit: &Unit| fails_by_time(picture, unit);
+    if let Some(clock) = of(Cause::MonitorClockSkew)
+        && !failing.is_empty()
+        && failing.iter().all(by_time)
+    {
+        return Some(clock);
+    }
     let judged = !failing.is_empty() || works(picture);
     if judged {
         return None;
     }
     of(Cause::MonitorProbeHung).or_else(|| Some(words::nothing_judged(facts)))
+}
+
+/// Does it fail by what our clock says, and by nothing else?
+fn fails_by_time(picture: &Picture<'_>, unit: &Unit) -> bool {
+    let Unit::Address(address) = unit else {
+        return *unit == Unit::Own && picture.is_bogus();
+    };
+    let Some((_, tls)) = picture.addresses.get(address).and_then(|v| v.tls) else {
+        return false;
+    };
+    let of_time = |p: &CertProblem| {
+        matches!(
+            p,
+            CertProblem::Expired { .. } | CertProblem::NotYetValid { .. }
+        )
+    };
+    tls.result == TlsResult::Completed && tls.problems.iter().all(of_time)
 }
 
 /// Did a user's whole attempt work at least once?
@@ -99,13 +127,12 @@ fn works(picture: &Picture<'_>) -> bool {
 }
 
 fn alone(picture: &Picture<'_>, candidate: Candidate, refuted: &[Refuted]) -> Judgement {
-    let facts = Facts::of(picture);
     let cast = vec![Cast {
         candidate,
         role: Role::Root,
         severity: Severity::Critical,
     }];
-    let findings: Vec<Finding> = cast.iter().map(|c| finding(picture, &facts, c)).collect();
+    let findings: Vec<Finding> = cast.iter().map(|c| finding(picture, c)).collect();
     let diagnosis = diagnosis(picture, &cast, &findings, refuted);
     Judgement {
         verdict: Verdict::Unknown,
@@ -140,7 +167,10 @@ fn assign(
             // A failure that a lower cause explains: only what happens at the address itself
             // follows from it; another explanation of the same look-up would be a contradiction,
             // and whose the address is belongs to that look-up.
-            let follows = rule.over == Over::Addresses && rule.cause != Cause::IpOwnerUnexpected;
+            let is_look_up = matches!(rule.cause.layer(), Some(Layer::Dns));
+            let follows = rule.over == Over::Addresses
+                && rule.cause != Cause::IpOwnerUnexpected
+                && !is_look_up;
             follows.then_some((Role::Consequence, Severity::Critical))
         } else {
             quiet(picture, &candidate, &cast, &blamed, &unusable)
@@ -186,6 +216,14 @@ fn quiet(
     }
     if rule.cause == Cause::PromiseAnswerPolicy && rooted(Cause::DnsAnswerTooManyRecords)
         || rule.cause == Cause::DnsDelegationNsMismatch && rooted(Cause::DnsDelegationWrongNs)
+    {
+        return None;
+    }
+    // Where something fails, how the name servers are spread matters only if they are what fails.
+    let roots = || cast.iter().filter(|c| c.role == Role::Root);
+    if rule.cause == Cause::PromiseRedundancy
+        && roots().next().is_some()
+        && !roots().any(|c| c.candidate.rule.blame == Blame::UnusableServers)
     {
         return None;
     }
@@ -250,7 +288,7 @@ fn is_aside(picture: &Picture<'_>, candidate: &Candidate, unusable: &BTreeSet<St
     })
 }
 
-fn finding(picture: &Picture<'_>, facts: &Facts, cast: &Cast) -> Finding {
+fn finding(picture: &Picture<'_>, cast: &Cast) -> Finding {
     let Cast {
         candidate,
         role,
@@ -271,7 +309,7 @@ fn finding(picture: &Picture<'_>, facts: &Facts, cast: &Cast) -> Finding {
         role: *role,
         severity: *severity,
         confidence: confidence(candidate),
-        summary: words::summary(picture, facts, candidate, &scope),
+        summary: words::summary(picture, candidate, &scope),
         remedy: words::remedy(picture, candidate),
         see: words::see(picture, candidate),
         facts: candidate

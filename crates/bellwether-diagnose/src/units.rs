@@ -107,7 +107,7 @@ pub fn own_fails(picture: &Picture<'_>) -> bool {
     let Some(hop) = picture.last_hop() else {
         return false;
     };
-    if split_horizon(picture) {
+    if split_horizon(picture) || picture.is_served_stale() {
         return false;
     }
     // Our own iteration validates, as most public resolvers do.

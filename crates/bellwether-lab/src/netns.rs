@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags};
@@ -63,6 +64,18 @@ fn map_ids(uid: u32, gid: u32) -> Result<(), LabError> {
     write("/proc/self/setgroups", "deny".to_owned())?;
     write("/proc/self/uid_map", format!("0 {uid} 1"))?;
     write("/proc/self/gid_map", format!("0 {gid} 1"))
+}
+
+/// Where the system says which resolvers are its own.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// Makes a file the `resolv.conf` of this process and its children.
+pub(crate) fn set_resolv_conf(file: &Path) -> Result<(), LabError> {
+    sys::mount_over(file, Path::new(RESOLV_CONF)).map_err(|source| LabError::Namespace {
+        doing: "put a resolv.conf in place",
+        hint: "",
+        source,
+    })
 }
 
 /// Makes every address local. `vantage` holds the addresses that unbound clients dial from.

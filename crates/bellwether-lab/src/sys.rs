@@ -1,10 +1,13 @@
 //! The one place of this crate that calls the kernel directly.
 #![expect(
     unsafe_code,
-    reason = "unshare(2) has no safe wrapper in the standard library"
+    reason = "unshare(2) and mount(2) have no safe wrapper in the standard library"
 )]
 
+use std::ffi::CString;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Moves this process into a user and network namespace of its own.
 pub(crate) fn unshare_user_and_net() -> io::Result<()> {
@@ -14,6 +17,26 @@ pub(crate) fn unshare_user_and_net() -> io::Result<()> {
 /// Moves this process into a network namespace of its own; needs privilege.
 pub(crate) fn unshare_net() -> io::Result<()> {
     unshare(libc::CLONE_NEWNET)
+}
+
+/// Gives this process a view of its own of what is mounted, and puts one file in place of another.
+/// The rest of the system sees nothing of it.
+pub(crate) fn mount_over(file: &Path, place: &Path) -> io::Result<()> {
+    unshare(libc::CLONE_NEWNS)?;
+    let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other);
+    let (file, place, root) = (text(file)?, text(place)?, text(Path::new("/"))?);
+    let none = std::ptr::null();
+    let mount = |source, target: &CString, flags| {
+        // SAFETY: every pointer is null or of a string that lives until the call returns, and
+        // mount(2) keeps none of them.
+        match unsafe { libc::mount(source, target.as_ptr(), none, flags, none.cast()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // Else the mount would appear where this namespace was copied from.
+    mount(none, &root, libc::MS_REC | libc::MS_PRIVATE)?;
+    mount(file.as_ptr(), &place, libc::MS_BIND)
 }
 
 fn unshare(flags: libc::c_int) -> io::Result<()> {

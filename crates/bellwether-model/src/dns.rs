@@ -350,6 +350,9 @@ pub struct Referral {
     pub ttl: u32,
 }
 
+/// How the reason begins of a question that this machine had no route for.
+pub const NO_ROUTE: &str = "the vantage has no ";
+
 /// How one exchange ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -503,6 +506,12 @@ impl Exchange {
             | ExchangeResult::Broken { .. }
             | ExchangeResult::NotAsked { .. } => None,
         }
+    }
+
+    /// Was it not asked since this machine has no route to it?
+    #[must_use]
+    pub fn lacked_route(&self) -> bool {
+        matches!(&self.result, ExchangeResult::NotAsked { reason } if reason.starts_with(NO_ROUTE))
     }
 
     /// Was the server asked at all?
@@ -669,6 +678,9 @@ pub struct ZoneSeen {
     pub hosts: Vec<HostSeen>,
     /// What each gave at each address.
     pub servers: Vec<ServerSeen>,
+    /// A name beside `name` that nobody registered: who answers it answers from a wildcard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<DnsName>,
     /// Why the walk stopped here, if it did not reach the end: a named limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
@@ -748,6 +760,9 @@ pub struct ResolverSeen {
     /// Where it answers only unchecked: signed names above the target's zone, checked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ancestors: Vec<Exchange>,
+    /// Where it answers only unchecked: the DS records that it holds for the target's zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone_ds: Option<Box<Exchange>>,
 }
 
 impl ResolverSeen {

@@ -38,6 +38,12 @@ macro_rules! facts {
 facts! {
     ControlsFailed = "controls_failed", "controls that have nothing to do with the target failed too";
     NoRoute = "no_route", "the vantage has no route: connecting fails at once, before a packet leaves";
+    NothingLeaves = "nothing_leaves", "every question and connection ended here before a packet left, since there is no route";
+    CanaryResolves = "canary_resolves", "a root server's address answers a name that must not exist: somebody else answers in its place";
+    RootAnswersItself = "root_answers_itself", "the root servers' addresses give final answers without authority, as a resolver does";
+    ClockOff = "clock_off", "the signatures of root and TLD zones, of several operators, do not hold by this machine's clock";
+    DatesDiffer = "dates_differ", "servers' Date headers differ from this machine's clock in the same direction";
+    AnchorUnfit = "anchor_unfit", "the trust anchor fits no key of the root";
     ProbesNotRun = "probes_not_run", "probes needed for a verdict did not run";
     ParentNsChanged = "parent_ns_changed", "the NS set at the parent differs from the baseline's";
     ParentChildNsDiffer = "parent_child_ns_differ", "the NS sets at the parent and in the zone itself differ";
@@ -51,12 +57,17 @@ facts! {
     NsRcode = "ns_rcode", "a name server answers with an error rcode";
     NsNotAuthoritative = "ns_not_authoritative", "a listed name server answers without authority (AA=0, or an upward referral)";
     NsAddressMissing = "ns_address_missing", "a listed name server's name has no address";
+    NsAddressForbidden = "ns_address_forbidden", "every address of a listed name server is one that nobody outside can reach: private, loopback, link-local";
     NsIsCname = "ns_is_cname", "a listed name server's name is an alias (RFC 2181 section 10.3)";
     NsCycle = "ns_cycle", "the addresses of name servers can only be found by asking those same name servers";
+    NsNameDoubled = "ns_name_doubled", "a listed name server's name ends in the parent zone's name twice, as one without its final dot does";
+    NsShareNetwork = "ns_share_network", "every name server stands in one network";
+    NsShareOwner = "ns_share_owner", "every name server belongs to one operator's AS";
     GlueDiffers = "glue_differs", "glue at the parent and the name server's own address records differ";
     ParentNxdomain = "parent_nxdomain", "the parent's servers say that the delegated name does not exist";
     ParentServersFail = "parent_servers_fail", "no server of the parent zone gives a usable answer";
     ParentServersDiffer = "parent_servers_differ", "servers of the parent zone give different NS sets";
+    RegistryServersFail = "registry_servers_fail", "no server of the zone under which names are registered gives a usable answer";
     NsDeniesExistingName = "ns_denies_existing_name", "one name server denies, with authority, a name that others have";
     AllNsServfail = "all_ns_servfail", "every name server answers SERVFAIL";
     SerialBehind = "serial_behind", "a name server serves an older serial of the zone than others";
@@ -74,6 +85,8 @@ facts! {
     ResolverTruncated = "resolver_truncated", "a resolver's answer is truncated over UDP and does not come over TCP";
     NsEdnsFails = "ns_edns_fails", "a name server answers plain queries and not those with EDNS";
     RrsetEmptyEverywhere = "rrset_empty_everywhere", "every name server that answers says that the name or its addresses do not exist";
+    WildcardAnswers = "wildcard_answers", "the zone answers a name that nobody registered as it answers this one: a wildcard";
+    WildcardStranger = "wildcard_stranger", "what the wildcard leads to shows certificates for other names";
     RecordsChanged = "records_changed", "the zone's addresses for the name differ from the baseline's while the NS set is the same";
     PrivateAddress = "private_address", "a public answer holds an address that is private, loopback or link-local";
     AddressUnexpected = "address_unexpected", "an answer holds an address outside `expect.addresses`";
@@ -105,6 +118,13 @@ facts! {
     FailsOnlyChecked = "fails_only_checked", "resolvers answer with an error, and with data when asked not to check signatures (CD=1)";
     ResolverFailsSigned = "resolver_fails_signed", "a resolver gives no usable answer for signed names above the target's zone either";
     ResolverLacksAlgorithm = "resolver_lacks_algorithm", "a resolver checks other zones, and refuses this one, whose algorithm those do not use";
+    ResolverServesStale = "resolver_serves_stale", "a resolver says that its answer is older than its TTL, since no name server answers (RFC 8767)";
+    ResolverTtlAboveZone = "resolver_ttl_above_zone", "a resolver keeps its answer for longer than the zone's TTL";
+    ResolverHoldsOldDs = "resolver_holds_old_ds", "a resolver holds DS records that the parent no longer gives";
+    ResolverTwoAnswers = "resolver_two_answers", "two answers come to one question, the first of them unlike the authority's";
+    ResolverAnswerForeign = "resolver_answer_foreign", "a resolver's addresses belong to an operator that neither the authority's nor the baseline's do";
+    ResolverAnswersCanary = "resolver_answers_canary", "a resolver gives addresses for a name that must not exist";
+    ResolverSlow = "resolver_slow", "a resolver answers rightly and late, while name servers and other resolvers are quick";
     ResolverSinkhole = "resolver_sinkhole", "a resolver rewrites the answer, or says so by an extended error (RFC 8914)";
     ResolverOtherNamesRight = "resolver_other_names_right", "the same resolver answers controls and sibling names rightly";
     AddressRefused = "address_refused", "an address answers a connection attempt with a reset";
@@ -145,6 +165,9 @@ facts! {
     EdgeGenerated = "edge_generated", "the error was made by an edge or proxy, not by the origin";
     ExpectationFailed = "expectation_failed", "what was declared by `expect` was not met";
     RoleDiffers = "role_differs", "an address answers in another role than declared by `expect.role`";
+    RoleOfAnother = "role_of_another", "an address says, by the header of `expect.role`, that it is something else";
+    PoolMemberUnseen = "pool_member_unseen", "a single address of `expect.addresses` stands in no answer, however often the name servers are asked";
+    OthersInRole = "others_in_role", "an address fails at the application, and others of the same answer work in the declared role";
     SlowerThanDeclared = "slower_than_declared", "the answer took longer than `expect.within`";
 }
 

@@ -119,8 +119,24 @@ pub enum Outcome {
 pub struct DnsSeen {
     /// The server's address.
     pub server: IpAddr,
+    /// What it is to show.
+    #[serde(default)]
+    pub purpose: DnsPurpose,
     /// The exchange.
     pub exchange: Exchange,
+}
+
+/// What a question outside walk and matrix is to show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DnsPurpose {
+    /// What the server answers.
+    #[default]
+    Answer,
+    /// Whether a name that must not exist does.
+    Canary,
+    /// What came after the answer that was taken, and says something else.
+    SecondAnswer,
 }
 
 /// Every address found for the target, each with where it came from (probe `addresses`).

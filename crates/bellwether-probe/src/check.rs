@@ -4,13 +4,14 @@ use std::rc::Rc;
 
 use bellwether_model::dns::ResolverOrigin;
 use bellwether_model::job::Event;
-use bellwether_model::observation::AddressSource;
+use bellwether_model::observation::{AddressSource, DnsPurpose, DnsSeen};
 use bellwether_model::target::Host;
-use bellwether_model::{DnsName, Origin, ProbeKind};
+use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, Outcome, ProbeKind};
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::addresses::Addresses;
+use crate::canary;
 use crate::controls;
 use crate::cx::Cx;
 use crate::owners::Owners;
@@ -44,6 +45,12 @@ async fn run_at(cx: &Cx, name_server_port: u16) {
             controls::run(&own, &walk).await;
         });
     }
+    {
+        let own = cx.clone();
+        tasks.spawn(cx, ProbeKind::Dns, "canaries".to_owned(), async move {
+            canary::run(&own, name_server_port).await;
+        });
+    }
     let is_dialled = cx.job().target.scheme.has_tcp();
     let (sink, found) = mpsc::unbounded_channel();
     let sink = is_dialled.then_some(sink);
@@ -72,9 +79,32 @@ async fn run_at(cx: &Cx, name_server_port: u16) {
         tasks.spawn(cx, ProbeKind::Addresses, subject, collect);
     }
     owner.finished().await;
+    second_answers(cx).await;
     cx.emit(Event::Done {
         queries: cx.queries(),
     });
+}
+
+/// Reports answers that came after the ones taken and say something else.
+async fn second_answers(cx: &Cx) {
+    for (server, exchange) in cx.heard() {
+        let rtype = &exchange.question.rtype;
+        let key = format!("second answer {server} {rtype}");
+        let stand_in = NotRun {
+            reason: NotRunReason::WorkerDied,
+            detail: String::new(),
+            subject: exchange.question.name.to_string(),
+            address: Some(server.ip()),
+            via: None,
+        };
+        let seen = DnsSeen {
+            server: server.ip(),
+            purpose: DnsPurpose::SecondAnswer,
+            exchange,
+        };
+        let run = async { (Outcome::Dns(seen), 0) };
+        cx.probe(ProbeKind::Dns, key, stand_in, run).await;
+    }
 }
 
 fn typed(sink: &FoundSink, address: std::net::IpAddr) {

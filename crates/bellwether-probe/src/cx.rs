@@ -3,10 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use bellwether_model::dns::Exchange;
 use bellwether_model::job::{Event, Job};
 use bellwether_model::observation::NotRun;
 use bellwether_model::{NotRunReason, Observation, Outcome, ProbeKind};
@@ -14,6 +16,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 
 use crate::dial::Dialer;
+use crate::dns::late::{Kept, Late};
 
 /// What all probes of one check share: the job, the clock, the dialler and the event sink.
 ///
@@ -30,6 +33,7 @@ struct Inner {
     began: Instant,
     avoid: HashSet<String>,
     queries: Cell<u32>,
+    late: RefCell<Late>,
     sink: RefCell<Box<dyn FnMut(Event)>>,
 }
 
@@ -48,6 +52,7 @@ impl Cx {
             began: Instant::now(),
             avoid,
             queries: Cell::new(0),
+            late: RefCell::default(),
             sink: RefCell::new(Box::new(sink)),
         };
         Self {
@@ -76,6 +81,16 @@ impl Cx {
     /// Counts a DNS query that was sent.
     pub fn count_query(&self) {
         self.inner.queries.set(self.inner.queries.get() + 1);
+    }
+
+    /// Listens on after an answer.
+    pub(crate) fn hear_on(&self, kept: Kept) {
+        self.inner.late.borrow_mut().keep(kept);
+    }
+
+    /// What came after answers and says something else.
+    pub(crate) fn heard(&self) -> Vec<(SocketAddr, Exchange)> {
+        self.inner.late.borrow_mut().read()
     }
 
     /// DNS queries sent so far.

@@ -11,7 +11,8 @@
 //! - [`dns`]: one question to one DNS server
 //! - [`dnssec`]: signatures along the walk
 //! - [`walk`]: the delegation walk, and look-ups by our own iteration
-//! - [`resolvers`], [`controls`]: what resolvers and controls answer
+//! - [`resolvers`], [`controls`]: what resolvers and controls answer; [`canary`]: who answers names
+//!   that must not exist
 //! - [`addresses`]: every address found, with where it came from; those are dialled
 //! - [`attempt`]: what a user's client does with one address: connect, shake hands, ask (`tcp`,
 //!   `tls`, `http` are its steps)
@@ -23,6 +24,7 @@
 
 mod addresses;
 mod attempt;
+pub mod canary;
 pub mod check;
 pub mod controls;
 pub mod cx;

@@ -113,6 +113,7 @@ async fn matrix(cx: &Cx, asking: Asking) -> (Outcome, u32) {
         sibling: None,
         unchecked: Vec::new(),
         ancestors: Vec::new(),
+        zone_ds: None,
     };
     let teller = Teller {
         resolver: &resolver,
@@ -135,19 +136,29 @@ async fn matrix(cx: &Cx, asking: Asking) -> (Outcome, u32) {
     };
     let of_zone = async {
         match zone.await {
-            Ok(handle) => zone_questions(cx, &resolver, &handle).await,
-            Err(_) => (None, None, 0),
+            Ok(handle) => {
+                let told = zone_questions(cx, &resolver, &handle).await;
+                (Some(handle.zone.clone()), told)
+            }
+            Err(_) => (None, (None, None, 0)),
         }
     };
-    let ((answers, waits), (zone_ns, sibling, zone_waits)) = join(of_name, of_zone).await;
+    let ((answers, waits), (zone, (zone_ns, sibling, zone_waits))) = join(of_name, of_zone).await;
     let (unchecked, ancestors, more) = checking(cx, &resolver, &answers).await;
-    let waits = waits + more;
+    let mut waits = waits + more;
+    let mut zone_ds = None;
+    if let Some(zone) = zone.filter(|_| !ancestors.is_empty()) {
+        let held;
+        (held, waits) = ds_held(cx, &resolver, zone, waits).await;
+        zone_ds = held.map(Box::new);
+    }
     let seen = ResolverSeen {
         answers,
         zone_ns,
         sibling,
         unchecked,
         ancestors,
+        zone_ds,
         ..seen
     };
     (
@@ -204,6 +215,25 @@ async fn checking(
     (unchecked, ancestors, spent)
 }
 
+/// The DS records of the zone as its cache has them: a mended set reaches it only when they end.
+async fn ds_held(
+    cx: &Cx,
+    resolver: &ResolverAsk,
+    zone: DnsName,
+    waits: u32,
+) -> (Option<Exchange>, u32) {
+    let question = Question {
+        name: zone,
+        rtype: "DS".to_owned(),
+    };
+    let wanted = Ask {
+        unchecked: true,
+        ..Ask::resolver(resolver, question)
+    };
+    let (mut held, spent) = ask_whole(cx, &wanted).await;
+    (held.pop(), waits + spent)
+}
+
 /// Tells the others at once what one resolver answers.
 struct Teller<'a> {
     resolver: &'a ResolverAsk,
@@ -222,7 +252,10 @@ async fn one_type(
         name: name.clone(),
         rtype: rtype.to_owned(),
     };
-    let wanted = Ask::resolver(teller.resolver, question);
+    let wanted = Ask {
+        hears_on: true,
+        ..Ask::resolver(teller.resolver, question)
+    };
     let (mut exchanges, mut waits) = ask_whole(cx, &wanted).await;
     teller.tell(&exchanges, waits);
     let is_silent = exchanges.iter().all(|e| e.response().is_none());

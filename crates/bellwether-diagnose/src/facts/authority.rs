@@ -21,6 +21,10 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
         .enumerate()
         .filter(|(_, h)| h.is_reached())
     {
+        // Of a registry's servers one fact is told of all of them.
+        if super::reg::registry_fails(hop) {
+            continue;
+        }
         for server in hop.delegated() {
             status(hop, server, facts);
             transports(hop, server, facts);

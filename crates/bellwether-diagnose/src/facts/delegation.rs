@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use bellwether_model::dns::{
-    AnswerKind, Exchange, HostFailure, ListedBy, Rcode, ServerSeen, ZoneSeen,
+    AnswerKind, Exchange, HostFailure, HostSeen, ListedBy, Rcode, ServerSeen, ZoneSeen,
 };
+use bellwether_model::egress::AddressClass;
 use bellwether_model::fact::Subject;
 use bellwether_model::{DnsName, FactKind};
 use serde_json::json;
@@ -264,6 +265,7 @@ fn hosts(hop: &Hop<'_>, facts: &mut Facts) {
             )
             | None => {}
         }
+        forbidden(hop, host, facts);
         if let Some(resolved) = host.resolved.as_ref().filter(|r| !r.is_empty())
             && !host.glue.is_empty()
             && !host.glue.iter().any(|g| resolved.contains(g))
@@ -273,6 +275,29 @@ fn hosts(hop: &Hop<'_>, facts: &mut Facts) {
             facts.add_in(zone, FactKind::GlueDiffers, subject, value, [hop.id]);
         }
     }
+}
+
+/// Addresses in the public tree that lead back to whoever asks. They were not asked.
+fn forbidden(hop: &Hop<'_>, host: &HostSeen, facts: &mut Facts) {
+    // Resolvers go by the glue where there is some.
+    let found = match host.glue.as_slice() {
+        [] => host.findable(),
+        glue => glue.to_vec(),
+    };
+    let outside = |a: &IpAddr| !AddressClass::of(*a).is_public();
+    let asked = hop
+        .servers
+        .iter()
+        .any(|s| found.contains(&s.seen.address) && !matches!(s.status, ServerStatus::NotAsked(_)));
+    if found.is_empty() || !found.iter().all(outside) || asked {
+        return;
+    }
+    let classes: Vec<&str> = found.iter().map(|a| AddressClass::of(*a).words()).collect();
+    let value =
+        json!({ "name_server": host.name, "addresses": addresses(&found), "class": classes });
+    let subject = Subject::NameServer(host.name.clone(), None);
+    let zone = Some(&hop.seen.zone);
+    facts.add_in(zone, FactKind::NsAddressForbidden, subject, value, [hop.id]);
 }
 
 /// The NS set at the parent against the one in the zone itself.

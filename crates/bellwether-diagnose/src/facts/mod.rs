@@ -1,15 +1,21 @@
 //! What is known: typed facts, one module per family, computed from the picture.
 
 pub mod authority;
+pub mod caches;
 pub mod cert;
+pub mod clock;
 pub mod delegation;
 pub mod dnssec;
 pub mod http;
+pub mod intercept;
 pub mod monitor;
 pub mod net;
+pub mod reg;
 pub mod resolver;
+pub mod steering;
 pub mod tls;
 pub mod transport;
+pub mod wildcard;
 pub mod zone;
 
 use std::net::IpAddr;
@@ -59,16 +65,22 @@ impl Facts {
     pub fn of(picture: &Picture<'_>) -> Self {
         let mut facts = Self::default();
         monitor::compute(picture, &mut facts);
+        intercept::compute(picture, &mut facts);
+        clock::compute(picture, &mut facts);
+        reg::compute(picture, &mut facts);
         delegation::compute(picture, &mut facts);
         authority::compute(picture, &mut facts);
         zone::compute(picture, &mut facts);
+        wildcard::compute(picture, &mut facts);
         dnssec::compute(picture, &mut facts);
         resolver::compute(picture, &mut facts);
         transport::compute(picture, &mut facts);
+        caches::compute(picture, &mut facts);
         net::compute(picture, &mut facts);
         tls::compute(picture, &mut facts);
         cert::compute(picture, &mut facts);
         http::compute(picture, &mut facts);
+        steering::compute(picture, &mut facts);
         facts
     }
 

@@ -12,6 +12,7 @@ use crate::picture::Picture;
 pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     controls(picture, facts);
     routes(picture, facts);
+    nothing_leaves(picture, facts);
     not_run(picture, facts);
 }
 
@@ -55,6 +56,29 @@ fn routes(picture: &Picture<'_>, facts: &mut Facts) {
             from,
         );
     }
+}
+
+/// Proof that it is us: not one packet left, and the system says why.
+fn nothing_leaves(picture: &Picture<'_>, facts: &mut Facts) {
+    let walked = picture.levels.iter();
+    let asked = walked.flat_map(|(_, z)| z.servers.iter().flat_map(|s| &s.exchanges));
+    let asked: Vec<_> = asked.collect();
+    let lacked = asked.iter().filter(|e| e.lacked_route()).count();
+    let dialled: Vec<_> = picture.addresses.values().filter_map(|a| a.tcp).collect();
+    let no_route = |tcp: &&bellwether_model::net::TcpSeen| tcp.result == TcpResult::NoRoute;
+    let stayed = dialled.iter().filter(|(_, t)| no_route(t)).count();
+    let all_stayed = asked.iter().all(|e| !e.was_asked()) && stayed == dialled.len();
+    let helped = picture
+        .resolvers
+        .iter()
+        .any(crate::picture::ResolverView::is_usable);
+    if !all_stayed || lacked + stayed == 0 || helped {
+        return;
+    }
+    let from = picture.levels.iter().map(|(id, _)| *id);
+    let from = from.chain(dialled.iter().map(|(id, _)| *id));
+    let value = json!({ "attempts": lacked + stayed });
+    facts.add(FactKind::NothingLeaves, Subject::Vantage, value, from);
 }
 
 fn not_run(picture: &Picture<'_>, facts: &mut Facts) {

@@ -393,7 +393,7 @@ fn tcp_dead(picture: &Picture<'_>, facts: &mut Facts) {
         .map(|e| format!("{} {}", e.question.name, e.question.rtype))
         .collect();
     let elsewhere: Vec<(&str, bool)> = picture
-        .questions
+        .asides
         .iter()
         .filter(|(_, q)| q.exchange.transport == Transport::Tcp && q.exchange.was_asked())
         .map(|(id, q)| (*id, q.exchange.response().is_some()))
@@ -452,7 +452,7 @@ fn all_dead(picture: &Picture<'_>, facts: &mut Facts) {
         .filter(|r| !r.seen.channel.is_plain() && r.is_usable())
         .collect();
     let tcp: Vec<&str> = picture
-        .questions
+        .asides
         .iter()
         .filter(|(_, q)| q.exchange.transport == Transport::Tcp && answered(&q.exchange))
         .map(|(id, _)| *id)

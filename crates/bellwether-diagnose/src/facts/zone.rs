@@ -10,7 +10,7 @@ use bellwether_model::net::Family;
 use serde_json::json;
 
 use super::{Facts, addresses};
-use crate::picture::{Hop, Picture, ServerStatus};
+use crate::picture::{Hop, Picture, ServerStatus, ServerView};
 
 /// Bytes of a DNS header, and of a question without its name (RFC 1035 section 4.1).
 const HEADER_LEN: usize = 12;
@@ -183,12 +183,7 @@ fn size(picture: &Picture<'_>, facts: &mut Facts) {
     for family in [Family::V4, Family::V6] {
         let largest = hop
             .delegated()
-            .map(|s| {
-                s.addresses
-                    .iter()
-                    .filter(|a| Family::of(**a) == family)
-                    .count()
-            })
+            .map(|s| largest_answer(hop, s, family))
             .max()
             .unwrap_or(0);
         let each = if family == Family::V4 {
@@ -214,6 +209,17 @@ fn size(picture: &Picture<'_>, facts: &mut Facts) {
             facts.add(FactKind::AnswerTooLarge, Subject::Service, value, [hop.id]);
         }
     }
+}
+
+/// Most addresses of a family in one answer: what a rotation shows in turn does not add up.
+fn largest_answer(hop: &Hop<'_>, server: &ServerView<'_>, family: Family) -> usize {
+    let asked = server.seen.exchanges.iter();
+    let about = asked.filter(|e| e.question.name == hop.seen.name);
+    let counts = about.filter_map(|e| {
+        let found = e.response()?.addresses(&e.question);
+        Some(found.iter().filter(|a| Family::of(**a) == family).count())
+    });
+    counts.max().unwrap_or(0)
 }
 
 /// `exists: false` and declared record data against what the servers say.

@@ -9,9 +9,9 @@ pub mod zones;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use bellwether_model::dns::ControlSeen;
+use bellwether_model::dns::{ControlSeen, Response};
 use bellwether_model::net::{Family, TcpResult};
-use bellwether_model::observation::{AddressesSeen, DnsSeen, NotRun};
+use bellwether_model::observation::{AddressesSeen, DnsPurpose, DnsSeen, NotRun};
 use bellwether_model::report::Context;
 use bellwether_model::{Observation, Outcome, ProbeKind};
 
@@ -39,10 +39,10 @@ pub struct Picture<'a> {
     pub addresses: BTreeMap<IpAddr, AddressView<'a>>,
     /// One entry for each name whose signatures were looked at.
     pub chains: Vec<ChainView<'a>>,
+    /// Questions outside walk and matrix.
+    pub asides: Vec<Seen<'a, DnsSeen>>,
     /// The controls.
     pub controls: Vec<Seen<'a, ControlSeen>>,
-    /// Questions outside walk and matrix.
-    pub questions: Vec<Seen<'a, DnsSeen>>,
     /// What did not run.
     pub not_run: Vec<(&'a str, ProbeKind, &'a NotRun)>,
 }
@@ -60,7 +60,7 @@ impl<'a> Picture<'a> {
         });
         let context = &situation.context;
         let (mut levels, mut matrix, mut controls, mut not_run) = (vec![], vec![], vec![], vec![]);
-        let mut questions: Vec<Seen<'a, DnsSeen>> = vec![];
+        let mut asides: Vec<Seen<'a, DnsSeen>> = vec![];
         let mut chains: Vec<ChainView<'a>> = vec![];
         let mut found: Vec<Seen<'a, AddressesSeen>> = vec![];
         for o in &sorted {
@@ -73,7 +73,7 @@ impl<'a> Picture<'a> {
                 Outcome::Dnssec(seen) => {
                     chains.push(dnssec::view(o.id.as_str(), seen, context.now));
                 }
-                Outcome::Dns(seen) => questions.push((o.id.as_str(), seen)),
+                Outcome::Dns(seen) => asides.push((o.id.as_str(), seen)),
                 Outcome::Tcp(_) | Outcome::Tls(_) | Outcome::Http(_) | Outcome::Icmp(_) => {}
             }
         }
@@ -95,8 +95,8 @@ impl<'a> Picture<'a> {
             resolvers,
             addresses,
             chains,
+            asides,
             controls,
-            questions,
             not_run,
         };
         picture.decide_sides();
@@ -144,6 +144,29 @@ impl<'a> Picture<'a> {
             of.any(|c| c.state == ChainState::Secure)
         };
         names.peek().is_some() && names.all(secure)
+    }
+
+    /// Questions of one purpose, with the answer each got.
+    pub fn asides_for(
+        &self,
+        purpose: DnsPurpose,
+    ) -> impl Iterator<Item = (&'a str, &'a DnsSeen, &'a Response)> {
+        let of = self
+            .asides
+            .iter()
+            .filter(move |(_, s)| s.purpose == purpose);
+        of.filter_map(|(id, seen)| Some((*id, *seen, seen.exchange.response()?)))
+    }
+
+    /// Do users get on although no name server answers: does every resolver that was asked answer, and
+    /// one of them say that it goes on with what it kept?
+    #[must_use]
+    pub fn is_served_stale(&self) -> bool {
+        let dead = self
+            .last_hop()
+            .is_some_and(|h| h.is_reached() && h.all_unusable());
+        dead && self.resolvers.iter().all(ResolverView::is_usable)
+            && self.resolvers.iter().any(ResolverView::serves_stale)
     }
 
     /// Families in which the name has addresses, by anybody's word.

@@ -12,6 +12,9 @@ use bellwether_model::report::Context;
 
 use super::Seen;
 
+/// Extended errors of answers older than their TTL (RFC 8914 sections 4.4 and 4.20).
+const STALE_ERRORS: [u16; 2] = [3, 19];
+
 /// What a resolver is good for, for this name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolverStatus {
@@ -69,6 +72,12 @@ impl ResolverView<'_> {
     pub fn holds(&self, set: &[DnsName]) -> bool {
         let held = self.ns_set.iter().flat_map(|(names, _)| names);
         held.collect::<BTreeSet<_>>() == set.iter().collect()
+    }
+
+    /// Does it say that its answer is older than its TTL?
+    #[must_use]
+    pub fn serves_stale(&self) -> bool {
+        self.extended.iter().any(|e| STALE_ERRORS.contains(&e.code))
     }
 
     /// Does a user of this resolver get anything to connect to?

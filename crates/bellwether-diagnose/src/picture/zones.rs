@@ -277,7 +277,6 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
         let Some(response) = exchange.response() else {
             continue;
         };
-        addresses.extend(response.addresses(&exchange.question));
         values.extend(
             response
                 .records(&exchange.question)
@@ -288,6 +287,17 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
         if aliases.is_empty() && exchange.question.rtype != "CNAME" {
             aliases = response.aliases(&zone.name);
         }
+    }
+    // A rotation shows its members in turn: all answers together are what the server gives.
+    for exchange in &seen.exchanges {
+        let is_about =
+            exchange.question.name == zone.name && rtypes.contains(&exchange.question.rtype);
+        let response = exchange.response().filter(|_| is_about);
+        addresses.extend(
+            response
+                .into_iter()
+                .flat_map(|r| r.addresses(&exchange.question)),
+        );
     }
     let listed = zone.listed_by(&seen.name);
     let host = zone.hosts.iter().find(|h| h.name == seen.name);

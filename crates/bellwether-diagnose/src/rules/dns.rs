@@ -8,7 +8,7 @@ use super::{Alone, Blame, Over, Rule};
 const NO_HOLD: &[&str] = &["a registry or registrar hold: registration data (RDAP) would tell"];
 const NO_HIJACK: &[&str] =
     &["an unauthorised change at the registrar: registration data (RDAP) would tell"];
-const ONE_NETWORK: &[&str] =
+pub(super) const ONE_NETWORK: &[&str] =
     &["a fault on the path from here to those servers: a second network would tell"];
 
 const RESTORE: &str = "Restore the NS set at your registrar. Old caches heal by themselves; resolvers that have the wrong set keep it until its TTL ends.";
@@ -89,19 +89,6 @@ const RECORD_WRONG: Rule = Rule {
 
 /// The rows.
 pub const RULES: &[Rule] = &[
-    Rule {
-        cause: Cause::RegTldUnreachable,
-        over: Over::Zones,
-        requires: &[F::ParentServersFail],
-        excludes: &[F::ControlsFailed, F::Port53Dead],
-        supports: &[],
-        prior: 20,
-        cap: 85,
-        blame: Blame::Resolution,
-        alone: Alone::Warn,
-        remedy: "Nothing in your zone mends this: tell the registry that operates the parent zone.",
-        not_excluded: ONE_NETWORK,
-    },
     // The delegation leads to servers that the baseline does not know, and they say something else.
     Rule {
         requires: &[F::ParentNsChanged, F::NsAnswersDisjoint],
@@ -206,12 +193,18 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         requires: &[F::NsCycle],
-        excludes: &[F::NsIsCname],
+        excludes: &[F::NsIsCname, F::NsAddressForbidden],
         ..UNRESOLVABLE
     },
     Rule {
         requires: &[F::NsAddressMissing],
-        excludes: &[F::NsIsCname, F::NsCycle],
+        excludes: &[F::NsIsCname, F::NsCycle, F::NsNameDoubled],
+        ..UNRESOLVABLE
+    },
+    Rule {
+        requires: &[F::NsAddressForbidden],
+        excludes: &[F::NsIsCname, F::NsAddressMissing],
+        remedy: "Replace the address, at the parent (glue, at your registrar) and in the name server's own zone, by one that others can reach.",
         ..UNRESOLVABLE
     },
     Rule {
@@ -303,6 +296,16 @@ pub const RULES: &[Rule] = &[
         requires: &[F::PrivateAddress],
         ..RECORD_WRONG
     },
+    // In some answers only: a rotation, one server's copy, or an answer that changes between two
+    // questions.
+    Rule {
+        over: Over::Addresses,
+        requires: &[F::PrivateAddress],
+        prior: 20,
+        cap: 90,
+        blame: Blame::Addresses,
+        ..RECORD_WRONG
+    },
     Rule {
         requires: &[F::RecordsChanged, F::OwnerChanged],
         excludes: &[F::ParentNsChanged, F::NsUnexpected, F::PrivateAddress],
@@ -321,6 +324,16 @@ pub const RULES: &[Rule] = &[
         requires: &[F::ExpectationFailed],
         prior: 20,
         cap: 90,
+        ..RECORD_WRONG
+    },
+    Rule {
+        requires: &[F::WildcardAnswers, F::WildcardStranger],
+        excludes: &[F::ParentNsChanged, F::NsUnexpected, F::PrivateAddress],
+        prior: 15,
+        cap: 80,
+        not_excluded: &[
+            "that the name is meant, and the server behind the wildcard lost its certificate: a baseline would tell",
+        ],
         ..RECORD_WRONG
     },
 ];

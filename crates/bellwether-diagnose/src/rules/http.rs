@@ -64,9 +64,19 @@ pub const RULES: &[Rule] = &[
             F::HttpDenied,
             F::SlowerThanDeclared,
             F::HttpStatus,
+            F::RoleOfAnother,
         ],
         cap: 92,
         remedy: CONTENT,
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
+        requires: &[F::RoleOfAnother, F::AddressUnchanged],
+        excludes: &[F::HttpServerError, F::HttpDenied, F::HttpStatus],
+        supports: &[(F::RoleDiffers, 0)],
+        cap: 85,
+        remedy: "Look at what was deployed at that address: it is the one of the baseline, and says now that it is something else.",
         ..BASE
     },
     Rule {

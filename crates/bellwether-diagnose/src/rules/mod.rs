@@ -10,7 +10,9 @@ pub mod http;
 pub mod monitor;
 pub mod net;
 pub mod promise;
+pub mod reg;
 pub mod resolver;
+pub mod steering;
 pub mod tls;
 pub mod transport;
 
@@ -105,9 +107,11 @@ pub struct Rule {
 /// The tables, lowest family first.
 pub const TABLES: &[&[Rule]] = &[
     monitor::RULES,
+    reg::RULES,
     dns::RULES,
     dnssec::RULES,
     transport::RULES,
+    steering::RULES,
     resolver::RULES,
     net::RULES,
     tls::RULES,

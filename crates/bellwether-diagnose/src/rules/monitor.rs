@@ -4,8 +4,77 @@ use bellwether_model::{Cause, FactKind};
 
 use super::{Alone, Blame, Over, Rule};
 
+const INTERCEPTED: &str = "Look for a captive portal, a proxy or a firewall rule that redirects port 53 on the way out; check from another network. Nothing is known of the service's name servers until then.";
+
 /// The rows.
 pub const RULES: &[Rule] = &[
+    Rule {
+        cause: Cause::MonitorVantageIntercepted,
+        over: Over::Vantage,
+        requires: &[FactKind::CanaryResolves],
+        excludes: &[],
+        supports: &[(FactKind::RootAnswersItself, 20)],
+        prior: 25,
+        cap: 97,
+        blame: Blame::Nobody,
+        alone: Alone::Warn,
+        remedy: INTERCEPTED,
+        not_excluded: &[],
+    },
+    Rule {
+        cause: Cause::MonitorVantageIntercepted,
+        over: Over::Vantage,
+        requires: &[FactKind::RootAnswersItself],
+        excludes: &[],
+        supports: &[],
+        prior: 25,
+        cap: 92,
+        blame: Blame::Nobody,
+        alone: Alone::Warn,
+        remedy: INTERCEPTED,
+        not_excluded: &[],
+    },
+    Rule {
+        cause: Cause::MonitorVantageUplink,
+        over: Over::Vantage,
+        requires: &[FactKind::NothingLeaves],
+        excludes: &[FactKind::ControlsFailed],
+        supports: &[],
+        prior: 30,
+        cap: 99,
+        blame: Blame::Nobody,
+        alone: Alone::Notice,
+        remedy: "Give this machine an address and a route. Nothing is known of the service until then.",
+        not_excluded: &[],
+    },
+    Rule {
+        cause: Cause::MonitorClockSkew,
+        over: Over::Vantage,
+        requires: &[FactKind::ClockOff],
+        excludes: &[],
+        supports: &[(FactKind::DatesDiffer, 15)],
+        prior: 20,
+        cap: 95,
+        blame: Blame::Nobody,
+        alone: Alone::Warn,
+        remedy: "Set this machine's clock (NTP). What certificates and signatures are worth is not known until then; --at TIME judges them as of another time.",
+        not_excluded: &[],
+    },
+    Rule {
+        cause: Cause::MonitorFalseSignal,
+        over: Over::Vantage,
+        requires: &[FactKind::AnchorUnfit],
+        excludes: &[],
+        supports: &[],
+        prior: 20,
+        cap: 90,
+        blame: Blame::Nobody,
+        alone: Alone::Notice,
+        remedy: "Give the root's present keys by --trust-anchor, or use a newer version: signatures were not judged.",
+        not_excluded: &[
+            "that somebody else answers in the root's place: another network would tell",
+        ],
+    },
     Rule {
         cause: Cause::MonitorVantageUplink,
         over: Over::Vantage,

@@ -35,6 +35,22 @@ const STALE: Rule = Rule {
     not_excluded: &[],
 };
 
+const LONGER: &str = "Have the resolver's operator flush the name, and keep answers no longer than the zone says. Until then leave the old address in service.";
+
+const FILTERED: Rule = Rule {
+    cause: Cause::DnsResolverFiltered,
+    over: Over::Resolvers,
+    requires: &[],
+    excludes: &[F::ResolverFailsControls],
+    supports: &[(F::ResolverOtherNamesRight, 10)],
+    prior: 20,
+    cap: 90,
+    blame: Blame::Resolvers,
+    alone: Alone::Drop,
+    remedy: "Ask the resolver's operator why the name is on its list, and to take it off.",
+    not_excluded: &[],
+};
+
 /// The rows.
 pub const RULES: &[Rule] = &[
     Rule {
@@ -98,18 +114,85 @@ pub const RULES: &[Rule] = &[
         cap: 80,
         ..STALE
     },
+    // A cache that keeps for longer than the zone says is worth a line even while the old address
+    // still answers.
     Rule {
-        cause: Cause::DnsResolverFiltered,
-        over: Over::Resolvers,
+        requires: &[F::ResolverServesOldAnswer, F::ResolverTtlAboveZone],
+        prior: 25,
+        alone: Alone::Warn,
+        remedy: LONGER,
+        ..STALE
+    },
+    Rule {
+        requires: &[F::ResolverAnswerDiffers, F::ResolverTtlAboveZone],
+        prior: 22,
+        cap: 85,
+        alone: Alone::Warn,
+        remedy: LONGER,
+        ..STALE
+    },
+    Rule {
+        requires: &[F::ResolverServesStale],
+        prior: 25,
+        cap: 92,
+        alone: Alone::Warn,
+        remedy: "Mend the name servers: the resolver goes on with what it kept because none of them answers, for some days at most (RFC 8767).",
+        ..STALE
+    },
+    Rule {
+        requires: &[F::ResolverHoldsOldDs, F::FailsOnlyChecked, F::ChainSecure],
+        prior: 30,
+        remedy: "Wait for the TTL of the DS set, or have the operator flush the zone; the parent's records are right now.",
+        ..STALE
+    },
+    Rule {
         requires: &[F::ResolverSinkhole],
-        excludes: &[F::ResolverFailsControls],
-        supports: &[(F::ResolverOtherNamesRight, 10)],
-        prior: 20,
+        ..FILTERED
+    },
+    Rule {
+        requires: &[F::ResolverTwoAnswers],
+        prior: 25,
+        alone: Alone::Warn,
+        remedy: "Somebody on the way to the resolver answers before it does: tell the network's operator; users can be told to use DNS over TLS or HTTPS.",
+        not_excluded: &[
+            "where on the way the first answer is made: other networks, and the first answers' hop counts, would tell",
+        ],
+        ..FILTERED
+    },
+    Rule {
+        requires: &[F::ResolverAnswerDiffers, F::ResolverAnswerForeign],
+        excludes: &[
+            F::ResolverFailsControls,
+            F::CacheNsDiffer,
+            F::ResolverTtlAboveZone,
+            F::ResolverServesStale,
+        ],
+        prior: 5,
+        cap: 65,
+        not_excluded: &["that the resolver is led astray itself: its operator would know"],
+        ..FILTERED
+    },
+    Rule {
+        requires: &[F::ResolverAnswersCanary],
+        prior: 10,
         cap: 90,
-        blame: Blame::Resolvers,
-        alone: Alone::Drop,
-        remedy: "Ask the resolver's operator why the name is on its list, and to take it off.",
-        not_excluded: &[],
+        blame: Blame::Nobody,
+        alone: Alone::Notice,
+        remedy: "Names that do not exist lead somewhere through this resolver: no check of absence is to be trusted there.",
+        ..FILTERED
+    },
+    Rule {
+        cause: Cause::DnsResolverSlow,
+        over: Over::Resolvers,
+        requires: &[F::ResolverSlow],
+        excludes: &[F::ResolverFailsControls],
+        supports: &[],
+        prior: 20,
+        cap: 80,
+        blame: Blame::Nobody,
+        alone: Alone::Warn,
+        remedy: "Nothing in your zone mends this: its operator must, or users choose another resolver.",
+        not_excluded: &["the path from here to the resolver: another network would tell"],
     },
     Rule {
         cause: Cause::DnsResolverBug,

@@ -7,7 +7,6 @@ use bellwether_model::{Cause, FactKind};
 
 use super::naming::{hosts, number_of_hosts, owned, servers};
 use super::read::{each, fact, facts_of, strings, value};
-use super::unexplained::answer_of;
 use super::{count, list};
 use crate::candidates::Candidate;
 use crate::facts::delegation::status_word;
@@ -63,9 +62,6 @@ pub(super) fn delegation(picture: &Picture<'_>, candidate: &Candidate, scope: &S
                 hosts(parent),
                 hosts(child)
             )
-        }
-        Cause::RegTldUnreachable => {
-            format!("no server of {zone} answers; nothing below it can be found")
         }
         _ => format!("{} at {zone}", candidate.rule.cause.definition()),
     }
@@ -162,8 +158,33 @@ fn unresolvable(candidate: &Candidate, zone: &str) -> String {
         };
         return format!("{zone} is delegated to {named}, {what}: many resolvers refuse that");
     }
+    let forbidden = facts_of(candidate, FactKind::NsAddressForbidden);
+    if let Some(first) = forbidden.first()
+        && fact(candidate, FactKind::NsAddressMissing).is_none()
+    {
+        let given: BTreeSet<String> = forbidden
+            .iter()
+            .flat_map(|k| strings(Some(k), "/addresses"))
+            .collect();
+        let class = strings(Some(first), "/class");
+        let at = if one { "at" } else { "among others at" };
+        return format!(
+            "{zone} is delegated to {named}, {at} {} ({}), where nobody outside can reach it",
+            list(given),
+            list(class),
+        );
+    }
     let circle = facts_of(candidate, FactKind::NsCycle);
     if !circle.is_empty() {
+        let names = strings(circle.first().copied(), "/cycle");
+        if names.len() > 1 {
+            let round = names.iter().chain(names.first());
+            let round: Vec<&str> = round.map(String::as_str).collect();
+            return format!(
+                "{zone} is delegated to {named}, whose address can be found only in a circle: {}",
+                round.join(" → ")
+            );
+        }
         let they = if one { "it" } else { "they" };
         return format!(
             "{zone} is delegated to {named}, whose address nobody but {they} can tell: no glue at the parent leads there"
@@ -331,10 +352,23 @@ fn record_wrong(candidate: &Candidate, scope: &Scope, zone: &str) -> String {
             value(known, "target")
         );
     }
+    if let Some(known) = fact(candidate, FactKind::WildcardStranger) {
+        let name = fact(candidate, FactKind::WildcardAnswers).map_or("", |k| value(k, "name"));
+        return format!(
+            "{name} is not in {zone}: a wildcard answers for it, and leads to {}, which shows a certificate for {}",
+            list(strings(Some(known), "/addresses")),
+            list(strings(Some(known), "/presented"))
+        );
+    }
     let private = facts_of(candidate, FactKind::PrivateAddress);
     if !private.is_empty() {
         let what = list(each(&private, "address"));
         let class = list(each(&private, "class"));
+        if zone.is_empty() {
+            return format!(
+                "some of the answers lead to {what}, which is {class}: not dialled, and nobody outside can reach it"
+            );
+        }
         return format!(
             "every name server of {zone} answers {what}, which is {class}: nobody outside can reach it"
         );
@@ -402,93 +436,6 @@ pub(super) fn undecided(picture: &Picture<'_>, candidate: &Candidate) -> String 
         owners(&sides.wrong),
         hosts(&sides.before),
         owners(&sides.right),
-    )
-}
-
-pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
-    let all = picture.resolvers.len();
-    let who = format!(
-        "{} ({} of {})",
-        list(scope.resolvers.clone()),
-        scope.resolvers.len(),
-        count(all, "resolver"),
-    );
-    let name = picture
-        .context
-        .target
-        .name()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let den = if scope.resolvers.len() == 1 {
-        "denies"
-    } else {
-        "deny"
-    };
-    match candidate.rule.cause {
-        Cause::DnsAnswerTooManyRecords => {
-            let records = fact(candidate, FactKind::AnswerTooLarge)
-                .map(|k| k.value["records"].to_string())
-                .unwrap_or_default();
-            format!("{name} has {records} addresses in one answer, and {who} {den} it")
-        }
-        Cause::DnsResolverDown if fact(candidate, FactKind::ResolverChannelFails).is_some() => {
-            encrypted(candidate, &who)
-        }
-        Cause::DnsResolverDown => {
-            let s = if scope.resolvers.len() == 1 { "s" } else { "" };
-            let mine = picture
-                .resolvers
-                .iter()
-                .filter(|r| scope.resolvers.contains(&r.label));
-            let how: BTreeSet<String> = mine.map(|r| answer_of(&r.status)).collect();
-            format!(
-                "{who} give{s} no usable answer ({}), not even for control names",
-                list(how)
-            )
-        }
-        Cause::DnsResolverBug if fact(candidate, FactKind::ResolverFailsSigned).is_some() => {
-            let s = if scope.resolvers.len() == 1 { "s" } else { "" };
-            format!(
-                "{who} refuse{s} every signed name, the root's own too; the signatures on the way to {name} hold"
-            )
-        }
-        Cause::DnsResolverBug if fact(candidate, FactKind::ResolverTruncated).is_some() => {
-            super::transport::without_tcp(&who, &name, scope)
-        }
-        Cause::DnsResolverBug => {
-            format!("{who} {den} {name}, which its name servers have; other names come right")
-        }
-        Cause::DnsResolverFiltered => {
-            let s = if scope.resolvers.len() == 1 { "s" } else { "" };
-            format!("{who} rewrite{s} the answer for {name} by policy")
-        }
-        Cause::DnsResolverStaleCache => {
-            let left = candidate
-                .facts
-                .iter()
-                .find_map(|f| f.value.get("seconds_left")?.as_u64());
-            let left = left
-                .map(|s| format!(", for {} more", super::span(s)))
-                .unwrap_or_default();
-            let one = scope.resolvers.len() == 1;
-            let holds = if one { "still holds" } else { "still hold" };
-            format!("{who} {holds} what the name servers of {name} no longer say{left}")
-        }
-        cause => format!("{who}: {}", cause.definition()),
-    }
-}
-
-/// Resolvers that cannot be asked over the encrypted transport asked for.
-fn encrypted(candidate: &Candidate, who: &str) -> String {
-    let failures = facts_of(candidate, FactKind::ResolverChannelFails);
-    let plain = match fact(candidate, FactKind::ResolverPlainWorks) {
-        Some(known) => format!("; {} answers in plain DNS", value(known, "address")),
-        None => String::new(),
-    };
-    format!(
-        "{who} cannot be asked over {}: {}{plain}",
-        list(each(&failures, "over")),
-        list(each(&failures, "because")),
     )
 }
 

@@ -78,6 +78,11 @@ fn record_wrong(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> 
             value(dangling, "target")
         ));
     }
+    if fact(candidate, FactKind::WildcardStranger).is_some() {
+        return Some(
+            "Look whether the name is spelt right; if it is, put a record of its own into the zone beside the wildcard.".to_owned(),
+        );
+    }
     Some(format!("Correct the record in the zone. {keep}"))
 }
 

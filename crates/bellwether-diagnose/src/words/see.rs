@@ -22,7 +22,14 @@ pub fn see(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
     let cause = candidate.rule.cause;
     match cause.layer() {
         Some(Layer::Monitor) => control(picture, candidate),
+        Some(Layer::Dns) if cause.code().starts_with("dns.steering.") => {
+            at_address(picture, first_address(candidate)?, Layer::Http, Some(cause))
+        }
         Some(Layer::Reg | Layer::Dns) => dns(picture, candidate),
+        Some(Layer::Promise) if cause == Cause::PromiseRedundancy => {
+            let zone = candidate.zone.as_ref()?;
+            Some(format!("dig {} NS", asked(zone.as_str())))
+        }
         Some(layer @ (Layer::Net | Layer::Route | Layer::Tls | Layer::Http)) => {
             let address = first_address(candidate)?;
             at_address(picture, address, layer, Some(cause))
@@ -79,6 +86,7 @@ fn at_address(
             let show = match cause {
                 // What is in the body is the fault.
                 Some(Cause::HttpWrongContent) => "-s",
+                Some(Cause::DnsSteeringStaleFailover) => "-s -o /dev/null -D -",
                 _ => "-sv -o /dev/null",
             };
             let resolve = match &target.host {
@@ -125,6 +133,19 @@ fn tls(target: &Target, address: IpAddr, cause: Option<Cause>) -> String {
 fn control(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
     if let Some(resolver) = fact(candidate, FactKind::ResolverFailsControls) {
         return Some(question(picture, Some(value(resolver, "resolver")), None));
+    }
+    match candidate.rule.cause {
+        Cause::MonitorVantageIntercepted => {
+            let known = fact(candidate, FactKind::CanaryResolves);
+            let server = known.map_or("198.41.0.4", |k| value(k, "server"));
+            return Some(format!(
+                "dig @{} nothing-here.invalid A +norec",
+                word(server)
+            ));
+        }
+        Cause::MonitorClockSkew => return Some("date -u; dig . SOA +dnssec".to_owned()),
+        Cause::MonitorFalseSignal => return Some("dig . DNSKEY".to_owned()),
+        _ => {}
     }
     let failed = picture.controls.iter().filter(|(_, c)| !c.ok);
     let address = failed
@@ -324,6 +345,14 @@ fn dns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
         let target = asked(value(dangling, "target"));
         return Some(format!("dig {target} {}", rtype(picture, None)));
     }
+    if let (Some(_), Subject::Resolver(label)) =
+        (fact(candidate, FactKind::ResolverHoldsOldDs), subject)
+        && let Some(hop) = picture.own_hop()
+    {
+        let view = picture.resolvers.iter().find(|r| r.label == *label)?;
+        let (server, zone) = (view.seen.address.ip(), asked(hop.seen.zone.as_str()));
+        return Some(format!("dig @{server} {zone} DS +cd"));
+    }
     if let Some(line) = signatures(picture, candidate) {
         return Some(line);
     }
@@ -349,7 +378,8 @@ fn dns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
                 rtype(picture, None)
             ))
         }
-        Subject::Vantage | Subject::Address(_) | Subject::Service => None,
+        Subject::Address(_) => Some(question(picture, None, None)),
+        Subject::Vantage | Subject::Service => None,
     }
 }
 

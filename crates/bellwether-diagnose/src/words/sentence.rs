@@ -4,30 +4,30 @@ use bellwether_model::report::Scope;
 use bellwether_model::{Cause, FactKind, Layer};
 use serde_json::Value;
 
-use super::dns::{delegation, resolver, undecided, zone};
+use super::dns::{delegation, undecided, zone};
 use super::naming::owned;
 use super::read::{fact, strings, value};
+use super::resolver::resolver;
 use super::time::moment;
-use super::{count, list};
+use super::{count, list, steering};
 use crate::candidates::Candidate;
-use crate::facts::{Facts, Known};
+use crate::facts::Known;
 use crate::picture::Picture;
 
 /// What happened, in one sentence.
 #[must_use]
-pub fn summary(
-    picture: &Picture<'_>,
-    facts: &Facts,
-    candidate: &Candidate,
-    scope: &Scope,
-) -> String {
+pub fn summary(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
     let cause = candidate.rule.cause;
     let text = match cause.layer() {
         Some(Layer::Monitor) => monitor(candidate),
         Some(Layer::Dns) if cause.code().starts_with("dns.transport.") => {
             super::transport::sentence(candidate)
         }
-        Some(Layer::Reg | Layer::Dns) => match cause.rank() {
+        Some(Layer::Reg) => steering::registry(candidate),
+        Some(Layer::Dns) if cause.code().starts_with("dns.steering.") => {
+            steering::steering(picture, candidate, scope)
+        }
+        Some(Layer::Dns) => match cause.rank() {
             0 => delegation(picture, candidate, scope),
             1 => zone(picture, candidate, scope),
             _ => resolver(picture, candidate, scope),
@@ -35,7 +35,7 @@ pub fn summary(
         Some(Layer::Tls) => tls(picture, candidate, scope),
         Some(Layer::Route | Layer::Net) => net(picture, candidate, scope),
         Some(Layer::Http | Layer::App) => http(candidate, scope),
-        Some(Layer::Promise) => promise(facts),
+        Some(Layer::Promise) => steering::promise(candidate),
         None => undecided(picture, candidate),
     };
     capitalised(text)
@@ -63,6 +63,12 @@ fn monitor(candidate: &Candidate) -> String {
     let first = candidate.facts.first();
     match candidate.rule.cause {
         Cause::MonitorVantageUplink => {
+            if let Some(nothing) = fact(candidate, FactKind::NothingLeaves) {
+                return format!(
+                    "it is us: this machine has no route, and {} attempts ended before a packet left. Nothing is known of the service",
+                    nothing.value["attempts"]
+                );
+            }
             let failed = first
                 .and_then(|f| f.value.get("failed"))
                 .and_then(Value::as_u64)
@@ -86,6 +92,23 @@ fn monitor(candidate: &Candidate) -> String {
             "it is us: this machine's own resolver {} fails for control names too, while our own iteration resolves them",
             first.map_or("", |f| value(f, "resolver"))
         ),
+        Cause::MonitorVantageIntercepted => intercepted(candidate),
+        Cause::MonitorClockSkew => {
+            let zones = list(strings(first, "/zones"));
+            let text = |key: &str| first.map_or("", |f| value(f, key));
+            let least = first.and_then(|f| f.value.get("at_least_s")?.as_u64());
+            format!(
+                "it is us: this machine's clock says {}, and is {} by at least {}: no signature of {zones} holds by it",
+                text("clock"),
+                text("direction"),
+                super::span(least.unwrap_or(0)),
+            )
+        }
+        Cause::MonitorFalseSignal => format!(
+            "the trust anchor (key {}) fits no key of the root ({}): signatures were not judged",
+            numbers(first, "anchor_tags"),
+            numbers(first, "key_tags"),
+        ),
         _ => {
             let probes = strings(first, "/probes");
             let why = first.map_or("", |f| value(f, "reason"));
@@ -100,6 +123,29 @@ fn monitor(candidate: &Candidate) -> String {
             }
         }
     }
+}
+
+/// Somebody else answers in place of the servers asked.
+fn intercepted(candidate: &Candidate) -> String {
+    let canary = fact(candidate, FactKind::CanaryResolves);
+    let how = match canary {
+        Some(known) => format!(
+            "the root server's address {} answers {} for a name that must not exist",
+            value(known, "server"),
+            list(strings(Some(known), "/addresses"))
+        ),
+        None => {
+            "the root servers' addresses give final answers, which the root never does".to_owned()
+        }
+    };
+    format!(
+        "it is us: DNS is intercepted on the way out: {how}. Nothing is known of the service's name servers"
+    )
+}
+
+fn numbers(known: Option<&Known>, key: &str) -> String {
+    let all = known.and_then(|k| k.value.get(key)?.as_array());
+    list(all.into_iter().flatten().map(ToString::to_string))
 }
 
 /// `203.0.113.9 (AS64511 Foreign)`, `1 of 3 addresses, 203.0.113.9 (AS64511 Foreign),`.
@@ -294,19 +340,4 @@ fn expectation(known: &Known, who: &str) -> String {
             "the answer at {who} is not as declared: {what} should be `{expected}`, and is `{found}`"
         ),
     }
-}
-
-fn promise(facts: &Facts) -> String {
-    let known: Vec<&Known> = facts.of_kind(FactKind::AnswerTooLarge).collect();
-    let first = known.first();
-    let number = |key: &str| first.map(|k| k.value[key].to_string()).unwrap_or_default();
-    let limit = first
-        .map(|k| k.value["policy"]["warn_addresses"].to_string())
-        .unwrap_or_default();
-    let name = first.map_or("", |k| value(k, "name"));
-    format!(
-        "{name} has {} addresses in one answer of about {} bytes; the policy is at most {limit}",
-        number("records"),
-        number("bytes")
-    )
 }

@@ -130,3 +130,17 @@ pub(super) fn without_tcp(who: &str, name: &str, scope: &Scope) -> String {
     };
     format!("{who} truncate{s} the answer for {name}, which is large, and {do_not} answer over TCP")
 }
+
+/// Resolvers that cannot be asked over the encrypted transport asked for.
+pub(super) fn encrypted(candidate: &Candidate, who: &str) -> String {
+    let failures = facts_of(candidate, FactKind::ResolverChannelFails);
+    let plain = match fact(candidate, FactKind::ResolverPlainWorks) {
+        Some(known) => format!("; {} answers in plain DNS", value(known, "address")),
+        None => String::new(),
+    };
+    format!(
+        "{who} cannot be asked over {}: {}{plain}",
+        list(each(&failures, "over")),
+        list(each(&failures, "because")),
+    )
+}

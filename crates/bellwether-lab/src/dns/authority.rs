@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::base::iana::Rtype;
@@ -30,6 +32,7 @@ pub(crate) struct Behaviour {
     pub(crate) hostile: Option<Hostile>,
     pub(crate) bug: Option<ServerBug>,
     pub(crate) udp_size: Option<u16>,
+    pub(crate) rotation: Option<usize>,
 }
 
 impl Behaviour {
@@ -41,12 +44,14 @@ impl Behaviour {
             hostile,
             bug,
             udp_size,
+            rotation,
         } = words;
         self.hostile = hostile.unwrap_or(self.hostile);
         if let Some(bug) = bug {
             self.bug = bug.clone();
         }
         self.udp_size = udp_size.or(self.udp_size);
+        self.rotation = rotation.or(self.rotation);
         if let Some(answers) = answers {
             self.answers = answers.clone();
         }
@@ -119,6 +124,8 @@ pub(crate) struct Authorities {
     pub(crate) controls: Option<Behaviour>,
     /// Delay of servers that have none of their own.
     pub(crate) delay: Duration,
+    /// How many rotated answers were given.
+    turns: Arc<AtomicUsize>,
 }
 
 impl Authorities {
@@ -172,7 +179,30 @@ impl Authorities {
             bug.spoil(qtype, &mut reply);
         }
         reply.udp_size = behaviour.udp_size;
+        if let Some(each) = behaviour.rotation {
+            self.rotate(&mut reply, each);
+        }
         Reaction::answer(reply, after, behaviour.edns == Edns::On)
+    }
+
+    /// Leaves some of the addresses in an answer, others each time.
+    fn rotate(&self, reply: &mut Reply, each: usize) {
+        let is_address = |rr: &Rr| rr.ip().is_some();
+        let mut members: Vec<Rr> = reply
+            .answer
+            .iter()
+            .filter(|rr| is_address(rr))
+            .cloned()
+            .collect();
+        if members.len() <= each {
+            return;
+        }
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let begin = (turn * each) % members.len();
+        members.rotate_left(begin);
+        members.truncate(each);
+        reply.answer.retain(|rr| !is_address(rr));
+        reply.answer.extend(members);
     }
 
     /// `proving` is the time, if DNSSEC records are wanted.

@@ -115,6 +115,13 @@ pub(crate) enum Reaction {
         after: Duration,
         edns: bool,
     },
+    /// Somebody on the way answers first.
+    Forged {
+        forged: Box<Reply>,
+        reply: Box<Reply>,
+        after: Duration,
+        edns: bool,
+    },
 }
 
 impl Reaction {

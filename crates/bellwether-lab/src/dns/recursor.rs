@@ -14,7 +14,7 @@ use super::authority::{Authorities, Behaviour};
 use super::validate::Status;
 use super::{Manner, NOERROR, NXDOMAIN, REFUSED, Reaction, Reply, SERVFAIL, Transport};
 use crate::chance::mix;
-use crate::scenario::{Answers, Bug, Cache, ResolverWords};
+use crate::scenario::{Answers, Bug, Cache, InjectedSpec, ResolverWords, RewriteSpec};
 use crate::world::roots::root_servers;
 use crate::world::zone::{Data, Found, Name, Rr, Zone, ancestors, name, record};
 
@@ -49,6 +49,9 @@ pub(crate) struct Recursor {
     pub(crate) bug: Option<Bug>,
     pub(crate) validates: bool,
     pub(crate) checks_case: bool,
+    pub(crate) serves_stale: bool,
+    pub(crate) ttl_floor: u32,
+    pub(crate) injected: Option<InjectedSpec>,
     pub(crate) seed: u64,
     cache: Store,
     /// Name servers whose addresses are being looked up: who needs itself has none.
@@ -69,6 +72,8 @@ struct Kept {
     answer: Vec<Rr>,
     authority: Vec<Rr>,
     until: i64,
+    /// It is kept for longer than the zone said.
+    raised: bool,
 }
 
 /// A zone's name servers, until a second.
@@ -104,6 +109,9 @@ impl Recursor {
             bug: None,
             validates: false,
             checks_case: false,
+            serves_stale: false,
+            ttl_floor: 0,
+            injected: None,
             seed: mix(seed, &address.to_string()),
             cache: Store::default(),
             sought: Vec::new(),
@@ -123,6 +131,9 @@ impl Recursor {
             port: _,
             hostile,
             checks_case,
+            serve_stale,
+            ttl_floor,
+            injected,
         } = words;
         self.behaviour.hostile = hostile.unwrap_or(self.behaviour.hostile);
         self.checks_case = checks_case.unwrap_or(self.checks_case);
@@ -144,6 +155,11 @@ impl Recursor {
         if let Some(bug) = bug {
             self.bug = bug.clone();
         }
+        if let Some(injected) = injected {
+            self.injected = injected.clone();
+        }
+        self.serves_stale = serve_stale.unwrap_or(self.serves_stale);
+        self.ttl_floor = ttl_floor.map_or(self.ttl_floor, |span| span.ttl());
         if !self.keeps {
             self.cache = Store::default();
         }
@@ -169,30 +185,63 @@ impl Recursor {
             Answers::Rcode(word) => Reply::rcode(word.code()),
             Answers::Blank => Reply::rcode(NXDOMAIN),
             Answers::UpwardReferral => Reply::rcode(NOERROR),
-            Answers::Stale(spec) => old_answer(&spec.records.unwrap_or_default(), qname, qtype)
-                .unwrap_or_else(|| self.resolve(authorities, (qname, qtype), checks, now)),
+            Answers::Stale(spec) => {
+                let fresh = self.resolve(authorities, (qname, qtype), checks, now);
+                let old = old_answer(&spec.records.unwrap_or_default(), qname, qtype);
+                match old {
+                    Some(old) if fresh.rcode == SERVFAIL => stale(old),
+                    Some(old) => old,
+                    None => fresh,
+                }
+            }
             Answers::Normal
             | Answers::Silent
             | Answers::Udp(_)
             | Answers::Tcp(_)
             | Answers::NotAuthoritative => self.resolve(authorities, (qname, qtype), checks, now),
         };
-        self.err(qname, &mut reply);
+        self.err(qname, qtype, &mut reply);
         reply.ra = true;
         // RFC 4035 section 3.2.3, RFC 6840 section 5.7.
         reply.ad &= manner.dnssec_ok || manner.authentic;
         if !manner.dnssec_ok {
             reply.strip(qtype);
         }
-        Reaction::answer(
-            reply,
-            after,
-            self.behaviour.edns == crate::scenario::Edns::On,
-        )
+        let edns = self.behaviour.edns == crate::scenario::Edns::On;
+        match self.forged(qname, qtype) {
+            Some(forged) if manner.transport == Transport::Udp => Reaction::Forged {
+                forged: Box::new(forged),
+                reply: Box::new(reply),
+                after,
+                edns,
+            },
+            Some(_) | None => Reaction::answer(reply, after, edns),
+        }
+    }
+
+    /// What somebody on the way answers first.
+    fn forged(&self, qname: &Name, qtype: Rtype) -> Option<Reply> {
+        let InjectedSpec { names, to } = self.injected.as_ref()?;
+        let reply = Reply {
+            ra: true,
+            ..in_place(qname, qtype, &to.0)
+        };
+        is_named(names, qname).then_some(reply)
     }
 
     /// What it gets wrong.
-    fn err(&self, qname: &Name, reply: &mut Reply) {
+    fn err(&self, qname: &Name, qtype: Rtype, reply: &mut Reply) {
+        match &self.bug {
+            Some(Bug::Rewrites(spec)) if is_named(&spec.names, qname) => {
+                *reply = rewritten(spec, qname, qtype);
+                return;
+            }
+            Some(Bug::NxdomainTo(addresses)) if reply.rcode == NXDOMAIN => {
+                *reply = in_place(qname, qtype, &addresses.0);
+                return;
+            }
+            _ => {}
+        }
         let wrong = match &self.bug {
             None => false,
             Some(Bug::NxdomainAbove(most)) => {
@@ -203,7 +252,13 @@ impl Recursor {
                 names.iter().any(|n| name(n).is_ok_and(|n| n == *qname))
             }
             // These show when it validates.
-            Some(Bug::WithoutAlgorithm(_) | Bug::FailsAlgorithm(_) | Bug::OutdatedAnchor) => false,
+            Some(
+                Bug::WithoutAlgorithm(_)
+                | Bug::FailsAlgorithm(_)
+                | Bug::OutdatedAnchor
+                | Bug::Rewrites(_)
+                | Bug::NxdomainTo(_),
+            ) => false,
         };
         if wrong {
             *reply = Reply::rcode(NXDOMAIN);
@@ -253,7 +308,7 @@ impl Recursor {
                 resolver.judge(&walk, (name, qtype), reply)
             };
             let reply = self.follow(&walk, qname, qtype, judge);
-            if reply.ede.is_none() {
+            if reply.rcode != SERVFAIL || reply.ede.is_none() {
                 return reply;
             }
             // What does not validate is not remembered.
@@ -297,6 +352,7 @@ impl Recursor {
                 .and_then(|rr| rr.target().cloned())
                 .filter(|_| qtype != Rtype::CNAME && qtype != Rtype::ANY);
             reply.rcode = found.rcode;
+            reply.ede = reply.ede.or(found.ede);
             reply.answer.extend(found.answer);
             reply.authority.extend(found.authority);
             match alias {
@@ -333,10 +389,20 @@ impl Recursor {
                     self.cache.cuts.insert(next.apex.clone(), next.clone());
                     cut = next;
                 }
-                Asked::Failed => return Reply::rcode(SERVFAIL),
+                Asked::Failed => return self.stale(qname, qtype),
             }
         }
-        Reply::rcode(SERVFAIL)
+        self.stale(qname, qtype)
+    }
+
+    /// What it kept too long, if it goes on with that; else nothing.
+    fn stale(&self, qname: &Name, qtype: Rtype) -> Reply {
+        let keys = [(qname.clone(), qtype), (qname.clone(), Rtype::CNAME)];
+        let mut kept = keys.iter().filter_map(|key| self.cache.sets.get(key));
+        match kept.next().filter(|_| self.serves_stale) {
+            Some(kept) => stale(kept.reply(kept.until)),
+            None => Reply::rcode(SERVFAIL),
+        }
     }
 
     fn keep(&mut self, now: i64, cut: &Cut, qname: &Name, qtype: Rtype, reply: &Reply) {
@@ -349,7 +415,8 @@ impl Recursor {
             .iter()
             .map(|rr| rr.ttl)
             .min()
-            .unwrap_or(NEGATIVE_TTL);
+            .unwrap_or(NEGATIVE_TTL)
+            .max(self.ttl_floor);
         let mut until = now + i64::from(ttl);
         if qtype == Rtype::NS && cut.apex == *qname {
             // When the delegation is asked for anew, the NS set is too.
@@ -365,6 +432,7 @@ impl Recursor {
             answer: reply.answer.clone(),
             authority: reply.authority.clone(),
             until,
+            raised: self.ttl_floor > 0,
         };
         self.cache.sets.insert(key, kept);
     }
@@ -452,10 +520,13 @@ impl Kept {
     /// As an answer, with the TTLs that are left.
     fn reply(&self, now: i64) -> Reply {
         let left = u32::try_from(self.until - now).unwrap_or(0);
+        // Under a floor all of it is kept for longer than it says.
+        let told = |set: &[Rr]| set.iter().map(|rr| rr.ttl).min().unwrap_or(left);
         let aged = |set: &[Rr]| {
+            let is_raised = left > told(set) && self.raised;
             set.iter()
                 .map(|rr| Rr {
-                    ttl: rr.ttl.min(left),
+                    ttl: if is_raised { left } else { rr.ttl.min(left) },
                     ..rr.clone()
                 })
                 .collect::<Vec<_>>()
@@ -559,6 +630,55 @@ fn root() -> Cut {
         apex: Name::root_bytes(),
         hosts: hosts.collect(),
         until: i64::MAX,
+    }
+}
+
+/// The extended error of an answer that is older than its TTL (RFC 8914 section 4.4), and the TTL
+/// that such an answer has (RFC 8767 section 4).
+const STALE_ANSWER: u16 = 3;
+const STALE_TTL: u32 = 30;
+
+fn stale(reply: Reply) -> Reply {
+    let late = |set: Vec<Rr>| {
+        let each = set.into_iter().map(|rr| Rr {
+            ttl: STALE_TTL,
+            ..rr
+        });
+        each.collect()
+    };
+    Reply {
+        answer: late(reply.answer),
+        authority: late(reply.authority),
+        ede: Some((STALE_ANSWER, "no name server answers".to_owned())),
+        ..reply
+    }
+}
+
+fn is_named(names: &[String], qname: &Name) -> bool {
+    names.iter().any(|n| name(n).is_ok_and(|n| n == *qname))
+}
+
+/// These addresses, as far as they are of the type asked for.
+fn in_place(qname: &Name, qtype: Rtype, addresses: &[IpAddr]) -> Reply {
+    let answer = addresses
+        .iter()
+        .map(|address| Rr::address(qname, NEGATIVE_TTL, *address))
+        .filter(|rr| rr.rtype() == qtype);
+    Reply {
+        answer: answer.collect(),
+        ..Reply::default()
+    }
+}
+
+fn rewritten(spec: &RewriteSpec, qname: &Name, qtype: Rtype) -> Reply {
+    let reply = match spec.to {
+        Some(_) => in_place(qname, qtype, spec.addresses()),
+        None => Reply::rcode(NXDOMAIN),
+    };
+    let error = |code| (code, spec.text.clone().unwrap_or_default());
+    Reply {
+        ede: spec.error.map(error),
+        ..reply
     }
 }
 

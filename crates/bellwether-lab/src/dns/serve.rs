@@ -70,13 +70,16 @@ impl DnsServers {
     }
 }
 
-/// What is sent in answer to octets, and after which delay; `None`: nothing.
+/// How long after a forged answer the real one comes.
+const FORGED_BEFORE: Duration = Duration::from_millis(3);
+
+/// What is sent in answer to octets, each message with its delay.
 fn respond(
     octets: &[u8],
     address: IpAddr,
     transport: Transport,
     world: &Shared,
-) -> Option<(Vec<u8>, Duration)> {
+) -> Vec<(Vec<u8>, Duration)> {
     answer(octets, transport, |question, manner| {
         lock(world).react(address, question, manner)
     })
@@ -87,11 +90,11 @@ pub(super) fn answer(
     octets: &[u8],
     transport: Transport,
     react: impl FnOnce((&Name, Rtype), Manner) -> Reaction,
-) -> Option<(Vec<u8>, Duration)> {
+) -> Vec<(Vec<u8>, Duration)> {
     let query = match Query::read(octets) {
         Incoming::Query(query) => query,
-        Incoming::Bad(reply) => return Some((reply, Duration::ZERO)),
-        Incoming::Noise => return None,
+        Incoming::Bad(reply) => return vec![(reply, Duration::ZERO)],
+        Incoming::Noise => return Vec::new(),
     };
     let transfer = query.qtype == Rtype::AXFR || query.qtype == Rtype::IXFR;
     let reaction = if query.class != Class::IN || transfer {
@@ -100,9 +103,21 @@ pub(super) fn answer(
         react((&query.qname, query.qtype), query.manner(transport))
     };
     match reaction {
-        Reaction::Silent => None,
+        Reaction::Silent => Vec::new(),
         Reaction::Answer { reply, after, edns } => {
-            Some((query.write(&reply, transport, edns), after.min(DELAY_MAX)))
+            vec![(query.write(&reply, transport, edns), after.min(DELAY_MAX))]
+        }
+        Reaction::Forged {
+            forged,
+            reply,
+            after,
+            edns,
+        } => {
+            let real = (after + FORGED_BEFORE).min(DELAY_MAX);
+            vec![
+                (query.write(&forged, transport, edns), Duration::ZERO),
+                (query.write(&reply, transport, edns), real),
+            ]
         }
     }
 }
@@ -117,26 +132,28 @@ async fn serve_udp(socket: Arc<UdpSocket>, address: IpAddr, world: Shared) {
         if lock(&world).path.is_silent(Transport::Udp) {
             continue;
         }
-        let Some((octets, after)) = respond(&buffer[..len], address, Transport::Udp, &world) else {
-            continue;
-        };
+        let messages = respond(&buffer[..len], address, Transport::Udp, &world);
         let hostile = lock(&world).hostile(address);
         if let Some(word) = hostile {
             let (socket, query) = (Arc::clone(&socket), buffer[..len].to_vec());
             delayed.spawn(async move {
-                tokio::time::sleep(after).await;
-                let _ = hostile::send(word, &socket, &query, &octets, peer).await;
+                for (octets, after) in messages {
+                    tokio::time::sleep(after).await;
+                    let _ = hostile::send(word, &socket, &query, &octets, peer).await;
+                }
             });
             continue;
         }
-        if !lock(&world).path.carries(address, octets.len()) {
-            continue;
-        }
         while delayed.try_join_next().is_some() {}
-        if after.is_zero() {
-            // A client that has gone away is no matter of the server's.
-            let _ = socket.send_to(&octets, peer).await;
-        } else {
+        for (octets, after) in messages {
+            if !lock(&world).path.carries(address, octets.len()) {
+                continue;
+            }
+            if after.is_zero() {
+                // A client that has gone away is no matter of the server's.
+                let _ = socket.send_to(&octets, peer).await;
+                continue;
+            }
             let socket = Arc::clone(&socket);
             delayed.spawn(async move {
                 tokio::time::sleep(after).await;
@@ -167,17 +184,14 @@ async fn converse(mut stream: TcpStream, address: IpAddr, world: Shared) -> std:
         let len = tokio::time::timeout(TCP_IDLE, stream.read_u16()).await??;
         let mut octets = vec![0; usize::from(len)];
         stream.read_exact(&mut octets).await?;
-        let Some((reply, after)) = respond(&octets, address, Transport::Tcp, &world) else {
-            continue;
-        };
-        tokio::time::sleep(after).await;
         let hostile = lock(&world).hostile(address);
-        if let Some(word) = hostile {
-            if !hostile::answer(word, &mut stream, &reply).await? {
-                return Ok(());
+        for (reply, after) in respond(&octets, address, Transport::Tcp, &world) {
+            tokio::time::sleep(after).await;
+            match hostile {
+                None => stream.write_all(&reply).await?,
+                Some(word) if hostile::answer(word, &mut stream, &reply).await? => {}
+                Some(_) => return Ok(()),
             }
-            continue;
         }
-        stream.write_all(&reply).await?;
     }
 }

@@ -127,6 +127,7 @@ impl Stage {
         netns::set_up(vantage(&spec)).await?;
         let authorities = Arc::new(Authorities::new(clock.now())?);
         let directory = directory(&spec, &authorities, &world.root_key())?;
+        resolv_conf(&spec, directory.path())?;
         let world = Arc::new(Mutex::new(world));
         let mut stage = Self {
             path: job.path.clone(),
@@ -243,7 +244,7 @@ impl Stage {
         add("--asn-table", file("asn.csv"));
         add("--expect", expect.display().to_string());
         let clock = lock(&self.world).clock;
-        if clock.is_set() {
+        if clock.is_set() && step.own_clock != Some(true) {
             add("--at", clock.now().to_string());
         }
         if let Some(baseline) = self
@@ -264,8 +265,12 @@ impl Stage {
 
     /// The resolvers that a check asks: the scenario's, or else the public ones of IPv4.
     fn resolvers(&self) -> Vec<String> {
-        let resolvers = self.spec.world.resolvers.iter();
-        let given: Vec<String> = resolvers.map(|r| r.address.0.text.clone()).collect();
+        let all = &self.spec.world.resolvers;
+        let given = all.iter().filter(|r| !r.system);
+        let mut given: Vec<String> = given.map(|r| r.address.0.text.clone()).collect();
+        if all.iter().any(|r| r.system) {
+            given.push("system".to_owned());
+        }
         if !given.is_empty() {
             return given;
         }
@@ -273,7 +278,7 @@ impl Stage {
             .iter()
             .map(|a| fixed(a))
             .filter(IpAddr::is_ipv4)
-            .map(|address| address.to_string())
+            .map(|a| a.to_string())
             .collect()
     }
 
@@ -331,6 +336,20 @@ fn write(path: &Path, text: &str) -> Result<(), LabError> {
         path: path.into(),
         source,
     })
+}
+
+/// The resolvers that are the vantage's own, where it looks for them.
+fn resolv_conf(spec: &Spec, directory: &Path) -> Result<(), LabError> {
+    let own = spec.world.resolvers.iter().filter(|r| r.system);
+    let lines: String = own
+        .map(|r| format!("nameserver {}\n", r.address.0.address.ip()))
+        .collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let file = directory.join("resolv.conf");
+    write(&file, &lines)?;
+    netns::set_resolv_conf(&file)
 }
 
 /// Where unbound clients dial from.

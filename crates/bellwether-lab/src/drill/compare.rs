@@ -35,12 +35,22 @@ pub(crate) fn named(report: &Report) -> Option<Named<'_>> {
         .findings
         .iter()
         .find(|f| is_warning(f))
-        .map(|f| Named {
-            cause: f.cause,
-            layer: f.layer,
-            scope: &f.scope,
-            confidence: f.confidence,
-        })
+        .map(of_finding)
+}
+
+/// The first notice.
+fn noticed(report: &Report) -> Option<Named<'_>> {
+    let mut notices = report.findings.iter().filter(|f| f.role == Role::Warning);
+    notices.next().map(of_finding)
+}
+
+fn of_finding(finding: &Finding) -> Named<'_> {
+    Named {
+        cause: finding.cause,
+        layer: finding.layer,
+        scope: &finding.scope,
+        confidence: finding.confidence,
+    }
 }
 
 fn is_warning(finding: &Finding) -> bool {
@@ -57,10 +67,15 @@ pub(crate) fn missed(expect: &ExpectSpec, report: &Report) -> Vec<String> {
         facts,
         scope,
         confidence_at_most,
+        queries_at_most,
         nothing_else,
     } = expect;
     let mut missed = Vec::new();
-    let got = named(report);
+    // Who expects a cause may expect what is only noticed.
+    let got = named(report).or_else(|| match cause {
+        Some(Some(_)) => noticed(report),
+        Some(None) | None => None,
+    });
     if let Some(verdict) = verdict.filter(|v| *v != report.verdict) {
         let (wanted, got) = (verdict.name(), report.verdict.name());
         missed.push(format!("verdict: expected {wanted}, got {got}"));
@@ -84,6 +99,10 @@ pub(crate) fn missed(expect: &ExpectSpec, report: &Report) -> Vec<String> {
             "confidence: expected at most {most}, got {}",
             named.confidence
         ));
+    }
+    if let Some(most) = queries_at_most.filter(|most| report.queries > *most) {
+        let got = report.queries;
+        missed.push(format!("queries: expected at most {most}, got {got}"));
     }
     contained(
         "consequence",

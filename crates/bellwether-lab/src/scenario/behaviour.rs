@@ -9,7 +9,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::words::{Answers, Bug, Cache, Edns, TcpWord};
-use super::{Hostile, HttpSpec, ServerBug, Span, TlsSpec};
+use super::{Hostile, HttpSpec, InjectedSpec, ServerBug, Span, TlsSpec};
 
 /// Words for a DNS server: an `answers` word by itself, or a mapping. What is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -32,6 +32,9 @@ pub struct ServerWords {
     /// Largest answer over UDP, octets, for clients that offer as much; 1232 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub udp_size: Option<u16>,
+    /// How many of a name's addresses stand in one answer, each in turn; for unsigned zones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<usize>,
 }
 
 /// Words for a resolver: an `answers` word by itself, or a mapping. What is left out stays.
@@ -71,11 +74,21 @@ pub struct ResolverWords {
     /// Does it fail where the question does not come back in the case that it was sent in (0x20)?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checks_case: Option<bool>,
+    /// Does it go on with what it kept when no name server answers (RFC 8767)?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serve_stale: Option<bool>,
+    /// The least TTL by which it keeps answers, whatever the zone says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_floor: Option<Span>,
+    /// Forged answers that arrive before its own; `null` ends them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub injected: Option<Option<InjectedSpec>>,
 }
 
 /// Keys of words for a server, those of an `answers` word in mapping form included.
 const SERVER_KEYS: &[&str] = &[
-    "answers", "delay", "edns", "hostile", "bug", "udp_size", "udp", "tcp", "rcode", "stale",
+    "answers", "delay", "edns", "hostile", "bug", "udp_size", "rotation", "udp", "tcp", "rcode",
+    "stale",
 ];
 /// Keys of words for a resolver.
 const RESOLVER_KEYS: &[&str] = &[
@@ -90,6 +103,9 @@ const RESOLVER_KEYS: &[&str] = &[
     "tls",
     "http",
     "port",
+    "serve_stale",
+    "ttl_floor",
+    "injected",
     "udp",
     "tcp",
     "rcode",
@@ -114,6 +130,9 @@ fn read_word<'de, A: MapAccess<'de>>(
         "tls" => words.tls = Some(map.next_value()?),
         "http" => words.http = Some(map.next_value()?),
         "port" => words.port = Some(map.next_value()?),
+        "serve_stale" => words.serve_stale = Some(map.next_value()?),
+        "ttl_floor" => words.ttl_floor = Some(map.next_value()?),
+        "injected" => words.injected = Some(map.next_value()?),
         "udp" => words.answers = Some(Answers::Udp(map.next_value()?)),
         "tcp" => words.answers = Some(Answers::Tcp(map.next_value()?)),
         "rcode" => words.answers = Some(Answers::Rcode(map.next_value()?)),
@@ -132,6 +151,7 @@ fn read_server_word<'de, A: MapAccess<'de>>(
     match key {
         "bug" => words.bug = Some(map.next_value()?),
         "udp_size" => words.udp_size = Some(map.next_value()?),
+        "rotation" => words.rotation = Some(map.next_value()?),
         key if SERVER_KEYS.contains(&key) => {
             let mut shared = ResolverWords::default();
             read_word(key, map, &mut shared)?;
@@ -156,7 +176,7 @@ impl<'de> Deserialize<'de> for ServerWords {
             type Value = ServerWords;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an `answers` word, or a mapping of answers, delay and edns")
+                f.write_str("an `answers` word, or a mapping of answers, delay, edns and rotation")
             }
 
             fn visit_str<E: Error>(self, word: &str) -> Result<ServerWords, E> {
@@ -202,7 +222,8 @@ impl<'de> Deserialize<'de> for ResolverWords {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ResolverWords, A::Error> {
                 let mut words = ResolverWords::default();
                 while let Some(key) = map.next_key::<String>()? {
-                    if !read_word(&key, &mut map, &mut words)? {
+                    let known = RESOLVER_KEYS.contains(&key.as_str());
+                    if !known || !read_word(&key, &mut map, &mut words)? {
                         return Err(A::Error::unknown_field(&key, RESOLVER_KEYS));
                     }
                 }
@@ -234,6 +255,11 @@ fn words_schema(generator: &mut SchemaGenerator, resolver: bool) -> Schema {
         properties["http"] = generator.subschema_for::<Option<HttpSpec>>().to_value();
         properties["port"] = generator.subschema_for::<TcpWord>().to_value();
         properties["bug"] = generator.subschema_for::<Option<Bug>>().to_value();
+        properties["serve_stale"] = serde_json::json!({ "type": "boolean" });
+        properties["ttl_floor"] = generator.subschema_for::<Span>().to_value();
+        properties["injected"] = generator.subschema_for::<Option<InjectedSpec>>().to_value();
+    } else {
+        properties["rotation"] = serde_json::json!({ "type": "integer", "minimum": 1 });
     }
     json_schema!({ "anyOf": [
         answers,

@@ -30,6 +30,9 @@ pub struct ExpectSpec {
     /// The diagnosis may not be surer than this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence_at_most: Option<f64>,
+    /// DNS queries sent may not be more than this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queries_at_most: Option<u32>,
     /// No root and no consequence besides those named, and no warning if no cause is named.
     pub nothing_else: bool,
 }

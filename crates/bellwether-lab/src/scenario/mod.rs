@@ -6,6 +6,7 @@
 //! - [`place`]: where resolvers are, and how they are spoken to
 //! - [`hostile`]: hostile servers, and paths that lose
 //! - [`signing`]: how zones are signed
+//! - [`forgery`]: answers that are not the authority's
 //! - [`software`]: real servers in the place of scripted ones
 //! - [`lists`]: lists that may be written as one item
 //! - [`time`]: lengths of time and moments
@@ -13,6 +14,7 @@
 
 pub mod behaviour;
 pub mod expect;
+pub mod forgery;
 pub mod hostile;
 pub(crate) mod line;
 pub mod lists;
@@ -33,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use behaviour::{ControlsSpec, ResolverWords, ServerWords};
 pub use expect::ExpectSpec;
+pub use forgery::{InjectedSpec, RewriteSpec};
 pub use hostile::{Hostile, PathSpec, ServerBug};
 pub use lists::{Addresses, Delegation};
 pub(crate) use parse::meant;
@@ -323,6 +326,18 @@ pub struct ResolverSpec {
     /// Over TLS or HTTPS: what becomes of connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<TcpWord>,
+    /// Does it go on with what it kept when no name server answers (RFC 8767)?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serve_stale: Option<bool>,
+    /// The least TTL by which it keeps answers, whatever the zone says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_floor: Option<Span>,
+    /// Forged answers that arrive before its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub injected: Option<InjectedSpec>,
+    /// It is the vantage's own, from its `resolv.conf`.
+    #[serde(default)]
+    pub system: bool,
 }
 
 /// One port of one address.
@@ -436,6 +451,10 @@ pub struct StepSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub from: Option<IpAddr>,
+    /// The check goes by this machine's own clock, not by the world's: from inside the world, a wrong
+    /// one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_clock: Option<bool>,
     /// Which service; needed if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
@@ -467,9 +486,19 @@ pub struct SetSpec {
     pub path: Option<PathSpec>,
     /// Behaviour of hosts, by `ADDRESS:PORT`, or `ADDRESS` for all its ports.
     pub hosts: BTreeMap<String, HostPatch>,
+    /// Port 53 of every address leads to a resolver that behaves so; `null` ends it.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub interceptor: Option<Option<ResolverWords>>,
     /// Behaviour of the default controls: the root servers and the public resolvers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub controls: Option<ControlsSpec>,
+}
+
+/// A value that is there, `null` or not.
+fn given<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<ResolverWords>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// The JSON Schema of scenario files.

@@ -179,6 +179,10 @@ pub enum Bug {
     NxdomainAbove(u32),
     /// NXDOMAIN for these names.
     NxdomainFor(Vec<String>),
+    /// It rewrites answers by policy.
+    Rewrites(super::RewriteSpec),
+    /// These addresses in place of every NXDOMAIN.
+    NxdomainTo(super::Addresses),
     /// It validates without these DNSSEC algorithms: zones signed with them are unsigned to it.
     WithoutAlgorithm(Vec<super::Algorithm>),
     /// It validates, and fails what is signed with these algorithms instead of taking it as

@@ -82,7 +82,7 @@ fn ask(world: &mut World, server: &str, question: (&str, Rtype), manner: Manner)
     let server = server.parse().unwrap();
     match world.react(server, (&qname, question.1), manner) {
         Reaction::Silent => panic!("{server} is silent"),
-        Reaction::Answer { reply, .. } => *reply,
+        Reaction::Answer { reply, .. } | Reaction::Forged { reply, .. } => *reply,
     }
 }
 

@@ -58,6 +58,9 @@ pub(crate) struct World {
     pub(crate) path: Path,
     /// Resolvers over TLS and HTTPS, each with the port that it stands at.
     secure: BTreeMap<SocketAddr, (Recursor, ResolverPort)>,
+    /// Answers in place of every DNS server.
+    interceptor: Option<Recursor>,
+    seed: u64,
     /// Real servers in the place of scripted ones.
     software: BTreeMap<SocketAddr, Software>,
 }
@@ -79,6 +82,8 @@ impl World {
             recursors: BTreeMap::new(),
             path: Path::default(),
             secure: BTreeMap::new(),
+            interceptor: None,
+            seed,
             software: BTreeMap::new(),
         };
         world.path.change(&spec.world.path);
@@ -147,6 +152,10 @@ impl World {
                 tls,
                 http,
                 port,
+                serve_stale,
+                ttl_floor,
+                injected,
+                system: _,
             } = spec;
             let ResolverPlace(place) = address;
             if !seen.insert(place.address) {
@@ -165,6 +174,9 @@ impl World {
                 bug: Some(bug.clone()),
                 hostile: Some(*hostile),
                 checks_case: *checks_case,
+                serve_stale: *serve_stale,
+                ttl_floor: *ttl_floor,
+                injected: Some(injected.clone()),
                 ..ResolverWords::default()
             });
             self.declared.taken.insert(place.address.ip());
@@ -207,6 +219,7 @@ impl World {
             servers,
             resolvers,
             hosts,
+            interceptor,
             controls,
             path,
         } = set;
@@ -231,6 +244,12 @@ impl World {
         }
         for (address, words) in resolvers {
             self.set_resolver(address, words)?;
+        }
+        if let Some(words) = interceptor {
+            let address = IpAddr::from([0, 0, 0, 0]);
+            let mut proxy = Recursor::new(address, self.seed);
+            proxy.change(&words.clone().unwrap_or_default());
+            self.interceptor = words.is_some().then_some(proxy);
         }
         if let Some(controls) = controls {
             self.set_controls(controls)?;
@@ -558,7 +577,8 @@ impl World {
         manner: Manner,
     ) -> Reaction {
         let now = self.clock.now();
-        match self.recursors.get_mut(&address) {
+        let recursor = self.interceptor.as_mut();
+        match recursor.or_else(|| self.recursors.get_mut(&address)) {
             Some(recursor) => recursor.react(&self.authorities, question, manner, now),
             None => self
                 .authorities

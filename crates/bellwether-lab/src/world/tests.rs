@@ -63,7 +63,7 @@ fn ask(world: &mut World, server: &str, qname: &str, qtype: Rtype) -> String {
     let server = server.parse().unwrap();
     match world.react(server, (&qname, qtype), PLAIN) {
         Reaction::Silent => "silent".to_owned(),
-        Reaction::Answer { reply, .. } => short(&reply),
+        Reaction::Answer { reply, .. } | Reaction::Forged { reply, .. } => short(&reply),
     }
 }
 

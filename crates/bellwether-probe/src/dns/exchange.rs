@@ -9,6 +9,7 @@ use bellwether_model::dns::{
 use bellwether_model::job::ResolverAsk;
 use bellwether_model::{Channel, Origin};
 
+use super::late::Kept;
 use super::message::{Query, QueryFlags, Raw, decode, encode};
 use super::reply::Discards;
 use super::{secure, tcp, udp};
@@ -47,6 +48,8 @@ pub struct Ask {
     pub recursion: bool,
     /// Keep the raw response?
     pub raw: Raw,
+    /// Listen for further answers until the check ends, over UDP?
+    pub hears_on: bool,
     /// Tries, at most; over TCP always one.
     pub tries: u8,
     /// How the server is spoken to, if not in plain DNS.
@@ -73,6 +76,7 @@ impl Ask {
             unchecked: false,
             recursion: false,
             raw: Raw::IfMalformed,
+            hears_on: false,
             tries: TRIES,
             channel: Channel::Plain,
             offered: None,
@@ -194,7 +198,22 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
         cx.count_query();
         let start = Instant::now();
         let outcome = match ask.transport {
-            Transport::Udp => udp::attempt(ask.server, source, &query, wait, &mut discards).await,
+            Transport::Udp => {
+                let taken = udp::attempt(ask.server, source, &query, wait, &mut discards).await;
+                taken.map(|(octets, socket)| {
+                    if ask.hears_on {
+                        let asked = ask.ended(number, start.elapsed(), ExchangeResult::Silent);
+                        cx.hear_on(Kept {
+                            socket,
+                            server: ask.server,
+                            query: query.clone(),
+                            taken: octets.clone(),
+                            exchange: asked,
+                        });
+                    }
+                    octets
+                })
+            }
             Transport::Tcp => tcp::attempt(ask.server, source, &query, wait, &mut discards).await,
             Transport::Tls | Transport::Https => {
                 secure::attempt(cx, ask, &query, wait, &mut discards).await

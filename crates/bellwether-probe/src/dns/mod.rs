@@ -8,9 +8,11 @@
 //! - [`message`]: queries to bytes, bytes to [`Response`](bellwether_model::dns::Response)s
 //! - [`record`]: record data in presentation form
 //! - [`udp`], [`tcp`], [`secure`]: the transports; [`reply`]: what both tell besides a response
+//! - [`late`]: answers that come after the one that was taken
 //! - [`exchange`]: tries, time limits, and what stands in the record
 
 pub mod exchange;
+pub(crate) mod late;
 pub mod message;
 pub(crate) mod record;
 pub(crate) mod reply;

@@ -22,14 +22,14 @@ const DATAGRAM_LEN_MAX: usize = 65_535;
 const DISCARDS_MAX: u32 = 8192;
 
 /// Sends the query from a fresh socket with a port of its own and waits for the reply that
-/// matches. What does not match is counted, and the wait goes on.
+/// matches; the socket comes back with it. What does not match is counted, and the wait goes on.
 pub(super) async fn attempt(
     server: SocketAddr,
     source: Option<SocketAddr>,
     query: &Query,
     wait: Duration,
     discards: &mut Discards,
-) -> Result<Vec<u8>, ExchangeResult> {
+) -> Result<(Vec<u8>, UdpSocket), ExchangeResult> {
     let socket = open(server, source).map_err(failed)?;
     socket.send_to(&query.bytes, server).await.map_err(failed)?;
     let deadline = Instant::now() + wait;
@@ -45,7 +45,7 @@ pub(super) async fn attempt(
             Err("wrong_source")
         };
         match verdict {
-            Ok(()) => return Ok(bytes),
+            Ok(()) => return Ok((bytes, socket)),
             Err(reason) => discards.count(reason),
         }
         if discards.total() >= DISCARDS_MAX {

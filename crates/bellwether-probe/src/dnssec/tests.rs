@@ -185,6 +185,7 @@ fn level(zone: &str, parent: Option<&str>, exchanges: Vec<Exchange>) -> ZoneSeen
             owner: None,
             exchanges,
         }],
+        canary: None,
         stopped: None,
     }
 }

@@ -159,6 +159,7 @@ impl Level {
             }
         }
         asks.extend(self.ask_variants(server));
+        asks.extend(self.ask_canary(server, tries));
         for ask in asks {
             let (question, asked) = (&ask.question, (ask.transport, ask.edns));
             let is_asked = *question.name.as_str() == *self.trace.name.as_str()
@@ -168,6 +169,23 @@ impl Level {
                 self.push_ask(server, ask);
             }
         }
+    }
+
+    /// One server is asked for a name beside the target's that nobody has registered: is what the
+    /// zone says of the target made by a wildcard?
+    fn ask_canary(&mut self, server: &Server, tries: u8) -> Option<Ask> {
+        let name = &self.trace.name;
+        let above = name.parent().filter(|p| p.is_at_or_below(&self.zone))?;
+        if self.canary.is_some() {
+            return None;
+        }
+        let canary = DnsName::typed(&format!("{}.{above}", crate::canary::nonce())).ok()?;
+        self.canary = Some(canary.clone());
+        let rtype = self.trace.rtypes[0].clone();
+        Some(Ask {
+            tries,
+            ..self.ask_of(server, &canary, &rtype)
+        })
     }
 
     pub(super) fn ask_of(&self, server: &Server, name: &DnsName, rtype: &str) -> Ask {

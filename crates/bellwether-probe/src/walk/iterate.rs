@@ -155,26 +155,33 @@ impl Walk {
         errand: Errand,
     ) -> Result<Iterated, HostFailure> {
         let mut waits = base;
-        let mut is_second_try = false;
+        let mut first_failure: Option<HostFailure> = None;
+        // A circle found at first is what a second try runs out of questions over.
+        let told = |first: &Option<HostFailure>, now: HostFailure| match first {
+            Some(circle @ HostFailure::Cycle { .. }) => circle.clone(),
+            Some(_) | None => now,
+        };
         for _ in 0..REFERRALS_MAX {
             let mut cut = self.deepest_cut(name);
             let addresses = match (self.servers(&cut, &errand, &mut waits).await, &cut.parent) {
                 (Ok(addresses), _) => addresses,
                 // The parent's servers may hold the zone too, or know glue that they left out of
                 // another answer.
-                (Err(_), Some(parent)) if !is_second_try => {
-                    is_second_try = true;
+                (Err(failure), Some(parent)) if first_failure.is_none() => {
+                    first_failure = Some(failure);
                     cut = self.cut_at(parent);
-                    self.servers(&cut, &errand, &mut waits).await?
+                    let above = self.servers(&cut, &errand, &mut waits).await;
+                    above.map_err(|failure| told(&first_failure, failure))?
                 }
-                (Err(failure), _) => return Err(failure),
+                (Err(failure), _) => return Err(told(&first_failure, failure)),
             };
             let answer = self.hedged(&cut, &addresses, name, rtypes, &errand).await;
             let Some((address, exchanges, spent)) = answer else {
-                return Err(match errand.left.get() {
+                let failure = match errand.left.get() {
                     0 => HostFailure::Limit,
                     _ => HostFailure::ServersFail,
-                });
+                };
+                return Err(told(&first_failure, failure));
             };
             waits += spent;
             let response = exchanges.first().and_then(Exchange::response);

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use bellwether_model::dns::{
     Exchange, ExchangeResult, Question, ServerSeen, Transport, Variant, ZoneSeen,
 };
-use bellwether_model::observation::DnsSeen;
+use bellwether_model::observation::{DnsPurpose, DnsSeen};
 use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, Outcome, ProbeKind};
 use futures_util::future::join_all;
 
@@ -171,6 +171,7 @@ impl Walk {
             let spent = waits(&exchange);
             let seen = DnsSeen {
                 server: server.address,
+                purpose: DnsPurpose::Answer,
                 exchange,
             };
             (Outcome::Dns(seen), self.inner.waits.get() + spent)

@@ -96,11 +96,15 @@ pub(crate) struct Level {
     /// Every server is asked everything.
     pub(super) full: bool,
     pub(super) apex_asked: bool,
+    /// The name was asked for again and again, to see a rotation whole.
+    pub(super) pool_asked: bool,
     /// Servers asked for the zone's keys.
     pub(super) keys_asked: BTreeSet<Server>,
     pub(super) cds_asked: bool,
     /// What was asked again with more room (no question) or with less.
     pub(super) climbed: BTreeSet<(Server, Option<Question>)>,
+    /// A name beside the target's that must not exist, once it was asked for.
+    pub(super) canary: Option<DnsName>,
     /// Zones below whose DS records were asked for by themselves.
     pub(super) ds_asked: BTreeSet<DnsName>,
     /// The resolvers' probes know of the zone.
@@ -140,9 +144,11 @@ impl Level {
             known_at: BTreeMap::new(),
             full,
             apex_asked: false,
+            pool_asked: false,
             keys_asked: BTreeSet::new(),
             cds_asked: false,
             climbed: BTreeSet::new(),
+            canary: None,
             ds_asked: BTreeSet::new(),
             announced: false,
             children: BTreeMap::new(),
@@ -287,7 +293,7 @@ impl Level {
     /// on the way, and everything is asked of them.
     fn settle(&mut self) -> bool {
         if self.holds || self.passed || self.zone.labels().len() < 2 {
-            return false;
+            return self.ask_pool();
         }
         self.holds = true;
         self.found_zone(self.waits);

@@ -12,6 +12,7 @@
 //!   [`way`] where it goes on
 //! - [`judge`]: what an answer says about where the zone cuts are
 //! - [`ladder`]: sizes of answers, TCP, and questions out of the ordinary
+//! - [`pool`]: does a rotation show every declared address?
 //! - [`seen`]: a level's results in the order of the record
 
 mod ask;
@@ -21,6 +22,7 @@ mod iterate;
 mod judge;
 mod ladder;
 mod level;
+mod pool;
 mod seen;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -33,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use bellwether_model::dns::{Exchange, ExchangeResult, ListedBy, ZoneSeen};
+use bellwether_model::dns::{Exchange, ExchangeResult, ListedBy, NO_ROUTE, ZoneSeen};
 use bellwether_model::net::Family;
 use bellwether_model::observation::AddressSource;
 use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, Outcome, ProbeKind};
@@ -352,7 +354,7 @@ impl Walk {
         }
         // Says nothing of the server: the fault is on this side.
         if !self.cx().dialer().has_route(self.socket(address)) {
-            return Some(format!("the vantage has no route to {address}"));
+            return Some(format!("{NO_ROUTE}route to {address}"));
         }
         self.cx().dialer().permits(address, origin).err()
     }
@@ -416,7 +418,7 @@ fn no_v6_route(cx: &Cx) -> Option<String> {
     let routed = std::net::UdpSocket::bind(local).and_then(|socket| socket.connect(landmark));
     let error = routed.err()?;
     Some(format!(
-        "the vantage has no IPv6 route: {}",
+        "{NO_ROUTE}IPv6 route: {}",
         crate::dial::system_words(&error)
     ))
 }

@@ -40,6 +40,7 @@ impl Level {
             parent_sets: parent_sets.collect(),
             hosts: self.hosts.into_values().map(sorted).collect(),
             servers: self.servers.into_iter().map(server).collect(),
+            canary: self.canary,
             stopped,
         }
     }

@@ -48,6 +48,42 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "this machine has no route: {attempts} connection attempts ended before a packet left",
     ),
     Sentence::new(
+        K::NothingLeaves,
+        "",
+        "",
+        "this machine has no route: {attempts} attempts ended before a packet left",
+    ),
+    Sentence::new(
+        K::CanaryResolves,
+        "server",
+        "",
+        "{server}, a root server's address, [answers|answer] {addresses} for {name}, which must not exist",
+    ),
+    Sentence::new(
+        K::RootAnswersItself,
+        "servers",
+        "",
+        "{servers}, addresses of root servers, [gives|give] a final answer for {name}",
+    ),
+    Sentence::new(
+        K::ClockOff,
+        "",
+        "",
+        "no signature of {zones} holds at {clock}, by this machine's clock",
+    ),
+    Sentence::new(
+        K::DatesDiffer,
+        "",
+        "",
+        "the service's Date header says {date}",
+    ),
+    Sentence::new(
+        K::AnchorUnfit,
+        "",
+        "",
+        "trust anchor: key {anchor_tags}; keys of the root: {key_tags}",
+    ),
+    Sentence::new(
         K::ProbesNotRun,
         "",
         "",
@@ -108,6 +144,12 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "{name_servers} of {zone} [gives|give] no usable answer",
     ),
     Sentence::new(
+        K::RegistryServersFail,
+        "name_servers",
+        "",
+        "{name_servers} of {zone} [gives|give] no usable answer",
+    ),
+    Sentence::new(
         K::NsRcode,
         "name_server",
         "rcode",
@@ -126,10 +168,28 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "{name_server} [has|have] no address: {because}",
     ),
     Sentence::new(
+        K::NsAddressForbidden,
+        "name_server",
+        "addresses",
+        "{name_server} [stands|stand] at {addresses}, which nobody outside can reach; not asked",
+    ),
+    Sentence::new(
         K::NsIsCname,
         "name_server",
         "alias_of",
         "{name_server} [is an alias|are aliases] of {alias_of}; a name server must not be one",
+    ),
+    Sentence::new(
+        K::NsNameDoubled,
+        "name_server",
+        "meant",
+        "{name_server} [does|do] not exist: `{parent}` was appended to {meant}",
+    ),
+    Sentence::new(
+        K::NsCycle,
+        "name_server",
+        "",
+        "{name_server} can be found only in a circle: {cycle/0} → {cycle/1} → …",
     ),
     Sentence::new(
         K::NsCycle,
@@ -256,6 +316,18 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "name_servers",
         "",
         "{name_servers} [says|say], with authority, that {name} has no such record",
+    ),
+    Sentence::new(
+        K::WildcardAnswers,
+        "",
+        "",
+        "{given_by} gives the same for {canary}, which nobody registered: a wildcard",
+    ),
+    Sentence::new(
+        K::WildcardStranger,
+        "addresses",
+        "",
+        "{addresses} [shows|show] a certificate for {presented}",
     ),
     Sentence::new(
         K::RecordsChanged,
@@ -436,6 +508,48 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "resolver",
         "",
         "{resolver} still [answers|answer] {addresses} from cache; the name servers say {authority}",
+    ),
+    Sentence::new(
+        K::ResolverServesStale,
+        "resolver",
+        "",
+        "{resolver} [says|say] that [its answer is|their answers are] older than the TTL (extended error {extended_errors})",
+    ),
+    Sentence::new(
+        K::ResolverTtlAboveZone,
+        "resolver",
+        "seconds_left",
+        "{resolver} [keeps|keep] the answer for {seconds_left} s more; the zone's TTL is {zone_ttl} s",
+    ),
+    Sentence::new(
+        K::ResolverHoldsOldDs,
+        "resolver",
+        "",
+        "{resolver} [holds|hold] DS records for key {held} of {zone}; the parent gives {parent}",
+    ),
+    Sentence::new(
+        K::ResolverTwoAnswers,
+        "resolver",
+        "",
+        "from {resolver} {first} came first (TTL {first_ttl}), then {second} (TTL {second_ttl})",
+    ),
+    Sentence::new(
+        K::ResolverAnswerForeign,
+        "resolver",
+        "",
+        "what {resolver} [gives|give] belongs to {owners}, not to the service's operators",
+    ),
+    Sentence::new(
+        K::ResolverAnswersCanary,
+        "resolver",
+        "",
+        "{resolver} [gives|give] {addresses} for a name that must not exist",
+    ),
+    Sentence::new(
+        K::ResolverSlow,
+        "resolver",
+        "",
+        "{resolver} [takes|take] at least {least_ms} ms for each of {answers} answers",
     ),
     Sentence::new(
         K::ResolverSinkhole,
@@ -625,6 +739,30 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "declared of the {what}: {expected}; it was {found}",
     ),
     Sentence::new(
+        K::RoleOfAnother,
+        "address",
+        "",
+        "{address} [says|say] `{found}`; declared is `{expected}`",
+    ),
+    Sentence::new(
+        K::PoolMemberUnseen,
+        "never",
+        "",
+        "{never} [stands|stand] in none of {answers} answers; {seen} do",
+    ),
+    Sentence::new(
+        K::NsShareNetwork,
+        "",
+        "",
+        "all name servers of {zone} stand in {networks}",
+    ),
+    Sentence::new(
+        K::NsShareOwner,
+        "",
+        "",
+        "all name servers of {zone} belong to {owner}",
+    ),
+    Sentence::new(
         K::RoleDiffers,
         "",
         "",
@@ -705,6 +843,12 @@ pub(super) const SUPPORTING: &[Sentence] = &[
         "",
         "",
         "the other family works: {works}",
+    ),
+    Sentence::new(
+        K::OthersInRole,
+        "address",
+        "",
+        "of {of} addresses in the answer {works} work in the declared role",
     ),
     Sentence::new(
         K::OtherAddressesWork,

@@ -1,0 +1,239 @@
+//! Facts about what resolvers keep, how long, how quickly they answer, and who answers for them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use bellwether_model::FactKind;
+use bellwether_model::dns::{Exchange, Response};
+use bellwether_model::fact::Subject;
+use bellwether_model::observation::DnsPurpose;
+use serde_json::json;
+
+use super::{Facts, addresses};
+use crate::picture::{Picture, ResolverView};
+
+/// A resolver's cached answer that takes longer than this does not come from its cache alone.
+const SLOW_MS: f64 = 800.0;
+/// What answers within this is quick.
+const QUICK_MS: f64 = 300.0;
+/// Fewer answers than this may be chance.
+const SLOW_MIN: usize = 3;
+
+pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
+    let authority: BTreeSet<IpAddr> = picture
+        .hops
+        .iter()
+        .flat_map(|h| h.delegated())
+        .flat_map(|s| s.leads_to.iter().copied())
+        .collect();
+    let ttl = authority_ttl(picture);
+    for resolver in &picture.resolvers {
+        let subject = Subject::Resolver(resolver.label.clone());
+        if resolver.serves_stale() && resolver.is_usable() {
+            let codes: BTreeSet<u16> = resolver.extended.iter().map(|e| e.code).collect();
+            let value = json!({ "resolver": resolver.label, "extended_errors": codes, "seconds_left": resolver.ttl });
+            facts.add(
+                FactKind::ResolverServesStale,
+                subject.clone(),
+                value,
+                [resolver.id],
+            );
+        }
+        if let (Some(held), Some(own)) = (resolver.ttl, ttl)
+            && held > own
+        {
+            let value =
+                json!({ "resolver": resolver.label, "seconds_left": held, "zone_ttl": own });
+            facts.add(
+                FactKind::ResolverTtlAboveZone,
+                subject.clone(),
+                value,
+                [resolver.id],
+            );
+        }
+        foreign(picture, resolver, &subject, &authority, facts);
+        old_ds(picture, resolver, &subject, facts);
+        slow(picture, resolver, &subject, facts);
+    }
+    second_answers(picture, &authority, facts);
+}
+
+/// The longest TTL that a name server gives for the addresses.
+fn authority_ttl(picture: &Picture<'_>) -> Option<u32> {
+    let hop = picture.last_hop()?;
+    let exchanges = hop.delegated().flat_map(|s| &s.seen.exchanges);
+    let about = exchanges.filter(|e| e.question.name == hop.seen.name);
+    let records = about.filter_map(|e| {
+        let response = e.response().filter(|r| r.flags.aa)?;
+        response.records(&e.question).iter().map(|r| r.ttl).max()
+    });
+    records.max()
+}
+
+/// Addresses of an operator that nothing else of the service belongs to.
+fn foreign(
+    picture: &Picture<'_>,
+    resolver: &ResolverView<'_>,
+    subject: &Subject,
+    authority: &BTreeSet<IpAddr>,
+    facts: &mut Facts,
+) {
+    let Some(baseline) = &picture.context.baseline else {
+        return;
+    };
+    let owner = |a: &IpAddr| picture.addresses.get(a).and_then(|v| v.owner.as_ref());
+    let extra: BTreeSet<IpAddr> = resolver.addresses.difference(authority).copied().collect();
+    let theirs: Vec<_> = extra.iter().filter_map(owner).collect();
+    let before = baseline.addresses.iter().filter_map(|b| b.owner.as_ref());
+    let ours: Vec<_> = authority.iter().filter_map(owner).chain(before).collect();
+    let is_ours = |o: &&bellwether_model::Owner| ours.iter().any(|own| own.same_operator(o));
+    if theirs.is_empty()
+        || theirs.len() < extra.len()
+        || ours.is_empty()
+        || theirs.iter().any(is_ours)
+    {
+        return;
+    }
+    let text: BTreeSet<String> = theirs.iter().map(ToString::to_string).collect();
+    let value =
+        json!({ "resolver": resolver.label, "addresses": addresses(&extra), "owners": text });
+    facts.add(
+        FactKind::ResolverAnswerForeign,
+        subject.clone(),
+        value,
+        [resolver.id],
+    );
+}
+
+/// Tags of the DS records that a resolver holds, against the parent's.
+fn old_ds(
+    picture: &Picture<'_>,
+    resolver: &ResolverView<'_>,
+    subject: &Subject,
+    facts: &mut Facts,
+) {
+    let Some(exchange) = &resolver.seen.zone_ds else {
+        return;
+    };
+    let Some(response) = exchange.response() else {
+        return;
+    };
+    let zone = &exchange.question.name;
+    let of_chain = picture.chains.iter().find_map(|chain| {
+        let zone = chain.seen.zones.iter().find(|z| z.zone == *zone)?;
+        Some((chain.id, zone))
+    });
+    let Some((id, signed)) = of_chain else { return };
+    let tag = |data: &str| data.split(' ').next()?.parse::<u16>().ok();
+    let records = response.records(&exchange.question);
+    let held: BTreeSet<u16> = records.iter().filter_map(|r| tag(&r.data)).collect();
+    let now: BTreeSet<u16> = signed.ds.iter().map(|d| d.key_tag).collect();
+    if held.is_empty() || held == now {
+        return;
+    }
+    let left = records.iter().map(|r| r.ttl).max();
+    let value = json!({ "resolver": resolver.label, "zone": zone, "held": held, "parent": now, "seconds_left": left });
+    facts.add(
+        FactKind::ResolverHoldsOldDs,
+        subject.clone(),
+        value,
+        [resolver.id, id],
+    );
+}
+
+/// Right and late: all that it answers takes long, and what others answer does not.
+fn slow(picture: &Picture<'_>, resolver: &ResolverView<'_>, subject: &Subject, facts: &mut Facts) {
+    let took = |r: &ResolverView<'_>| -> Vec<f64> {
+        let seen = r
+            .seen
+            .answers
+            .iter()
+            .chain(&r.seen.zone_ns)
+            .chain(&r.seen.sibling);
+        let answered = seen.filter(|e| e.response().is_some());
+        answered.map(|e| e.took_ms).collect()
+    };
+    let mine = took(resolver);
+    let least = mine.iter().copied().fold(f64::INFINITY, f64::min);
+    if !resolver.is_usable() || mine.len() < SLOW_MIN || least < SLOW_MS {
+        return;
+    }
+    let Some(hop) = picture.last_hop() else {
+        return;
+    };
+    let servers = hop.delegated().flat_map(|s| &s.seen.exchanges);
+    let served: Vec<f64> = servers
+        .filter(|e| e.response().is_some())
+        .map(|e| e.took_ms)
+        .collect();
+    let quickest = |all: &[f64]| all.iter().copied().fold(f64::INFINITY, f64::min);
+    // One quick answer of each kind shows that neither our path nor the authority is slow.
+    let others = picture
+        .resolvers
+        .iter()
+        .filter(|r| r.label != resolver.label);
+    let quick_others = others.map(took).any(|all| quickest(&all) < QUICK_MS);
+    if quickest(&served) > QUICK_MS || !quick_others {
+        return;
+    }
+    let ms = |value: f64| format!("{value:.0}");
+    let value = json!({
+        "resolver": resolver.label, "least_ms": ms(least), "answers": mine.len(),
+        "name_servers_ms": ms(quickest(&served)),
+    });
+    facts.add(
+        FactKind::ResolverSlow,
+        subject.clone(),
+        value,
+        [resolver.id, hop.id],
+    );
+}
+
+/// Two answers to one question. The one that came first was taken; the one that came later is the
+/// authority's.
+fn second_answers(picture: &Picture<'_>, authority: &BTreeSet<IpAddr>, facts: &mut Facts) {
+    for (id, seen, later) in picture.asides_for(DnsPurpose::SecondAnswer) {
+        let mut asked = picture.resolvers.iter();
+        let Some(resolver) = asked.find(|r| r.seen.address.ip() == seen.server) else {
+            continue;
+        };
+        let question = &seen.exchange.question;
+        let first = resolver
+            .seen
+            .answers
+            .iter()
+            .find(|e| e.question == *question);
+        let Some(taken) = first.and_then(Exchange::response) else {
+            continue;
+        };
+        let right = later.addresses(question);
+        let wrong = taken.addresses(question);
+        let is_right = right.iter().any(|a| authority.contains(a));
+        if !is_right || wrong.iter().any(|a| authority.contains(a)) {
+            continue;
+        }
+        let value = json!({
+            "resolver": resolver.label,
+            "first": said(taken, &wrong), "first_ttl": ttl(taken),
+            "second": said(later, &right), "second_ttl": ttl(later),
+        });
+        let subject = Subject::Resolver(resolver.label.clone());
+        facts.add(
+            FactKind::ResolverTwoAnswers,
+            subject,
+            value,
+            [id, resolver.id],
+        );
+    }
+}
+
+fn said(response: &Response, given: &[IpAddr]) -> Vec<String> {
+    if given.is_empty() {
+        return vec![response.rcode.to_string()];
+    }
+    given.iter().map(ToString::to_string).collect()
+}
+
+fn ttl(response: &Response) -> Option<u32> {
+    response.answer.iter().map(|r| r.ttl).min()
+}
