@@ -81,6 +81,8 @@ pub fn explained(
         Blame::DenyingServers => denying(picture, failing, group),
         Blame::AnswersOfServers => of_servers(picture, failing, group),
         Blame::ZoneData => zone_data(picture, failing, cause, group),
+        Blame::Port53 => port53(picture, failing),
+        Blame::StrictResolvers => strict(picture, failing, group),
         Blame::Validation => validation(picture, failing, group),
         Blame::Resolvers => of_resolvers(picture, failing, cause, group),
         Blame::Addresses => {
@@ -175,6 +177,52 @@ fn resolution(picture: &Picture<'_>, failing: &BTreeSet<Unit>) -> BTreeSet<Unit>
         Unit::Resolver(label) => ends_without_address(label),
         Unit::Server(_) | Unit::Address(_) => false,
     })
+}
+
+/// Resolvers in plain DNS that give nothing, and our own iteration.
+fn port53(picture: &Picture<'_>, failing: &BTreeSet<Unit>) -> BTreeSet<Unit> {
+    let all_silent = !picture
+        .hops
+        .iter()
+        .any(|h| h.delegated().any(|s| !s.status.is_unusable()));
+    let needs_it = |label: &str| {
+        let found = picture.resolvers.iter().find(|r| r.label == label);
+        found.is_some_and(|r| {
+            let gives_up = matches!(r.status, ResolverStatus::Error(_)) && all_silent;
+            let gets_nothing = r.truncated || r.status == ResolverStatus::Silent || gives_up;
+            r.seen.channel.is_plain() && gets_nothing
+        })
+    };
+    only(failing, |u| match u {
+        Unit::Own => all_silent,
+        Unit::Resolver(label) => needs_it(label),
+        Unit::Server(_) | Unit::Address(_) => false,
+    })
+}
+
+/// Resolvers that fail the name and nothing else, where every server breaks the protocol: those
+/// that go on with the next server find none.
+fn strict(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTreeSet<Unit> {
+    let mine = group.servers();
+    let breaks_all = |h: &&Hop<'_>| {
+        let mut servers = h.delegated().peekable();
+        servers.peek().is_some() && servers.all(|s| mine.contains(&s.label))
+    };
+    if !picture.hops.iter().any(|h| breaks_all(&h)) {
+        return BTreeSet::new();
+    }
+    let gives_up = |label: &str| {
+        let found = picture.resolvers.iter().find(|r| r.label == label);
+        found.is_some_and(|r| {
+            matches!(r.status, ResolverStatus::Error(_) | ResolverStatus::Silent)
+                && r.controls_work != Some(false)
+                && !crate::facts::dnssec::fails_checked(r)
+        })
+    };
+    only(
+        failing,
+        |u| matches!(u, Unit::Resolver(label) if gives_up(label)),
+    )
 }
 
 /// What fails by a check of signatures. Of resolvers named in the group only those.

@@ -39,7 +39,8 @@ pub fn failing(picture: &Picture<'_>) -> BTreeSet<Unit> {
             continue;
         }
         for server in hop.delegated() {
-            if matches!(server.status, ServerStatus::Denies(_)) {
+            let denies = matches!(server.status, ServerStatus::Denies(_));
+            if denies || !server.denied_types.is_empty() {
                 units.insert(Unit::Server(server.label.clone()));
             }
         }

@@ -299,10 +299,21 @@ impl Response {
         })
     }
 
+    /// Is what was asked for cut away or unreadable, so that nothing follows from its absence?
+    #[must_use]
+    pub fn is_cut(&self, question: &Question) -> bool {
+        let lacks = self.flags.tc || self.malformed.is_some();
+        lacks && self.records(question).is_empty() && self.aliases(&question.name).is_empty()
+    }
+
     /// What kind of answer this is to the question, asked of a server of `zone`.
     #[must_use]
     pub fn kind(&self, question: &Question, zone: Option<&DnsName>) -> AnswerKind {
         match self.rcode {
+            Rcode::NOERROR if self.is_cut(question) => AnswerKind::Unusable,
+            Rcode::NXDOMAIN if self.malformed.is_some() && self.authority.is_empty() => {
+                AnswerKind::Unusable
+            }
             Rcode::NXDOMAIN => AnswerKind::NxDomain,
             Rcode::SERVFAIL if self.is_alias_loop(&question.name) => AnswerKind::Alias,
             Rcode::NOERROR if !self.records(question).is_empty() => AnswerKind::Positive,
@@ -414,6 +425,27 @@ pub struct Discarded {
     pub count: u32,
 }
 
+/// What is out of the ordinary about a question.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// Nothing.
+    #[default]
+    Usual,
+    /// An EDNS option that nobody has defined (RFC 6891 section 6.1.2: to be ignored).
+    UnknownOption,
+}
+
+impl Variant {
+    /// Is there nothing?
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        *self == Self::Usual
+    }
+}
+
 /// One question to one server over one transport, with the tries it took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Exchange {
@@ -426,6 +458,16 @@ pub struct Exchange {
     /// Was recursion desired?
     #[serde(default)]
     pub recursion: bool,
+    /// Octets of an answer over UDP that were offered to be taken, where not the usual 1232.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<u16>,
+    /// What was out of the ordinary about the question.
+    #[serde(default, skip_serializing_if = "Variant::is_usual")]
+    pub variant: Variant,
+    /// Was the counted try's name in small letters, instead of the random case that tries begin
+    /// with?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lower_case: bool,
     /// Tries used.
     pub tries: u8,
     /// From sending the counted try to its response, or the whole wait.

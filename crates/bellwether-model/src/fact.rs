@@ -73,6 +73,16 @@ facts! {
     SerialBehind = "serial_behind", "a name server serves an older serial of the zone than others";
     NsSilent = "ns_silent", "a name server's address does not answer";
     NsTcpFails = "ns_tcp_fails", "a name server answers over UDP and not over TCP";
+    NsTruncated = "ns_truncated", "a name server's answer is truncated over UDP and does not come over TCP";
+    NsMalformed = "ns_malformed", "what a name server sends cannot be read";
+    NsLargeUdpLost = "ns_large_udp_lost", "large answers of a name server do not arrive over UDP, small ones and TCP do";
+    NsVariantFails = "ns_variant_fails", "a name server fails a question that is out of the ordinary, and answers the ordinary one";
+    NsDeniesByType = "ns_denies_by_type", "a name server says NXDOMAIN for one type of a name that it has records of";
+    NsCaseNotKept = "ns_case_not_kept", "a name server does not send the question back in the case that it was sent in (0x20)";
+    RepliesDiscarded = "replies_discarded", "messages came in a name server's name that answer no question of ours";
+    Port53TcpFails = "port53_tcp_fails", "DNS over TCP fails at every server that was asked over it, while UDP works";
+    Port53Dead = "port53_dead", "nothing on port 53 answers, wherever it is asked, while other ports work";
+    ResolverTruncated = "resolver_truncated", "a resolver's answer is truncated over UDP and does not come over TCP";
     NsEdnsFails = "ns_edns_fails", "a name server answers plain queries and not those with EDNS";
     RrsetEmptyEverywhere = "rrset_empty_everywhere", "every name server that answers says that the name or its addresses do not exist";
     WildcardAnswers = "wildcard_answers", "the zone answers a name that nobody registered as it answers this one: a wildcard";

@@ -73,7 +73,11 @@ fn status(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
             FactKind::NsNotAuthoritative,
             json!({ "name_server": server.label, "upward_referral": upward }),
         ),
-        ServerStatus::Denies(_) | ServerStatus::Answers | ServerStatus::NotAsked(_) => return,
+        ServerStatus::Truncated
+        | ServerStatus::Malformed(_)
+        | ServerStatus::Denies(_)
+        | ServerStatus::Answers
+        | ServerStatus::NotAsked(_) => return,
     };
     facts.add_in(zone, kind, subject(server), value, [hop.id]);
 }

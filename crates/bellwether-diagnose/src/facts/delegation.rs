@@ -166,6 +166,8 @@ pub(crate) fn status_word(status: &ServerStatus) -> String {
         ServerStatus::Error(rcode) => rcode.to_string(),
         ServerStatus::NotAuthoritative { upward: true } => "upward referral".to_owned(),
         ServerStatus::NotAuthoritative { upward: false } => "not authoritative".to_owned(),
+        ServerStatus::Truncated => "truncated".to_owned(),
+        ServerStatus::Malformed(_) => "malformed".to_owned(),
         ServerStatus::Denies(AnswerKind::NxDomain) => Rcode::NXDOMAIN.to_string(),
         ServerStatus::Denies(_) => "NODATA".to_owned(),
         ServerStatus::Answers => "answers".to_owned(),

@@ -75,8 +75,8 @@ impl Facts {
         wildcard::compute(picture, &mut facts);
         dnssec::compute(picture, &mut facts);
         resolver::compute(picture, &mut facts);
-        caches::compute(picture, &mut facts);
         transport::compute(picture, &mut facts);
+        caches::compute(picture, &mut facts);
         net::compute(picture, &mut facts);
         tls::compute(picture, &mut facts);
         cert::compute(picture, &mut facts);

@@ -1,19 +1,36 @@
 //! Facts about how DNS travels: encrypted resolvers, sizes, protocols.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bellwether_model::Channel;
 use bellwether_model::FactKind;
-use bellwether_model::dns::{ChannelFailure, ControlVia};
+use bellwether_model::dns::{
+    ChannelFailure, ControlVia, Exchange, ExchangeResult, Rcode, Transport, Variant,
+};
 use bellwether_model::fact::Subject;
+use bellwether_model::net::TcpResult;
 use bellwether_model::tls::CertProblem;
 use serde_json::{Value, json};
 
 use super::Facts;
-use crate::picture::{Picture, ResolverView};
+use crate::picture::{Hop, Picture, ResolverView, ServerStatus, ServerView};
+
+/// The unknown type that servers are asked for.
+const UNKNOWN_TYPE: &str = "TYPE65280";
+/// A stray datagram, or a late answer to an earlier question, is nobody's fault.
+const DISCARDED_MIN: u32 = 3;
 
 pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     for resolver in &picture.resolvers {
         channel(picture, resolver, facts);
+        truncated(resolver, facts);
     }
+    for hop in picture.hops.iter().filter(|h| h.is_reached()) {
+        for each in hop.delegated() {
+            server(hop, each, facts);
+        }
+    }
+    port53(picture, facts);
 }
 
 /// Why a resolver over TLS or HTTPS cannot be asked, and whether plain DNS works there.
@@ -28,7 +45,7 @@ fn channel(picture: &Picture<'_>, resolver: &ResolverView<'_>, facts: &mut Facts
     let subject = Subject::Resolver(resolver.label.clone());
     let value = json!({
         "resolver": resolver.label,
-        "over": over(&resolver.seen.channel),
+        "over": over_what(&resolver.seen.channel),
         "because": because(failure),
         "failure": serde_json::to_value(failure).unwrap_or(Value::Null),
     });
@@ -53,7 +70,7 @@ fn channel(picture: &Picture<'_>, resolver: &ResolverView<'_>, facts: &mut Facts
     }
 }
 
-fn over(channel: &Channel) -> &'static str {
+fn over_what(channel: &Channel) -> &'static str {
     match channel {
         Channel::Plain => "plain DNS",
         Channel::Tls { .. } => "TLS",
@@ -127,4 +144,345 @@ fn certificate(problem: &CertProblem) -> String {
         CertProblem::Revoked { .. } => "its certificate is revoked".to_owned(),
         CertProblem::Other { detail } => format!("its certificate is refused: {detail}"),
     }
+}
+
+/// How far down from UDP/1232 the ordinary Internet carries whole datagrams: 1,500 octets less the
+/// headers of IPv4 and UDP, and of IPv6 and UDP.
+const WHOLE_V4: usize = 1472;
+const WHOLE_V6: usize = 1452;
+
+fn name_server(server: &ServerView<'_>) -> Subject {
+    Subject::NameServer(server.seen.name.clone(), Some(server.seen.address))
+}
+
+fn over(transport: Transport) -> impl Fn(&&Exchange) -> bool {
+    move |e: &&Exchange| e.transport == transport
+}
+
+/// What one name server does with questions that differ in size or form.
+fn server(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
+    let mut add = |kind: FactKind, value: Value| {
+        facts.add_in(
+            Some(&hop.seen.zone),
+            kind,
+            name_server(server),
+            value,
+            [hop.id],
+        );
+    };
+    if let Some(value) = large_lost(server) {
+        add(FactKind::NsLargeUdpLost, value);
+    }
+    if server.status == ServerStatus::Truncated {
+        add(
+            FactKind::NsTruncated,
+            json!({ "name_server": server.label, "name": hop.seen.name }),
+        );
+    }
+    if let ServerStatus::Malformed(how) = &server.status {
+        add(
+            FactKind::NsMalformed,
+            json!({ "name_server": server.label, "because": how }),
+        );
+    }
+    if !server.denied_types.is_empty() {
+        let value = json!({
+            "name_server": server.label,
+            "name": hop.seen.name,
+            "types": server.denied_types,
+        });
+        add(FactKind::NsDeniesByType, value);
+    }
+    if let Some(value) = case(server) {
+        add(FactKind::NsCaseNotKept, value);
+    }
+    for value in variants(hop, server) {
+        add(FactKind::NsVariantFails, value);
+    }
+    if let Some(value) = discarded(server) {
+        add(FactKind::RepliesDiscarded, value);
+    }
+}
+
+/// A question that stays without an answer where there is room for a large one, and whose answer
+/// comes with less room, or over TCP.
+fn large_lost(server: &ServerView<'_>) -> Option<Value> {
+    let all = || server.seen.exchanges.iter();
+    let size = |e: &Exchange| e.response().map(|r| r.size);
+    let lost = all().filter(over(Transport::Udp)).filter(|e| {
+        let is_silent = e.result == ExchangeResult::Silent && e.edns;
+        let with_less = |o: &&Exchange| {
+            let less_room = o.transport == Transport::Udp
+                && (!o.edns || room(o) < room(e))
+                && o.response().is_some_and(|r| r.flags.tc);
+            o.question == e.question && (less_room || is_large_over_tcp(o))
+        };
+        is_silent && e.variant.is_usual() && all().any(|o| with_less(&o))
+    });
+    let lost: Vec<&Exchange> = lost.collect();
+    let first = lost.iter().min_by_key(|e| room(e))?;
+    let whole = all()
+        .filter(over(Transport::Tcp))
+        .filter(|o| lost.iter().any(|e| e.question == o.question))
+        .filter_map(size)
+        .min();
+    let arrived = all().filter(over(Transport::Udp)).filter_map(size).max();
+    let limit = if server.seen.address.is_ipv4() {
+        WHOLE_V4
+    } else {
+        WHOLE_V6
+    };
+    Some(json!({
+        "name_server": server.label,
+        "type": first.question.rtype,
+        "name": first.question.name,
+        "offered": room(first),
+        "size": whole,
+        "arrived": arrived,
+        "fragments": whole.is_some_and(|size| size > limit),
+        "over_tcp": whole.is_some(),
+    }))
+}
+
+/// An answer over TCP that UDP carries only with room for more than the least.
+fn is_large_over_tcp(exchange: &Exchange) -> bool {
+    let size = exchange.response().map_or(0, |r| r.size);
+    exchange.transport == Transport::Tcp && size > 512
+}
+
+/// Octets that an exchange over UDP had room for.
+fn room(exchange: &Exchange) -> u16 {
+    match (exchange.edns, exchange.offered) {
+        (false, _) => 512,
+        (true, Some(offered)) => offered,
+        (true, None) => 1232,
+    }
+}
+
+/// The question never comes back in the case that it was sent in, or only small letters are
+/// answered (0x20 of resolvers).
+fn case(server: &ServerView<'_>) -> Option<Value> {
+    let answered: Vec<&Exchange> = server
+        .seen
+        .exchanges
+        .iter()
+        .filter(over(Transport::Udp))
+        .filter(|e| e.response().is_some())
+        .collect();
+    let changed = answered
+        .iter()
+        .filter(|e| e.response().is_some_and(|r| !r.case_kept))
+        .count();
+    let small_only = answered.len() >= 3 && answered.iter().all(|e| e.lower_case);
+    if changed == 0 && !small_only {
+        return None;
+    }
+    let how = if small_only {
+        "only questions in small letters are answered"
+    } else {
+        "the question comes back in other letters"
+    };
+    Some(json!({ "name_server": server.label, "how": how, "answers": changed }))
+}
+
+/// Questions out of the ordinary that fail where the ordinary one works.
+fn variants(hop: &Hop<'_>, server: &ServerView<'_>) -> Vec<Value> {
+    let zone = &hop.seen.zone;
+    let of_apex = |rtype: &str| {
+        let all = server.seen.exchanges.iter().filter(over(Transport::Udp));
+        let rtype = rtype.to_owned();
+        all.filter(move |e| e.question.name == *zone && e.question.rtype == rtype && e.edns)
+    };
+    let works = |e: &&Exchange| {
+        e.response()
+            .is_some_and(|r| r.rcode == Rcode::NOERROR && r.edns && r.flags.aa)
+    };
+    // Without EDNS, whole or in part, nothing is out of the ordinary any more.
+    if !of_apex("SOA").any(|e| e.variant.is_usual() && works(&e)) {
+        return Vec::new();
+    }
+    let failing = |e: &Exchange| match e.response() {
+        Some(r) if r.rcode == Rcode::NOERROR => None,
+        Some(r) => Some(r.rcode.to_string()),
+        None if e.was_asked() => Some("no answer".to_owned()),
+        None => None,
+    };
+    let mut found = Vec::new();
+    let mut add = |what: &str, exchanges: Vec<&Exchange>| {
+        let fails: Vec<String> = exchanges.iter().filter_map(|e| failing(e)).collect();
+        if let Some(answer) = fails.first()
+            && fails.len() == exchanges.len()
+        {
+            found.push(json!({
+                "name_server": server.label,
+                "variant": what,
+                "answer": answer,
+            }));
+        }
+    };
+    let options = of_apex("SOA").filter(|e| e.variant == Variant::UnknownOption);
+    add("with an unknown EDNS option", options.collect());
+    add("for an unknown type", of_apex(UNKNOWN_TYPE).collect());
+    add(
+        "for NS records",
+        of_apex("NS").filter(|e| e.variant.is_usual()).collect(),
+    );
+    found
+}
+
+/// Messages that matched no question, where there were more than a stray one.
+fn discarded(server: &ServerView<'_>) -> Option<Value> {
+    let mut reasons: BTreeMap<&str, u32> = BTreeMap::new();
+    for discarded in server.seen.exchanges.iter().flat_map(|e| &e.discarded) {
+        let count = reasons.entry(&discarded.reason).or_default();
+        *count = count.saturating_add(discarded.count);
+    }
+    let all: u32 = reasons.values().fold(0, |sum, n| sum.saturating_add(*n));
+    (all >= DISCARDED_MIN)
+        .then(|| json!({ "name_server": server.label, "count": all, "reasons": reasons }))
+}
+
+/// Do users' resolvers that a cut answer leads to TCP get nothing there?
+fn truncated(resolver: &ResolverView<'_>, facts: &mut Facts) {
+    if !resolver.truncated {
+        return;
+    }
+    facts.add(
+        FactKind::ResolverTruncated,
+        Subject::Resolver(resolver.label.clone()),
+        json!({ "resolver": resolver.label }),
+        [resolver.id],
+    );
+}
+
+/// Is one protocol dead for everybody, as far as this was asked?
+fn port53(picture: &Picture<'_>, facts: &mut Facts) {
+    tcp_dead(picture, facts);
+    all_dead(picture, facts);
+}
+
+/// TCP: no server of the zone answers over it, and neither do others; or answers that need it are
+/// there, and no server of the zone gives them.
+fn tcp_dead(picture: &Picture<'_>, facts: &mut Facts) {
+    let Some(hop) = picture.own_hop().filter(|h| h.is_reached()) else {
+        return;
+    };
+    let over_udp = |s: &ServerView<'_>| {
+        let mut udp = s.seen.exchanges.iter().filter(over(Transport::Udp));
+        udp.any(|e| e.response().is_some())
+    };
+    let tcp = |s: &ServerView<'_>| -> (bool, bool) {
+        let mut asked = s
+            .seen
+            .exchanges
+            .iter()
+            .filter(over(Transport::Tcp))
+            .filter(|e| e.was_asked())
+            .peekable();
+        (
+            asked.peek().is_some(),
+            asked.any(|e| e.response().is_some()),
+        )
+    };
+    let servers: Vec<&ServerView<'_>> = hop
+        .delegated()
+        .filter(|s| over_udp(s) && tcp(s).0)
+        .collect();
+    if servers.is_empty() || servers.iter().any(|s| tcp(s).1) {
+        return;
+    }
+    let cut: BTreeSet<String> = servers
+        .iter()
+        .flat_map(|s| &s.seen.exchanges)
+        .filter(|e| e.response().is_some_and(|r| r.flags.tc))
+        .map(|e| format!("{} {}", e.question.name, e.question.rtype))
+        .collect();
+    let elsewhere: Vec<(&str, bool)> = picture
+        .asides
+        .iter()
+        .filter(|(_, q)| q.exchange.transport == Transport::Tcp && q.exchange.was_asked())
+        .map(|(id, q)| (*id, q.exchange.response().is_some()))
+        .collect();
+    let everywhere = !elsewhere.is_empty() && elsewhere.iter().all(|(_, works)| !works);
+    if !everywhere && (cut.is_empty() || servers.len() < 2) {
+        return;
+    }
+    let labels: Vec<&str> = servers.iter().map(|s| s.label.as_str()).collect();
+    let value = json!({
+        "zone": hop.seen.zone,
+        "name_servers": labels,
+        "elsewhere": elsewhere.len(),
+        "everywhere": everywhere,
+        "truncated": cut,
+    });
+    let from = elsewhere.iter().map(|(id, _)| *id).chain([hop.id]);
+    facts.add(FactKind::Port53TcpFails, Subject::Service, value, from);
+}
+
+/// Everything: nobody answers on port 53, and other ports work.
+fn all_dead(picture: &Picture<'_>, facts: &mut Facts) {
+    let answered = |e: &Exchange| e.response().is_some();
+    let by_server = picture
+        .levels
+        .iter()
+        .flat_map(|(_, level)| &level.servers)
+        .any(|s| {
+            s.exchanges
+                .iter()
+                .any(|e| answered(e) && e.transport == Transport::Udp)
+        });
+    let asked = picture.levels.iter().any(|(_, level)| {
+        level
+            .servers
+            .iter()
+            .any(|s| s.exchanges.iter().any(Exchange::was_asked))
+    });
+    let is_plain = |r: &&ResolverView<'_>| r.seen.channel.is_plain();
+    let by_resolver = picture.resolvers.iter().filter(is_plain).any(|r| {
+        r.seen
+            .answers
+            .iter()
+            .any(|e| answered(e) && e.transport == Transport::Udp)
+    });
+    let by_control = picture
+        .controls
+        .iter()
+        .any(|(_, c)| answered(&c.exchange) && c.exchange.transport == Transport::Udp);
+    if !asked || by_server || by_resolver || by_control {
+        return;
+    }
+    let encrypted: Vec<&ResolverView<'_>> = picture
+        .resolvers
+        .iter()
+        .filter(|r| !r.seen.channel.is_plain() && r.is_usable())
+        .collect();
+    let tcp: Vec<&str> = picture
+        .asides
+        .iter()
+        .filter(|(_, q)| q.exchange.transport == Transport::Tcp && answered(&q.exchange))
+        .map(|(id, _)| *id)
+        .collect();
+    let addresses: Vec<&str> = picture
+        .addresses
+        .values()
+        .filter_map(|v| v.tcp)
+        .filter(|(_, t)| t.result == TcpResult::Connected)
+        .map(|(id, _)| id)
+        .collect();
+    if encrypted.is_empty() && tcp.is_empty() && addresses.is_empty() {
+        return;
+    }
+    let labels: Vec<&str> = encrypted.iter().map(|r| r.label.as_str()).collect();
+    let value = json!({
+        "protocols": if tcp.is_empty() { "UDP and TCP" } else { "UDP" },
+        "encrypted": labels,
+        "addresses": addresses.len(),
+    });
+    let levels = picture.levels.iter().map(|(id, _)| *id);
+    let from: Vec<&str> = levels
+        .chain(tcp)
+        .chain(addresses)
+        .chain(encrypted.iter().map(|r| r.id))
+        .collect();
+    facts.add(FactKind::Port53Dead, Subject::Service, value, from);
 }

@@ -62,6 +62,8 @@ pub struct ResolverView<'a> {
     pub authentic: bool,
     /// Extended errors.
     pub extended: Vec<ExtendedError>,
+    /// An answer is cut over UDP, and does not come over TCP.
+    pub truncated: bool,
 }
 
 impl ResolverView<'_> {
@@ -126,6 +128,7 @@ fn view<'a>(
         negative: None,
         authentic: false,
         extended: Vec::new(),
+        truncated: false,
     };
     read_answers(context, seen, &mut view);
     view.controls_work = controls_work(&mine, controls, &view.status);
@@ -170,6 +173,11 @@ fn read_answers(context: &Context, seen: &ResolverSeen, view: &mut ResolverView<
         view.extended
             .extend(response.extended_errors.iter().cloned());
         let kind = response.kind(&exchange.question, None);
+        if response.is_cut(&exchange.question) {
+            view.truncated |= response.malformed.is_none();
+            view.failing_types.push(rtype);
+            continue;
+        }
         if kind == AnswerKind::Unusable {
             error = error.or(Some(response.rcode));
             view.failing_types.push(rtype);

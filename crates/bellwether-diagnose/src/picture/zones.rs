@@ -39,6 +39,10 @@ pub enum ServerStatus {
         /// A referral upwards.
         upward: bool,
     },
+    /// Its answer is cut over UDP, and does not come over TCP.
+    Truncated,
+    /// What it sends cannot be read; the parser's complaint.
+    Malformed(String),
     /// It says, with authority, that the name or its addresses do not exist.
     Denies(AnswerKind),
     /// It answers, with authority.
@@ -53,7 +57,11 @@ impl ServerStatus {
     pub fn is_unusable(&self) -> bool {
         matches!(
             self,
-            Self::Silent(_) | Self::Error(_) | Self::NotAuthoritative { .. }
+            Self::Silent(_)
+                | Self::Error(_)
+                | Self::NotAuthoritative { .. }
+                | Self::Truncated
+                | Self::Malformed(_)
         )
     }
 }
@@ -80,6 +88,8 @@ pub struct ServerView<'a> {
     pub soa_ttl: Option<u32>,
     /// The zone's NS set as it gives it.
     pub ns_set: Option<Vec<DnsName>>,
+    /// Types for which it says that the name does not exist, although it has others of it.
+    pub denied_types: Vec<String>,
     /// Users' resolvers come here: the parent or the zone itself names it.
     pub delegated: bool,
     /// The parent names it.
@@ -311,6 +321,7 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
         serial: soa(zone, seen).and_then(|r| r.soa()).map(|s| s.serial),
         soa_ttl: soa(zone, seen).map(|r| r.ttl),
         ns_set: ns_set(zone, seen),
+        denied_types: denied_types(zone, &asked),
         delegated: found && (from_parent || listed.contains(&ListedBy::Child)),
         from_parent,
     }
@@ -356,6 +367,13 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStat
     if let Some(rcode) = error {
         return ServerStatus::Error(rcode);
     }
+    let cut = responses.iter().find(|(e, r)| r.is_cut(&e.question));
+    if let Some((_, response)) = cut {
+        return match &response.malformed {
+            Some(complaint) => ServerStatus::Malformed(complaint.clone()),
+            None => ServerStatus::Truncated,
+        };
+    }
     if has(AnswerKind::Unusable) {
         return ServerStatus::NotAuthoritative { upward: true };
     }
@@ -370,6 +388,25 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStat
         (true, false) => ServerStatus::Denies(kind),
         (false, false) => ServerStatus::NotAuthoritative { upward: false },
     }
+}
+
+/// NXDOMAIN is said of a name, whatever type was asked for (RFC 2308 section 2.1).
+fn denied_types(zone: &ZoneSeen, asked: &[&Exchange]) -> Vec<String> {
+    let kind = |e: &&&Exchange| {
+        let response = e.response().filter(|r| r.flags.aa)?;
+        // An alias inside leads on: NXDOMAIN is said of its target (RFC 6604).
+        response
+            .aliases(&zone.name)
+            .is_empty()
+            .then(|| response.kind(&e.question, Some(&zone.zone)))
+    };
+    if !asked.iter().any(|e| kind(&e) == Some(AnswerKind::Positive)) {
+        return Vec::new();
+    }
+    let denied = asked
+        .iter()
+        .filter(|e| kind(e) == Some(AnswerKind::NxDomain));
+    denied.map(|e| e.question.rtype.clone()).collect()
 }
 
 fn silence(seen: &ServerSeen) -> &'static str {

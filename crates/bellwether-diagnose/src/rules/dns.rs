@@ -218,6 +218,8 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         requires: &[F::NsSilent],
+        excludes: &[F::Port53Dead],
+        supports: &[(F::RepliesDiscarded, 0)],
         ..UNRESPONSIVE
     },
     Rule {
@@ -227,7 +229,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         requires: &[F::NsTcpFails],
-        excludes: &[F::NsSilent],
+        excludes: &[F::NsSilent, F::NsTruncated, F::Port53TcpFails],
         blame: Blame::Nobody,
         cap: 85,
         remedy: "Open TCP port 53 to the name server (RFC 7766): large answers need it.",
@@ -238,6 +240,7 @@ pub const RULES: &[Rule] = &[
         requires: &[F::NsEdnsFails],
         excludes: &[],
         cap: 85,
+        blame: Blame::StrictResolvers,
         remedy: "Let queries with EDNS (RFC 6891) through: a firewall or an old server drops them.",
         ..UNRESPONSIVE
     },

@@ -14,6 +14,7 @@ pub mod reg;
 pub mod resolver;
 pub mod steering;
 pub mod tls;
+pub mod transport;
 
 use bellwether_model::{Cause, FactKind};
 
@@ -51,6 +52,10 @@ pub enum Blame {
     AnswersOfServers,
     /// Addresses that the zone's servers agree on, or look-ups that end without one.
     ZoneData,
+    /// Whatever needs port 53: our own iteration, and resolvers in plain DNS that give nothing.
+    Port53,
+    /// The servers break the protocol, all of them; resolvers that insist on it give nothing.
+    StrictResolvers,
     /// Whoever validates: our own iteration, and resolvers that fail only where they check.
     Validation,
     /// The resolvers, and addresses that only they give.
@@ -105,6 +110,7 @@ pub const TABLES: &[&[Rule]] = &[
     reg::RULES,
     dns::RULES,
     dnssec::RULES,
+    transport::RULES,
     steering::RULES,
     resolver::RULES,
     net::RULES,

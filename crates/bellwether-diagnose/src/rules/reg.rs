@@ -9,7 +9,7 @@ const UNREACHABLE: Rule = Rule {
     cause: Cause::RegTldUnreachable,
     over: Over::Zones,
     requires: &[],
-    excludes: &[F::ControlsFailed],
+    excludes: &[F::ControlsFailed, F::Port53Dead],
     supports: &[],
     prior: 20,
     cap: 85,

@@ -59,7 +59,12 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         requires: &[F::AnswerTooLarge, F::ResolverServfail],
-        excludes: &[F::ResolverFailsControls, F::FailsOnlyChecked],
+        excludes: &[
+            F::ResolverFailsControls,
+            F::FailsOnlyChecked,
+            F::ResolverTruncated,
+            F::Port53TcpFails,
+        ],
         prior: 5,
         cap: 75,
         ..TOO_MANY
@@ -68,7 +73,7 @@ pub const RULES: &[Rule] = &[
         cause: Cause::DnsResolverDown,
         over: Over::Resolvers,
         requires: &[F::ResolverFailsControls],
-        excludes: &[F::ResolverIsSystem],
+        excludes: &[F::ResolverIsSystem, F::Port53Dead],
         supports: &[],
         prior: 30,
         cap: 95,

@@ -258,6 +258,8 @@ fn unresponsive(picture: &Picture<'_>, candidate: &Candidate, zone: &str) -> Str
     } else {
         "do"
     };
+    let whose = format!("{some} of {zone}");
+    let is_silent = fact(candidate, FactKind::NsSilent).is_some();
     if fact(candidate, FactKind::NsEdnsFails).is_some() {
         format!(
             "{some} of {zone} drop{s} queries with EDNS: {}",
@@ -268,6 +270,10 @@ fn unresponsive(picture: &Picture<'_>, candidate: &Candidate, zone: &str) -> Str
             "{some} of {zone} answer{s} over UDP and not over TCP: {}",
             servers(labels)
         )
+    } else if let Some(sentence) =
+        super::transport::bug(candidate, &whose, s).filter(|_| !is_silent)
+    {
+        sentence
     } else if fact(candidate, FactKind::AllNsServfail).is_some() {
         format!("{some} of {zone} answer{s} SERVFAIL: they run, and have lost the zone")
     } else {

@@ -14,6 +14,7 @@ mod see;
 mod sentence;
 mod steering;
 mod time;
+mod transport;
 mod unexplained;
 
 use std::collections::BTreeSet;

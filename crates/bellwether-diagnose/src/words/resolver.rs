@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bellwether_model::report::Scope;
 use bellwether_model::{Cause, FactKind};
 
-use super::read::{each, fact, facts_of, strings, value};
+use super::read::{fact, strings, value};
 use super::unexplained::answer_of;
 use super::{count, list, span};
 use crate::candidates::Candidate;
@@ -45,7 +45,7 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
             format!("{name} has {records} addresses in one answer, and {who} {den} it")
         }
         Cause::DnsResolverDown if fact(candidate, FactKind::ResolverChannelFails).is_some() => {
-            encrypted(candidate, who)
+            super::transport::encrypted(candidate, &who)
         }
         Cause::DnsResolverDown => {
             let mine = picture
@@ -63,6 +63,9 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
                 "{who} refuse{s} every signed name, the root's own too; the signatures on the way to {name} hold"
             )
         }
+        Cause::DnsResolverBug if fact(candidate, FactKind::ResolverTruncated).is_some() => {
+            super::transport::without_tcp(&who, &name, scope)
+        }
         Cause::DnsResolverBug => {
             format!("{who} {den} {name}, which its name servers have; other names come right")
         }
@@ -79,20 +82,6 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
         }
         cause => format!("{who}: {}", cause.definition()),
     }
-}
-
-/// Resolvers that cannot be asked over the encrypted transport asked for.
-fn encrypted(candidate: &Candidate, who: &str) -> String {
-    let failures = facts_of(candidate, FactKind::ResolverChannelFails);
-    let plain = match fact(candidate, FactKind::ResolverPlainWorks) {
-        Some(known) => format!("; {} answers in plain DNS", value(known, "address")),
-        None => String::new(),
-    };
-    format!(
-        "{who} cannot be asked over {}: {}{plain}",
-        list(each(&failures, "over")),
-        list(each(&failures, "because")),
-    )
 }
 
 fn filtered(about: &About<'_>) -> String {

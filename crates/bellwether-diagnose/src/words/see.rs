@@ -235,6 +235,48 @@ fn question(picture: &Picture<'_>, resolver: Option<&str>, server: Option<IpAddr
     format!("dig {whom}{name} {}", rtype(picture, None))
 }
 
+/// Sizes, protocols, and questions out of the ordinary.
+fn transport(candidate: &Candidate) -> Option<String> {
+    let at = |label: &str| Some(label.rsplit_once('@')?.1.to_owned());
+    if let Some(known) = fact(candidate, FactKind::Port53TcpFails) {
+        let server = at(known.value.pointer("/name_servers/0")?.as_str()?)?;
+        let zone = asked(value(known, "zone"));
+        return Some(format!("dig @{server} {zone} SOA +tcp +norec"));
+    }
+    if fact(candidate, FactKind::Port53Dead).is_some() {
+        return Some("dig @198.41.0.4 . NS +norec".to_owned());
+    }
+    if let Some(known) = fact(candidate, FactKind::NsLargeUdpLost) {
+        let server = at(value(known, "name_server"))?;
+        return Some(format!(
+            "dig @{server} {} {} +norec +dnssec +ignore +bufsize={}",
+            asked(value(known, "name")),
+            word(value(known, "type")),
+            known.value["offered"]
+        ));
+    }
+    if let Some(known) = fact(candidate, FactKind::NsDeniesByType) {
+        let server = at(value(known, "name_server"))?;
+        let rtype = known.value.pointer("/types/0")?.as_str()?;
+        return Some(format!(
+            "dig @{server} {} {} +norec",
+            asked(value(known, "name")),
+            word(rtype)
+        ));
+    }
+    let known = fact(candidate, FactKind::NsVariantFails)?;
+    let server = at(value(known, "name_server"))?;
+    let zone = candidate.zone.as_ref()?;
+    let zone = asked(zone.as_str());
+    Some(match value(known, "variant") {
+        "with an unknown EDNS option" => {
+            format!("dig @{server} {zone} SOA +norec +ednsopt=65001:62777472")
+        }
+        "for NS records" => format!("dig @{server} {zone} NS +norec"),
+        _ => format!("dig @{server} {zone} TYPE65280 +norec"),
+    })
+}
+
 /// What a resolver over TLS or HTTPS shows, or answers.
 fn encrypted(picture: &Picture<'_>, label: &str) -> Option<String> {
     let seen = picture.resolvers.iter().find(|r| r.label == label)?.seen;
@@ -303,6 +345,9 @@ fn signatures(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
 
 fn dns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
     let subject = candidate.group.subjects.iter().next()?;
+    if let Some(line) = transport(candidate) {
+        return Some(line);
+    }
     if candidate.rule.cause == Cause::DnsDelegationMissing
         || candidate.rule.over == Over::Zones && is_delegation(candidate)
     {

@@ -20,6 +20,9 @@ pub fn summary(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> S
     let cause = candidate.rule.cause;
     let text = match cause.layer() {
         Some(Layer::Monitor) => monitor(candidate),
+        Some(Layer::Dns) if cause.code().starts_with("dns.transport.") => {
+            super::transport::sentence(candidate)
+        }
         Some(Layer::Reg) => steering::registry(candidate),
         Some(Layer::Dns) if cause.code().starts_with("dns.steering.") => {
             steering::steering(picture, candidate, scope)

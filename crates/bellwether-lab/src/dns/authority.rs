@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use domain::base::iana::Rtype;
 
-use super::{FORMERR, Manner, NXDOMAIN, REFUSED, Reaction, Reply, Transport};
-use crate::scenario::{Answers, Edns, ServerWords};
+use super::{FORMERR, Manner, NOERROR, NXDOMAIN, REFUSED, Reaction, Reply, Transport};
+use crate::scenario::{Answers, Edns, Hostile, ServerBug, ServerWords};
 use crate::sign::denial::Proof;
 use crate::world::roots::root_servers;
 use crate::world::topology::Topology;
@@ -29,6 +29,9 @@ pub(crate) struct Behaviour {
     pub(crate) answers: Answers,
     pub(crate) delay: Option<Duration>,
     pub(crate) edns: Edns,
+    pub(crate) hostile: Option<Hostile>,
+    pub(crate) bug: Option<ServerBug>,
+    pub(crate) udp_size: Option<u16>,
     pub(crate) rotation: Option<usize>,
 }
 
@@ -38,8 +41,16 @@ impl Behaviour {
             answers,
             delay,
             edns,
+            hostile,
+            bug,
+            udp_size,
             rotation,
         } = words;
+        self.hostile = hostile.unwrap_or(self.hostile);
+        if let Some(bug) = bug {
+            self.bug = bug.clone();
+        }
+        self.udp_size = udp_size.or(self.udp_size);
         self.rotation = rotation.or(self.rotation);
         if let Some(answers) = answers {
             self.answers = answers.clone();
@@ -74,6 +85,30 @@ impl Behaviour {
             Edns::Formerr if asked => Some(Reaction::answer(Reply::rcode(FORMERR), after, false)),
             Edns::On | Edns::Off | Edns::Drop | Edns::Formerr => None,
         }
+    }
+}
+
+impl ServerBug {
+    /// Does the server not answer this question?
+    fn drops(&self, qtype: Rtype, manner: Manner) -> bool {
+        // Types that nobody has assigned (RFC 6895 section 3.1).
+        let is_unknown = qtype.to_int() >= 0xff00;
+        self.capitals.is_some() && manner.capitals
+            || self.unknown_options.is_some() && manner.unknown_option
+            || self.unknown_types.is_some() && is_unknown
+            || self.ns_questions.is_some() && qtype == Rtype::NS
+    }
+
+    /// What becomes of a right answer.
+    fn spoil(&self, qtype: Rtype, reply: &mut Reply) {
+        let types = &self.nxdomain_for_types;
+        let is_denied = types
+            .iter()
+            .any(|t| t.parse().is_ok_and(|t: Rtype| t == qtype));
+        if is_denied && reply.rcode == NOERROR && reply.answer.is_empty() && reply.aa {
+            reply.rcode = NXDOMAIN;
+        }
+        reply.lower_case = self.lower_case;
     }
 }
 
@@ -125,6 +160,13 @@ impl Authorities {
         if let Some(reaction) = behaviour.on_edns(manner.edns, after) {
             return reaction;
         }
+        if behaviour
+            .bug
+            .as_ref()
+            .is_some_and(|bug| bug.drops(qtype, manner))
+        {
+            return Reaction::Silent;
+        }
         let proving = manner.dnssec_ok && behaviour.edns == Edns::On;
         let question = (qname, qtype);
         let mut reply = self.reply(
@@ -133,6 +175,10 @@ impl Authorities {
             question,
             proving.then_some(now),
         );
+        if let Some(bug) = &behaviour.bug {
+            bug.spoil(qtype, &mut reply);
+        }
+        reply.udp_size = behaviour.udp_size;
         if let Some(each) = behaviour.rotation {
             self.rotate(&mut reply, each);
         }

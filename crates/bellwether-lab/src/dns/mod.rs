@@ -3,10 +3,12 @@
 //! - [`authority`]: what an authoritative server answers, behaviour words included
 //! - [`recursor`]: what a resolver answers, and what it remembers
 //! - [`validate`]: how a resolver validates DNSSEC; [`proofs`]: what denials prove to it
+//! - [`hostile`]: what hostile servers send
 //! - [`wire`]: messages from and to octets
 //! - [`serve`]: the sockets; [`secure`]: those of resolvers over TLS and HTTPS
 
 pub(crate) mod authority;
+mod hostile;
 mod proofs;
 pub(crate) mod recursor;
 pub(crate) mod secure;
@@ -42,6 +44,10 @@ pub(crate) struct Manner {
     pub(crate) checking_disabled: bool,
     /// AD in a query: the client wants to know whether it validates (RFC 6840 section 5.7).
     pub(crate) authentic: bool,
+    /// Its name has capital letters.
+    pub(crate) capitals: bool,
+    /// It carried an EDNS option that nobody has defined.
+    pub(crate) unknown_option: bool,
 }
 
 /// What is said in answer to one question.
@@ -56,6 +62,10 @@ pub(crate) struct Reply {
     pub(crate) answer: Vec<Rr>,
     pub(crate) authority: Vec<Rr>,
     pub(crate) additional: Vec<Rr>,
+    /// The question is sent back in lower case.
+    pub(crate) lower_case: bool,
+    /// Largest datagram, where it is not the usual one.
+    pub(crate) udp_size: Option<u16>,
 }
 
 pub(crate) const NOERROR: u8 = 0;

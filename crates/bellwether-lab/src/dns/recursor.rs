@@ -30,6 +30,8 @@ const UPSTREAM: Manner = Manner {
     dnssec_ok: true,
     checking_disabled: true,
     authentic: false,
+    capitals: false,
+    unknown_option: false,
 };
 /// How often a name is resolved that does not validate.
 const TURNS_MAX: usize = 5;
@@ -46,6 +48,7 @@ pub(crate) struct Recursor {
     pub(crate) keeps: bool,
     pub(crate) bug: Option<Bug>,
     pub(crate) validates: bool,
+    pub(crate) checks_case: bool,
     pub(crate) serves_stale: bool,
     pub(crate) ttl_floor: u32,
     pub(crate) injected: Option<InjectedSpec>,
@@ -105,6 +108,7 @@ impl Recursor {
             keeps: false,
             bug: None,
             validates: false,
+            checks_case: false,
             serves_stale: false,
             ttl_floor: 0,
             injected: None,
@@ -122,14 +126,17 @@ impl Recursor {
             cache,
             validates,
             bug,
-            serve_stale,
-            ttl_floor,
-            injected,
             tls: _,
             http: _,
             port: _,
-            ..
+            hostile,
+            checks_case,
+            serve_stale,
+            ttl_floor,
+            injected,
         } = words;
+        self.behaviour.hostile = hostile.unwrap_or(self.behaviour.hostile);
+        self.checks_case = checks_case.unwrap_or(self.checks_case);
         if let Some(answers) = answers {
             self.behaviour.answers = answers.clone();
         }
@@ -463,10 +470,17 @@ impl Recursor {
             }
             for address in cut.hosts[index].1.clone() {
                 let question = (qname, qtype);
-                let reaction = walk
-                    .authorities
-                    .react(address, question, UPSTREAM, walk.now);
+                let hostile = walk.authorities.behaviour(address).hostile;
+                if hostile.is_some_and(crate::scenario::Hostile::is_useless) {
+                    continue;
+                }
+                let manner = Manner {
+                    capitals: self.checks_case,
+                    ..UPSTREAM
+                };
+                let reaction = walk.authorities.react(address, question, manner, walk.now);
                 if let Reaction::Answer { reply, .. } = reaction
+                    && !(self.checks_case && reply.lower_case)
                     && let Some(asked) = usable(*reply, cut, qname, qtype, walk.now)
                 {
                     return asked;

@@ -187,6 +187,7 @@ async fn converse(stream: TcpStream, site: &Site, world: &Shared) -> std::io::Re
 
 /// The answer to a message, after its delay; `None`: nothing.
 async fn ask(site: &Site, world: &Shared, octets: &[u8]) -> Option<Vec<u8>> {
+    // Nobody answers in between: there is one message at most.
     let (reply, after) = answer(octets, Transport::Secure, |question, manner| {
         lock(world).react_secure(site.at, question, manner)
     })

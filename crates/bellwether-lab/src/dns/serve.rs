@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::recursor::{DELAY_MAX, refused};
 use super::wire::{Incoming, Query};
-use super::{Manner, Reaction, Transport};
+use super::{Manner, Reaction, Transport, hostile};
 use crate::LabError;
 use crate::net::{Silence, tcp_listener, udp_socket};
 use crate::world::zone::Name;
@@ -129,9 +129,26 @@ async fn serve_udp(socket: Arc<UdpSocket>, address: IpAddr, world: Shared) {
         let Ok((len, peer)) = socket.recv_from(&mut buffer).await else {
             continue;
         };
+        if lock(&world).path.is_silent(Transport::Udp) {
+            continue;
+        }
         let messages = respond(&buffer[..len], address, Transport::Udp, &world);
+        let hostile = lock(&world).hostile(address);
+        if let Some(word) = hostile {
+            let (socket, query) = (Arc::clone(&socket), buffer[..len].to_vec());
+            delayed.spawn(async move {
+                for (octets, after) in messages {
+                    tokio::time::sleep(after).await;
+                    let _ = hostile::send(word, &socket, &query, &octets, peer).await;
+                }
+            });
+            continue;
+        }
         while delayed.try_join_next().is_some() {}
         for (octets, after) in messages {
+            if !lock(&world).path.carries(address, octets.len()) {
+                continue;
+            }
             if after.is_zero() {
                 // A client that has gone away is no matter of the server's.
                 let _ = socket.send_to(&octets, peer).await;
@@ -167,9 +184,14 @@ async fn converse(mut stream: TcpStream, address: IpAddr, world: Shared) -> std:
         let len = tokio::time::timeout(TCP_IDLE, stream.read_u16()).await??;
         let mut octets = vec![0; usize::from(len)];
         stream.read_exact(&mut octets).await?;
+        let hostile = lock(&world).hostile(address);
         for (reply, after) in respond(&octets, address, Transport::Tcp, &world) {
             tokio::time::sleep(after).await;
-            stream.write_all(&reply).await?;
+            match hostile {
+                None => stream.write_all(&reply).await?,
+                Some(word) if hostile::answer(word, &mut stream, &reply).await? => {}
+                Some(_) => return Ok(()),
+            }
         }
     }
 }

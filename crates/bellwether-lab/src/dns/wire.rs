@@ -4,7 +4,7 @@ use bytes::Bytes;
 use domain::base::iana::{Class, Opcode, Rcode, Rtype};
 use domain::base::message_builder::{AdditionalBuilder, MessageBuilder, PushError};
 use domain::base::name::ToName;
-use domain::base::opt::ExtendedError;
+use domain::base::opt::{ExtendedError, UnknownOptData};
 use domain::base::{Message, StaticCompressor, StreamTarget};
 
 use super::{FORMERR, Manner, NOTIMP, Reply, Transport};
@@ -12,6 +12,8 @@ use crate::world::zone::Name;
 
 /// UDP payload size that every server here offers: what fits any path (DNS flag day 2020).
 const UDP_SIZE: u16 = 1232;
+/// Where option codes for experiments begin (RFC 6891 section 9).
+const EXPERIMENTS: u16 = 65_001;
 /// Largest UDP message without EDNS (RFC 1035 section 4.2.1).
 const UDP_SIZE_PLAIN: u16 = 512;
 
@@ -23,6 +25,8 @@ pub(crate) struct Query {
     pub(crate) class: Class,
     /// Size and DO bit of its OPT record.
     opt: Option<(u16, bool)>,
+    /// It carries an option for experiments.
+    unknown_option: bool,
 }
 
 /// What came in.
@@ -54,6 +58,11 @@ impl Query {
         let opt = message
             .opt()
             .map(|opt| (opt.udp_payload_size(), opt.dnssec_ok()));
+        let unknown = |option: UnknownOptData<Bytes>| option.code().to_int() >= EXPERIMENTS;
+        let unknown_option = message.opt().is_some_and(|opt| {
+            let mut options = opt.opt().iter::<UnknownOptData<_>>();
+            options.any(|option| option.is_ok_and(unknown))
+        });
         let qname = question.qname().to_name();
         let (qtype, class) = (question.qtype(), question.qclass());
         Incoming::Query(Self {
@@ -62,6 +71,7 @@ impl Query {
             qtype,
             class,
             opt,
+            unknown_option,
         })
     }
 
@@ -74,6 +84,8 @@ impl Query {
             dnssec_ok: self.opt.is_some_and(|(_, dnssec_ok)| dnssec_ok),
             checking_disabled: header.cd(),
             authentic: header.ad(),
+            capitals: self.qname.as_slice().iter().any(u8::is_ascii_uppercase),
+            unknown_option: self.unknown_option,
         }
     }
 
@@ -82,7 +94,10 @@ impl Query {
         let opt = self.opt.filter(|_| edns);
         let limit = match (transport, opt) {
             (Transport::Tcp | Transport::Secure, _) => u16::MAX,
-            (Transport::Udp, Some((size, _))) => size.clamp(UDP_SIZE_PLAIN, UDP_SIZE),
+            (Transport::Udp, Some((size, _))) => size.clamp(
+                UDP_SIZE_PLAIN,
+                reply.udp_size.unwrap_or(UDP_SIZE).max(UDP_SIZE_PLAIN),
+            ),
             (Transport::Udp, None) => UDP_SIZE_PLAIN,
         };
         let whole = self.compose(reply, opt, false);
@@ -133,7 +148,12 @@ impl Query {
             additional.push(rr.record())?;
         }
         push_opt(&mut additional, opt, reply.ede.as_ref())?;
-        Ok(additional.finish().into_target().as_dgram_slice().to_vec())
+        let mut octets = additional.finish().into_target().as_dgram_slice().to_vec();
+        if reply.lower_case {
+            let end = 12 + self.qname.as_slice().len();
+            octets[12..end].make_ascii_lowercase();
+        }
+        Ok(octets)
     }
 }
 

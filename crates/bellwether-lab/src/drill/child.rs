@@ -278,7 +278,7 @@ impl Stage {
             .iter()
             .map(|a| fixed(a))
             .filter(IpAddr::is_ipv4)
-            .map(|address| address.to_string())
+            .map(|a| a.to_string())
             .collect()
     }
 

@@ -9,7 +9,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::words::{Answers, Bug, Cache, Edns, TcpWord};
-use super::{HttpSpec, InjectedSpec, Span, TlsSpec};
+use super::{Hostile, HttpSpec, InjectedSpec, ServerBug, Span, TlsSpec};
 
 /// Words for a DNS server: an `answers` word by itself, or a mapping. What is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -23,6 +23,15 @@ pub struct ServerWords {
     /// How it treats EDNS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edns: Option<Edns>,
+    /// What it sends instead of answers, or around them; `null` mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostile: Option<Option<Hostile>>,
+    /// What it gets wrong; `null` mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bug: Option<Option<ServerBug>>,
+    /// Largest answer over UDP, octets, for clients that offer as much; 1232 if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp_size: Option<u16>,
     /// How many of a name's addresses stand in one answer, each in turn; for unsigned zones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<usize>,
@@ -49,18 +58,6 @@ pub struct ResolverWords {
     /// What it gets wrong; `null` mends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bug: Option<Option<Bug>>,
-    /// Does it go on with what it kept when no name server answers (RFC 8767)?
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub serve_stale: Option<bool>,
-    /// The least TTL by which it keeps answers, whatever the zone says.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ttl_floor: Option<Span>,
-    /// Forged answers that arrive before its own; `null` ends them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub injected: Option<Option<InjectedSpec>>,
-    /// Of a server alone.
-    #[serde(skip)]
-    pub(crate) rotation: Option<usize>,
     /// Over TLS or HTTPS: the certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
@@ -71,11 +68,27 @@ pub struct ResolverWords {
     /// `answers`.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<TcpWord>,
+    /// What it sends instead of answers, or around them; `null` mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostile: Option<Option<Hostile>>,
+    /// Does it fail where the question does not come back in the case that it was sent in (0x20)?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checks_case: Option<bool>,
+    /// Does it go on with what it kept when no name server answers (RFC 8767)?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serve_stale: Option<bool>,
+    /// The least TTL by which it keeps answers, whatever the zone says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_floor: Option<Span>,
+    /// Forged answers that arrive before its own; `null` ends them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub injected: Option<Option<InjectedSpec>>,
 }
 
 /// Keys of words for a server, those of an `answers` word in mapping form included.
 const SERVER_KEYS: &[&str] = &[
-    "answers", "delay", "edns", "rotation", "udp", "tcp", "rcode", "stale",
+    "answers", "delay", "edns", "hostile", "bug", "udp_size", "rotation", "udp", "tcp", "rcode",
+    "stale",
 ];
 /// Keys of words for a resolver.
 const RESOLVER_KEYS: &[&str] = &[
@@ -85,12 +98,14 @@ const RESOLVER_KEYS: &[&str] = &[
     "cache",
     "validates",
     "bug",
-    "serve_stale",
-    "ttl_floor",
-    "injected",
+    "hostile",
+    "checks_case",
     "tls",
     "http",
     "port",
+    "serve_stale",
+    "ttl_floor",
+    "injected",
     "udp",
     "tcp",
     "rcode",
@@ -110,17 +125,41 @@ fn read_word<'de, A: MapAccess<'de>>(
         "cache" => words.cache = Some(map.next_value()?),
         "validates" => words.validates = Some(map.next_value()?),
         "bug" => words.bug = Some(map.next_value()?),
-        "serve_stale" => words.serve_stale = Some(map.next_value()?),
-        "ttl_floor" => words.ttl_floor = Some(map.next_value()?),
-        "injected" => words.injected = Some(map.next_value()?),
-        "rotation" => words.rotation = Some(map.next_value()?),
+        "hostile" => words.hostile = Some(map.next_value()?),
+        "checks_case" => words.checks_case = Some(map.next_value()?),
         "tls" => words.tls = Some(map.next_value()?),
         "http" => words.http = Some(map.next_value()?),
         "port" => words.port = Some(map.next_value()?),
+        "serve_stale" => words.serve_stale = Some(map.next_value()?),
+        "ttl_floor" => words.ttl_floor = Some(map.next_value()?),
+        "injected" => words.injected = Some(map.next_value()?),
         "udp" => words.answers = Some(Answers::Udp(map.next_value()?)),
         "tcp" => words.answers = Some(Answers::Tcp(map.next_value()?)),
         "rcode" => words.answers = Some(Answers::Rcode(map.next_value()?)),
         "stale" => words.answers = Some(Answers::Stale(map.next_value()?)),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// The same of a server's words.
+fn read_server_word<'de, A: MapAccess<'de>>(
+    key: &str,
+    map: &mut A,
+    words: &mut ServerWords,
+) -> Result<bool, A::Error> {
+    match key {
+        "bug" => words.bug = Some(map.next_value()?),
+        "udp_size" => words.udp_size = Some(map.next_value()?),
+        "rotation" => words.rotation = Some(map.next_value()?),
+        key if SERVER_KEYS.contains(&key) => {
+            let mut shared = ResolverWords::default();
+            read_word(key, map, &mut shared)?;
+            words.answers = shared.answers.or(words.answers.take());
+            words.delay = shared.delay.or(words.delay);
+            words.edns = shared.edns.or(words.edns);
+            words.hostile = shared.hostile.or(words.hostile);
+        }
         _ => return Ok(false),
     }
     Ok(true)
@@ -149,26 +188,13 @@ impl<'de> Deserialize<'de> for ServerWords {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ServerWords, A::Error> {
-                let mut words = ResolverWords::default();
+                let mut words = ServerWords::default();
                 while let Some(key) = map.next_key::<String>()? {
-                    let known = SERVER_KEYS.contains(&key.as_str());
-                    if !known || !read_word(&key, &mut map, &mut words)? {
+                    if !read_server_word(&key, &mut map, &mut words)? {
                         return Err(A::Error::unknown_field(&key, SERVER_KEYS));
                     }
                 }
-                let ResolverWords {
-                    answers,
-                    delay,
-                    edns,
-                    rotation,
-                    ..
-                } = words;
-                Ok(ServerWords {
-                    answers,
-                    delay,
-                    edns,
-                    rotation,
-                })
+                Ok(words)
             }
         }
         deserializer.deserialize_any(Words)
@@ -214,10 +240,17 @@ fn words_schema(generator: &mut SchemaGenerator, resolver: bool) -> Schema {
         "answers": answers,
         "delay": generator.subschema_for::<Span>(),
         "edns": generator.subschema_for::<Edns>(),
+        "hostile": generator.subschema_for::<Option<Hostile>>(),
     });
+    if !resolver {
+        properties["bug"] = generator.subschema_for::<Option<ServerBug>>().to_value();
+        properties["udp_size"] =
+            serde_json::json!({ "type": "integer", "minimum": 512, "maximum": 65_535 });
+    }
     if resolver {
         properties["cache"] = generator.subschema_for::<Cache>().to_value();
         properties["validates"] = serde_json::json!({ "type": "boolean" });
+        properties["checks_case"] = serde_json::json!({ "type": "boolean" });
         properties["tls"] = generator.subschema_for::<TlsSpec>().to_value();
         properties["http"] = generator.subschema_for::<Option<HttpSpec>>().to_value();
         properties["port"] = generator.subschema_for::<TcpWord>().to_value();
@@ -292,11 +325,11 @@ impl<'de> Deserialize<'de> for ControlsSpec {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ControlsSpec, A::Error> {
-                let mut all = ResolverWords::default();
+                let mut all = ServerWords::default();
                 let mut each = BTreeMap::new();
                 while let Some(key) = map.next_key::<String>()? {
                     if SERVER_KEYS.contains(&key.as_str()) {
-                        read_word(&key, &mut map, &mut all)?;
+                        read_server_word(&key, &mut map, &mut all)?;
                     } else if key.contains(['.', ':']) {
                         each.insert(key, map.next_value()?);
                     } else {
@@ -306,19 +339,7 @@ impl<'de> Deserialize<'de> for ControlsSpec {
                 if !each.is_empty() {
                     return Ok(ControlsSpec::Each(each));
                 }
-                let ResolverWords {
-                    answers,
-                    delay,
-                    edns,
-                    rotation,
-                    ..
-                } = all;
-                Ok(ControlsSpec::All(ServerWords {
-                    answers,
-                    delay,
-                    edns,
-                    rotation,
-                }))
+                Ok(ControlsSpec::All(all))
             }
         }
         deserializer.deserialize_any(Words)

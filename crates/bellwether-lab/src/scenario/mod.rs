@@ -4,6 +4,7 @@
 //! - [`words`]: the behaviour words, each a variant of a closed enum
 //! - [`behaviour`]: words for one server, resolver or control
 //! - [`place`]: where resolvers are, and how they are spoken to
+//! - [`hostile`]: hostile servers, and paths that lose
 //! - [`signing`]: how zones are signed
 //! - [`forgery`]: answers that are not the authority's
 //! - [`software`]: real servers in the place of scripted ones
@@ -16,6 +17,7 @@ pub mod behaviour;
 pub mod certificate;
 pub mod expect;
 pub mod forgery;
+pub mod hostile;
 pub mod http;
 pub(crate) mod line;
 pub mod lists;
@@ -39,6 +41,7 @@ pub use behaviour::{ControlsSpec, ResolverWords, ServerWords};
 pub use certificate::CertificateSpec;
 pub use expect::ExpectSpec;
 pub use forgery::{InjectedSpec, RewriteSpec};
+pub use hostile::{Hostile, PathSpec, ServerBug};
 pub use http::{
     H2Word, Hex, HttpSpec, RawPiece, RawSpec, RawThen, RawWhen, RefusesSpec, SometimesSpec,
 };
@@ -108,6 +111,8 @@ pub struct WorldSpec {
     pub zones: Vec<ZoneSpec>,
     /// Behaviour of DNS servers, by address or name.
     pub servers: BTreeMap<String, ServerWords>,
+    /// What the path to port 53 of everybody loses.
+    pub path: PathSpec,
     /// Real server programs at the places of scripted servers, resolvers and hosts: by the
     /// address or name of a server, the address of a resolver, or `192.0.2.1:443` of a host.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -320,6 +325,21 @@ pub struct ResolverSpec {
     /// How long it takes to answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Span>,
+    /// What it sends instead of answers, or around them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostile: Option<Hostile>,
+    /// Does it fail where the question does not come back in the case that it was sent in (0x20)?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks_case: Option<bool>,
+    /// Over TLS or HTTPS: the certificate; one for its name that is well if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+    /// Over HTTPS: what is answered instead of DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSpec>,
+    /// Over TLS or HTTPS: what becomes of connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<TcpWord>,
     /// Does it go on with what it kept when no name server answers (RFC 8767)?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serve_stale: Option<bool>,
@@ -332,15 +352,6 @@ pub struct ResolverSpec {
     /// It is the vantage's own, from its `resolv.conf`.
     #[serde(default)]
     pub system: bool,
-    /// Over TLS or HTTPS: the certificate; one for its name that is well if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<TlsSpec>,
-    /// Over HTTPS: what is answered instead of DNS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http: Option<HttpSpec>,
-    /// Over TLS or HTTPS: what becomes of connections.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<TcpWord>,
 }
 
 /// One port of one address.
@@ -539,6 +550,9 @@ pub struct SetSpec {
     pub servers: BTreeMap<String, ServerWords>,
     /// Behaviour of resolvers, by address as in `world.resolvers`.
     pub resolvers: BTreeMap<String, ResolverWords>,
+    /// What the path to port 53 of everybody loses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathSpec>,
     /// Behaviour of hosts, by `ADDRESS:PORT`, or `ADDRESS` for all its ports.
     pub hosts: BTreeMap<String, HostPatch>,
     /// Port 53 of every address leads to a resolver that behaves so; `null` ends it.

@@ -73,6 +73,8 @@ const WANTS_DNSSEC: Manner = Manner {
     dnssec_ok: true,
     checking_disabled: false,
     authentic: false,
+    capitals: false,
+    unknown_option: false,
 };
 
 fn ask(world: &mut World, server: &str, question: (&str, Rtype), manner: Manner) -> Reply {

@@ -3,6 +3,7 @@
 //! Pure but for the clock that [`Clock`] may read: sockets stand in [`crate::dns`] and
 //! [`crate::service`].
 
+pub(crate) mod path;
 pub(crate) mod roots;
 pub(crate) mod signed;
 pub(crate) mod topology;
@@ -23,12 +24,13 @@ use crate::dns::recursor::Recursor;
 use crate::dns::{Manner, Reaction, Transport};
 use crate::scenario::software::DNS_PORT;
 use crate::scenario::{
-    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Moment, ResolverPlace,
-    ResolverPort, ResolverSpec, ResolverWords, ServerWords, SetSpec, SignaturesSpec, SignerWord,
-    Software, Spec, ZonePatch, ZoneSpec,
+    Addresses, Answers, ControlsSpec, Delegation, HostPatch, HostSpec, Hostile, Moment,
+    ResolverPlace, ResolverPort, ResolverSpec, ResolverWords, ServerWords, SetSpec, SignaturesSpec,
+    SignerWord, Software, Spec, ZonePatch, ZoneSpec,
 };
 use crate::sign::key::Keys;
 use crate::target::target_host;
+use path::Path;
 use roots::{CONTROL_RESOLVERS, fixed};
 use topology::{Declared, Mistake, Topology, named};
 use zone::Name;
@@ -52,13 +54,15 @@ pub(crate) struct World {
     first: BTreeMap<String, ZoneSpec>,
     authorities: Authorities,
     recursors: BTreeMap<IpAddr, Recursor>,
+    /// The path to port 53 of everybody.
+    pub(crate) path: Path,
+    /// Resolvers over TLS and HTTPS, each with the port that it stands at.
+    secure: BTreeMap<SocketAddr, (Recursor, ResolverPort)>,
     /// Answers in place of every DNS server.
     interceptor: Option<Recursor>,
     seed: u64,
     /// Real servers in the place of scripted ones.
     software: BTreeMap<SocketAddr, Software>,
-    /// Resolvers over TLS and HTTPS, each with the port that it stands at.
-    secure: BTreeMap<SocketAddr, (Recursor, ResolverPort)>,
 }
 
 impl World {
@@ -76,11 +80,13 @@ impl World {
             first: BTreeMap::new(),
             authorities: Authorities::default(),
             recursors: BTreeMap::new(),
+            path: Path::default(),
+            secure: BTreeMap::new(),
             interceptor: None,
             seed,
             software: BTreeMap::new(),
-            secure: BTreeMap::new(),
         };
+        world.path.change(&spec.world.path);
         world.authorities.delay = spec.world.delay.map_or(Duration::ZERO, |span| span.0);
         for zone in &spec.world.zones {
             let zone = ZoneSpec {
@@ -141,13 +147,15 @@ impl World {
                 answers,
                 bug,
                 delay,
+                hostile,
+                checks_case,
+                tls,
+                http,
+                port,
                 serve_stale,
                 ttl_floor,
                 injected,
                 system: _,
-                tls,
-                http,
-                port,
             } = spec;
             let ResolverPlace(place) = address;
             if !seen.insert(place.address) {
@@ -164,6 +172,8 @@ impl World {
                 cache: *cache,
                 validates: *validates,
                 bug: Some(bug.clone()),
+                hostile: Some(*hostile),
+                checks_case: *checks_case,
                 serve_stale: *serve_stale,
                 ttl_floor: *ttl_floor,
                 injected: Some(injected.clone()),
@@ -211,7 +221,11 @@ impl World {
             hosts,
             interceptor,
             controls,
+            path,
         } = set;
+        if let Some(path) = path {
+            self.path.change(path);
+        }
         for (apex, delegation) in delegation {
             self.delegate(apex, delegation)?;
         }
@@ -586,6 +600,14 @@ impl World {
         }
     }
 
+    /// What the server or resolver at an address sends instead of answers.
+    pub(crate) fn hostile(&self, address: IpAddr) -> Option<Hostile> {
+        match self.recursors.get(&address) {
+            Some(recursor) => recursor.behaviour.hostile,
+            None => self.authorities.behaviour.get(&address)?.hostile,
+        }
+    }
+
     /// The ports of resolvers over TLS and HTTPS.
     pub(crate) fn secure_ports(&self) -> Vec<(SocketAddr, ResolverPort)> {
         let ports = self.secure.iter();
@@ -628,15 +650,17 @@ impl World {
         let authorities = self.authorities.topology.at.keys().map(|address| {
             (
                 *address,
-                self.authorities
-                    .behaviour(*address)
-                    .is_silent(Transport::Tcp),
+                self.path.is_silent(Transport::Tcp)
+                    || self
+                        .authorities
+                        .behaviour(*address)
+                        .is_silent(Transport::Tcp),
             )
         });
-        let recursors = self
-            .recursors
-            .values()
-            .map(|r| (r.address, r.behaviour.is_silent(Transport::Tcp)));
+        let recursors = self.recursors.values().map(|r| {
+            let silent = self.path.is_silent(Transport::Tcp);
+            (r.address, silent || r.behaviour.is_silent(Transport::Tcp))
+        });
         let scripted = |(address, _): &(IpAddr, bool)| {
             !self
                 .software

@@ -43,6 +43,8 @@ const PLAIN: Manner = Manner {
     dnssec_ok: false,
     checking_disabled: false,
     authentic: false,
+    capitals: false,
+    unknown_option: false,
 };
 
 fn world() -> World {

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bellwether_model::dns::{Exchange, ExchangeResult, Question, Rcode, Response, Transport};
+use bellwether_model::dns::{
+    Exchange, ExchangeResult, Question, Rcode, Response, Transport, Variant,
+};
 use bellwether_model::job::ResolverAsk;
 use bellwether_model::{Channel, Origin};
 
@@ -52,6 +54,12 @@ pub struct Ask {
     pub tries: u8,
     /// How the server is spoken to, if not in plain DNS.
     pub channel: Channel,
+    /// Octets of an answer over UDP to offer to take, if not the usual ones.
+    pub offered: Option<u16>,
+    /// What is out of the ordinary about it.
+    pub variant: Variant,
+    /// Whatever comes is the end of it: nothing follows, neither TCP nor a question without EDNS.
+    pub alone: bool,
 }
 
 impl Ask {
@@ -71,6 +79,9 @@ impl Ask {
             hears_on: false,
             tries: TRIES,
             channel: Channel::Plain,
+            offered: None,
+            variant: Variant::Usual,
+            alone: false,
         }
     }
 
@@ -100,12 +111,17 @@ impl Ask {
         }
     }
 
-    fn flags(&self) -> QueryFlags {
+    /// The flags of the try of this number. A server that drops names in mixed case shows by
+    /// answering the repetition.
+    fn flags(&self, number: u8) -> QueryFlags {
         QueryFlags {
             edns: self.edns,
             signatures: self.signatures,
             recursion: self.recursion,
             unchecked: self.unchecked,
+            offered: self.offered,
+            unknown_option: self.variant == Variant::UnknownOption,
+            lower_case: number > 1,
         }
     }
 
@@ -127,6 +143,9 @@ impl Ask {
             transport: self.transport,
             edns: self.edns,
             recursion: self.recursion,
+            offered: self.offered,
+            variant: self.variant,
+            lower_case: tries > 1,
             tries,
             took_ms: took.as_secs_f64() * 1000.0,
             result,
@@ -168,7 +187,7 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
         Transport::Tls | Transport::Https => SECURE_WAIT,
     };
     for number in 1..=tries {
-        let query = match encode(&ask.question, ask.flags(), &mut random) {
+        let query = match encode(&ask.question, ask.flags(number), &mut random) {
             Ok(query) => query,
             Err(reason) => return ask.not_asked(reason),
         };
@@ -234,7 +253,8 @@ fn result(ask: &Ask, query: &Query, outcome: Result<Vec<u8>, ExchangeResult>) ->
 pub async fn ask_whole(cx: &Cx, wanted: &Ask) -> (Vec<Exchange>, u32) {
     let first = ask(cx, wanted).await;
     let mut spent = waits(&first);
-    let follow_up = first.response().and_then(|r| follow_up(wanted, r));
+    let response = first.response().filter(|_| !wanted.alone);
+    let follow_up = response.and_then(|r| follow_up(wanted, r));
     let mut exchanges = vec![first];
     if let Some(next) = follow_up {
         let exchange = ask(cx, &next).await;
@@ -263,7 +283,7 @@ fn follow_up(asked: &Ask, response: &Response) -> Option<Ask> {
         });
     }
     let no_edns = matches!(response.rcode, Rcode::FORMERR | Rcode::NOTIMP) && !response.edns;
-    (asked.edns && no_edns).then(|| Ask {
+    (asked.edns && no_edns && asked.variant == Variant::Usual).then(|| Ask {
         edns: false,
         ..asked.clone()
     })

@@ -26,6 +26,10 @@ const HEADER_LEN: usize = 12;
 pub const RECORDS_MAX: usize = 4096;
 /// Most extended errors kept from one message; servers send one or two.
 pub const EXTENDED_ERRORS_MAX: usize = 16;
+/// Most options read of one message; servers send three or four.
+pub const OPTIONS_MAX: usize = 64;
+/// Option 65001, for experiments (RFC 6891 section 9), with four octets.
+const UNKNOWN_OPTION: [u8; 8] = [0xfd, 0xe9, 0, 4, b'b', b'w', b't', b'r'];
 /// Longest EXTRA-TEXT kept, characters: one sentence.
 const EXTRA_TEXT_MAX: usize = 256;
 
@@ -61,6 +65,12 @@ pub struct QueryFlags {
     pub recursion: bool,
     /// No checking of signatures.
     pub unchecked: bool,
+    /// Octets of an answer to offer to take, if not [`UDP_PAYLOAD`].
+    pub offered: Option<u16>,
+    /// An EDNS option that nobody has defined.
+    pub unknown_option: bool,
+    /// The name in small letters.
+    pub lower_case: bool,
 }
 
 /// Writes a query: random id, the letters of the name in random case (0x20), flags as asked for.
@@ -78,6 +88,9 @@ pub fn encode(
         signatures,
         recursion,
         unchecked,
+        offered,
+        unknown_option,
+        lower_case,
     } = flags;
     let number: Rtype = rtype
         .parse()
@@ -88,7 +101,9 @@ pub fn encode(
     let mut section = wire.as_slice().to_vec();
     for octet in &mut section {
         // Length octets are below 64, so no letter is mistaken for one.
-        if octet.is_ascii_alphabetic() && random.bool() {
+        if lower_case {
+            octet.make_ascii_lowercase();
+        } else if octet.is_ascii_alphabetic() && random.bool() {
             *octet ^= 0x20;
         }
     }
@@ -111,10 +126,13 @@ pub fn encode(
     ]);
     bytes.extend(&section);
     if edns {
-        // RFC 6891 section 6.1.2: root name, type 41, payload size, the DO flag, no options.
+        // RFC 6891 section 6.1.2: root name, type 41, payload size, the DO flag, options.
+        let options: &[u8] = if unknown_option { &UNKNOWN_OPTION } else { &[] };
         bytes.extend([0, 0, 41]);
-        bytes.extend(UDP_PAYLOAD.to_be_bytes());
-        bytes.extend([0, 0, u8::from(signatures) << 7, 0, 0, 0]);
+        bytes.extend(offered.unwrap_or(UDP_PAYLOAD).to_be_bytes());
+        bytes.extend([0, 0, u8::from(signatures) << 7, 0]);
+        bytes.extend((options.len() as u16).to_be_bytes());
+        bytes.extend(options);
     }
     Ok(Query {
         bytes,
@@ -297,7 +315,7 @@ impl Reader {
         else {
             return self.complain("the OPT record cannot be read".to_owned());
         };
-        for option in opt.iter::<UnknownOptData<_>>() {
+        for option in opt.iter::<UnknownOptData<_>>().take(OPTIONS_MAX) {
             let Ok(option) = option else {
                 return self.complain("an option of the OPT record is cut".to_owned());
             };

@@ -17,8 +17,9 @@ use crate::sys::report_icmp_errors;
 /// Longest datagram read. The offer is 1232 octets, but a server that ignores it is to be seen
 /// whole; this is the longest that UDP carries.
 const DATAGRAM_LEN_MAX: usize = 65_535;
-/// Most wrong datagrams taken before a try ends: a flood must not keep the probe busy.
-const DISCARDS_MAX: u32 = 256;
+/// Most wrong datagrams taken before a try ends: a flood must not keep the probe busy, and who
+/// guesses ids sends some thousands before the right answer comes.
+const DISCARDS_MAX: u32 = 8192;
 
 /// Sends the query from a fresh socket with a port of its own and waits for the reply that
 /// matches; the socket comes back with it. What does not match is counted, and the wait goes on.

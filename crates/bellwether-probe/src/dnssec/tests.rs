@@ -146,6 +146,9 @@ fn exchange(qname: &str, rtype: &str, flags: u16, answer: &[Row], authority: &[R
         transport: Transport::Udp,
         edns: true,
         recursion: false,
+        offered: None,
+        variant: bellwether_model::dns::Variant::Usual,
+        lower_case: false,
         tries: 1,
         took_ms: 1.0,
         result: ExchangeResult::Answered {

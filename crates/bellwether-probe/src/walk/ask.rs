@@ -158,6 +158,7 @@ impl Level {
                 });
             }
         }
+        asks.extend(self.ask_variants(server));
         asks.extend(self.ask_canary(server, tries));
         for ask in asks {
             let (question, asked) = (&ask.question, (ask.transport, ask.edns));
@@ -274,7 +275,10 @@ impl Level {
         let Some(exchanges) = self.servers.get(server) else {
             return;
         };
-        if !exchanges.iter().any(|e| !e.edns && is_answered(e)) {
+        // Who answers others with EDNS has something against this one's answer, not against EDNS.
+        let over_udp = |e: &&Exchange| e.transport == Transport::Udp;
+        let answered = exchanges.iter().filter(over_udp).filter(|e| is_answered(e));
+        if !answered.clone().any(|e| !e.edns) || answered.clone().any(|e| e.edns) {
             return;
         }
         let is_own = |e: &&Exchange| e.question.name == self.trace.name;

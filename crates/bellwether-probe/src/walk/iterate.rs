@@ -357,6 +357,10 @@ fn is_useful(zone: &DnsName, name: &DnsName, exchange: Option<&Exchange>) -> boo
         return false;
     };
     let is_final = matches!(response.rcode, Rcode::NOERROR | Rcode::NXDOMAIN);
+    let is_empty = response.answer.is_empty() && response.authority.is_empty();
+    if is_empty && (response.flags.tc || response.malformed.is_some()) {
+        return false;
+    }
     (response.flags.aa && is_final) || refers_below(zone, name, exchange)
 }
 

@@ -28,7 +28,10 @@ pub(super) fn step(zone: &DnsName, name: &DnsName, response: &Response) -> Step 
     }
     let is_final =
         matches!(response.rcode, Rcode::NOERROR | Rcode::NXDOMAIN) || response.is_alias_loop(name);
-    if !response.flags.aa || !is_final {
+    // What is cut away may be a referral as well as an answer.
+    let is_cut = response.flags.tc || response.malformed.is_some();
+    let is_empty = response.answer.is_empty() && response.authority.is_empty();
+    if !response.flags.aa || !is_final || (is_cut && is_empty) {
         return Step::Nothing;
     }
     if name == zone || !response.aliases(name).is_empty() {

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bellwether_model::dns::{Exchange, HostSeen, ListedBy, Referral};
+use bellwether_model::dns::{Exchange, HostSeen, ListedBy, Question, Referral};
 use bellwether_model::{DnsName, Origin, Outcome};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
@@ -101,6 +101,8 @@ pub(crate) struct Level {
     /// Servers asked for the zone's keys.
     pub(super) keys_asked: BTreeSet<Server>,
     pub(super) cds_asked: bool,
+    /// What was asked again with more room (no question) or with less.
+    pub(super) climbed: BTreeSet<(Server, Option<Question>)>,
     /// A name beside the target's that must not exist, once it was asked for.
     pub(super) canary: Option<DnsName>,
     /// Zones below whose DS records were asked for by themselves.
@@ -145,6 +147,7 @@ impl Level {
             pool_asked: false,
             keys_asked: BTreeSet::new(),
             cds_asked: false,
+            climbed: BTreeSet::new(),
             canary: None,
             ds_asked: BTreeSet::new(),
             announced: false,
@@ -242,6 +245,7 @@ impl Level {
                     .extend(exchanges);
                 self.ask_keys(told_keys);
                 self.retry_plain(&server);
+                self.climb(&server);
             }
             Done::Host { name, answer } => self.take_host(name, answer),
             Done::Apex {

@@ -11,6 +11,7 @@
 //! - [`level`]: the servers of one zone, one observation: [`ask`] says whom it asks and what,
 //!   [`way`] where it goes on
 //! - [`judge`]: what an answer says about where the zone cuts are
+//! - [`ladder`]: sizes of answers, TCP, and questions out of the ordinary
 //! - [`pool`]: does a rotation show every declared address?
 //! - [`seen`]: a level's results in the order of the record
 
@@ -19,6 +20,7 @@ mod cut;
 mod host;
 mod iterate;
 mod judge;
+mod ladder;
 mod level;
 mod pool;
 mod seen;
@@ -258,7 +260,9 @@ impl Walk {
             walk.inner.open.set(open);
             // Levels below, and walks along aliases, begin before the level that found them ends.
             if open == 0 {
-                walk.signatures().await;
+                let levels = walk.inner.seen.take();
+                walk.tcp_elsewhere(&levels).await;
+                walk.signatures(levels).await;
             }
         };
         let tasks = &self.inner.tasks;
@@ -271,7 +275,7 @@ impl Walk {
     }
 
     /// Looks at the signatures of all that was walked: one observation for each name.
-    async fn signatures(&self) {
+    async fn signatures(&self, mut levels: Vec<ZoneSeen>) {
         let Some(target) = self.cx().job().target.name().cloned() else {
             return;
         };
@@ -299,7 +303,6 @@ impl Walk {
             .await;
             return;
         }
-        let mut levels = self.inner.seen.take();
         levels.sort_by_key(|l| (l.name != target, l.name.clone(), l.zone.clone()));
         let mut names: Vec<DnsName> = levels.iter().map(|l| l.name.clone()).collect();
         names.dedup();

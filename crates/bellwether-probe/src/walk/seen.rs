@@ -2,7 +2,7 @@
 
 use bellwether_model::DnsName;
 use bellwether_model::dns::{
-    Exchange, HostSeen, ParentSet, Rcode, ServerSeen, Transport, ZoneSeen,
+    Exchange, HostSeen, ParentSet, Rcode, ServerSeen, Transport, Variant, ZoneSeen,
 };
 
 use super::level::{Level, Server};
@@ -59,7 +59,7 @@ fn rank(
     exchange: &Exchange,
     name: &DnsName,
     rtypes: &[String],
-) -> (usize, String, u8, Transport, bool) {
+) -> (usize, String, u8, Transport, (bool, Variant, Option<u16>)) {
     let question = &exchange.question;
     let own = rtypes.iter().position(|t| *t == question.rtype);
     let place = match own {
@@ -77,6 +77,6 @@ fn rank(
         question.rtype.clone(),
         settles,
         exchange.transport,
-        !exchange.edns,
+        (!exchange.edns, exchange.variant, exchange.offered),
     )
 }
