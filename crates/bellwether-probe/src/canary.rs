@@ -1,5 +1,6 @@
 //! Names that must not exist: who answers them with addresses, answers anything.
 
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 use bellwether_model::dns::Question;
@@ -17,8 +18,17 @@ const NOWHERE: &str = "invalid";
 const LETTERS: usize = 16;
 
 /// A label that is nobody's.
-pub(crate) fn nonce() -> String {
+fn nonce() -> String {
     let mut random = fastrand::Rng::new();
+    (0..LETTERS).map(|_| random.lowercase()).collect()
+}
+
+/// A label that is nobody's, the same whenever it is made of the same name: name servers are asked
+/// for it, who remember nothing.
+pub(crate) fn label_beside(name: &DnsName) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    name.as_str().hash(&mut hasher);
+    let mut random = fastrand::Rng::with_seed(hasher.finish());
     (0..LETTERS).map(|_| random.lowercase()).collect()
 }
 

@@ -37,6 +37,8 @@ const UPSTREAM: Manner = Manner {
 const TURNS_MAX: usize = 5;
 /// How deep look-ups of name servers' addresses may nest.
 const NESTING_MAX: usize = 6;
+/// How many name servers' names are looked up for one question: circles of them lead to thousands.
+const LOOKUPS_MAX: u32 = 64;
 /// TTL of a negative answer without SOA record, seconds.
 const NEGATIVE_TTL: u32 = 60;
 
@@ -53,6 +55,8 @@ pub(crate) struct Recursor {
     pub(crate) ttl_floor: u32,
     pub(crate) injected: Option<InjectedSpec>,
     pub(crate) seed: u64,
+    /// Look-ups of name servers' names left for the question at hand.
+    lookups_left: u32,
     cache: Store,
     /// Name servers whose addresses are being looked up: who needs itself has none.
     sought: Vec<Name>,
@@ -113,6 +117,7 @@ impl Recursor {
             ttl_floor: 0,
             injected: None,
             seed: mix(seed, &address.to_string()),
+            lookups_left: 0,
             cache: Store::default(),
             sought: Vec::new(),
         }
@@ -293,6 +298,7 @@ impl Recursor {
         if !self.keeps {
             self.cache = Store::default();
         }
+        self.lookups_left = LOOKUPS_MAX;
         let mut walk = Walk {
             authorities,
             now: now.as_second(),
@@ -492,9 +498,10 @@ impl Recursor {
 
     /// The addresses of a name server that came without glue.
     fn addresses(&mut self, walk: &Walk<'_>, host: &Name) -> Vec<IpAddr> {
-        if walk.depth >= NESTING_MAX || self.sought.contains(host) {
+        if walk.depth >= NESTING_MAX || self.lookups_left == 0 || self.sought.contains(host) {
             return Vec::new();
         }
+        self.lookups_left -= 1;
         self.sought.push(host.clone());
         let nested = Walk {
             depth: walk.depth + 1,

@@ -179,7 +179,8 @@ impl Level {
         if self.canary.is_some() {
             return None;
         }
-        let canary = DnsName::typed(&format!("{}.{above}", crate::canary::nonce())).ok()?;
+        let canary =
+            DnsName::typed(&format!("{}.{above}", crate::canary::label_beside(name))).ok()?;
         self.canary = Some(canary.clone());
         let rtype = self.trace.rtypes[0].clone();
         Some(Ask {
