@@ -5,7 +5,8 @@ use bellwether_model::{Fact, FactKind};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::sentences::{SENTENCES, SUPPORTING, Sentence};
+use super::sentences::{SENTENCES, Sentence};
+use super::supporting::SUPPORTING;
 
 use FactKind as K;
 

@@ -4,6 +4,7 @@ mod fact;
 mod healthy;
 mod layers;
 mod sentences;
+mod supporting;
 mod who;
 mod why;
 mod wrap;
