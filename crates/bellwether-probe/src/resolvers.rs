@@ -161,10 +161,8 @@ async fn matrix(cx: &Cx, asking: Asking) -> (Outcome, u32) {
         zone_ds,
         ..seen
     };
-    (
-        Outcome::ResolverMatrix(Box::new(seen)),
-        waits.max(zone_waits),
-    )
+    let outcome = Outcome::ResolverMatrix(Box::new(seen));
+    (outcome, waits.max(zone_waits))
 }
 
 /// Where a resolver fails, the same without checking of signatures; and if that works, names above

@@ -45,7 +45,7 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
             format!("{name} has {records} addresses in one answer, and {who} {den} it")
         }
         Cause::DnsResolverDown if fact(candidate, FactKind::ResolverChannelFails).is_some() => {
-            super::transport::encrypted(candidate, &who)
+            super::transport::encrypted(candidate, who)
         }
         Cause::DnsResolverDown => {
             let mine = picture
@@ -64,7 +64,7 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
             )
         }
         Cause::DnsResolverBug if fact(candidate, FactKind::ResolverTruncated).is_some() => {
-            super::transport::without_tcp(&who, &name, scope)
+            super::transport::without_tcp(who, name, scope)
         }
         Cause::DnsResolverBug => {
             format!("{who} {den} {name}, which its name servers have; other names come right")
