@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::tls::CertProblem;
+pub use crate::resolver::ChannelFailure;
 use crate::{Channel, DnsName, Owner};
 
 /// A DNS response code as it stood on the wire, extended ones included (RFC 6895 section 2.3).
@@ -386,33 +386,6 @@ pub enum ExchangeResult {
     NotAsked {
         /// Why.
         reason: String,
-    },
-}
-
-/// Why DNS cannot be spoken over TLS or HTTPS.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "why", rename_all = "snake_case")]
-pub enum ChannelFailure {
-    /// A strict client refuses the certificate; no question was sent.
-    Certificate {
-        /// Everything that it refuses.
-        problems: Vec<CertProblem>,
-    },
-    /// The handshake did not complete; no question was sent.
-    Handshake {
-        /// How it ended.
-        error: String,
-    },
-    /// HTTP was spoken, and what came is no DNS answer.
-    Http {
-        /// Status code, if there was one.
-        #[serde(default)]
-        status: Option<u16>,
-        /// The media type, if one was named.
-        #[serde(default)]
-        content_type: Option<String>,
-        /// What is wrong with it.
-        error: String,
     },
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::DnsName;
 use crate::target::Host;
+use crate::tls::CertProblem;
 
 /// Port of plain DNS (RFC 1035 section 4.2).
 const PLAIN_PORT: u16 = 53;
@@ -117,6 +118,33 @@ impl FromStr for ResolverAddress {
             )),
         }
     }
+}
+
+/// Why DNS cannot be spoken over TLS or HTTPS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum ChannelFailure {
+    /// A strict client refuses the certificate; no question was sent.
+    Certificate {
+        /// Everything that it refuses.
+        problems: Vec<CertProblem>,
+    },
+    /// The handshake did not complete; no question was sent.
+    Handshake {
+        /// How it ended.
+        error: String,
+    },
+    /// HTTP was spoken, and what came is no DNS answer.
+    Http {
+        /// Status code, if there was one.
+        #[serde(default)]
+        status: Option<u16>,
+        /// The media type, if one was named.
+        #[serde(default)]
+        content_type: Option<String>,
+        /// What is wrong with it.
+        error: String,
+    },
 }
 
 fn unbracketed(text: &str) -> &str {

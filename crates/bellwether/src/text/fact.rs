@@ -5,6 +5,7 @@ use bellwether_model::{Fact, FactKind};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::connections::CONNECTIONS;
 use super::sentences::{SENTENCES, Sentence};
 use super::supporting::SUPPORTING;
 
@@ -98,11 +99,17 @@ fn merge(known: &mut Vec<String>, more: Vec<String>) {
 /// Stand for what is filled in last; a value that holds them moves words about, and no more.
 const ABOUT: char = '\u{1}';
 const EACH: char = '\u{2}';
+/// Ranks of facts that stand by themselves; those above it support others.
+const OWN: usize = SENTENCES.len() + CONNECTIONS.len();
 
 fn part(fact: &Fact, clock: Clock) -> Part {
-    let all = SENTENCES.iter().chain(SUPPORTING).enumerate();
+    let all = SENTENCES
+        .iter()
+        .chain(CONNECTIONS)
+        .chain(SUPPORTING)
+        .enumerate();
     let mine = all.filter(|(_, s)| s.kind == fact.fact);
-    let (mut last, mut found) = (SENTENCES.len(), None);
+    let (mut last, mut found) = (OWN, None);
     for (rank, sentence) in mine {
         last = rank;
         if let Some(frame) = filled(sentence, &fact.value, clock) {
@@ -146,7 +153,7 @@ fn told(part: Part) -> Told {
     Told {
         text: numbered(&text, part.sentence.is_some(), one),
         from,
-        supports: part.rank >= SENTENCES.len(),
+        supports: part.rank >= OWN,
     }
 }
 

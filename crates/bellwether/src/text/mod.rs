@@ -1,5 +1,6 @@
 //! A report for people: the cause, who, why we believe it, what to do, within 80 × 24.
 
+mod connections;
 mod fact;
 mod healthy;
 mod layers;
