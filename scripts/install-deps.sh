@@ -3,6 +3,7 @@
 #   scripts/install-deps.sh build   a C compiler and linker
 #   scripts/install-deps.sh test    also iproute2, util-linux, the servers that drills run as they are
 #                                   (never as services of this machine), and cargo-nextest
+#   scripts/install-deps.sh bench   what `cargo xtask bench` compares with
 #   scripts/install-deps.sh ci      also jq and cargo-deny
 set -euo pipefail
 
@@ -16,9 +17,10 @@ what=${1:-build}
 case $what in
     build) packages=("${build[@]}") ;;
     test) packages=("${build[@]}" iproute2 util-linux "${servers[@]}") ;;
+    bench) packages=("${build[@]}" iproute2 util-linux nsd nginx prometheus-blackbox-exporter) ;;
     ci) packages=("${build[@]}" iproute2 util-linux "${servers[@]}" jq) ;;
     *)
-        echo "usage: $0 build|test|ci" >&2
+        echo "usage: $0 build|test|bench|ci" >&2
         exit 2
         ;;
 esac
@@ -54,7 +56,7 @@ if [ ${#missing[@]} -gt 0 ]; then
             case $package in
                 bind9) unit=named ;;
                 pdns-server) unit=pdns ;;
-                nsd | knot | unbound | nginx | haproxy) unit=$package ;;
+                nsd | knot | unbound | nginx | haproxy | prometheus-blackbox-exporter) unit=$package ;;
                 *) continue ;;
             esac
             "${root[@]}" systemctl disable --now "$unit"

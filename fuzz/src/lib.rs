@@ -10,7 +10,8 @@ use std::sync::OnceLock;
 use bellwether_diagnose::{Situation, diagnose};
 use bellwether_model::text::inert;
 use bellwether_model::{Report, Target as Aim};
-use bellwether_pki::{Anchors, judge};
+use bellwether_pki::strict::{Peer, Question, verify};
+use bellwether_pki::{Anchors, examine};
 use bellwether_probe::fuzzing;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -35,7 +36,9 @@ pub const TARGETS: &[Target] = &[
     target("report", report),
     target("root_hints", root_hints),
     target("scenario", scenario),
+    target("strict", strict),
     target("target", aim),
+    target("tls_flight", tls_flight),
     target("trust_anchor", trust_anchor),
     target("worker_events", worker_events),
     target("worker_job", worker_job),
@@ -96,8 +99,7 @@ fn certificate(bytes: &[u8]) {
     assert_inert(&shown(&seen));
 }
 
-/// A chain, each certificate behind its length as two big-endian bytes.
-fn chain(mut bytes: &[u8]) {
+fn split(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut chain = Vec::new();
     while let [high, low, rest @ ..] = bytes {
         let len = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
@@ -105,9 +107,43 @@ fn chain(mut bytes: &[u8]) {
         chain.push(certificate.to_vec());
         bytes = left;
     }
+    chain
+}
+
+/// A chain, each certificate behind its length as two big-endian bytes.
+fn chain(bytes: &[u8]) {
+    let chain = split(bytes);
     static ANCHORS: OnceLock<Anchors> = OnceLock::new();
     let anchors = ANCHORS.get_or_init(Anchors::mozilla);
-    assert_inert(&shown(&judge(&chain, anchors, "www.example.com", NOW)));
+    // The last one stands for a stapled response too.
+    let staple = chain.last().map(Vec::as_slice);
+    let examined = examine(&chain, staple, anchors, "www.example.com", NOW);
+    assert_inert(&shown(&examined.problems));
+}
+
+/// The strict profile over a chain: the last certificate is trusted, the first is the server's.
+fn strict(bytes: &[u8]) {
+    let chain = split(bytes);
+    let [leaf, others @ .., root] = chain.as_slice() else {
+        return;
+    };
+    let peer = Peer::Name("www.example.com".to_owned());
+    // What is refused is as good as what is taken: no panic is all that is asked.
+    let _ = verify(&Question {
+        leaf,
+        others,
+        trusted: std::slice::from_ref(root),
+        peer: Some(&peer),
+        at: NOW,
+        depth_max: None,
+    });
+}
+
+fn tls_flight(bytes: &[u8]) {
+    let whole = fuzzing::tls_flight(bytes, bytes.len());
+    // However the bytes come, they say the same.
+    assert_eq!(fuzzing::tls_flight(bytes, 7), whole);
+    assert_inert(&whole["malformed"]);
 }
 
 fn root_hints(bytes: &[u8]) {

@@ -9,7 +9,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::say;
+use crate::{cargo, root, say, succeed};
+
+/// Debian's program.
+const BLACKBOX: &str = "prometheus-blackbox-exporter";
 
 /// Delay of every scripted server in the delayed world, milliseconds.
 const DELAY_MS: f64 = 50.0;
@@ -42,6 +45,33 @@ pub(crate) fn run(binary: &Path, runs: usize) -> Result<()> {
     // What stands in the way of removing it stands in nobody else's.
     let _ = std::fs::remove_dir_all(&folder);
     measured
+}
+
+/// Measures single probes beside blackbox_exporter, where that is installed.
+pub(crate) fn probes(runs: usize) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let known = std::env::split_paths(&path).any(|folder| folder.join(BLACKBOX).is_file());
+    if !known {
+        say(&format!(
+            "  probes beside blackbox_exporter: left out, `{BLACKBOX}` is not installed (`scripts/install-deps.sh bench`)"
+        ));
+        return Ok(());
+    }
+    let mut build = cargo();
+    build.args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "bellwether-bench",
+    ]);
+    succeed(&mut build)?;
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let program = target.join("release/bellwether-bench");
+    let mut run = Command::new("unshare");
+    run.arg("-rn").arg(program).args(["run", &runs.to_string()]);
+    succeed(&mut run)
 }
 
 fn measure(binary: &Path, folder: &Path, runs: usize) -> Result<()> {

@@ -58,7 +58,8 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
-    /// Measure a check: sequential waits, added delay, CPU; the median of several runs.
+    /// Measure a check (sequential waits, added delay, CPU), and probes beside blackbox_exporter;
+    /// the median of several runs.
     Bench {
         /// How many runs.
         #[arg(long, default_value_t = 5)]
@@ -66,6 +67,9 @@ enum Task {
         /// Measure this program instead of building one in release mode.
         #[arg(long)]
         binary: Option<PathBuf>,
+        /// Only the check, not the probes beside blackbox_exporter.
+        #[arg(long)]
+        check_only: bool,
     },
     /// Run a file of x509-limbo's format through the strict profile of certificates, and print where
     /// both agree and where they differ.
@@ -86,7 +90,19 @@ fn main() -> ExitCode {
         } => program(binary).and_then(|p| score::run(&p, seeds, &rows)),
         Task::Limbo { file } => limbo::run(&file),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
-        Task::Bench { runs, binary } => program(binary).and_then(|p| bench::run(&p, runs)),
+        Task::Bench {
+            runs,
+            binary,
+            check_only,
+        } => program(binary)
+            .and_then(|p| bench::run(&p, runs))
+            .and_then(|()| {
+                if check_only {
+                    Ok(())
+                } else {
+                    bench::probes(runs)
+                }
+            }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -58,6 +58,12 @@ pub fn http_response(bytes: &[u8]) -> (serde_json::Value, usize) {
     runtime.block_on(http::read_response(&cx, &mut peer))
 }
 
+/// A server's first flight in answer to a ClientHello of our own, in pieces of so many bytes.
+#[must_use]
+pub fn tls_flight(bytes: &[u8], piece: usize) -> serde_json::Value {
+    crate::tls::read_flight(bytes, piece)
+}
+
 /// What a worker says, frame by frame, to its end or the first error.
 pub fn worker_events(bytes: &[u8]) {
     let mut rest = bytes;

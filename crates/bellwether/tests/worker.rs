@@ -109,10 +109,9 @@ fn tls_without_end_is_cut_off_with_a_record() {
         let (report, code) = report(&format!("tls://{}", server(serve)), "", &[]);
         let seen = outcomes(&report, "tls");
         assert!(!seen.is_empty(), "server {at}: {report:#}");
-        assert!(
-            seen.iter().all(|o| o["kind"] == "tls"),
-            "server {at}: {seen:#?}"
-        );
+        // Handshakes, and counts of more of them: none that did not run.
+        let ran = |o: &&&Value| o["kind"] == "tls" || o["kind"] == "tries";
+        assert_eq!(seen.iter().filter(ran).count(), seen.len(), "server {at}");
         assert_eq!(code, Some(1), "server {at}");
     }
 }

@@ -6,6 +6,8 @@
 
 mod client;
 mod flight;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod hello;
 mod hellos;
 mod noting;
@@ -42,6 +44,8 @@ use crate::tcp::millis;
 use crate::wire::Watched;
 
 pub use client::fits;
+#[cfg(feature = "fuzzing")]
+pub(crate) use fuzzing::read_flight;
 pub(crate) use hellos::{ask_all, shapes_after};
 pub(crate) use noting::{Alert, Noting};
 pub(crate) use outcome::{alert_in, end_words};

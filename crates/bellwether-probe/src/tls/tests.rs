@@ -275,8 +275,8 @@ async fn nobody_listens() {
     let at = listener.local_addr().unwrap();
     drop(listener);
     let seen = attempt(job(&format!("https://www.svc.test:{}/", at.port()))).await;
-    assert_eq!(seen.len(), 1);
     assert_eq!(tcp_of(&seen).result, TcpResult::Refused);
+    assert!(tls_of(&seen).is_empty());
 }
 
 #[tokio::test]
@@ -397,7 +397,7 @@ async fn slow_to(server_at: SocketAddr) -> SocketAddr {
         let mut hello = vec![0; 16 * 1024];
         let len = from.read(&mut hello).await.unwrap();
         on.write_all(&hello[..len]).await.unwrap();
-        let mut rest = Vec::new();
+        let mut rest = Vec::with_capacity(64 * 1024);
         tokio::time::sleep(Duration::from_millis(1300)).await;
         let _ = from.read_buf(&mut rest).await;
         let _ = on.write_all(&rest).await;
@@ -420,5 +420,6 @@ async fn a_refusal_while_the_answer_is_awaited() {
     assert_eq!(tls.result, TlsResult::Completed);
     let shown = tls.client_auth.as_ref().unwrap().shown.as_ref().unwrap();
     assert_eq!(shown.names, ["client.svc.test"]);
-    assert_eq!(http_of(&seen)[0].tls_alert, Some(48));
+    // Its authority has the name of ours, so that it is the signature that does not fit.
+    assert_eq!(http_of(&seen)[0].tls_alert, Some(51));
 }
