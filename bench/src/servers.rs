@@ -64,7 +64,7 @@ impl Servers {
         let home = folder.display();
         let mut text = format!(
             "server:\n  port: {DNS_PORT}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{home}\"\n  database: \"\"\n  \
-             pidfile: \"{home}/nsd.pid\"\n  xfrdfile: \"{home}/xfrd\"\n  zonelistfile: \"{home}/zones\"\n  xfrdir: \"{home}\"\n  server-count: 1\n"
+             pidfile: \"{home}/nsd.pid\"\n  xfrdfile: \"{home}/xfrd\"\n  zonelistfile: \"{home}/zones\"\n  xfrdir: \"{home}\"\n  server-count: 1\n  rrl-ratelimit: 0\n  rrl-whitelist-ratelimit: 0\n"
         );
         for n in 0..u32::from(ADDRESSES) {
             text += &format!("  ip-address: {}\n", address(n));

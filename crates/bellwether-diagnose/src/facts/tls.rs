@@ -172,8 +172,9 @@ pub(super) fn client_auth(picture: &Picture<'_>, facts: &mut Facts) {
 }
 
 /// Alerts that speak of the certificate that the client shows, or does not show
-/// (RFC 8446 section 6.2).
-const CLIENT_CERT_ALERTS: [u8; 7] = [42, 43, 44, 45, 46, 48, 116];
+/// (RFC 8446 section 6.2): that it may not come in (49), and that a signature of it does not fit (51),
+/// too.
+const CLIENT_CERT_ALERTS: [u8; 9] = [42, 43, 44, 45, 46, 48, 49, 51, 116];
 
 fn refused(picture: &Picture<'_>, view: &AddressView<'_>, facts: &mut Facts) {
     let Some((id, tls)) = view.tls else { return };

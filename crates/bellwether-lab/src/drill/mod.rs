@@ -38,6 +38,8 @@ pub use score::Score;
 pub const DRILL_SCHEMA: &str = "bellwether.drill/1";
 /// The hidden subcommand by which the program becomes the child of a drill.
 pub const WORLD_SUBCOMMAND: &str = "drill-world";
+/// Worlds side by side for each core: most of them wait for silence.
+const WORLDS_PER_CORE: usize = 3;
 /// The seed of drills that name none.
 pub const SEED_DEFAULT: u64 = 1;
 
@@ -52,7 +54,7 @@ pub struct DrillOptions {
     pub program: PathBuf,
     /// The program that becomes the child: `PROGRAM drill-world JOB` calls [`world_main`].
     pub world_program: PathBuf,
-    /// Worlds side by side; `None`: one for each core.
+    /// Worlds side by side; `None`: three for each core.
     pub jobs: Option<usize>,
 }
 
@@ -172,7 +174,8 @@ pub fn drill(
         .flat_map(|scenario| options.seeds.iter().map(move |seed| (scenario, *seed)))
         .collect();
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let jobs = options.jobs.unwrap_or(cores).clamp(1, runs.len().max(1));
+    let jobs = options.jobs.unwrap_or(cores * WORLDS_PER_CORE);
+    let jobs = jobs.clamp(1, runs.len().max(1));
     let next = AtomicUsize::new(0);
     let results: Vec<Mutex<Option<ScenarioReport>>> =
         runs.iter().map(|_| Mutex::new(None)).collect();
