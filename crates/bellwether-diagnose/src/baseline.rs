@@ -9,6 +9,7 @@ use bellwether_model::report::{
 use bellwether_model::{Baseline, DnsName};
 
 use crate::Situation;
+use crate::facts::caches::authority_ttl;
 use crate::picture::Picture;
 
 /// The baseline in a report; `None` if the service was not healthy then, or if the report does not
@@ -59,6 +60,7 @@ pub fn of(report: &Report) -> Option<Baseline> {
         zones: zones.collect(),
         addresses: addresses.collect(),
         aliases,
+        ttl: authority_ttl(&picture),
     })
 }
 

@@ -326,6 +326,9 @@ pub struct Baseline {
     /// Alias chain of the name, without the name itself.
     #[serde(default)]
     pub aliases: Vec<DnsName>,
+    /// The longest TTL that a name server gave for the addresses, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u32>,
 }
 
 /// A zone as it was.

@@ -371,6 +371,7 @@ mod tests {
                     intermediates: vec![],
                 }],
                 aliases: vec![],
+                ttl: None,
             });
         });
         let found = &addresses(&seen).found;

@@ -26,7 +26,9 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
         .flat_map(|h| h.delegated())
         .flat_map(|s| s.leads_to.iter().copied())
         .collect();
-    let ttl = authority_ttl(picture);
+    // What was kept before the zone's TTL was lowered may still be kept.
+    let before = picture.context.baseline.as_ref().and_then(|b| b.ttl);
+    let ttl = authority_ttl(picture).map(|own| own.max(before.unwrap_or(own)));
     for resolver in &picture.resolvers {
         let subject = Subject::Resolver(resolver.label.clone());
         if resolver.serves_stale() && resolver.is_usable() {
@@ -59,7 +61,7 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
 }
 
 /// The longest TTL that a name server gives for the addresses.
-fn authority_ttl(picture: &Picture<'_>) -> Option<u32> {
+pub(crate) fn authority_ttl(picture: &Picture<'_>) -> Option<u32> {
     let hop = picture.last_hop()?;
     let exchanges = hop.delegated().flat_map(|s| &s.seen.exchanges);
     let about = exchanges.filter(|e| e.question.name == hop.seen.name);

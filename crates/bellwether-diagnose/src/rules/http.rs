@@ -112,7 +112,7 @@ pub const RULES: &[Rule] = &[
         cause: Cause::HttpWrongContent,
         requires: &[F::RoleOfAnother, F::AddressUnchanged],
         excludes: &[F::HttpServerError, F::HttpDenied, F::HttpStatus],
-        supports: &[(F::RoleDiffers, 0)],
+        supports: &[(F::RoleDiffers, 0), (F::ExpectationFailed, 0)],
         cap: 85,
         remedy: "Look at what was deployed at that address: it is the one of the baseline, and says now that it is something else.",
         ..BASE

@@ -35,7 +35,11 @@ pub const RULES: &[Rule] = &[
         requires: &[F::RoleOfAnother],
         // The same address as before: what stands there changed, not who is handed out.
         excludes: &[F::AddressUnchanged],
-        supports: &[(F::RoleDiffers, 0), (F::RecordsChanged, 5)],
+        supports: &[
+            (F::RoleDiffers, 0),
+            (F::ExpectationFailed, 0),
+            (F::RecordsChanged, 5),
+        ],
         cap: 90,
         remedy: "Look at which pool the traffic manager has active, and from when its plan is; put the right addresses back by hand until it follows the present one.",
         not_excluded: &["a change of the record by hand: the DNS provider's change log would tell"],

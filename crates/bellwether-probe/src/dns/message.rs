@@ -73,7 +73,8 @@ pub struct QueryFlags {
     pub lower_case: bool,
 }
 
-/// Writes a query: random id, the letters of the name in random case (0x20), flags as asked for.
+/// Writes a query: random id, the letters of the name in random case (0x20), one of them a capital at
+/// least, flags as asked for.
 ///
 /// # Errors
 /// If the type has no number or the name no wire format.
@@ -106,6 +107,12 @@ pub fn encode(
         } else if octet.is_ascii_alphabetic() && random.bool() {
             *octet ^= 0x20;
         }
+    }
+    // By chance all may be small; a server that drops capitals would seem to take them.
+    let capital = section.iter().any(u8::is_ascii_uppercase);
+    let letter = section.iter_mut().find(|octet| octet.is_ascii_lowercase());
+    if let (false, false, Some(letter)) = (lower_case, capital, letter) {
+        letter.make_ascii_uppercase();
     }
     section.extend(number.to_int().to_be_bytes());
     section.extend(Class::IN.to_int().to_be_bytes());

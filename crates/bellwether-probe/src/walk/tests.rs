@@ -189,6 +189,7 @@ fn a_name_the_parent_denies_is_sought_at_the_servers_of_the_baseline() {
             }],
             addresses: vec![],
             aliases: vec![],
+            ttl: None,
         });
     });
     let tld = &seen["test."];
