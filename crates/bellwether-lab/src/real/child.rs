@@ -1,7 +1,7 @@
 //! One running program.
 
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -145,6 +145,11 @@ impl Running {
         // A program that is gone already is as good.
         let _ = self.signal("KILL");
         let _ = self.child.wait().await;
+        // What it forked may hold its port for a moment longer.
+        let begun = Instant::now();
+        while !is_free(self.plan.at) && begun.elapsed() < START_MAX {
+            tokio::time::sleep(ASK_EVERY).await;
+        }
     }
 
     /// Sends a signal to the whole group: some programs fork.
@@ -168,6 +173,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.signal("KILL");
     }
+}
+
+/// Can a server listen there?
+fn is_free(at: SocketAddr) -> bool {
+    UdpSocket::bind(at).is_ok() && TcpListener::bind(at).is_ok()
 }
 
 /// The rcode of the answer to a question for an SOA record, if one comes.
