@@ -36,8 +36,8 @@ mod target;
 mod world;
 
 pub use drill::{
-    DrillOptions, DrillReport, SEED_DEFAULT, ScenarioReport, Score, StepReport, WORLD_SUBCOMMAND,
-    WorldEnd, drill, exec, world_main,
+    DRILL_SCHEMA, DrillOptions, DrillSummary, SEED_DEFAULT, ScenarioReport, Score, StepReport,
+    WORLD_SUBCOMMAND, WorldEnd, drill, exec, world_main,
 };
 pub use error::LabError;
 pub use netns::enter_namespace;

@@ -10,14 +10,15 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use bellwether_diagnose::words::count;
 use bellwether_lab::{
-    DrillOptions, DrillReport, SEED_DEFAULT, ScenarioReport, StepReport, WorldEnd,
+    DRILL_SCHEMA, DrillOptions, DrillSummary, SEED_DEFAULT, ScenarioReport, Score, StepReport,
+    WorldEnd,
 };
 use bellwether_model::report::Severity;
 use bellwether_model::text::inert;
 use bellwether_model::{Finding, Report};
 
 use crate::cli::{DrillArgs, DrillFormat};
-use crate::exit::{Exit, say};
+use crate::exit::Exit;
 use crate::output;
 use crate::text::{self, Paint, Style, percent, row, wrapped};
 
@@ -43,32 +44,73 @@ pub(crate) fn run(args: DrillArgs) -> Result<Exit> {
         return Ok(Exit::Other(bellwether_lab::exec(&options, command)?));
     }
     let style = output::style();
-    let is_text = args.format == DrillFormat::Text;
-    let progress = |scenario: &ScenarioReport| {
-        if is_text {
-            let told = if alone {
-                whole(scenario, style)
-            } else {
-                short(scenario, style)
-            };
-            if let Err(error) = output::print(&told) {
-                say(&format!("warning: {error:#}"));
-            }
-        }
-    };
-    let report = bellwether_lab::drill(&options, &progress)?;
-    if is_text {
-        output::print(&board(&report))?;
-    } else {
-        let json =
-            serde_json::to_string_pretty(&report).context("failed to write the results as JSON")?;
-        output::print(&format!("{json}\n"))?;
-    }
-    Ok(if report.as_expected() {
+    let mut printed = Printed::default();
+    let summary = bellwether_lab::drill(&options, |scenario| {
+        printed.print(|first| match args.format {
+            DrillFormat::Text if alone => Ok(whole(scenario, style)),
+            DrillFormat::Text => Ok(short(scenario, style)),
+            DrillFormat::Json => json_of(scenario, first),
+        });
+    })?;
+    printed.print(|first| match args.format {
+        DrillFormat::Text => Ok(board(&summary)),
+        DrillFormat::Json => json_end(&summary.score, first),
+    });
+    printed.end()?;
+    Ok(if summary.as_expected() {
         Exit::Fine
     } else {
         Exit::Broken
     })
+}
+
+/// What was printed so far, piece by piece: the reports of many worlds do not fit into memory.
+#[derive(Default)]
+struct Printed {
+    pieces: usize,
+    failure: Option<anyhow::Error>,
+}
+
+impl Printed {
+    /// Prints one more piece, which may depend on whether it is the first.
+    fn print(&mut self, piece: impl FnOnce(bool) -> Result<String>) {
+        if self.failure.is_none() {
+            let done = piece(self.pieces == 0).and_then(|text| output::print(&text));
+            self.failure = done.err();
+            self.pieces += 1;
+        }
+    }
+
+    fn end(self) -> Result<()> {
+        self.failure.map_or(Ok(()), Err)
+    }
+}
+
+/// One entry of `scenarios` of a drill's JSON.
+fn json_of(scenario: &ScenarioReport, first: bool) -> Result<String> {
+    let json = serde_json::to_string_pretty(scenario)
+        .context("failed to write the results of a scenario as JSON")?;
+    Ok(format!("{}{json}", json_begin(first)))
+}
+
+/// What stands before an entry.
+fn json_begin(first: bool) -> String {
+    if first {
+        format!("{{\"schema\":\"{DRILL_SCHEMA}\",\"scenarios\":[\n")
+    } else {
+        ",\n".to_owned()
+    }
+}
+
+/// The rest of a drill's JSON.
+fn json_end(score: &Score, first: bool) -> Result<String> {
+    let begin = if first {
+        json_begin(true)
+    } else {
+        String::new()
+    };
+    let score = serde_json::to_string_pretty(score).context("failed to write the score as JSON")?;
+    Ok(format!("{begin}],\n\"score\":{score}}}\n"))
 }
 
 /// The child process that serves the world and runs the checks in it.
@@ -195,31 +237,17 @@ fn sentence(step: &StepReport) -> String {
 }
 
 /// How often the right cause was found.
-fn board(report: &DrillReport) -> String {
-    let steps = || report.scenarios.iter().flat_map(|s| &s.steps);
-    let right = steps().filter(|s| s.as_expected).count();
-    let failed = report
-        .scenarios
-        .iter()
-        .filter(|s| s.error.is_some())
-        .count();
-    let mut text = format!("{right} of {} as expected", count(steps().count(), "step"));
-    if failed > 0 {
-        let _ = write!(
-            text,
-            ", {} did not run to the end",
-            count(failed, "scenario")
-        );
+fn board(summary: &DrillSummary) -> String {
+    let steps = count(summary.steps, "step");
+    let mut text = format!("{} of {steps} as expected", summary.right);
+    if summary.failed > 0 {
+        let failed = count(summary.failed, "scenario");
+        let _ = write!(text, ", {failed} did not run to the end");
     }
-    let skipped = report
-        .scenarios
-        .iter()
-        .filter(|s| s.skipped.is_some())
-        .count();
-    if skipped > 0 {
-        let _ = write!(text, ", {} left out", count(skipped, "scenario"));
+    if summary.skipped > 0 {
+        let _ = write!(text, ", {} left out", count(summary.skipped, "scenario"));
     }
-    let score = &report.score;
+    let score = &summary.score;
     if score.rows > 1 {
         let _ = write!(
             text,

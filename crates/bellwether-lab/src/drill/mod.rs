@@ -12,12 +12,13 @@ mod child;
 mod compare;
 mod score;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,7 @@ use crate::world::topology::Mistake;
 
 pub use child::{WorldEnd, world_main};
 pub use score::Score;
+use score::Tally;
 
 /// The schema that a drill's JSON names.
 pub const DRILL_SCHEMA: &str = "bellwether.drill/1";
@@ -83,22 +85,33 @@ fn this_program() -> Result<PathBuf, LabError> {
     })
 }
 
-/// What became of a drill; as JSON, `bellwether.drill/1`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DrillReport {
-    /// [`DRILL_SCHEMA`].
-    pub schema: String,
-    /// One entry for each scenario and seed.
-    pub scenarios: Vec<ScenarioReport>,
+/// What became of a drill, without its reports: those are told one by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DrillSummary {
+    /// Check steps that ran.
+    pub steps: usize,
+    /// Those that found what they should.
+    pub right: usize,
+    /// Scenarios that did not run to their end.
+    pub failed: usize,
+    /// Scenarios that were left out.
+    pub skipped: usize,
     /// How often the right cause was found.
     pub score: Score,
 }
 
-impl DrillReport {
+impl DrillSummary {
     /// Was everything as expected?
     #[must_use]
     pub fn as_expected(&self) -> bool {
-        self.scenarios.iter().all(ScenarioReport::as_expected)
+        self.failed == 0 && self.right == self.steps
+    }
+
+    fn add(&mut self, scenario: &ScenarioReport) {
+        self.steps += scenario.steps.len();
+        self.right += scenario.steps.iter().filter(|s| s.as_expected).count();
+        self.failed += usize::from(scenario.error.is_some());
+        self.skipped += usize::from(scenario.skipped.is_some());
     }
 }
 
@@ -117,14 +130,6 @@ pub struct ScenarioReport {
     /// Why it did not run to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-}
-
-impl ScenarioReport {
-    /// Was everything as expected?
-    #[must_use]
-    pub fn as_expected(&self) -> bool {
-        self.error.is_none() && self.steps.iter().all(|step| step.as_expected)
-    }
 }
 
 /// One check step.
@@ -160,14 +165,15 @@ struct Loaded {
     spec: Spec,
 }
 
-/// Rehearses scenarios, and tells of each as it ends.
+/// Rehearses scenarios, and tells of each as its turn comes: in the order in which they were named,
+/// each with its seeds. Nothing is kept of a scenario that was told but what the score needs.
 ///
 /// # Errors
-/// If a scenario is unknown or wrong, or a child cannot be started.
+/// If a scenario is unknown or wrong; then nothing ran.
 pub fn drill(
     options: &DrillOptions,
-    progress: &(dyn Fn(&ScenarioReport) + Sync),
-) -> Result<DrillReport, LabError> {
+    mut told: impl FnMut(&ScenarioReport),
+) -> Result<DrillSummary, LabError> {
     let loaded = load_all(&options.scenarios)?;
     let runs: Vec<(&Loaded, u64)> = loaded
         .iter()
@@ -177,32 +183,34 @@ pub fn drill(
     let jobs = options.jobs.unwrap_or(cores * WORLDS_PER_CORE);
     let jobs = jobs.clamp(1, runs.len().max(1));
     let next = AtomicUsize::new(0);
-    let results: Vec<Mutex<Option<ScenarioReport>>> =
-        runs.iter().map(|_| Mutex::new(None)).collect();
+    let (ended, ends) = mpsc::channel();
+    let mut summary = DrillSummary::default();
+    let mut tally = Tally::default();
     thread::scope(|scope| {
         for _ in 0..jobs {
-            scope.spawn(|| {
-                while let Some(index) = take(&next, runs.len()) {
+            let (ended, next, runs) = (ended.clone(), &next, &runs);
+            scope.spawn(move || {
+                while let Some(index) = take(next, runs.len()) {
                     let (scenario, seed) = runs[index];
-                    let report = run(options, scenario, seed);
-                    progress(&report);
-                    if let Ok(mut slot) = results[index].lock() {
-                        *slot = Some(report);
-                    }
+                    // The receiver lives until the last sender is gone.
+                    let _ = ended.send((index, run(options, scenario, seed)));
                 }
             });
         }
+        drop(ended);
+        let (mut early, mut turn) = (BTreeMap::new(), 0);
+        for (index, report) in ends {
+            early.insert(index, report);
+            while let Some(report) = early.remove(&turn) {
+                turn += 1;
+                summary.add(&report);
+                tally.add(&report);
+                told(&report);
+            }
+        }
     });
-    let scenarios: Vec<ScenarioReport> = results
-        .into_iter()
-        .filter_map(|slot| slot.into_inner().ok().flatten())
-        .collect();
-    let score = Score::of(&scenarios);
-    Ok(DrillReport {
-        schema: DRILL_SCHEMA.to_owned(),
-        scenarios,
-        score,
-    })
+    summary.score = tally.score();
+    Ok(summary)
 }
 
 fn take(next: &AtomicUsize, count: usize) -> Option<usize> {

@@ -32,57 +32,64 @@ pub struct Score {
     pub false_alarms: usize,
 }
 
-impl Score {
-    pub(super) fn of(results: &[ScenarioReport]) -> Self {
-        let mut score = Self {
-            rows: results.iter().filter(|r| r.skipped.is_none()).count(),
-            ..Self::default()
-        };
-        let (mut faults, mut causes, mut layers) = (0_usize, 0_usize, 0_usize);
-        let (mut hits, mut took) = ([0_usize; 3], Vec::new());
-        for step in results.iter().flat_map(|r| &r.steps) {
+/// What a score is computed from, scenario by scenario.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    score: Score,
+    faults: usize,
+    causes: usize,
+    layers: usize,
+    /// Entries of scopes that were named and expected, named alone, expected alone.
+    hits: [usize; 3],
+    took_ms: Vec<f64>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, scenario: &ScenarioReport) {
+        self.score.rows += usize::from(scenario.skipped.is_none());
+        for step in &scenario.steps {
             let Some(expect) = &step.expected else {
                 continue;
             };
             match expect.cause.flatten() {
-                Some(cause) => {
-                    faults += 1;
-                    took.extend(step.report["took_ms"].as_f64());
-                    let found = scope_found(expect, step);
-                    hits = std::array::from_fn(|i| hits[i] + found[i]);
-                    let (cause_right, layer_right) = score.fault(cause, expect, step);
-                    causes += usize::from(cause_right);
-                    layers += usize::from(layer_right);
-                }
-                None => score.false_alarms += usize::from(is_alarm(expect, step)),
+                Some(cause) => self.fault(cause, expect, step),
+                None => self.score.false_alarms += usize::from(is_alarm(expect, step)),
             }
         }
-        let [right, wrong, missed] = hits;
-        score.scope_f1 = ratio(2 * right, 2 * right + wrong + missed);
-        score.diagnosed_ms = median(took);
-        score.cause_top1 = ratio(causes, faults);
-        score.layer = ratio(layers, faults);
-        score
     }
 
-    fn fault(&mut self, cause: Cause, expect: &ExpectSpec, step: &StepReport) -> (bool, bool) {
+    fn fault(&mut self, cause: Cause, expect: &ExpectSpec, step: &StepReport) {
+        self.faults += 1;
+        self.took_ms.extend(step.report["took_ms"].as_f64());
+        let found = scope_found(expect, step);
+        self.hits = std::array::from_fn(|i| self.hits[i] + found[i]);
         let report = Report::deserialize(&step.report).ok();
-        let got = report.as_ref().and_then(named);
         let layer = expect.layer.or(cause.layer());
-        match got {
-            Some(got) if got.cause == cause => (true, true),
+        match report.as_ref().and_then(named) {
+            Some(got) if got.cause == cause => {
+                self.causes += 1;
+                self.layers += 1;
+            }
             Some(got) => {
                 if got.cause == Cause::Unknown {
-                    self.unknown += 1;
+                    self.score.unknown += 1;
                 } else {
-                    self.wrong += 1;
+                    self.score.wrong += 1;
                 }
-                (false, Some(got.layer) == layer)
+                self.layers += usize::from(Some(got.layer) == layer);
             }
-            None => {
-                self.unknown += 1;
-                (false, false)
-            }
+            None => self.score.unknown += 1,
+        }
+    }
+
+    pub(super) fn score(self) -> Score {
+        let [right, wrong, missed] = self.hits;
+        Score {
+            scope_f1: ratio(2 * right, 2 * right + wrong + missed),
+            diagnosed_ms: median(self.took_ms),
+            cause_top1: ratio(self.causes, self.faults),
+            layer: ratio(self.layers, self.faults),
+            ..self.score
         }
     }
 }
