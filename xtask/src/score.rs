@@ -170,8 +170,10 @@ fn differences(drill: &Drill) {
 fn matrix(drill: &Drill) {
     let mut cells: BTreeMap<(String, String), usize> = BTreeMap::new();
     for step in drill.scenarios.iter().flat_map(|s| &s.steps) {
-        let named = step.report.as_ref().map_or("no report", named);
-        *cells.entry((expected(step), named.to_owned())).or_default() += 1;
+        let expected = expected(step);
+        let named = step.report.as_ref().map(|r| named(r, &expected));
+        let named = named.unwrap_or("no report").to_owned();
+        *cells.entry((expected, named)).or_default() += 1;
     }
     say("\nexpected → named, how often");
     for ((expected, named), count) in cells {
@@ -180,10 +182,13 @@ fn matrix(drill: &Drill) {
     }
 }
 
-/// The diagnosis' cause, else the first warning's, else the verdict.
-fn named(report: &Report) -> &str {
-    let warning = || report.findings.iter().find(|f| f.severity == "warning");
-    let named = report.diagnosis.as_ref().or_else(warning);
+/// The diagnosis' cause, else the first warning's, else that of a notice which is expected, else the
+/// verdict.
+fn named<'r>(report: &'r Report, expected: &str) -> &'r str {
+    let find = |fits: &dyn Fn(&Finding) -> bool| report.findings.iter().find(|f| fits(f));
+    let warning = || find(&|f| f.severity == "warning");
+    let noticed = || find(&|f| f.cause == expected);
+    let named = report.diagnosis.as_ref().or_else(warning).or_else(noticed);
     named.map_or(&report.verdict, |finding| &finding.cause)
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn named(report: &Report) -> Option<Named<'_>> {
 }
 
 /// The first notice.
-fn noticed(report: &Report) -> Option<Named<'_>> {
+pub(super) fn noticed(report: &Report) -> Option<Named<'_>> {
     let mut notices = report.findings.iter().filter(|f| f.role == Role::Warning);
     notices.next().map(of_finding)
 }
@@ -265,10 +265,9 @@ fn scope_sets(
 
 /// How well what a report names agrees with an expected scope: found and right, found and wrong,
 /// missed; over all keys that are expected.
-pub(crate) fn scope_hits(expect: &ScopeExpect, report: &Report) -> [usize; 3] {
+pub(super) fn scope_hits(expect: &ScopeExpect, got: Option<&Named>) -> [usize; 3] {
     let empty = Scope::default();
-    let got = named(report);
-    let got = got.as_ref().map_or(&empty, |n| n.scope);
+    let got = got.map_or(&empty, |n| n.scope);
     let mut hits = [0; 3];
     for (_, wanted, got) in scope_sets(expect, got) {
         hits[0] += got.intersection(&wanted).count();

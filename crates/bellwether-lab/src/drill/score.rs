@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::{named, scope_hits};
+use super::compare::{named, noticed, scope_hits};
 use super::{ScenarioReport, StepReport};
 use crate::scenario::ExpectSpec;
 use bellwether_model::{Cause, Report, Verdict};
@@ -61,11 +61,16 @@ impl Tally {
     fn fault(&mut self, cause: Cause, expect: &ExpectSpec, step: &StepReport) {
         self.faults += 1;
         self.took_ms.extend(step.report["took_ms"].as_f64());
-        let found = scope_found(expect, step);
-        self.hits = std::array::from_fn(|i| self.hits[i] + found[i]);
         let report = Report::deserialize(&step.report).ok();
         let layer = expect.layer.or(cause.layer());
-        match report.as_ref().and_then(named) {
+        // A row may expect what is only noticed; any other notice names no fault.
+        let is_it = |report| noticed(report).filter(|n| n.cause == cause);
+        let got = report.as_ref().and_then(|r| named(r).or_else(|| is_it(r)));
+        if let Some(scope) = &expect.scope {
+            let found = scope_hits(scope, got.as_ref());
+            self.hits = std::array::from_fn(|i| self.hits[i] + found[i]);
+        }
+        match got {
             Some(got) if got.cause == cause => {
                 self.causes += 1;
                 self.layers += 1;
@@ -100,14 +105,6 @@ fn is_alarm(expect: &ExpectSpec, step: &StepReport) -> bool {
     };
     let healthy = expect.verdict.unwrap_or(Verdict::Healthy) == Verdict::Healthy;
     healthy && (named(&report).is_some() || report.verdict != Verdict::Healthy)
-}
-
-fn scope_found(expect: &ExpectSpec, step: &StepReport) -> [usize; 3] {
-    let report = Report::deserialize(&step.report).ok();
-    match (&expect.scope, report) {
-        (Some(scope), Some(report)) => scope_hits(scope, &report),
-        _ => [0; 3],
-    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
