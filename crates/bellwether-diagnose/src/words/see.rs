@@ -22,9 +22,12 @@ pub fn see(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
     let cause = candidate.rule.cause;
     match cause.layer() {
         Some(Layer::Monitor) => control(picture, candidate),
-        Some(Layer::Dns) if cause.code().starts_with("dns.steering.") => {
-            at_address(picture, first_address(candidate)?, Layer::Http, Some(cause))
-        }
+        Some(Layer::Dns) if cause.code().starts_with("dns.steering.") => at_address(
+            picture,
+            first_address(candidate)?,
+            Layer::Http,
+            Some(candidate),
+        ),
         Some(Layer::Reg | Layer::Dns) => dns(picture, candidate),
         Some(Layer::Promise) if cause == Cause::PromiseRedundancy => {
             let zone = candidate.zone.as_ref()?;
@@ -32,7 +35,7 @@ pub fn see(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
         }
         Some(layer @ (Layer::Net | Layer::Route | Layer::Tls | Layer::Http)) => {
             let address = first_address(candidate)?;
-            at_address(picture, address, layer, Some(cause))
+            at_address(picture, address, layer, Some(candidate))
         }
         Some(Layer::App | Layer::Promise) => Some(question(picture, None, None)),
         None => dns(picture, candidate),
@@ -75,8 +78,9 @@ fn at_address(
     picture: &Picture<'_>,
     address: IpAddr,
     layer: Layer,
-    cause: Option<Cause>,
+    about: Option<&Candidate>,
 ) -> Option<String> {
+    let cause = about.map(|candidate| candidate.rule.cause);
     let target = &picture.context.target;
     let port = target.port;
     match layer {
@@ -86,10 +90,10 @@ fn at_address(
             Some(format!("ping -c 3 -M do -s {payload} {address}"))
         }
         Layer::Net if cause == Some(Cause::NetTcpMidstreamStall) => {
-            at_address(picture, address, Layer::Http, cause)
+            at_address(picture, address, Layer::Http, about)
         }
         Layer::Net | Layer::Route => Some(format!("nc -vz -w 4 {address} {port}")),
-        Layer::Tls => Some(tls(target, address, cause)),
+        Layer::Tls => Some(tls(target, address, about)),
         Layer::Http => {
             let show = match cause {
                 // What is in the body is the fault.
@@ -115,7 +119,8 @@ fn at_address(
     }
 }
 
-fn tls(target: &Target, address: IpAddr, cause: Option<Cause>) -> String {
+fn tls(target: &Target, address: IpAddr, about: Option<&Candidate>) -> String {
+    let cause = about.map(|candidate| candidate.rule.cause);
     let at = word(&format!("{}:{}", bracketed(address), target.port));
     let sni = match &target.host {
         Host::Name(name) => format!("-servername {}", word(name.without_dot())),
@@ -138,11 +143,17 @@ fn tls(target: &Target, address: IpAddr, cause: Option<Cause>) -> String {
         ) => " -showcerts",
         _ => "",
     };
+    // Some 1,500 octets of made-up protocols fill a second segment.
+    let stalls = about.and_then(|candidate| fact(candidate, FactKind::TlsLargeHelloStalls));
+    let hello = match stalls {
+        Some(_) => " -alpn http/1.1,$(seq -s, 1000 1300)",
+        None => "",
+    };
     let staple = match cause {
         Some(Cause::CertRevoked | Cause::CertRevocationUnavailable) => " -status",
         _ => "",
     };
-    format!("openssl s_client -connect {at} {sni}{chain}{staple} </dev/null{shown}")
+    format!("openssl s_client -connect {at} {sni}{chain}{staple}{hello} </dev/null{shown}")
 }
 
 /// A control that fails, asked again.
