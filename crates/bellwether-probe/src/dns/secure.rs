@@ -7,28 +7,29 @@ use std::time::{Duration, Instant};
 
 use bellwether_model::Channel;
 use bellwether_model::dns::{ChannelFailure, ExchangeResult};
+use bellwether_model::http::{BodyEnd, HttpResult};
 use bellwether_model::net::TcpResult;
 use bellwether_model::target::Host;
 use bellwether_model::text::inert;
 use bellwether_model::tls::{TlsPurpose, TlsResult};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::exchange::Ask;
 use super::message::{Query, matches};
 use super::reply::Discards;
 use super::tcp;
+use crate::budget::Budget;
 use crate::cx::Cx;
 use crate::dial::NotDialled;
+use crate::http::{self as http_1, Room};
 use crate::tls::{self, Stream};
+use crate::wire::Wire;
 
 /// Largest answer over HTTPS, octets: the longest DNS message (RFC 8484 section 6).
 const BODY_LEN_MAX: usize = 65_535;
-/// Largest head of an answer over HTTP/1.1, octets.
+/// Largest list of header fields over HTTP/2, octets.
 const HEAD_LEN_MAX: usize = 16 * 1024;
-/// Most fields of such a head.
-const FIELDS_MAX: usize = 64;
 /// The media type of DNS messages (RFC 8484 section 6).
 const MEDIA_TYPE: &str = "application/dns-message";
 /// Longest text kept of what the other side says, characters.
@@ -87,7 +88,7 @@ pub(super) async fn attempt(
                 let bytes = if seen.alpn.as_deref() == Some("h2") {
                     over_h2(stream, &authority, path, query).boxed_local().await
                 } else {
-                    over_http_1(&mut stream, &authority, path, query).await
+                    over_http_1(&mut stream, &authority, path, query, cx.budget().clone()).await
                 }?;
                 match matches(query, &bytes) {
                     Ok(()) => Ok(bytes),
@@ -263,10 +264,11 @@ async fn over_h2(
 }
 
 async fn over_http_1(
-    stream: &mut Stream,
+    stream: &mut dyn Wire,
     authority: &str,
     path: &str,
     query: &Query,
+    budget: Budget,
 ) -> Result<Vec<u8>, ExchangeResult> {
     let body = body_of(query);
     let mut request = format!(
@@ -276,56 +278,110 @@ async fn over_http_1(
     )
     .into_bytes();
     request.extend_from_slice(&body);
-    let broken = |error: std::io::Error| tcp::broken(&error);
-    stream.write_all(&request).await.map_err(broken)?;
-    let mut came = Vec::new();
-    let (head_len, length) = loop {
-        if stream.read_buf(&mut came).await.map_err(broken)? == 0 {
-            let error = "the connection was closed before an answer".to_owned();
-            return Err(ExchangeResult::Broken { error });
+    let room = Room {
+        len_max: BODY_LEN_MAX,
+        budget,
+    };
+    let answer = http_1::converse(stream, &request, room).await;
+    let (head, body) = answer.map_err(|result| match result {
+        HttpResult::Malformed { error } => no_answer(None, None, &format!("not HTTP: {error}")),
+        HttpResult::Closed { error } | HttpResult::NotConnected { error } => {
+            ExchangeResult::Broken { error }
         }
-        if let Some(head) = head(&came)? {
-            break head;
-        }
-        if came.len() > HEAD_LEN_MAX {
-            return Err(no_answer(None, None, "the head of the answer does not end"));
+        HttpResult::Stalled | HttpResult::Response => ExchangeResult::Broken {
+            error: "the answer has no end".to_owned(),
+        },
+    })?;
+    judge(head.status, head.values("content-type").next())?;
+    let wrong = match body.end() {
+        BodyEnd::Complete | BodyEnd::None => None,
+        BodyEnd::Cut | BodyEnd::CutByMemory => Some("the answer is longer than a DNS message"),
+        BodyEnd::Malformed => Some("the length of the answer is ill-formed"),
+        BodyEnd::Truncated | BodyEnd::Stalled | BodyEnd::Open | BodyEnd::Slow => {
+            Some("the answer ends early")
         }
     };
-    let end = head_len + length.min(BODY_LEN_MAX);
-    while came.len() < end {
-        if stream.read_buf(&mut came).await.map_err(broken)? == 0 {
-            break;
-        }
+    match wrong {
+        Some(error) => Err(no_answer(Some(head.status), None, error)),
+        None => Ok(with_id(body.into_parts().0, query)),
     }
-    came.truncate(end);
-    Ok(with_id(came.split_off(head_len), query))
 }
 
-/// Length of the head and of what follows; `None` if the head is not whole yet.
-fn head(came: &[u8]) -> Result<Option<(usize, usize)>, ExchangeResult> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut response = httparse::Response::new(&mut fields);
-    let head_len = match response.parse(came) {
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Ok(httparse::Status::Complete(len)) => len,
-        Err(error) => return Err(no_answer(None, None, &format!("not HTTP: {error}"))),
-    };
-    let field = |name: &str| {
-        let mut found = response.headers.iter();
-        found
-            .find(|f| f.name.eq_ignore_ascii_case(name))
-            .map(|f| f.value)
-    };
-    judge(response.code.unwrap_or(0), field("content-type"))?;
-    // DNS messages are short: who sends them in chunks over HTTP/1.1 is not read.
-    let length = field("content-length").and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
-    match (length, field("transfer-encoding")) {
-        (Some(length), _) => Ok(Some((head_len, length))),
-        (None, Some(_)) => Err(no_answer(
-            response.code,
-            None,
-            "the answer comes in chunks of HTTP/1.1",
-        )),
-        (None, None) => Ok(Some((head_len, BODY_LEN_MAX))),
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+    use bellwether_model::DnsName;
+    use bellwether_model::dns::Question;
+
+    use super::super::message::{QueryFlags, encode};
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    fn query() -> Query {
+        let question = Question {
+            name: DnsName::typed("www.svc.test").unwrap(),
+            rtype: "A".to_owned(),
+        };
+        let mut random = fastrand::Rng::with_seed(1);
+        encode(&question, QueryFlags::default(), &mut random).unwrap()
+    }
+
+    /// What is made of an answer over HTTP/1.1.
+    async fn answered(query: &Query, answer: &str) -> Result<Vec<u8>, ExchangeResult> {
+        let (mut ours, mut theirs) = tokio::io::duplex(4096);
+        let serve = async {
+            let mut request = vec![0; 1024];
+            assert!(theirs.read(&mut request).await.unwrap() > 0);
+            theirs.write_all(answer.as_bytes()).await.unwrap();
+            drop(theirs);
+        };
+        let ask = over_http_1(
+            &mut ours,
+            "dns.test",
+            "/dns-query",
+            query,
+            Budget::default(),
+        );
+        tokio::join!(ask, serve).0
+    }
+
+    #[tokio::test]
+    async fn answers_over_http_1() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/dns-message\r\n";
+        let query = query();
+        let mut whole = query.bytes[..2].to_vec();
+        whole.extend_from_slice(b"answer");
+        let body = "\0\0answer";
+        for framed in [
+            format!("{head}Content-Length: 8\r\n\r\n{body}"),
+            format!(
+                "{head}Transfer-Encoding: chunked\r\n\r\n3\r\n\0\0a\r\n5;x=y\r\nnswer\r\n0\r\n\r\n"
+            ),
+            format!("{head}\r\n{body}"),
+            format!("HTTP/1.1 103 Early Hints\r\n\r\n{head}Content-Length: 8\r\n\r\n{body}"),
+        ] {
+            assert_eq!(
+                answered(&query, &framed).await,
+                Ok(whole.clone()),
+                "{framed:?}"
+            );
+        }
+        for wrong in [
+            format!("{head}Content-Length: 9\r\n\r\n{body}"),
+            format!("{head}Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"),
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            "SSH-2.0-x\r\n".to_owned(),
+        ] {
+            let ended = answered(&query, &wrong).await;
+            let is_of_http = matches!(
+                ended,
+                Err(ExchangeResult::Channel {
+                    failure: ChannelFailure::Http { .. }
+                })
+            );
+            assert!(is_of_http, "{wrong:?}: {ended:?}");
+        }
     }
 }

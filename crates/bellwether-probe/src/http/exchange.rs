@@ -108,15 +108,9 @@ pub(crate) async fn exchange(cx: &Cx, wire: &mut dyn Wire, request: &Request) ->
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     text.push_str("Connection: close\r\n\r\n");
-    // A server that refuses early has answered already: whether sending failed shows when reading.
-    let sent = source.send(text.as_bytes()).await;
-    let head = match (head(&mut source).await, sent) {
-        (Ok(head), _) => head,
-        (Err(HttpResult::Closed { .. }), Err(error)) => {
-            let error = words(&error);
-            return Exchange::ended(HttpResult::Closed { error }, millis(start));
-        }
-        (Err(result), _) => return Exchange::ended(result, millis(start)),
+    let head = match ask(&mut source, text.as_bytes()).await {
+        Ok(head) => head,
+        Err(result) => return Exchange::ended(result, millis(start)),
     };
     let wait_ms = millis(start);
     source.wait_until(patience(cx, BODY_WAIT));
@@ -195,6 +189,32 @@ fn charset_lie(head: &Head, bytes: &[u8]) -> Option<String> {
     // Reading may have stopped inside a character.
     (says_utf8 && error.error_len().is_some())
         .then(|| "it is announced as UTF-8, and is not".to_owned())
+}
+
+/// Sends a request as it stands, and reads the whole answer, for what else speaks over HTTP/1.1.
+/// Whoever calls bounds the time.
+pub(crate) async fn converse(
+    wire: &mut dyn Wire,
+    request: &[u8],
+    room: Room,
+) -> Result<(Head, Body), HttpResult> {
+    let mut source = Source::new(wire);
+    let head = ask(&mut source, request).await?;
+    let framing = head.framing();
+    let body = Body::read(&mut source, framing, room).await;
+    Ok((head, body))
+}
+
+/// Sends a request, and reads the head of the final response.
+async fn ask(source: &mut Source<'_>, request: &[u8]) -> Result<Head, HttpResult> {
+    // A server that refuses early has answered already: whether sending failed shows when reading.
+    let sent = source.send(request).await;
+    match (head(source).await, sent) {
+        (Err(HttpResult::Closed { .. }), Err(error)) => Err(HttpResult::Closed {
+            error: words(&error),
+        }),
+        (answer, _) => answer,
+    }
 }
 
 /// The head of the final response.

@@ -34,8 +34,10 @@ use crate::tls::{self, Alert};
 use crate::wire::Wire;
 use crate::worker::fault;
 
-use body::{BODY_LEN_MAX, Room};
+use body::BODY_LEN_MAX;
+pub(crate) use body::Room;
 use connect::How;
+pub(crate) use exchange::converse;
 use exchange::{Agent, Exchange, Request, exchange};
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::read_response;
