@@ -81,12 +81,13 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["probe", kind, count, root] => probe(kind, count, root),
+        ["serve"] => serve(),
         ["run", rounds] => rounds
             .parse()
             .context("the number of rounds is no number")
             .and_then(run),
         _ => Err(anyhow::anyhow!(
-            "usage: bellwether-bench run ROUNDS, inside a namespace without a network"
+            "usage, inside a namespace without a network: bellwether-bench run ROUNDS | serve | probe KIND COUNT ROOT"
         )),
     };
     match done {
@@ -109,6 +110,15 @@ fn probe(kind: &str, count: &str, root: &str) -> Result<String> {
         "{} {} {}",
         cost.cpu_us, cost.rss_kib, cost.grown_kib
     ))
+}
+
+/// Keeps the servers up until the input ends, for a profiler beside them: tells the root's file.
+fn serve() -> Result<String> {
+    only_loopback()?;
+    let servers = Servers::start()?;
+    writeln!(std::io::stdout(), "{}", servers.root()).context("nobody listens")?;
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).context("the input failed")?;
+    Ok(String::new())
 }
 
 /// What probes cost.
@@ -210,9 +220,7 @@ fn median(mut all: Vec<f64>) -> f64 {
 
 /// No bench runs where a packet could leave the machine.
 fn only_loopback() -> Result<()> {
-    let names = std::fs::read_dir("/sys/class/net").context("failed to list interfaces")?;
     let table = std::fs::read_to_string("/proc/net/dev").context("failed to list interfaces")?;
-    drop(names);
     // `/proc/net` is of this namespace, `/sys` may be of another.
     let others: Vec<&str> = table
         .lines()

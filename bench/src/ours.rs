@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bellwether_model::job::{Event, JOB_SCHEMA, Job};
+use bellwether_model::net::{IcmpResult, TcpResult};
+use bellwether_model::tls::TlsResult;
 use bellwether_model::{DnsName, Outcome, Target};
 use bellwether_probe::bench;
 use bellwether_probe::cx::Cx;
@@ -26,14 +28,16 @@ pub(crate) fn run(kind: Kind, count: u32, root: &str) -> Result<Cost> {
     let counted = Rc::clone(&told);
     let failed = Rc::new(Cell::new(None));
     let failure = Rc::clone(&failed);
+    let mut frame = Vec::new();
     let cx = Cx::new(job, move |event| {
-        if let Event::Observed { observation, .. } = &event
+        if let Event::Observed { observation, .. } = event
             && !is_good(&observation.outcome)
         {
             failure.set(Some(format!("{:?}", observation.outcome)));
         }
         // As it crosses the pipe.
-        let frame = serde_json::to_vec(&event).unwrap_or_default();
+        frame.clear();
+        let _ = serde_json::to_writer(&mut frame, event);
         let (events, bytes) = counted.get();
         counted.set((events + 1, bytes + frame.len()));
     });
@@ -99,18 +103,15 @@ async fn one(cx: &Cx, kind: Kind, n: u32) {
 
 /// Only a whole success counts.
 fn is_good(outcome: &Outcome) -> bool {
-    let value = serde_json::to_value(outcome).unwrap_or_default();
-    let result = &value["result"];
-    let of_result = result.as_str().or(result["kind"].as_str());
     match outcome {
         Outcome::Dns(seen) => seen
             .exchange
             .response()
             .is_some_and(|r| r.answer.len() == 1),
-        Outcome::Tcp(_) => of_result == Some("connected"),
-        Outcome::Tls(seen) => of_result == Some("completed") && seen.problems.is_empty(),
+        Outcome::Tcp(seen) => seen.result == TcpResult::Connected,
+        Outcome::Tls(seen) => seen.result == TlsResult::Completed && seen.problems.is_empty(),
         Outcome::Http(seen) => seen.status == Some(200),
-        Outcome::Icmp(_) => of_result == Some("reply"),
+        Outcome::Icmp(seen) => seen.result == IcmpResult::Reply,
         _ => false,
     }
 }

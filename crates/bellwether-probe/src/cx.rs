@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use crate::budget::Budget;
 use crate::dial::Dialer;
 use crate::dns::late::{Kept, Late};
+use crate::memory::Memory;
 
 /// What all probes of one check share: the job, the clock, the dialler and the event sink.
 ///
@@ -36,7 +37,8 @@ struct Inner {
     queries: Cell<u32>,
     late: RefCell<Late>,
     budget: Budget,
-    sink: RefCell<Box<dyn FnMut(Event)>>,
+    memory: Rc<Memory>,
+    sink: RefCell<Box<dyn FnMut(&Event)>>,
 }
 
 /// The stand-in of a probe before it ends: what it was aimed at.
@@ -45,7 +47,16 @@ pub type StandIn = NotRun;
 impl Cx {
     /// Begins a check.
     #[must_use]
-    pub fn new(job: Job, sink: impl FnMut(Event) + 'static) -> Self {
+    pub fn new(job: Job, sink: impl FnMut(&Event) + 'static) -> Self {
+        Self::beside(&Rc::default(), job, sink)
+    }
+
+    /// Begins a check that shares what this worker remembers.
+    pub(crate) fn beside(
+        memory: &Rc<Memory>,
+        job: Job,
+        sink: impl FnMut(&Event) + 'static,
+    ) -> Self {
         let dialer = Dialer::new(&job);
         let avoid = job.avoid.iter().cloned().collect();
         let inner = Inner {
@@ -56,6 +67,7 @@ impl Cx {
             queries: Cell::new(0),
             late: RefCell::default(),
             budget: Budget::default(),
+            memory: memory.clone(),
             sink: RefCell::new(Box::new(sink)),
         };
         Self {
@@ -84,6 +96,11 @@ impl Cx {
     /// The memory that all probes share.
     pub(crate) fn budget(&self) -> &Budget {
         &self.inner.budget
+    }
+
+    /// What this worker remembers.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.inner.memory
     }
 
     /// Counts a DNS query that was sent.
@@ -116,7 +133,7 @@ impl Cx {
     }
 
     /// Says something to the supervisor.
-    pub fn emit(&self, event: Event) {
+    pub fn emit(&self, event: &Event) {
         (self.inner.sink.borrow_mut())(event);
     }
 
@@ -136,46 +153,65 @@ impl Cx {
     {
         let began = now();
         let start = Instant::now();
-        let not_run = |reason, detail: String| {
-            Outcome::NotRun(NotRun {
-                reason,
-                detail,
-                ..stand_in.clone()
-            })
-        };
-        let (outcome, waits) = if self.inner.avoid.contains(&key) {
+        let ran = if self.inner.avoid.contains(&key) {
             let detail = "an earlier worker died while this probe ran".to_owned();
-            (not_run(NotRunReason::WorkerDied, detail), 0)
+            Err((NotRunReason::WorkerDied, detail, key, stand_in))
         } else {
-            self.emit(Event::Started {
-                key: key.clone(),
+            let started = Event::Started {
+                key,
                 probe,
-                stand_in: stand_in.clone(),
-            });
+                stand_in,
+            };
+            self.emit(&started);
+            let Event::Started { key, stand_in, .. } = started else {
+                unreachable!("it was made so");
+            };
             let caught = AssertUnwindSafe(run).catch_unwind();
             match tokio::time::timeout(self.left(), caught).await {
-                Ok(Ok(done)) => done,
-                Ok(Err(panic)) => (not_run(NotRunReason::Panicked, panic_text(&*panic)), 0),
+                Ok(Ok(done)) => Ok((done, key)),
+                Ok(Err(panic)) => {
+                    let detail = panic_text(&*panic);
+                    Err((NotRunReason::Panicked, detail, key, stand_in))
+                }
                 Err(_) => {
                     let detail = "the check's time ran out first".to_owned();
-                    (not_run(NotRunReason::Deadline, detail), 0)
+                    Err((NotRunReason::Deadline, detail, key, stand_in))
                 }
             }
         };
+        let ((outcome, waits), key) = ran.unwrap_or_else(|(reason, detail, key, stand_in)| {
+            let not_run = NotRun {
+                reason,
+                detail,
+                ..stand_in
+            };
+            ((Outcome::NotRun(not_run), 0), key)
+        });
         let took_ms = start.elapsed().as_secs_f64() * 1000.0;
-        let observation = Observation {
-            id: String::new(),
-            probe,
-            began,
-            took_ms,
-            waits,
-            outcome: outcome.clone(),
-        };
-        self.emit(Event::Observed {
+        self.observed(
+            key,
+            Observation {
+                id: String::new(),
+                probe,
+                began,
+                took_ms,
+                waits,
+                outcome,
+            },
+        )
+    }
+
+    /// Reports a record, and hands back what came.
+    fn observed(&self, key: String, observation: Observation) -> Outcome {
+        let event = Event::Observed {
             key,
             observation: Box::new(observation),
-        });
-        outcome
+        };
+        self.emit(&event);
+        match event {
+            Event::Observed { observation, .. } => observation.outcome,
+            Event::Started { .. } | Event::Done { .. } => unreachable!("it was made so"),
+        }
     }
 
     /// A record of a panic outside of any probe: what would have come after it is missing.
@@ -201,10 +237,7 @@ impl Cx {
             waits: 0,
             outcome,
         };
-        self.emit(Event::Observed {
-            key,
-            observation: Box::new(observation),
-        });
+        self.observed(key, observation);
     }
 }
 

@@ -193,7 +193,7 @@ mod tests {
         let sink = seen.clone();
         let cx = Cx::new(job("https://svc.test/"), move |event| {
             if let Event::Observed { observation, .. } = event {
-                sink.borrow_mut().push(observation.outcome);
+                sink.borrow_mut().push(observation.outcome.clone());
             }
         });
         run(&cx, LOCALHOST, origin, 0, oneshot::channel().1).await;

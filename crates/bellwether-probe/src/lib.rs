@@ -39,6 +39,7 @@ pub mod fuzzing;
 pub mod hints;
 mod http;
 pub mod icmp;
+mod memory;
 pub mod owners;
 mod patience;
 pub mod resolvers;

@@ -1,9 +1,12 @@
 //! What the kernel tells; the one place of this crate that speaks to it without a safe wrapper.
 
 use std::mem::{MaybeUninit, offset_of, size_of};
+use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd};
 
 use bellwether_model::net::{Family, TcpInfo};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Bytes of `tcp_info` that must be filled in: up to the last field that is used. Older kernels
 /// know fewer fields than the C library's header.
@@ -84,4 +87,17 @@ pub(crate) fn report_icmp_errors(socket: &impl AsFd, family: Family) -> std::io:
     } else {
         Err(std::io::Error::last_os_error())
     }
+}
+
+/// A socket that never blocks, for which the runtime waits only as wanted: its own sockets always
+/// wait for room to write too, which wakes everybody once for nothing.
+#[expect(
+    unsafe_code,
+    reason = "tokio cannot know that a descriptor of any type stays open"
+)]
+pub(crate) fn awaited(socket: UdpSocket, wanted: Interest) -> std::io::Result<AsyncFd<UdpSocket>> {
+    // SAFETY: the socket owns its descriptor, which stays the same and open until the registration
+    // ends: it moves in here, and comes out by `into_inner` alone, which ends the registration.
+    let registered = unsafe { AsyncFd::register_with_interest(socket, wanted) };
+    Ok(registered?)
 }
