@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use bellwether_model::observation::NotRun;
 use bellwether_model::{NotRunReason, Observation, Outcome, ProbeKind};
 use futures_util::FutureExt;
 use jiff::Timestamp;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::budget::Budget;
 use crate::dial::Dialer;
@@ -30,15 +32,28 @@ pub struct Cx {
 }
 
 struct Inner {
-    job: Job,
-    dialer: Dialer,
+    setting: Rc<Setting>,
     began: Instant,
-    avoid: HashSet<String>,
     queries: Cell<u32>,
     late: RefCell<Late>,
-    budget: Budget,
     memory: Rc<Memory>,
+    place: RefCell<Option<OwnedSemaphorePermit>>,
     sink: RefCell<Box<dyn FnMut(&Event)>>,
+}
+
+/// A job, with what is made of it once.
+pub(crate) struct Setting {
+    job: Job,
+    dialer: Dialer,
+    avoid: HashSet<String>,
+}
+
+impl Setting {
+    pub(crate) fn new(job: Job) -> Rc<Self> {
+        let dialer = Dialer::new(&job);
+        let avoid = job.avoid.iter().cloned().collect();
+        Rc::new(Self { job, dialer, avoid })
+    }
 }
 
 /// The stand-in of a probe before it ends: what it was aimed at.
@@ -48,26 +63,22 @@ impl Cx {
     /// Begins a check.
     #[must_use]
     pub fn new(job: Job, sink: impl FnMut(&Event) + 'static) -> Self {
-        Self::beside(&Rc::default(), job, sink)
+        Self::begin(Setting::new(job), Rc::default(), sink)
     }
 
-    /// Begins a check that shares what this worker remembers.
-    pub(crate) fn beside(
-        memory: &Rc<Memory>,
-        job: Job,
+    /// Begins a check, or one probe, by a setting and with the memory of a worker.
+    pub(crate) fn begin(
+        setting: Rc<Setting>,
+        memory: Rc<Memory>,
         sink: impl FnMut(&Event) + 'static,
     ) -> Self {
-        let dialer = Dialer::new(&job);
-        let avoid = job.avoid.iter().cloned().collect();
         let inner = Inner {
-            job,
-            dialer,
+            setting,
             began: Instant::now(),
-            avoid,
             queries: Cell::new(0),
             late: RefCell::default(),
-            budget: Budget::default(),
-            memory: memory.clone(),
+            memory,
+            place: RefCell::default(),
             sink: RefCell::new(Box::new(sink)),
         };
         Self {
@@ -75,27 +86,37 @@ impl Cx {
         }
     }
 
+    /// Keeps the place that it has among those that work at the same time.
+    pub(crate) fn hold(&self, place: OwnedSemaphorePermit) {
+        self.inner.place.replace(Some(place));
+    }
+
+    /// Only waits from here on: another one may have the place.
+    pub(crate) fn give_way(&self) {
+        self.inner.place.take();
+    }
+
     /// What is to be asked.
     #[must_use]
     pub fn job(&self) -> &Job {
-        &self.inner.job
+        &self.inner.setting.job
     }
 
     /// Opens sockets.
     #[must_use]
     pub fn dialer(&self) -> &Dialer {
-        &self.inner.dialer
+        &self.inner.setting.dialer
     }
 
     /// Time left until the deadline of the whole check.
     #[must_use]
     pub fn left(&self) -> Duration {
-        Duration::from_millis(self.inner.job.deadline_ms).saturating_sub(self.inner.began.elapsed())
+        Duration::from_millis(self.job().deadline_ms).saturating_sub(self.inner.began.elapsed())
     }
 
     /// The memory that all probes share.
     pub(crate) fn budget(&self) -> &Budget {
-        &self.inner.budget
+        &self.inner.memory.budget
     }
 
     /// What this worker remembers.
@@ -141,19 +162,34 @@ impl Cx {
     /// what came of it. `run` returns the outcome and the waits up to its end.
     ///
     /// The result is also handed back, for the probes that need it.
-    pub async fn probe<F>(
-        &self,
+    pub fn probe<'a, F>(
+        &'a self,
         probe: ProbeKind,
         key: String,
         stand_in: StandIn,
         run: F,
+    ) -> impl Future<Output = Outcome> + use<'a, F>
+    where
+        F: Future<Output = (Outcome, u32)>,
+    {
+        // On the heap: it would be moved several times over, and lie in every future above.
+        let run = Box::pin(run);
+        self.run(probe, key, stand_in, run)
+    }
+
+    async fn run<F>(
+        &self,
+        probe: ProbeKind,
+        key: String,
+        stand_in: StandIn,
+        run: Pin<Box<F>>,
     ) -> Outcome
     where
         F: Future<Output = (Outcome, u32)>,
     {
         let began = now();
         let start = Instant::now();
-        let ran = if self.inner.avoid.contains(&key) {
+        let ran = if self.inner.setting.avoid.contains(&key) {
             let detail = "an earlier worker died while this probe ran".to_owned();
             Err((NotRunReason::WorkerDied, detail, key, stand_in))
         } else {

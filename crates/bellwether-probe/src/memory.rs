@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
+use crate::budget::Budget;
+use crate::pings::Pings;
 use crate::tls;
 
 /// Longest datagram read. A query offers 1232 octets, but a server that ignores it is to be seen
@@ -17,6 +19,20 @@ pub(crate) struct Memory {
     pub(crate) tls: tls::Memory,
     /// Where datagrams are read to.
     pub(crate) datagrams: Datagrams,
+    /// What all probes may hold together.
+    pub(crate) budget: Budget,
+    /// Ping sockets, in a worker of many probes.
+    pub(crate) pings: Option<Pings>,
+}
+
+impl Memory {
+    /// That of a worker of many probes.
+    pub(crate) fn of_many() -> Self {
+        Self {
+            pings: Some(Pings::default()),
+            ..Self::default()
+        }
+    }
 }
 
 /// Room for one datagram: each is looked at where it was read, and only what counts is copied.

@@ -21,15 +21,24 @@ pub(crate) fn peak_kib() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
+/// State `TCP_CLOSE` of the kernel: the connection is gone.
+const TCP_CLOSE: u8 = 7;
+
 /// `TCP_INFO` of a connection; `None` if the system does not tell.
 pub(crate) fn tcp_info(socket: &impl AsFd) -> Option<TcpInfo> {
-    let info = raw_tcp_info(socket)?;
-    Some(TcpInfo {
-        rtt_ms: f64::from(info.tcpi_rtt) / 1000.0,
-        retransmits: info.tcpi_total_retrans,
-        snd_mss: info.tcpi_snd_mss,
-        pmtu: info.tcpi_pmtu,
-    })
+    tcp_state(socket).map(|(info, _)| info)
+}
+
+/// `TCP_INFO` of a connection, and whether it is gone.
+pub(crate) fn tcp_state(socket: &impl AsFd) -> Option<(TcpInfo, bool)> {
+    let raw = raw_tcp_info(socket)?;
+    let info = TcpInfo {
+        rtt_ms: f64::from(raw.tcpi_rtt) / 1000.0,
+        retransmits: raw.tcpi_total_retrans,
+        snd_mss: raw.tcpi_snd_mss,
+        pmtu: raw.tcpi_pmtu,
+    };
+    Some((info, raw.tcpi_state == TCP_CLOSE))
 }
 
 #[expect(

@@ -49,13 +49,23 @@ fn append_after(
     let content = begin + 4;
     bytes.resize(content, 0);
     serde_json::to_writer(&mut *bytes, value)?;
-    let len = bytes.len() - content;
-    let head = match u32::try_from(len) {
-        Ok(head) if len <= FRAME_LEN_MAX => head,
-        _ => return Err(FrameError::Long { len }),
-    };
-    bytes[begin..content].copy_from_slice(&head.to_le_bytes());
+    let head = head(bytes.len() - content)?;
+    bytes[begin..content].copy_from_slice(&head);
     Ok(())
+}
+
+/// Adds a frame whose content is written already.
+pub(super) fn append_content(bytes: &mut Vec<u8>, content: &[u8]) -> Result<(), FrameError> {
+    bytes.extend_from_slice(&head(content.len())?);
+    bytes.extend_from_slice(content);
+    Ok(())
+}
+
+fn head(len: usize) -> Result<[u8; 4], FrameError> {
+    match u32::try_from(len) {
+        Ok(head) if len <= FRAME_LEN_MAX => Ok(head.to_le_bytes()),
+        _ => Err(FrameError::Long { len }),
+    }
 }
 
 /// Reads one frame.
