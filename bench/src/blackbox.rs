@@ -77,6 +77,16 @@ impl Drop for Blackbox {
     }
 }
 
+/// It remembers nothing either way.
+fn module(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Dns => "dns",
+        Kind::Tcp => "tcp",
+        Kind::Https | Kind::Cold => "https",
+        Kind::Icmp => "icmp",
+    }
+}
+
 /// Asks for so many probes over connections that stay open, as Prometheus does.
 async fn drive(kind: Kind, count: u32) -> Result<()> {
     let mut streams = JoinSet::new();
@@ -100,12 +110,12 @@ async fn scrapes(kind: Kind, first: u32, count: u32) -> Result<()> {
         let target = match kind {
             Kind::Dns => format!("{to}:{DNS_PORT}"),
             Kind::Tcp => format!("{to}:{HTTPS_PORT}"),
-            Kind::Https => format!("https://{to}:{HTTPS_PORT}/"),
+            Kind::Https | Kind::Cold => format!("https://{to}:{HTTPS_PORT}/"),
             Kind::Icmp => to.to_string(),
         };
         let request = format!(
             "GET /probe?target={target}&module={} HTTP/1.1\r\nHost: localhost\r\n\r\n",
-            kind.name()
+            module(kind)
         );
         stream
             .write_all(request.as_bytes())

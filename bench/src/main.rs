@@ -29,17 +29,20 @@ enum Kind {
     Dns,
     Tcp,
     Https,
+    /// The same, with nothing remembered from one probe to the next.
+    Cold,
     Icmp,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Dns, Self::Tcp, Self::Https, Self::Icmp];
+    const ALL: [Self; 5] = [Self::Dns, Self::Tcp, Self::Https, Self::Cold, Self::Icmp];
 
     fn name(self) -> &'static str {
         match self {
             Self::Dns => "dns",
             Self::Tcp => "tcp",
             Self::Https => "https",
+            Self::Cold => "cold",
             Self::Icmp => "icmp",
         }
     }
@@ -49,6 +52,7 @@ impl Kind {
             Self::Dns => "DNS A over UDP, fresh socket, recorded",
             Self::Tcp => "TCP connect, TCP_INFO",
             Self::Https => "TLS 1.3 handshake, verification, HTTPS GET",
+            Self::Cold => "the same, nothing remembered",
             Self::Icmp => "ICMP echo",
         }
     }
@@ -59,6 +63,7 @@ impl Kind {
             Self::Dns => 21.0,
             Self::Tcp => 8.0,
             Self::Https => 6.0,
+            Self::Cold => 4.5,
             Self::Icmp => 40.0,
         }
     }
@@ -67,7 +72,16 @@ impl Kind {
     fn count(self) -> u32 {
         match self {
             Self::Dns | Self::Icmp | Self::Tcp => 4000,
-            Self::Https => 1200,
+            Self::Https | Self::Cold => 1200,
+        }
+    }
+
+    /// Probes under way at the same time. A connection is watched for a late reset, which costs
+    /// time and nothing else: those that are watched are not among the [`IN_FLIGHT`].
+    fn at_once(self) -> u32 {
+        match self {
+            Self::Tcp => 1024,
+            Self::Dns | Self::Https | Self::Cold | Self::Icmp => 16,
         }
     }
 
@@ -81,12 +95,14 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["probe", kind, count, root] => probe(kind, count, root),
+        ["work", memory] => ours::work(memory == "remembers").map(|()| String::new()),
+        ["serve"] => serve(),
         ["run", rounds] => rounds
             .parse()
             .context("the number of rounds is no number")
             .and_then(run),
         _ => Err(anyhow::anyhow!(
-            "usage: bellwether-bench run ROUNDS, inside a namespace without a network"
+            "usage, inside a namespace without a network: bellwether-bench run ROUNDS | serve | probe KIND COUNT ROOT"
         )),
     };
     match done {
@@ -111,6 +127,15 @@ fn probe(kind: &str, count: &str, root: &str) -> Result<String> {
     ))
 }
 
+/// Keeps the servers up until the input ends, for a profiler beside them: tells the root's file.
+fn serve() -> Result<String> {
+    only_loopback()?;
+    let servers = Servers::start()?;
+    writeln!(std::io::stdout(), "{}", servers.root()).context("nobody listens")?;
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).context("the input failed")?;
+    Ok(String::new())
+}
+
 /// What probes cost.
 #[derive(Clone, Copy, Debug)]
 struct Cost {
@@ -133,41 +158,11 @@ fn run(rounds: usize) -> Result<String> {
     for _ in 0..rounds.max(1) {
         // In turn, so that a slow phase of the machine hits both.
         for (kind, ours, theirs) in &mut costs {
-            ours.push(measured(*kind, &servers)?);
+            ours.push(ours::run(*kind, kind.count(), &servers.root())?);
             theirs.push(blackbox.cost(*kind)?);
         }
     }
     Ok(table(&costs, rounds))
-}
-
-/// Our probes, in a process of their own.
-fn measured(kind: Kind, servers: &Servers) -> Result<Cost> {
-    let program =
-        std::env::current_exe().context("the system does not say where this program is")?;
-    let output = Command::new("taskset")
-        .args(["-c", CORE_PROBES])
-        .arg(program)
-        .args(["probe", kind.name(), &kind.count().to_string()])
-        .arg(servers.root())
-        .output()
-        .context("failed to start the probes")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let numbers: Vec<f64> = text
-        .split_whitespace()
-        .filter_map(|w| w.parse().ok())
-        .collect();
-    let [cpu_us, rss_kib, grown_kib] = numbers[..] else {
-        bail!(
-            "{} probes failed: {}",
-            kind.name(),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    };
-    Ok(Cost {
-        cpu_us,
-        rss_kib,
-        grown_kib,
-    })
 }
 
 fn table(costs: &[(Kind, Vec<Cost>, Vec<f64>)], rounds: usize) -> String {
@@ -210,9 +205,7 @@ fn median(mut all: Vec<f64>) -> f64 {
 
 /// No bench runs where a packet could leave the machine.
 fn only_loopback() -> Result<()> {
-    let names = std::fs::read_dir("/sys/class/net").context("failed to list interfaces")?;
     let table = std::fs::read_to_string("/proc/net/dev").context("failed to list interfaces")?;
-    drop(names);
     // `/proc/net` is of this namespace, `/sys` may be of another.
     let others: Vec<&str> = table
         .lines()

@@ -1,59 +1,46 @@
-//! Our probes: one thread, as in a worker, with every record made and encoded.
+//! Our probes: in a worker of many probes, with orders going in and records coming out.
 
-use std::cell::Cell;
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bellwether_model::job::{Event, JOB_SCHEMA, Job};
+use bellwether_model::job::{JOB_SCHEMA, Job, Order, Told, Wanted};
+use bellwether_model::net::{IcmpResult, TcpResult};
+use bellwether_model::tls::TlsResult;
 use bellwether_model::{DnsName, Outcome, Target};
-use bellwether_probe::bench;
-use bellwether_probe::cx::Cx;
-use tokio::task::LocalSet;
+use bellwether_probe::worker::{Manner, serve_many};
 
 use crate::servers::{DNS_PORT, HTTPS_PORT, NAME, address};
-use crate::{Cost, IN_FLIGHT, Kind, cpu_of};
+use crate::{CORE_PROBES, Cost, IN_FLIGHT, Kind, cpu_of};
 
 /// Probes before anything is measured: they fill caches and memory.
 const WARM: u32 = 200;
+/// Orders that the worker has ahead of those it works on, so that it never waits for one.
+const AHEAD: u32 = 64;
 
-/// Runs so many probes and tells what one cost.
+/// The worker's end, in a process of its own.
+pub(crate) fn work(remembers: bool) -> Result<()> {
+    let input = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let manner = Manner {
+        at_once: IN_FLIGHT,
+        remembers,
+    };
+    let output: OwnedFd = std::io::stdout().as_fd().try_clone_to_owned()?;
+    serve_many(input, std::fs::File::from(output), manner).context("the worker cannot work")
+}
+
+/// Has so many probes run by a worker, and tells what one cost.
 pub(crate) fn run(kind: Kind, count: u32, root: &str) -> Result<Cost> {
-    let job = job(kind, root)?;
-    let told = Rc::new(Cell::new((0_u32, 0_usize)));
-    let counted = Rc::clone(&told);
-    let failed = Rc::new(Cell::new(None));
-    let failure = Rc::clone(&failed);
-    let cx = Cx::new(job, move |event| {
-        if let Event::Observed { observation, .. } = &event
-            && !is_good(&observation.outcome)
-        {
-            failure.set(Some(format!("{:?}", observation.outcome)));
-        }
-        // As it crosses the pipe.
-        let frame = serde_json::to_vec(&event).unwrap_or_default();
-        let (events, bytes) = counted.get();
-        counted.set((events + 1, bytes + frame.len()));
-    });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("failed to start a runtime")?;
-    let local = LocalSet::new();
-    local.block_on(&runtime, in_flight(&cx, kind, WARM));
-    let pid = std::process::id();
-    let (before, rss) = (cpu_of(pid)?, resident()?);
-    local.block_on(&runtime, in_flight(&cx, kind, count));
-    let spent = cpu_of(pid)? - before;
-    let end = resident()?;
-    if let Some(failure) = failed.take() {
-        bail!("a probe failed: {failure}");
-    }
-    if told.get().0 < count {
-        bail!("only {} records of {count} probes", told.get().0);
-    }
+    let mut worker = Worker::start(kind, root)?;
+    worker.probes(kind, 0, WARM)?;
+    let (before, rss) = (cpu_of(worker.child.id())?, worker.resident()?);
+    worker.probes(kind, WARM, count)?;
+    let spent = cpu_of(worker.child.id())? - before;
+    let end = worker.resident()?;
     #[expect(clippy::cast_precision_loss, reason = "16 is exact")]
     let in_flight = IN_FLIGHT as f64;
     Ok(Cost {
@@ -63,54 +50,144 @@ pub(crate) fn run(kind: Kind, count: u32, root: &str) -> Result<Cost> {
     })
 }
 
-async fn in_flight(cx: &Cx, kind: Kind, count: u32) {
-    let next = Rc::new(Cell::new(0_u32));
-    let mut tasks = Vec::new();
-    for _ in 0..IN_FLIGHT {
-        let (cx, next) = (cx.clone(), Rc::clone(&next));
-        tasks.push(tokio::task::spawn_local(async move {
-            loop {
-                let n = next.get();
-                if n >= count {
-                    return;
-                }
-                next.set(n + 1);
-                one(&cx, kind, n).await;
-            }
-        }));
+/// A worker with both pipes; it ends with this.
+struct Worker {
+    child: Child,
+    orders: ChildStdin,
+    records: BufReader<ChildStdout>,
+}
+
+impl Worker {
+    fn start(kind: Kind, root: &str) -> Result<Self> {
+        let program =
+            std::env::current_exe().context("the system does not say where this program is")?;
+        let memory = if kind == Kind::Cold {
+            "forgets"
+        } else {
+            "remembers"
+        };
+        let mut child = Command::new("taskset")
+            .args(["-c", CORE_PROBES])
+            .arg(program)
+            .args(["work", memory])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("failed to start the worker")?;
+        let (Some(orders), Some(records)) = (child.stdin.take(), child.stdout.take()) else {
+            bail!("the worker has no pipes");
+        };
+        let mut worker = Self {
+            child,
+            orders,
+            records: BufReader::new(records),
+        };
+        let job = Box::new(job(kind, root)?);
+        let mut bytes = Vec::new();
+        append(&mut bytes, &Order::Setting { setting: 0, job })?;
+        worker.orders.write_all(&bytes).context("no orders")?;
+        Ok(worker)
     }
-    for task in tasks {
-        // A panic shows as records that are missing.
-        let _ = task.await;
+
+    /// All of these probes, which must succeed.
+    fn probes(&mut self, kind: Kind, first: u32, count: u32) -> Result<()> {
+        let (mut ordered, mut ended) = (0, 0);
+        let mut bytes = Vec::new();
+        while ended < count {
+            bytes.clear();
+            while ordered < count && ordered < ended + kind.at_once() + AHEAD {
+                append(&mut bytes, &order(kind, first + ordered)?)?;
+                ordered += 1;
+            }
+            self.orders.write_all(&bytes).context("the worker died")?;
+            // All that came together is looked at together, as a scheduler would.
+            loop {
+                self.record()?;
+                ended += 1;
+                if self.records.buffer().is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self) -> Result<()> {
+        let mut head = [0; 4];
+        self.records
+            .read_exact(&mut head)
+            .context("the worker died")?;
+        let mut bytes = vec![0; usize::try_from(u32::from_le_bytes(head))?];
+        self.records
+            .read_exact(&mut bytes)
+            .context("the worker died")?;
+        let told: Told = serde_json::from_slice(&bytes).context("a record cannot be read")?;
+        let bad = told.observations.iter().find(|o| !is_good(&o.outcome));
+        if let Some(bad) = bad {
+            bail!("a probe failed: {:?}", bad.outcome);
+        }
+        if told.observations.is_empty() {
+            bail!("a probe left no record");
+        }
+        Ok(())
+    }
+
+    /// Resident memory, KiB.
+    fn resident(&self) -> Result<f64> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).context("the worker died")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|rest| rest.split_whitespace().next());
+        number
+            .and_then(|n| n.parse().ok())
+            .context("its status has no VmRSS")
     }
 }
 
-async fn one(cx: &Cx, kind: Kind, n: u32) {
-    let to = IpAddr::V4(address(n));
-    match kind {
-        Kind::Dns => {
-            let name: DnsName = NAME.parse().expect("a name");
-            bench::dns(cx, SocketAddr::new(to, DNS_PORT), &name).await;
-        }
-        Kind::Tcp | Kind::Https => bench::address(cx, to).await,
-        Kind::Icmp => bench::echo(cx, to).await,
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // One that ended already is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
+}
+
+fn append(bytes: &mut Vec<u8>, order: &Order) -> Result<()> {
+    let text = serde_json::to_vec(order)?;
+    bytes.extend(u32::try_from(text.len())?.to_le_bytes());
+    bytes.extend(text);
+    Ok(())
+}
+
+fn order(kind: Kind, n: u32) -> Result<Order> {
+    let to = IpAddr::V4(address(n));
+    let wanted = match kind {
+        Kind::Dns => {
+            let name: DnsName = NAME.parse()?;
+            let server = SocketAddr::new(to, DNS_PORT);
+            Wanted::Dns { server, name }
+        }
+        Kind::Tcp | Kind::Https | Kind::Cold => Wanted::Address { address: to },
+        Kind::Icmp => Wanted::Echo { address: to },
+    };
+    Ok(Order::Probe {
+        number: n.into(),
+        setting: 0,
+        wanted,
+    })
 }
 
 /// Only a whole success counts.
 fn is_good(outcome: &Outcome) -> bool {
-    let value = serde_json::to_value(outcome).unwrap_or_default();
-    let result = &value["result"];
-    let of_result = result.as_str().or(result["kind"].as_str());
     match outcome {
         Outcome::Dns(seen) => seen
             .exchange
             .response()
             .is_some_and(|r| r.answer.len() == 1),
-        Outcome::Tcp(_) => of_result == Some("connected"),
-        Outcome::Tls(seen) => of_result == Some("completed") && seen.problems.is_empty(),
+        Outcome::Tcp(seen) => seen.result == TcpResult::Connected,
+        Outcome::Tls(seen) => seen.result == TlsResult::Completed && seen.problems.is_empty(),
         Outcome::Http(seen) => seen.status == Some(200),
-        Outcome::Icmp(_) => of_result == Some("reply"),
+        Outcome::Icmp(seen) => seen.result == IcmpResult::Reply,
         _ => false,
     }
 }
@@ -120,7 +197,10 @@ fn job(kind: Kind, root: &str) -> Result<Job> {
     let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     // A complaint now, not as a probe's failure.
     BASE64.decode(&body).context("the root is no PEM")?;
-    let scheme = if kind == Kind::Https { "https" } else { "tcp" };
+    let scheme = match kind {
+        Kind::Https | Kind::Cold => "https",
+        Kind::Dns | Kind::Tcp | Kind::Icmp => "tcp",
+    };
     let target: Target = format!("{scheme}://{NAME}:{HTTPS_PORT}")
         .parse()
         .map_err(|e| anyhow::anyhow!("{e}"))?;
@@ -136,14 +216,4 @@ fn job(kind: Kind, root: &str) -> Result<Job> {
         "deadline_ms": 600_000,
     });
     serde_json::from_value(job).context("a job of the bench is no job")
-}
-
-/// Resident memory, KiB.
-fn resident() -> Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("failed to read /proc")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|rest| rest.split_whitespace().next());
-    number
-        .and_then(|n| n.parse().ok())
-        .context("/proc/self/status has no VmRSS")
 }

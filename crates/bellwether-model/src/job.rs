@@ -146,3 +146,58 @@ pub enum Event {
         peak_kib: Option<u64>,
     },
 }
+
+/// What a worker of many probes is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// A job that probes go by from now on, until another one has its number. Its deadline is that
+    /// of each of them.
+    Setting {
+        /// Its number.
+        setting: u32,
+        /// The job.
+        job: Box<Job>,
+    },
+    /// A probe, or several that follow one another.
+    Probe {
+        /// Comes back with what was seen.
+        number: u64,
+        /// The number of the job to go by.
+        setting: u32,
+        /// What to ask.
+        wanted: Wanted,
+    },
+}
+
+/// What a worker of many probes is to ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// A resolver for the addresses (type A) of a name, over UDP.
+    Dns {
+        /// The resolver.
+        server: SocketAddr,
+        /// The name.
+        name: DnsName,
+    },
+    /// What a user's client does with an address, as far up as the job's target says.
+    Address {
+        /// The address.
+        address: IpAddr,
+    },
+    /// An echo.
+    Echo {
+        /// The address.
+        address: IpAddr,
+    },
+}
+
+/// What a worker of many probes says of one order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// The number of the order.
+    pub number: u64,
+    /// The records, in order; their ids are empty.
+    pub observations: Vec<Observation>,
+}

@@ -1,11 +1,13 @@
 //! Trust anchors.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor};
+use sha2::{Digest, Sha256};
 
 use crate::cert::organisations;
-use crate::signature::{Check, Signed, check};
+use crate::signature::{Check, Signatures, Signed};
 
 /// The roots that a chain may lead to.
 #[derive(Debug, Default)]
@@ -15,6 +17,7 @@ pub struct Anchors {
     /// Beside `all`: where each comes from.
     kinds: Vec<Kinds>,
     organisations: HashSet<String>,
+    digest: OnceLock<[u8; 32]>,
 }
 
 /// Whose root it is; it may be several's.
@@ -81,6 +84,32 @@ impl Anchors {
         Ok(())
     }
 
+    /// A name for this set of roots: what is remembered of a chain counts for one set alone.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        *self.digest.get_or_init(|| self.digested())
+    }
+
+    fn digested(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            hash.update(bytes.len().to_le_bytes());
+            hash.update(bytes);
+        };
+        for (anchor, kinds) in self.all.iter().zip(&self.kinds) {
+            let constraints = anchor.name_constraints.as_ref();
+            part(anchor.subject.as_ref());
+            part(anchor.subject_public_key_info.as_ref());
+            part(constraints.map_or(&[], |constraints| constraints.as_ref()));
+            part(&[
+                u8::from(constraints.is_some()),
+                u8::from(kinds.public),
+                u8::from(kinds.given),
+            ]);
+        }
+        hash.finalize().into()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -94,6 +123,7 @@ impl Anchors {
     }
 
     fn push(&mut self, anchor: TrustAnchor<'static>, kinds: Kinds) {
+        self.digest.take();
         let subject = anchor.subject.as_ref().to_vec();
         let known = self.by_subject.entry(subject).or_default();
         let spki = anchor.subject_public_key_info.as_ref();
@@ -116,11 +146,16 @@ impl Anchors {
 
     /// Did an anchor with this name sign it? `None` if none has the name; the best result of those
     /// that have, else.
-    pub(crate) fn signed(&self, issuer: &[u8], signed: &Signed<'_>) -> Option<Check> {
+    pub(crate) fn signed(
+        &self,
+        issuer: &[u8],
+        signed: &Signed<'_>,
+        signatures: &Signatures,
+    ) -> Option<Check> {
         let known = self.by_subject.get(issuer)?;
         known
             .iter()
-            .map(|at| check(signed, self.all[*at].subject_public_key_info.as_ref()))
+            .map(|at| signatures.check(signed, self.all[*at].subject_public_key_info.as_ref()))
             .min()
     }
 

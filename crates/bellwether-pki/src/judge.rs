@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bellwether_model::text::inert;
-use bellwether_model::tls::{CertProblem, ProfileVerdict, StapleSeen, StapleStatus};
+use bellwether_model::tls::{CertProblem, CertSeen, ProfileVerdict, StapleSeen, StapleStatus};
 use jiff::Timestamp;
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
 use crate::anchors::{Anchors, Kinds};
@@ -15,6 +15,8 @@ use crate::key::signature_weakness;
 use crate::names::names_host;
 use crate::path::{self, End, Path};
 use crate::profiles::{self, Reach};
+use crate::signature::Signatures;
+use crate::span::Span;
 use crate::staple;
 
 /// Certificates of one chain that are looked at. Public chains have 2 to 5.
@@ -48,6 +50,11 @@ pub struct Examined {
     pub profiles: Vec<ProfileVerdict>,
     /// What the stapled response says.
     pub staple: Option<StapleSeen>,
+    /// What the certificates say of themselves, in the order of the chain, at most 20; none if a
+    /// parser panicked.
+    pub certs: Vec<CertSeen>,
+    /// When all of this is so.
+    pub span: Span,
 }
 
 /// [`judge`], and what the stapled OCSP response says, and what kinds of clients make of both.
@@ -87,8 +94,14 @@ pub(crate) fn examined(
             ..Examined::default()
         };
     };
-    let path = path::best(&certs, anchors, at);
-    let mut problems = strictly(&certs, path.as_ref(), anchors, host, at);
+    let signatures = Signatures::default();
+    let path = path::best(&certs, anchors, &signatures, at);
+    let judging = Judging {
+        anchors,
+        signatures: &signatures,
+        at,
+    };
+    let mut problems = strictly(&certs, path.as_ref(), &judging, host);
     let anchored = path.as_ref().filter(|path| path.end == End::Anchor);
     let top = anchored
         .and_then(|path| path.links.last())
@@ -98,6 +111,7 @@ pub(crate) fn examined(
         let serial = leaf.skeleton.as_ref().map_or(&[][..], |s| s.serial);
         staple::read(bytes, serial, &issuers(&certs, anchors), at)
     });
+    let span = span(&certs, staple.as_ref(), at);
     // A certificate that nobody takes anyway has worse to tell.
     if problems.is_empty() && kinds.public && leaf.seen.scts < SCTS_MIN {
         problems.push(CertProblem::NotLogged {
@@ -115,7 +129,25 @@ pub(crate) fn examined(
         profiles: profiles::verdicts(&problems, reach),
         problems,
         staple,
+        certs: certs.into_iter().map(|cert| cert.seen).collect(),
+        span,
     }
+}
+
+/// Between which times nothing changes: judging compares the time with these and no others.
+fn span(certs: &[Cert<'_>], staple: Option<&StapleSeen>, at: Timestamp) -> Span {
+    let ends = |cert: &Cert<'_>| [cert.seen.not_before, cert.seen.not_after];
+    let validity = certs.iter().flat_map(ends).flatten();
+    validity
+        .chain(staple.into_iter().flat_map(staple::turns))
+        .fold(Span::always(), |span, turn| span.cut(turn, at))
+}
+
+/// What all rules are judged by.
+struct Judging<'a> {
+    anchors: &'a Anchors,
+    signatures: &'a Signatures,
+    at: Timestamp,
 }
 
 /// Keys that may have issued the first certificate.
@@ -162,9 +194,8 @@ fn of_staple(leaf: &Cert<'_>, staple: Option<&StapleSeen>) -> Option<CertProblem
 fn strictly(
     certs: &[Cert<'_>],
     path: Option<&Path>,
-    anchors: &Anchors,
+    judging: &Judging<'_>,
     host: &str,
-    at: Timestamp,
 ) -> Vec<CertProblem> {
     let leaf = &certs[0];
     let links = path.map_or(vec![0], |path| path.links.clone());
@@ -173,7 +204,7 @@ fn strictly(
         malformed(&certs[*index], *index, &mut problems);
     }
     for index in &links {
-        validity(&certs[*index], *index, at, &mut problems);
+        validity(&certs[*index], *index, judging.at, &mut problems);
     }
     if !leaf.names_unreadable && !names_host(leaf, host) {
         problems.push(mismatch(leaf, host));
@@ -182,9 +213,9 @@ fn strictly(
         policy(&certs[*index], *index, place > 0, &mut problems);
     }
     if let Some(path) = path {
-        ending(certs, path, anchors, &mut problems);
+        ending(certs, path, judging.anchors, &mut problems);
         if path.end == End::Anchor {
-            constraints(certs, path, anchors, at, &mut problems);
+            constraints(certs, path, judging, &mut problems);
         }
     }
     problems
@@ -293,8 +324,7 @@ fn is_fetchable(last: &Cert<'_>) -> bool {
 fn constraints(
     certs: &[Cert<'_>],
     path: &Path,
-    anchors: &Anchors,
-    at: Timestamp,
+    judging: &Judging<'_>,
     problems: &mut Vec<CertProblem>,
 ) {
     let links = || path.links.iter().map(|index| &certs[*index]);
@@ -309,9 +339,9 @@ fn constraints(
     if end < begin {
         return;
     }
-    let seconds = at.clamp(begin, end).as_second();
+    let seconds = judging.at.clamp(begin, end).as_second();
     let time = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-    let Err(error) = verify(certs, path, anchors, UnixTime::since_unix_epoch(time)) else {
+    let Err(error) = verify(certs, path, judging, UnixTime::since_unix_epoch(time)) else {
         return;
     };
     let Some(problem) = from_webpki(&error) else {
@@ -332,7 +362,7 @@ fn constraints(
 fn verify(
     certs: &[Cert<'_>],
     path: &Path,
-    anchors: &Anchors,
+    judging: &Judging<'_>,
     time: UnixTime,
 ) -> Result<(), webpki::Error> {
     let mut ders = path
@@ -343,10 +373,13 @@ fn verify(
         return Ok(());
     };
     let between: Vec<CertificateDer<'_>> = ders.collect();
+    let algorithms = judging.signatures.algorithms();
+    let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
+        algorithms.iter().map(|noted| noted as _).collect();
     EndEntityCert::try_from(&leaf)?
         .verify_for_usage(
-            webpki::ALL_VERIFICATION_ALGS,
-            anchors.all(),
+            &algorithms,
+            judging.anchors.all(),
             &between,
             time,
             KeyUsage::server_auth(),

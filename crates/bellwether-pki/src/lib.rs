@@ -20,6 +20,7 @@ mod names;
 mod path;
 mod profiles;
 mod signature;
+mod span;
 mod staple;
 pub mod strict;
 
@@ -29,6 +30,7 @@ use bellwether_model::tls::CertSeen;
 
 pub use anchors::{AnchorError, Anchors};
 pub use judge::{Examined, examine, judge};
+pub use span::Span;
 
 /// What a certificate says of itself, as far as it can be read; never fails.
 #[must_use]

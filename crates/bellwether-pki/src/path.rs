@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::anchors::Anchors;
 use crate::cert::Cert;
-use crate::signature::{Check, Signed, check};
+use crate::signature::{Check, Signatures, Signed};
 
 /// Signature checks for one chain. 20 certificates of one name would ask for 20! paths.
 const CHECKS_MAX: u32 = 100;
@@ -36,6 +36,7 @@ pub(crate) enum End {
 struct Search<'a> {
     certs: &'a [Cert<'a>],
     anchors: &'a Anchors,
+    signatures: &'a Signatures,
     at: Timestamp,
     checks: u32,
     best: Option<(Rank, Path)>,
@@ -46,10 +47,16 @@ struct Search<'a> {
 type Rank = (bool, usize, isize);
 
 /// The best path from the first certificate.
-pub(crate) fn best(certs: &[Cert<'_>], anchors: &Anchors, at: Timestamp) -> Option<Path> {
+pub(crate) fn best(
+    certs: &[Cert<'_>],
+    anchors: &Anchors,
+    signatures: &Signatures,
+    at: Timestamp,
+) -> Option<Path> {
     let mut search = Search {
         certs,
         anchors,
+        signatures,
         at,
         checks: 0,
         best: None,
@@ -73,7 +80,10 @@ impl Search<'_> {
             End::Unknown
         };
         self.checks += 1;
-        match self.anchors.signed(skeleton.issuer, &signed) {
+        match self
+            .anchors
+            .signed(skeleton.issuer, &signed, self.signatures)
+        {
             Some(Check::Good | Check::Unsupported) => return self.record(links, End::Anchor),
             Some(Check::Bad) if end == End::Unknown => end = End::BadSignature,
             Some(Check::Bad) | None => {}
@@ -90,7 +100,7 @@ impl Search<'_> {
                 continue;
             }
             self.checks += 1;
-            match check(&signed, found.spki) {
+            match self.signatures.check(&signed, found.spki) {
                 Check::Good | Check::Unsupported => {
                     links.push(at);
                     self.extend(links);

@@ -3,9 +3,9 @@
 
 use bellwether_model::text::inert_bytes;
 use bellwether_model::tls::{StapleSeen, StapleStatus};
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::der::{Element, Reader, Skeleton};
 use crate::signature::{Check, Signed, check};
@@ -81,6 +81,18 @@ pub(crate) fn read(bytes: &[u8], serial: &[u8], issuers: &[&[u8]], at: Timestamp
         None
     };
     seen
+}
+
+/// The times at which what [`read`] says of a response changes.
+pub(crate) fn turns(seen: &StapleSeen) -> impl Iterator<Item = Timestamp> {
+    let leeway = SignedDuration::from_secs(LEEWAY);
+    let second = SignedDuration::from_secs(1);
+    let begin = seen.this_update.and_then(|at| at.checked_sub(leeway).ok());
+    // Compared by whole seconds: it is over when the next one begins.
+    let end = seen
+        .next_update
+        .and_then(|at| at.checked_add(leeway + second).ok());
+    begin.into_iter().chain(end)
 }
 
 /// A BasicOCSPResponse, taken apart.

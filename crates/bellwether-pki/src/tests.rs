@@ -532,3 +532,68 @@ proptest! {
         crate::judge::examined(&chain, Some(&staple), &anchors, "old.test", at);
     }
 }
+
+#[test]
+fn nothing_changes_within_the_span_of_a_verdict() {
+    let root = root(ca_params("root"));
+    let mut params = ca_params("between");
+    params.not_after = date_time_ymd(2026, 9, 1);
+    let between = below(&root, params);
+    let leaf = leaf(&between, leaf_params());
+    let chain = vec![leaf, between.der.clone()];
+    let anchors = trusting(&[&root]);
+    let turns = [
+        "2020-01-01",
+        "2026-01-01",
+        "2026-09-01",
+        "2026-12-01",
+        "2040-01-01",
+    ];
+    let turns = turns.map(|day| format!("{day}T00:00:00Z").parse::<Timestamp>().unwrap());
+    let around = |turn: &Timestamp| {
+        [-86_400_000, -1000, -1, 0, 1, 999, 1000, 86_400_000].map(|ms| {
+            let off = jiff::SignedDuration::from_millis(ms);
+            turn.checked_add(off).unwrap()
+        })
+    };
+    let times: Vec<Timestamp> = turns.iter().flat_map(around).collect();
+    let examined: Vec<_> = times
+        .iter()
+        .map(|at| crate::examine(&chain, None, &anchors, HOST, *at))
+        .collect();
+    let (mut same, mut other) = (0, 0);
+    for one in &examined {
+        for (second, at) in examined.iter().zip(&times) {
+            if one.span.holds(*at) {
+                assert_eq!(one, second, "{at}");
+                same += 1;
+            } else {
+                other += 1;
+            }
+        }
+    }
+    // At a turn itself nothing holds; on either side all of its four.
+    assert!(same > 4 * 4 * turns.len() && other > 0, "{same} {other}");
+}
+
+#[test]
+fn a_set_of_roots_has_a_name_of_its_own() {
+    let (one, two) = (root(ca_params("root")), root(ca_params("root")));
+    let mut given = Anchors::none();
+    given.add_given(&one.der).unwrap();
+    let names = [
+        Anchors::none().digest(),
+        trusting(&[&one]).digest(),
+        trusting(&[&two]).digest(),
+        trusting(&[&one, &two]).digest(),
+        given.digest(),
+    ];
+    for (at, name) in names.iter().enumerate() {
+        assert!(!names[..at].contains(name), "{at}");
+    }
+    assert_eq!(trusting(&[&one]).digest(), names[1]);
+    let mut grown = trusting(&[&one]);
+    assert_eq!(grown.digest(), names[1]);
+    grown.add(&two.der).unwrap();
+    assert_eq!(grown.digest(), names[3]);
+}

@@ -121,7 +121,9 @@ async fn connect(
     let probe = async {
         fault::trip(&key);
         let opened = match tcp::open(cx, at, origin).await {
-            Ok(opened) if is_last_step(cx) && tcp::is_reset(&opened).await => Err(TcpResult::Reset),
+            Ok(opened) if is_last_step(cx) && tcp::is_reset(cx, &opened).await => {
+                Err(TcpResult::Reset)
+            }
             Ok(opened) => Ok(opened),
             Err(NotDialled::Failed(result)) => Err(result),
             Err(NotDialled::Refused(detail)) => {

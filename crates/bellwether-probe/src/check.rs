@@ -79,7 +79,7 @@ async fn run_at(cx: &Cx, name_server_port: u16) {
     }
     owner.finished().await;
     second_answers(cx).await;
-    cx.emit(cx.done());
+    cx.emit(&cx.done());
 }
 
 /// Reports answers that came after the ones taken and say something else.
@@ -205,7 +205,7 @@ mod tests {
             let sink = seen.clone();
             let cx = Cx::new(job, move |event| {
                 if let Event::Observed { observation, .. } = event {
-                    sink.borrow_mut().push(*observation);
+                    sink.borrow_mut().push((**observation).clone());
                 }
             });
             run_at(&cx, port).await;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -14,10 +15,12 @@ use bellwether_model::observation::NotRun;
 use bellwether_model::{NotRunReason, Observation, Outcome, ProbeKind};
 use futures_util::FutureExt;
 use jiff::Timestamp;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::budget::Budget;
 use crate::dial::Dialer;
 use crate::dns::late::{Kept, Late};
+use crate::memory::Memory;
 
 /// What all probes of one check share: the job, the clock, the dialler and the event sink.
 ///
@@ -29,14 +32,28 @@ pub struct Cx {
 }
 
 struct Inner {
-    job: Job,
-    dialer: Dialer,
+    setting: Rc<Setting>,
     began: Instant,
-    avoid: HashSet<String>,
     queries: Cell<u32>,
     late: RefCell<Late>,
-    budget: Budget,
-    sink: RefCell<Box<dyn FnMut(Event)>>,
+    memory: Rc<Memory>,
+    place: RefCell<Option<OwnedSemaphorePermit>>,
+    sink: RefCell<Box<dyn FnMut(&Event)>>,
+}
+
+/// A job, with what is made of it once.
+pub(crate) struct Setting {
+    job: Job,
+    dialer: Dialer,
+    avoid: HashSet<String>,
+}
+
+impl Setting {
+    pub(crate) fn new(job: Job) -> Rc<Self> {
+        let dialer = Dialer::new(&job);
+        let avoid = job.avoid.iter().cloned().collect();
+        Rc::new(Self { job, dialer, avoid })
+    }
 }
 
 /// The stand-in of a probe before it ends: what it was aimed at.
@@ -45,17 +62,23 @@ pub type StandIn = NotRun;
 impl Cx {
     /// Begins a check.
     #[must_use]
-    pub fn new(job: Job, sink: impl FnMut(Event) + 'static) -> Self {
-        let dialer = Dialer::new(&job);
-        let avoid = job.avoid.iter().cloned().collect();
+    pub fn new(job: Job, sink: impl FnMut(&Event) + 'static) -> Self {
+        Self::begin(Setting::new(job), Rc::default(), sink)
+    }
+
+    /// Begins a check, or one probe, by a setting and with the memory of a worker.
+    pub(crate) fn begin(
+        setting: Rc<Setting>,
+        memory: Rc<Memory>,
+        sink: impl FnMut(&Event) + 'static,
+    ) -> Self {
         let inner = Inner {
-            job,
-            dialer,
+            setting,
             began: Instant::now(),
-            avoid,
             queries: Cell::new(0),
             late: RefCell::default(),
-            budget: Budget::default(),
+            memory,
+            place: RefCell::default(),
             sink: RefCell::new(Box::new(sink)),
         };
         Self {
@@ -63,27 +86,42 @@ impl Cx {
         }
     }
 
+    /// Keeps the place that it has among those that work at the same time.
+    pub(crate) fn hold(&self, place: OwnedSemaphorePermit) {
+        self.inner.place.replace(Some(place));
+    }
+
+    /// Only waits from here on: another one may have the place.
+    pub(crate) fn give_way(&self) {
+        self.inner.place.take();
+    }
+
     /// What is to be asked.
     #[must_use]
     pub fn job(&self) -> &Job {
-        &self.inner.job
+        &self.inner.setting.job
     }
 
     /// Opens sockets.
     #[must_use]
     pub fn dialer(&self) -> &Dialer {
-        &self.inner.dialer
+        &self.inner.setting.dialer
     }
 
     /// Time left until the deadline of the whole check.
     #[must_use]
     pub fn left(&self) -> Duration {
-        Duration::from_millis(self.inner.job.deadline_ms).saturating_sub(self.inner.began.elapsed())
+        Duration::from_millis(self.job().deadline_ms).saturating_sub(self.inner.began.elapsed())
     }
 
     /// The memory that all probes share.
     pub(crate) fn budget(&self) -> &Budget {
-        &self.inner.budget
+        &self.inner.memory.budget
+    }
+
+    /// What this worker remembers.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.inner.memory
     }
 
     /// Counts a DNS query that was sent.
@@ -116,7 +154,7 @@ impl Cx {
     }
 
     /// Says something to the supervisor.
-    pub fn emit(&self, event: Event) {
+    pub fn emit(&self, event: &Event) {
         (self.inner.sink.borrow_mut())(event);
     }
 
@@ -124,58 +162,92 @@ impl Cx {
     /// what came of it. `run` returns the outcome and the waits up to its end.
     ///
     /// The result is also handed back, for the probes that need it.
-    pub async fn probe<F>(
-        &self,
+    pub fn probe<'a, F>(
+        &'a self,
         probe: ProbeKind,
         key: String,
         stand_in: StandIn,
         run: F,
+    ) -> impl Future<Output = Outcome> + use<'a, F>
+    where
+        F: Future<Output = (Outcome, u32)>,
+    {
+        // On the heap: it would be moved several times over, and lie in every future above.
+        let run = Box::pin(run);
+        self.run(probe, key, stand_in, run)
+    }
+
+    async fn run<F>(
+        &self,
+        probe: ProbeKind,
+        key: String,
+        stand_in: StandIn,
+        run: Pin<Box<F>>,
     ) -> Outcome
     where
         F: Future<Output = (Outcome, u32)>,
     {
         let began = now();
         let start = Instant::now();
-        let not_run = |reason, detail: String| {
-            Outcome::NotRun(NotRun {
-                reason,
-                detail,
-                ..stand_in.clone()
-            })
-        };
-        let (outcome, waits) = if self.inner.avoid.contains(&key) {
+        let ran = if self.inner.setting.avoid.contains(&key) {
             let detail = "an earlier worker died while this probe ran".to_owned();
-            (not_run(NotRunReason::WorkerDied, detail), 0)
+            Err((NotRunReason::WorkerDied, detail, key, stand_in))
         } else {
-            self.emit(Event::Started {
-                key: key.clone(),
+            let started = Event::Started {
+                key,
                 probe,
-                stand_in: stand_in.clone(),
-            });
+                stand_in,
+            };
+            self.emit(&started);
+            let Event::Started { key, stand_in, .. } = started else {
+                unreachable!("it was made so");
+            };
             let caught = AssertUnwindSafe(run).catch_unwind();
             match tokio::time::timeout(self.left(), caught).await {
-                Ok(Ok(done)) => done,
-                Ok(Err(panic)) => (not_run(NotRunReason::Panicked, panic_text(&*panic)), 0),
+                Ok(Ok(done)) => Ok((done, key)),
+                Ok(Err(panic)) => {
+                    let detail = panic_text(&*panic);
+                    Err((NotRunReason::Panicked, detail, key, stand_in))
+                }
                 Err(_) => {
                     let detail = "the check's time ran out first".to_owned();
-                    (not_run(NotRunReason::Deadline, detail), 0)
+                    Err((NotRunReason::Deadline, detail, key, stand_in))
                 }
             }
         };
+        let ((outcome, waits), key) = ran.unwrap_or_else(|(reason, detail, key, stand_in)| {
+            let not_run = NotRun {
+                reason,
+                detail,
+                ..stand_in
+            };
+            ((Outcome::NotRun(not_run), 0), key)
+        });
         let took_ms = start.elapsed().as_secs_f64() * 1000.0;
-        let observation = Observation {
-            id: String::new(),
-            probe,
-            began,
-            took_ms,
-            waits,
-            outcome: outcome.clone(),
-        };
-        self.emit(Event::Observed {
+        self.observed(
+            key,
+            Observation {
+                id: String::new(),
+                probe,
+                began,
+                took_ms,
+                waits,
+                outcome,
+            },
+        )
+    }
+
+    /// Reports a record, and hands back what came.
+    fn observed(&self, key: String, observation: Observation) -> Outcome {
+        let event = Event::Observed {
             key,
             observation: Box::new(observation),
-        });
-        outcome
+        };
+        self.emit(&event);
+        match event {
+            Event::Observed { observation, .. } => observation.outcome,
+            Event::Started { .. } | Event::Done { .. } => unreachable!("it was made so"),
+        }
     }
 
     /// A record of a panic outside of any probe: what would have come after it is missing.
@@ -201,10 +273,7 @@ impl Cx {
             waits: 0,
             outcome,
         };
-        self.emit(Event::Observed {
-            key,
-            observation: Box::new(observation),
-        });
+        self.observed(key, observation);
     }
 }
 

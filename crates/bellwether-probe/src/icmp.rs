@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::cx::Cx;
 use crate::dial::system_words;
+use crate::pings::Echo;
 use crate::tcp::millis;
 use crate::worker::fault;
 
@@ -25,9 +26,9 @@ const TYPES_V6: (u8, u8) = (128, 129);
 /// Type, code, checksum, identifier, sequence number.
 const HEADER_LEN: usize = 8;
 /// What we send along, to know our own echo by.
-const TOKEN_LEN: usize = 16;
+pub(crate) const TOKEN_LEN: usize = 16;
 /// Longest packet that can be ours, and some more, so that a longer one is seen to be longer.
-const PACKET_LEN_MAX: usize = 128;
+pub(crate) const PACKET_LEN_MAX: usize = 128;
 
 /// Sends one echo to an address and waits for it to come back.
 ///
@@ -85,10 +86,19 @@ async fn echo(cx: &Cx, address: IpAddr) -> Result<IcmpSeen, (NotRunReason, Strin
         result,
         rtt_ms,
     };
+    if let Some(pings) = &cx.memory().pings {
+        let source = cx.dialer().source(address);
+        match pings.echo(address, source, ECHO_WAIT).await {
+            Some(Echo::Reply(rtt_ms)) => return Ok(seen(IcmpResult::Reply, Some(rtt_ms))),
+            Some(Echo::Silent) => return Ok(seen(IcmpResult::Silent, None)),
+            // A socket of its own tells what is the matter.
+            None => {}
+        }
+    }
     let socket = open(cx, address).map_err(|error| refusal(&error, address))?;
     let token: [u8; TOKEN_LEN] = fastrand::u128(..).to_be_bytes();
     let start = Instant::now();
-    if let Err(error) = socket.send(&request(address, &token)).await {
+    if let Err(error) = socket.send(&request(address, 1, &token)).await {
         return match error.raw_os_error() {
             Some(libc::ENETUNREACH | libc::EHOSTUNREACH) if !has_route(cx, address) => {
                 Err((NotRunReason::NoRoute, system_words(&error)))
@@ -112,18 +122,23 @@ async fn echo(cx: &Cx, address: IpAddr) -> Result<IcmpSeen, (NotRunReason, Strin
 
 /// A ping socket: an ICMP socket without privilege, which sends and receives echoes only.
 fn open(cx: &Cx, address: IpAddr) -> io::Result<UdpSocket> {
-    let (domain, protocol) = match Family::of(address) {
-        Family::V4 => (Domain::IPV4, Protocol::ICMPV4),
-        Family::V6 => (Domain::IPV6, Protocol::ICMPV6),
-    };
-    let socket = Socket::new(domain, Type::DGRAM, Some(protocol))?;
-    socket.set_nonblocking(true)?;
-    if let Some(source) = cx.dialer().source(address) {
-        socket.bind(&SockAddr::from(source))?;
-    }
+    let socket = ping_socket(Family::of(address), cx.dialer().source(address))?;
     socket.connect(&SockAddr::from(SocketAddr::new(address, 0)))?;
     // To the runtime it is a datagram socket like any other.
     UdpSocket::from_std(socket.into())
+}
+
+/// One that is not connected.
+pub(crate) fn ping_socket(family: Family, source: Option<SocketAddr>) -> io::Result<Socket> {
+    let (domain, protocol) = match family {
+        Family::V4 => (Domain::IPV4, Protocol::ICMPV4),
+        Family::V6 => (Domain::IPV6, Protocol::ICMPV6),
+    };
+    let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(protocol))?;
+    if let Some(source) = source {
+        socket.bind(&SockAddr::from(source))?;
+    }
+    Ok(socket)
 }
 
 fn refusal(error: &io::Error, address: IpAddr) -> (NotRunReason, String) {
@@ -150,11 +165,19 @@ fn has_route(cx: &Cx, address: IpAddr) -> bool {
 }
 
 /// An echo request; the kernel fills in identifier and checksum.
-fn request(address: IpAddr, token: &[u8; TOKEN_LEN]) -> Vec<u8> {
-    let kind = types(address).0;
-    let mut packet = vec![kind, 0, 0, 0, 0, 0, 0, 1];
+pub(crate) fn request(address: IpAddr, number: u16, token: &[u8; TOKEN_LEN]) -> Vec<u8> {
+    let [high, low] = number.to_be_bytes();
+    let mut packet = Vec::with_capacity(HEADER_LEN + TOKEN_LEN);
+    packet.extend_from_slice(&[types(address).0, 0, 0, 0, 0, 0, high, low]);
     packet.extend_from_slice(token);
     packet
+}
+
+/// The number and the token of an echo reply from this address.
+pub(crate) fn reply_in(packet: &[u8], address: IpAddr) -> Option<(u16, &[u8])> {
+    let (header, token) = packet.split_at_checked(HEADER_LEN)?;
+    let is_reply = header[0] == types(address).1;
+    is_reply.then(|| (u16::from_be_bytes([header[6], header[7]]), token))
 }
 
 fn types(address: IpAddr) -> (u8, u8) {
@@ -170,9 +193,7 @@ async fn reply(socket: &UdpSocket, address: IpAddr, token: &[u8; TOKEN_LEN]) -> 
     loop {
         let len = socket.recv(&mut bytes).await?;
         let packet = &bytes[..len];
-        let is_ours = packet.first() == Some(&types(address).1)
-            && packet.get(HEADER_LEN..) == Some(token.as_slice());
-        if is_ours {
+        if reply_in(packet, address).is_some_and(|(_, came)| came == token) {
             return Ok(());
         }
     }
@@ -193,7 +214,7 @@ mod tests {
         let sink = seen.clone();
         let cx = Cx::new(job("https://svc.test/"), move |event| {
             if let Event::Observed { observation, .. } = event {
-                sink.borrow_mut().push(observation.outcome);
+                sink.borrow_mut().push(observation.outcome.clone());
             }
         });
         run(&cx, LOCALHOST, origin, 0, oneshot::channel().1).await;

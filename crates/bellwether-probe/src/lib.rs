@@ -19,13 +19,11 @@
 //! - [`icmp`]: an ICMP echo to an address
 //! - [`hints`], [`system`], [`owners`], [`roots`]: root hints, defaults, who owns an address, and
 //!   which roots a client trusts here
-//! - `fuzzing`, `bench`: decoders and single probes as functions, for fuzzing and benches (features)
+//! - `fuzzing`: decoders as functions, for fuzzing (feature)
 //! - [`worker`]: both ends of the process that the probes run in
 
 mod addresses;
 mod attempt;
-#[cfg(feature = "bench")]
-pub mod bench;
 mod budget;
 pub mod canary;
 pub mod check;
@@ -39,8 +37,10 @@ pub mod fuzzing;
 pub mod hints;
 mod http;
 pub mod icmp;
+mod memory;
 pub mod owners;
 mod patience;
+mod pings;
 pub mod resolvers;
 pub mod roots;
 mod sys;

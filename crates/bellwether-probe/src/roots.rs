@@ -33,15 +33,17 @@ pub(crate) fn prepare(job: &Job) {
 #[must_use]
 pub fn anchors(job: &Job) -> Rc<Anchors> {
     let extra = &job.extra_roots;
-    let anchors = match CACHED.replace(Cached::Nothing) {
-        Cached::Here(known, anchors) if known == *extra => anchors,
+    let (known, anchors) = match CACHED.replace(Cached::Nothing) {
+        Cached::Here(known, anchors) if known == *extra => (known, anchors),
         Cached::Coming(known, thread) if known == *extra => match thread.join() {
-            Ok(anchors) => Rc::new(anchors),
-            Err(_) => Rc::new(load(extra)),
+            Ok(anchors) => (known, Rc::new(anchors)),
+            Err(_) => (known, Rc::new(load(extra))),
         },
-        Cached::Nothing | Cached::Coming(..) | Cached::Here(..) => Rc::new(load(extra)),
+        Cached::Nothing | Cached::Coming(..) | Cached::Here(..) => {
+            (extra.clone(), Rc::new(load(extra)))
+        }
     };
-    CACHED.replace(Cached::Here(extra.clone(), anchors.clone()));
+    CACHED.replace(Cached::Here(known, anchors.clone()));
     anchors
 }
 

@@ -1,9 +1,12 @@
 //! What the kernel tells; the one place of this crate that speaks to it without a safe wrapper.
 
 use std::mem::{MaybeUninit, offset_of, size_of};
+use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd};
 
 use bellwether_model::net::{Family, TcpInfo};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Bytes of `tcp_info` that must be filled in: up to the last field that is used. Older kernels
 /// know fewer fields than the C library's header.
@@ -18,15 +21,24 @@ pub(crate) fn peak_kib() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
+/// State `TCP_CLOSE` of the kernel: the connection is gone.
+const TCP_CLOSE: u8 = 7;
+
 /// `TCP_INFO` of a connection; `None` if the system does not tell.
 pub(crate) fn tcp_info(socket: &impl AsFd) -> Option<TcpInfo> {
-    let info = raw_tcp_info(socket)?;
-    Some(TcpInfo {
-        rtt_ms: f64::from(info.tcpi_rtt) / 1000.0,
-        retransmits: info.tcpi_total_retrans,
-        snd_mss: info.tcpi_snd_mss,
-        pmtu: info.tcpi_pmtu,
-    })
+    tcp_state(socket).map(|(info, _)| info)
+}
+
+/// `TCP_INFO` of a connection, and whether it is gone.
+pub(crate) fn tcp_state(socket: &impl AsFd) -> Option<(TcpInfo, bool)> {
+    let raw = raw_tcp_info(socket)?;
+    let info = TcpInfo {
+        rtt_ms: f64::from(raw.tcpi_rtt) / 1000.0,
+        retransmits: raw.tcpi_total_retrans,
+        snd_mss: raw.tcpi_snd_mss,
+        pmtu: raw.tcpi_pmtu,
+    };
+    Some((info, raw.tcpi_state == TCP_CLOSE))
 }
 
 #[expect(
@@ -84,4 +96,17 @@ pub(crate) fn report_icmp_errors(socket: &impl AsFd, family: Family) -> std::io:
     } else {
         Err(std::io::Error::last_os_error())
     }
+}
+
+/// A socket that never blocks, for which the runtime waits only as wanted: its own sockets always
+/// wait for room to write too, which wakes everybody once for nothing.
+#[expect(
+    unsafe_code,
+    reason = "tokio cannot know that a descriptor of any type stays open"
+)]
+pub(crate) fn awaited(socket: UdpSocket, wanted: Interest) -> std::io::Result<AsyncFd<UdpSocket>> {
+    // SAFETY: the socket owns its descriptor, which stays the same and open until the registration
+    // ends: it moves in here, and comes out by `into_inner` alone, which ends the registration.
+    let registered = unsafe { AsyncFd::register_with_interest(socket, wanted) };
+    Ok(registered?)
 }

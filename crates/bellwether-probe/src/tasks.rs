@@ -96,7 +96,7 @@ mod tests {
         let sink = events.clone();
         let is_done = run(async move {
             let cx = Cx::new(job("https://svc.test/"), move |event| {
-                sink.borrow_mut().push(event);
+                sink.borrow_mut().push(event.clone());
             });
             let (owner, (says, hears)) = (TaskOwner::new(), oneshot::channel());
             let tasks = owner.tasks();

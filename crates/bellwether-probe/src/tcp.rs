@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::cx::Cx;
 use crate::dial::NotDialled;
 use crate::patience::patiently;
-use crate::sys::tcp_info;
+use crate::sys::tcp_state;
 
 /// Longest wait for the answer to a SYN. The first is repeated after one second and again after
 /// two more (RFC 6298 section 2): three of them may get lost before we say that nobody answers.
@@ -49,9 +49,9 @@ pub(crate) async fn open_with(
     let dialled = patiently(cx, CONNECT_WAIT, cx.dialer().tcp_with(to, origin, mss)).await;
     let took = millis(start);
     let stream = dialled.unwrap_or(Err(NotDialled::Failed(TcpResult::TimedOut)))?;
-    let info = tcp_info(&stream);
+    let (info, is_gone) = tcp_state(&stream).unzip();
     // A reset that came right behind the answer.
-    if let Ok(Some(_)) = stream.take_error() {
+    if is_gone == Some(true) {
         return Err(NotDialled::Failed(TcpResult::Reset));
     }
     // The kernel's own measurement is free of our loop's delays, but knows nothing of a SYN that
@@ -68,9 +68,11 @@ pub(crate) async fn open_with(
 }
 
 /// Is the connection reset right after it opened?
-pub(crate) async fn is_reset(opened: &Opened) -> bool {
+pub(crate) async fn is_reset(cx: &Cx, opened: &Opened) -> bool {
     let again = Duration::try_from_secs_f64(opened.connect_ms / 1000.0).unwrap_or_default();
     let wait = (again + RESET_WAIT_MIN).min(RESET_WAIT_MAX);
+    // Only time is spent from here on.
+    cx.give_way();
     let mut byte = [0];
     let peek = tokio::time::timeout(wait, opened.stream.peek(&mut byte)).await;
     matches!(peek, Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset)

@@ -225,7 +225,8 @@ async fn collected(job: Job, origin: Origin, resolve: Fixed) -> Vec<(String, Out
     let cx = Cx::new(job, move |event| {
         if let Event::Observed { key, observation } = event {
             let waits = observation.waits;
-            sink.borrow_mut().push((key, observation.outcome, waits));
+            let outcome = observation.outcome.clone();
+            sink.borrow_mut().push((key.clone(), outcome, waits));
         }
     });
     attempt::run(&cx, LOCALHOST, origin, 1, Rc::new(resolve)).await;

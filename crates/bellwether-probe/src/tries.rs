@@ -152,7 +152,7 @@ async fn one(
         }
     };
     if depth == TryDepth::Connection {
-        if tcp::is_reset(&opened).await {
+        if tcp::is_reset(cx, &opened).await {
             let result = TcpResult::Reset;
             return TryEnd::Connection { result };
         }

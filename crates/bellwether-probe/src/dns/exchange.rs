@@ -199,7 +199,7 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
         let start = Instant::now();
         let outcome = match ask.transport {
             Transport::Udp => {
-                let taken = udp::attempt(ask.server, source, &query, wait, &mut discards).await;
+                let taken = udp::attempt(cx, ask.server, source, &query, wait, &mut discards).await;
                 taken.map(|(octets, socket)| {
                     if ask.hears_on {
                         let asked = ask.ended(number, start.elapsed(), ExchangeResult::Silent);

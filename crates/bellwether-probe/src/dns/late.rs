@@ -1,10 +1,9 @@
 //! Answers that come after the one that was taken: who sits on the way answers first, and the
 //! real answer comes all the same.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
 use bellwether_model::dns::{Exchange, ExchangeResult, Response, Transport};
-use tokio::net::UdpSocket;
 
 use super::message::{Query, Raw, decode, matches};
 
@@ -17,6 +16,7 @@ const DATAGRAM_LEN_MAX: usize = 65_535;
 
 /// A socket whose question is answered.
 pub(crate) struct Kept {
+    /// One that never blocks.
     pub(crate) socket: UdpSocket,
     pub(crate) server: SocketAddr,
     pub(crate) query: Query,
@@ -57,7 +57,7 @@ fn second(kept: Kept) -> Option<(SocketAddr, Exchange)> {
     let first = decode(&query, &taken, Raw::IfMalformed);
     let mut buffer = vec![0; DATAGRAM_LEN_MAX];
     for _ in 0..READ_MAX {
-        let (len, from) = socket.try_recv_from(&mut buffer).ok()?;
+        let (len, from) = socket.recv_from(&mut buffer).ok()?;
         let octets = &buffer[..len];
         if from != server || octets == taken || matches(&query, octets).is_err() {
             continue;

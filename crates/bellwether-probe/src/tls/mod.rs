@@ -10,6 +10,7 @@ mod flight;
 mod fuzzing;
 mod hello;
 mod hellos;
+mod memory;
 mod noting;
 mod outcome;
 mod record;
@@ -17,7 +18,6 @@ mod suite;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -27,11 +27,9 @@ use bellwether_model::target::Host;
 use bellwether_model::tls::{
     CertProblem, CertSeen, ClientAuthSeen, TlsPurpose, TlsResult, TlsSeen,
 };
-use bellwether_pki::{Anchors, examine, name_text, read};
-use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use bellwether_pki::{Anchors, name_text, read};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
+use rustls::{ClientConnection, ProtocolVersion};
 use tokio::io::AsyncBufReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -47,6 +45,8 @@ pub use client::fits;
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::read_flight;
 pub(crate) use hellos::{ask_all, shapes_after};
+use memory::Chain;
+pub(crate) use memory::Memory;
 pub(crate) use noting::{Alert, Noting};
 pub(crate) use outcome::{alert_in, end_words};
 use record::{Recorder, Shown};
@@ -93,11 +93,11 @@ pub(crate) async fn shake(
     ask: &Ask,
     anchors: &Rc<Anchors>,
 ) -> (TlsSeen, Option<Stream>) {
-    let client = client::to_show(cx.job(), ask);
-    let recorder = Arc::new(Recorder::new(provider(), client));
+    let recorder = Recorder::new(client::to_show(cx.job(), ask));
     let sni = sent_name(ask);
     let mut seen = TlsSeen::begin(ask, sni);
-    let (config, name) = match (config(&recorder, ask), server_name(&ask.host)) {
+    let memory = &cx.memory().tls;
+    let (config, name) = match (memory.config(ask), server_name(&ask.host)) {
         (Ok(config), Ok(name)) => (config, name),
         (Err(error), _) | (_, Err(error)) => {
             seen.result = TlsResult::Failed { error };
@@ -106,8 +106,11 @@ pub(crate) async fn shake(
     };
     let start = Instant::now();
     let watched = Watched::new(stream, HANDSHAKE_LEN_MAX);
-    let connect = TlsConnector::from(Arc::new(config)).connect(name, watched);
-    let ended = patiently(cx, HANDSHAKE_WAIT, connect.into_fallible()).await;
+    let connect = recorder.clone().over(async {
+        let connect = TlsConnector::from(config).connect(name, watched);
+        connect.into_fallible().await
+    });
+    let ended = patiently(cx, HANDSHAKE_WAIT, connect).await;
     seen.handshake_ms = millis(start);
     let mut stream = match ended {
         None => {
@@ -133,7 +136,7 @@ pub(crate) async fn shake(
         seen.tcp = tcp_info(watched.stream());
         note_parameters(&mut seen, connection);
     }
-    note_shown(cx, &mut seen, &recorder.shown(), ask, anchors);
+    note_shown(cx, &mut seen, &recorder.take(), ask, anchors);
     if seen.client_cert_requested
         && let Some(open) = &mut stream
         && let Some(refusal) = refusal(cx, open, seen.handshake_ms).await
@@ -209,34 +212,6 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, String> {
     }
 }
 
-fn config(recorder: &Arc<Recorder>, ask: &Ask) -> Result<ClientConfig, String> {
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(recorder.clone())
-        .with_client_cert_resolver(recorder.clone());
-    config.resumption = Resumption::disabled();
-    config.enable_sni = ask.purpose != TlsPurpose::NoSni;
-    config.alpn_protocols = ask.alpn.iter().map(|name| name.to_vec()).collect();
-    Ok(config)
-}
-
-/// The cryptography of a current client. AES-128 comes first, as in browsers, and because hashing
-/// with SHA-384 costs more than the cipher.
-fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    let made = PROVIDER.get_or_init(|| {
-        let mut provider = aws_lc_rs::default_provider();
-        let first = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256.suite();
-        provider
-            .cipher_suites
-            .sort_by_key(|suite| suite.suite() != first);
-        Arc::new(provider)
-    });
-    made.clone()
-}
-
 fn note_parameters(seen: &mut TlsSeen, connection: &ClientConnection) {
     // `TLSv1_3` as it is usually written: `TLSv1.3`.
     seen.version = connection
@@ -263,16 +238,20 @@ fn note_shown(cx: &Cx, seen: &mut TlsSeen, shown: &Shown, ask: &Ask, anchors: &A
     if shown.chain.is_empty() {
         return;
     }
-    seen.chain = read_chain(&shown.chain);
     let host = match &ask.host {
         Host::Name(name) => name.without_dot().to_owned(),
         Host::Address(address) => address.to_string(),
     };
-    let staple = shown.staple.as_deref();
-    let examined = examine(&shown.chain, staple, anchors, &host, cx.job().now);
-    seen.problems = examined.problems;
-    seen.profiles = examined.profiles;
-    seen.staple = examined.staple;
+    let shown_by = Chain {
+        certs: &shown.chain,
+        staple: shown.staple.as_deref(),
+        host: &host,
+    };
+    let judged = cx.memory().tls.judged(&shown_by, anchors, cx.job().now);
+    seen.chain.clone_from(&judged.chain);
+    seen.problems.clone_from(&judged.problems);
+    seen.profiles.clone_from(&judged.profiles);
+    seen.staple.clone_from(&judged.staple);
     let explained = seen.problems.iter().any(|problem| {
         matches!(
             problem,
@@ -301,14 +280,15 @@ fn client_auth(cx: &Cx, ask: &Ask, authorities: &[Vec<u8>], len: usize) -> Clien
 
 /// Certificates as they are told.
 fn read_chain(chain: &[Vec<u8>]) -> Vec<CertSeen> {
-    let numbered = chain.iter().enumerate();
-    numbered.map(|(index, der)| with_der(index, der)).collect()
+    with_der(chain.iter().map(|der| read(der)).collect(), chain)
 }
 
-fn with_der(index: usize, der: &[u8]) -> CertSeen {
-    let mut seen = read(der);
-    if index == 0 || seen.malformed.is_some() {
-        seen.der = Some(STANDARD.encode(der));
+/// The first certificate and ill-formed ones are told in full.
+fn with_der(mut seen: Vec<CertSeen>, chain: &[Vec<u8>]) -> Vec<CertSeen> {
+    for (index, (cert, der)) in seen.iter_mut().zip(chain).enumerate() {
+        if index == 0 || cert.malformed.is_some() {
+            cert.der = Some(STANDARD.encode(der));
+        }
     }
     seen
 }

@@ -1,7 +1,10 @@
 //! A verifier that writes down and lets pass: the verdict is made afterwards, from the facts.
 
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,7 +22,7 @@ const CHAIN_LEN_MAX: usize = 20;
 const STAPLE_LEN_MAX: usize = 64 * 1024;
 
 /// What the server showed in one handshake.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Shown {
     /// The chain as sent, at most [`CHAIN_LEN_MAX`] certificates.
     pub(crate) chain: Vec<Vec<u8>>,
@@ -37,40 +40,85 @@ pub(crate) struct Shown {
     pub(crate) proved: Option<bool>,
 }
 
-/// Writes down what one server shows, and accepts all of it.
-#[derive(Debug)]
+/// What one handshake is to write down, and the client certificate to show in it.
+#[derive(Debug, Default)]
 pub(crate) struct Recorder {
-    shown: Mutex<Shown>,
-    provider: Arc<CryptoProvider>,
-    /// The client certificate to show if the server asks.
+    shown: RefCell<Shown>,
     client: Option<Arc<CertifiedKey>>,
 }
 
+thread_local! {
+    /// Whose handshake this thread works on. A configuration serves many, and our library names
+    /// none of them to its verifier.
+    static CURRENT: RefCell<Option<Rc<Recorder>>> = const { RefCell::new(None) };
+}
+
 impl Recorder {
-    pub(crate) fn new(provider: Arc<CryptoProvider>, client: Option<Arc<CertifiedKey>>) -> Self {
-        Self {
-            shown: Mutex::default(),
-            provider,
+    pub(crate) fn new(client: Option<Arc<CertifiedKey>>) -> Rc<Self> {
+        Rc::new(Self {
+            shown: RefCell::default(),
             client,
-        }
+        })
     }
 
-    pub(crate) fn shown(&self) -> Shown {
-        self.lock().clone()
+    /// What was written down.
+    pub(crate) fn take(&self) -> Shown {
+        self.shown.take()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Runs a handshake of which everything is written down here.
+    pub(crate) fn over<F: Future>(self: Rc<Self>, handshake: F) -> impl Future<Output = F::Output> {
+        // On the heap: it is large, and would lie in every future above this one.
+        let mut handshake = Box::pin(handshake);
+        poll_fn(move |cx| {
+            let _at_work = AtWork::begin(self.clone());
+            handshake.as_mut().poll(cx)
+        })
     }
 
     /// The signature check parses the certificate, which may be garbage: its result is a fact.
     fn note_proof(&self, check: impl FnOnce() -> Result<HandshakeSignatureValid, Error>) {
         let proved = catch_unwind(AssertUnwindSafe(check)).is_ok_and(|result| result.is_ok());
-        self.lock().proved = Some(proved);
+        self.shown.borrow_mut().proved = Some(proved);
     }
 }
 
-impl ServerCertVerifier for Recorder {
+/// For as long as it lives, this thread works on one handshake.
+struct AtWork {
+    before: Option<Rc<Recorder>>,
+}
+
+impl AtWork {
+    fn begin(recorder: Rc<Recorder>) -> Self {
+        let before = CURRENT.replace(Some(recorder));
+        Self { before }
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        CURRENT.set(self.before.take());
+    }
+}
+
+fn current() -> Result<Rc<Recorder>, Error> {
+    let current = CURRENT.with_borrow(Option::clone);
+    current.ok_or_else(|| Error::General("a handshake that nobody writes down".to_owned()))
+}
+
+/// Has all that a server shows written down, and accepts all of it.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    provider: Arc<CryptoProvider>,
+}
+
+impl Witness {
+    pub(crate) fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self { provider }
+    }
+}
+
+impl ServerCertVerifier for Witness {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -79,7 +127,8 @@ impl ServerCertVerifier for Recorder {
         ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let mut shown = self.lock();
+        let recorder = current()?;
+        let mut shown = recorder.shown.borrow_mut();
         shown.chain_len = 1 + intermediates.len();
         shown.chain = std::iter::once(end_entity)
             .chain(intermediates)
@@ -101,7 +150,7 @@ impl ServerCertVerifier for Recorder {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        self.note_proof(|| verify_tls12_signature(message, cert, dss, algorithms));
+        current()?.note_proof(|| verify_tls12_signature(message, cert, dss, algorithms));
         Ok(HandshakeSignatureValid::assertion())
     }
 
@@ -112,7 +161,7 @@ impl ServerCertVerifier for Recorder {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        self.note_proof(|| verify_tls13_signature(message, cert, dss, algorithms));
+        current()?.note_proof(|| verify_tls13_signature(message, cert, dss, algorithms));
         Ok(HandshakeSignatureValid::assertion())
     }
 
@@ -125,20 +174,21 @@ impl ServerCertVerifier for Recorder {
 
 /// That a certificate was asked for is a fact; one that is configured is shown whichever authorities
 /// the server names, as common clients do: what it says of it is the evidence.
-impl ResolvesClientCert for Recorder {
+impl ResolvesClientCert for Witness {
     fn resolve(
         &self,
         root_hint_subjects: &[&[u8]],
         _sigschemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
+        let recorder = current().ok()?;
         let kept = root_hint_subjects.iter().take(AUTHORITIES_MAX);
-        let mut shown = self.lock();
+        let mut shown = recorder.shown.borrow_mut();
         shown.authorities = Some(kept.map(|name| name.to_vec()).collect());
         shown.authorities_len = root_hint_subjects.len();
-        self.client.clone()
+        recorder.client.clone()
     }
 
     fn has_certs(&self) -> bool {
-        self.client.is_some()
+        current().is_ok_and(|recorder| recorder.client.is_some())
     }
 }

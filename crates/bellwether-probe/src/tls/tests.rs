@@ -1,7 +1,9 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_model::net::TcpResult;
 use bellwether_model::tls::{CertProblem, HelloAnswer, HelloKind, TlsPurpose, TlsResult};
+use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -70,7 +70,7 @@ fn walk_with(world: World, change: impl FnOnce(&mut Job)) -> Walked {
         change(&mut job);
         let events = Rc::new(RefCell::new(Vec::new()));
         let sink = events.clone();
-        let cx = Cx::new(job, move |event| sink.borrow_mut().push(event));
+        let cx = Cx::new(job, move |event| sink.borrow_mut().push(event.clone()));
         let owner = TaskOwner::new();
         let walk = Walk::with_port(&cx, Rc::new(Owners::default()), owner.tasks(), port);
         let (sink, mut found) = mpsc::unbounded_channel();

@@ -26,15 +26,46 @@ pub enum FrameError {
 
 /// The bytes of a frame.
 pub(super) fn encode(value: &impl Serialize) -> Result<Vec<u8>, FrameError> {
-    let mut bytes = vec![0; 4];
-    serde_json::to_writer(&mut bytes, value)?;
-    let len = bytes.len() - 4;
-    let head = match u32::try_from(len) {
-        Ok(head) if len <= FRAME_LEN_MAX => head,
-        _ => return Err(FrameError::Long { len }),
-    };
-    bytes[..4].copy_from_slice(&head.to_le_bytes());
+    let mut bytes = Vec::new();
+    append(&mut bytes, value)?;
     Ok(bytes)
+}
+
+/// Adds a frame to those in a buffer; where that fails the buffer stays as it was.
+pub(super) fn append(bytes: &mut Vec<u8>, value: &impl Serialize) -> Result<(), FrameError> {
+    let begin = bytes.len();
+    let appended = append_after(bytes, begin, value);
+    if appended.is_err() {
+        bytes.truncate(begin);
+    }
+    appended
+}
+
+fn append_after(
+    bytes: &mut Vec<u8>,
+    begin: usize,
+    value: &impl Serialize,
+) -> Result<(), FrameError> {
+    let content = begin + 4;
+    bytes.resize(content, 0);
+    serde_json::to_writer(&mut *bytes, value)?;
+    let head = head(bytes.len() - content)?;
+    bytes[begin..content].copy_from_slice(&head);
+    Ok(())
+}
+
+/// Adds a frame whose content is written already.
+pub(super) fn append_content(bytes: &mut Vec<u8>, content: &[u8]) -> Result<(), FrameError> {
+    bytes.extend_from_slice(&head(content.len())?);
+    bytes.extend_from_slice(content);
+    Ok(())
+}
+
+fn head(len: usize) -> Result<[u8; 4], FrameError> {
+    match u32::try_from(len) {
+        Ok(head) if len <= FRAME_LEN_MAX => Ok(head.to_le_bytes()),
+        _ => Err(FrameError::Long { len }),
+    }
 }
 
 /// Reads one frame.

@@ -5,17 +5,20 @@
 //! the place of whatever a hang or a crash swallowed ([`supervise()`]).
 //!
 //! - [`serve()`]: the worker's end
+//! - [`serve_many()`]: the worker's end of a process that runs many probes
 //! - [`supervise()`]: the supervisor's end
 //! - [`fault`]: workers that hang and die on purpose, for rehearsals
 
 pub mod fault;
 mod frame;
+mod many;
 mod serve;
 mod supervise;
 
 pub use frame::FrameError;
 #[cfg(feature = "fuzzing")]
 pub(crate) use frame::read as read_frame;
+pub use many::{Manner, serve_many};
 pub use serve::{WorkerError, serve, serve_with};
 pub use supervise::{Ended, Supervised, supervise, supervise_until};
 

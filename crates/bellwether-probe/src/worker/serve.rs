@@ -19,6 +19,9 @@ use crate::roots;
 /// How long after its own deadline a worker waits for probes to give up by themselves.
 const GRACE: Duration = Duration::from_millis(50);
 
+/// Room for a frame that is kept for the next one: most take less.
+const FRAME_KEPT: usize = 64 * 1024;
+
 /// Why a worker could not work.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -75,20 +78,22 @@ where
     let gone = Rc::new(Notify::new());
     let on_gone = gone.clone();
     let is_done = Cell::new(false);
+    let mut frame = Vec::new();
     let cx = Cx::new(job, move |event| {
         if matches!(event, Event::Done { .. }) && is_done.replace(true) {
             return;
         }
-        let said = frame::encode(&event).is_ok_and(|bytes| {
-            output
-                .write_all(&bytes)
+        frame.clear();
+        let said = frame::append(&mut frame, event).is_ok()
+            && output
+                .write_all(&frame)
                 .and_then(|()| output.flush())
-                .is_ok()
-        });
+                .is_ok();
+        frame.shrink_to(FRAME_KEPT);
         if !said {
             on_gone.notify_one();
         }
-        if let Event::Started { key, .. } = &event {
+        if let Event::Started { key, .. } = event {
             fault::strike(key);
         }
     });
@@ -98,7 +103,7 @@ where
         tokio::select! {
             _ = tokio::time::timeout(wait, run) => {
                 // A check that came to its end has said so already; this is for one that did not.
-                cx.emit(cx.done());
+                cx.emit(&cx.done());
             }
             // Nobody listens any more.
             () = gone.notified() => {}
