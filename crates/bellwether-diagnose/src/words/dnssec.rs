@@ -68,11 +68,28 @@ pub(super) fn sentence(now: Timestamp, candidate: &Candidate, scope: &Scope) -> 
     if let Some(k) = known(FactKind::RrsigWrong) {
         return format!("the signature of {} does not fit it: {refused}", set(k));
     }
+    if let Some(k) = known(FactKind::SignaturesTooComplex) {
+        return format!(
+            "bogus, too complex: {} has more signatures, or keys of one tag, than the 16 checks that validators make: {refused}",
+            set(k)
+        );
+    }
     if let Some(k) = known(FactKind::DenialUnproven) {
         return format!(
             "{} does not prove that {} is not there: {refused}",
             value(k, "zone"),
             set(k)
+        );
+    }
+    if let (Some(k), Some(_)) = (
+        known(FactKind::Nsec3IterationsHigh),
+        known(FactKind::FailsOnlyChecked),
+    ) {
+        return format!(
+            "bogus, too complex: {} is signed with {} NSEC3 iterations, validators count {}: {refused}",
+            value(k, "zone"),
+            k.value["iterations"],
+            k.value["limit"]
         );
     }
     quiet(now, candidate)
@@ -99,7 +116,7 @@ fn quiet(now: Timestamp, candidate: &Candidate) -> String {
     }
     if let Some(k) = known(FactKind::Nsec3IterationsHigh) {
         return format!(
-            "{} is signed with {} NSEC3 iterations; validators take more than {} as unsigned, or fail",
+            "too complex: {} is signed with {} NSEC3 iterations; validators take more than {} as unsigned, or fail",
             value(k, "zone"),
             k.value["iterations"],
             k.value["limit"]
@@ -110,6 +127,14 @@ fn quiet(now: Timestamp, candidate: &Candidate) -> String {
             "{} gives signatures that ended {}; the other servers' hold",
             list(strings_of(candidate, FactKind::NsRrsigEnded)),
             moment(now, value(k, "ended"))
+        );
+    }
+    let is_complex = |k: &&Known| value(k, "problem") == FactKind::SignaturesTooComplex.name();
+    if let Some(k) = known(FactKind::NsRrsigBad).filter(is_complex) {
+        return format!(
+            "bogus, too complex: {} gives {} with more signatures, or keys of one tag, than the 16 checks that validators make; the other servers do not",
+            list(strings_of(candidate, FactKind::NsRrsigBad)),
+            set(k)
         );
     }
     if let Some(k) = known(FactKind::NsRrsigBad) {

@@ -260,6 +260,7 @@ impl Recursor {
             Some(
                 Bug::WithoutAlgorithm(_)
                 | Bug::FailsAlgorithm(_)
+                | Bug::FailsIterationsAbove(_)
                 | Bug::OutdatedAnchor
                 | Bug::Rewrites(_)
                 | Bug::NxdomainTo(_),
