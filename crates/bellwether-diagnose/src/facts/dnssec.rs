@@ -197,9 +197,7 @@ fn give_up(picture: &Picture<'_>, zone: &SignedZone, subject: &Subject, facts: &
     let refuses = |r: &&ResolverView<'_>| {
         let above = r.seen.ancestors.iter().filter(|e| e.was_asked());
         let works = |e: &Exchange| e.response().is_some_and(|r| r.rcode.0 == 0);
-        fails_checked(r)
-            && r.failing_types.iter().all(is_costly)
-            && above.into_iter().all(works)
+        fails_checked(r) && r.failing_types.iter().all(is_costly) && above.into_iter().all(works)
     };
     let failing: Vec<&ResolverView<'_>> = picture.resolvers.iter().filter(refuses).collect();
     if !failing.is_empty() {

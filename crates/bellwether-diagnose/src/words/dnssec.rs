@@ -25,6 +25,9 @@ pub(super) fn sentence(now: Timestamp, candidate: &Candidate, scope: &Scope) -> 
             numbers(k, "checked_with"),
         );
     }
+    if let Some(sentence) = too_complex(candidate) {
+        return sentence;
+    }
     let refused = refused(candidate);
     if let Some(k) = known(FactKind::DsMatchesNoKey) {
         return format!(
@@ -68,12 +71,6 @@ pub(super) fn sentence(now: Timestamp, candidate: &Candidate, scope: &Scope) -> 
     if let Some(k) = known(FactKind::RrsigWrong) {
         return format!("the signature of {} does not fit it: {refused}", set(k));
     }
-    if let Some(k) = known(FactKind::SignaturesTooComplex) {
-        return format!(
-            "bogus, too complex: {} has more signatures, or keys of one tag, than the 16 checks that validators make: {refused}",
-            set(k)
-        );
-    }
     if let Some(k) = known(FactKind::DenialUnproven) {
         return format!(
             "{} does not prove that {} is not there: {refused}",
@@ -81,18 +78,38 @@ pub(super) fn sentence(now: Timestamp, candidate: &Candidate, scope: &Scope) -> 
             set(k)
         );
     }
+    quiet(now, candidate)
+}
+
+/// Validators give up before they are through.
+fn too_complex(candidate: &Candidate) -> Option<String> {
+    let known = |kind| fact(candidate, kind);
+    if let Some(k) = known(FactKind::SignaturesTooComplex) {
+        return Some(format!(
+            "bogus, too complex: {} has more signatures, or keys of one tag, than the 16 checks that validators make: {}",
+            set(k),
+            refused(candidate)
+        ));
+    }
     if let (Some(k), Some(_)) = (
         known(FactKind::Nsec3IterationsHigh),
         known(FactKind::FailsOnlyChecked),
     ) {
-        return format!(
-            "bogus, too complex: {} is signed with {} NSEC3 iterations, validators count {}: {refused}",
+        return Some(format!(
+            "bogus, too complex: {} is signed with {} NSEC3 iterations, validators count {}: {}",
             value(k, "zone"),
             k.value["iterations"],
-            k.value["limit"]
-        );
+            k.value["limit"],
+            refused(candidate)
+        ));
     }
-    quiet(now, candidate)
+    let is_complex = |k: &&Known| value(k, "problem") == FactKind::SignaturesTooComplex.name();
+    let k = known(FactKind::NsRrsigBad).filter(is_complex)?;
+    Some(format!(
+        "bogus, too complex: {} gives {} with more signatures, or keys of one tag, than the 16 checks that validators make; the other servers do not",
+        list(strings_of(candidate, FactKind::NsRrsigBad)),
+        set(k)
+    ))
 }
 
 /// What nobody fails by yet.
@@ -127,14 +144,6 @@ fn quiet(now: Timestamp, candidate: &Candidate) -> String {
             "{} gives signatures that ended {}; the other servers' hold",
             list(strings_of(candidate, FactKind::NsRrsigEnded)),
             moment(now, value(k, "ended"))
-        );
-    }
-    let is_complex = |k: &&Known| value(k, "problem") == FactKind::SignaturesTooComplex.name();
-    if let Some(k) = known(FactKind::NsRrsigBad).filter(is_complex) {
-        return format!(
-            "bogus, too complex: {} gives {} with more signatures, or keys of one tag, than the 16 checks that validators make; the other servers do not",
-            list(strings_of(candidate, FactKind::NsRrsigBad)),
-            set(k)
         );
     }
     if let Some(k) = known(FactKind::NsRrsigBad) {
