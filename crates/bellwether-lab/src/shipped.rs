@@ -116,6 +116,8 @@ const SHIPPED: &[Shipped] = scenarios! {
     "hostile-d23-forbidden-glue.yaml",
     "hostile-d24-rebinding.yaml",
     "hostile-d25-parent-and-child.yaml",
+    "hostile-d27-iterations.yaml",
+    "hostile-d27-key-trap.yaml",
     "hostile-d28-signatures.yaml",
     "hostile-d3-echo.yaml",
     "hostile-d3-wrong-question.yaml",

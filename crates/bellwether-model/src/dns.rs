@@ -184,6 +184,9 @@ pub struct Response {
     /// The parser's complaint, if a part could not be read; the rest is what could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub malformed: Option<String>,
+    /// The octet of the message, counted from 0, at which reading failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub malformed_at: Option<usize>,
     /// The message, base64; kept where the record above may not tell everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<String>,
@@ -810,6 +813,7 @@ mod tests {
             size: 100,
             case_kept: true,
             malformed: None,
+            malformed_at: None,
             raw: None,
         }
     }

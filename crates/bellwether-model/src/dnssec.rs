@@ -156,8 +156,10 @@ pub enum SignatureResult {
     WrongSigner,
     /// We do not support its algorithm or key.
     Unsupported,
-    /// Too many signatures or keys: it was not tried.
+    /// The check has made as many verifications as it may: it was not tried.
     NotTried,
+    /// The record set has more signatures, or the zone more keys of one tag, than validators try.
+    TooMany,
 }
 
 /// What became of a denial.

@@ -105,6 +105,7 @@ facts! {
     RrsigEnded = "rrsig_ended", "the signatures of a record set ended";
     RrsigNotBegun = "rrsig_not_begun", "the signatures of a record set begin in the future";
     RrsigMissing = "rrsig_missing", "a record set of a signed zone has no signature";
+    SignaturesTooComplex = "signatures_too_complex", "a record set has more signatures, or the zone more keys of one tag, than validators try";
     RrsigWrong = "rrsig_wrong", "a record set's signature does not verify, although key and time fit";
     DsMatchesNoKey = "ds_matches_no_key", "no DS record at the parent fits a key that signs the zone's keys";
     DnskeyMissing = "dnskey_missing", "the parent has DS records for the zone, and the zone has no keys";

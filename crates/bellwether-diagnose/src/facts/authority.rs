@@ -74,7 +74,7 @@ fn status(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
             json!({ "name_server": server.label, "upward_referral": upward }),
         ),
         ServerStatus::Truncated
-        | ServerStatus::Malformed(_)
+        | ServerStatus::Malformed { .. }
         | ServerStatus::Denies(_)
         | ServerStatus::Answers
         | ServerStatus::NotAsked(_) => return,

@@ -167,7 +167,7 @@ pub(crate) fn status_word(status: &ServerStatus) -> String {
         ServerStatus::NotAuthoritative { upward: true } => "upward referral".to_owned(),
         ServerStatus::NotAuthoritative { upward: false } => "not authoritative".to_owned(),
         ServerStatus::Truncated => "truncated".to_owned(),
-        ServerStatus::Malformed(_) => "malformed".to_owned(),
+        ServerStatus::Malformed { .. } => "malformed".to_owned(),
         ServerStatus::Denies(AnswerKind::NxDomain) => Rcode::NXDOMAIN.to_string(),
         ServerStatus::Denies(_) => "NODATA".to_owned(),
         ServerStatus::Answers => "answers".to_owned(),
@@ -224,6 +224,16 @@ fn owners(
 
 /// Names of name servers that lead nowhere.
 fn hosts(hop: &Hop<'_>, facts: &mut Facts) {
+    // Of very many only some were looked up.
+    let sets = hop.seen.parent_sets.iter().map(|s| s.names.len());
+    let all = sets.max().filter(|all| *all > hop.seen.hosts.len());
+    let missing = |host: &HostSeen, because: &str| {
+        let mut value = json!({ "name_server": host.name, "because": because });
+        if let Some(all) = all {
+            value["of"] = json!(all);
+        }
+        value
+    };
     for host in &hop.seen.hosts {
         let delegated = host
             .listed_by
@@ -249,12 +259,11 @@ fn hosts(hop: &Hop<'_>, facts: &mut Facts) {
                 } else {
                     "NODATA"
                 };
-                let value = json!({ "name_server": host.name, "because": why });
+                let value = missing(host, why);
                 facts.add_in(zone, FactKind::NsAddressMissing, subject, value, [hop.id]);
             }
             Some(HostFailure::ServersFail) if host.findable().is_empty() => {
-                let value =
-                    json!({ "name_server": host.name, "because": "its own zone does not answer" });
+                let value = missing(host, "its own zone does not answer");
                 facts.add_in(zone, FactKind::NsAddressMissing, subject, value, [hop.id]);
             }
             Some(

@@ -25,7 +25,7 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
             partial(chain, problem, facts);
         }
         if matches!(chain.state, ChainState::Secure | ChainState::Insecure) {
-            forecasts(chain, facts);
+            forecasts(picture, chain, facts);
         }
     }
     let secure = picture.validates();
@@ -62,6 +62,7 @@ fn kind_of(why: Why) -> FactKind {
         Why::Unsigned => FactKind::RrsigMissing,
         Why::Wrong => FactKind::RrsigWrong,
         Why::Denial => FactKind::DenialUnproven,
+        Why::TooComplex => FactKind::SignaturesTooComplex,
     }
 }
 
@@ -119,9 +120,13 @@ fn value(problem: &Problem, zone: Option<&SignedZone>) -> Value {
 fn partial(chain: &ChainView<'_>, problem: &Problem, facts: &mut Facts) {
     let kind = match problem.why {
         Why::Ended => FactKind::NsRrsigEnded,
-        Why::NotBegun | Why::NoKeys | Why::OtherKeys | Why::Unsigned | Why::Wrong | Why::Denial => {
-            FactKind::NsRrsigBad
-        }
+        Why::NotBegun
+        | Why::NoKeys
+        | Why::OtherKeys
+        | Why::Unsigned
+        | Why::Wrong
+        | Why::Denial
+        | Why::TooComplex => FactKind::NsRrsigBad,
     };
     for label in &problem.servers {
         let Some((name, address)) = label.rsplit_once('@') else {
@@ -142,7 +147,7 @@ fn partial(chain: &ChainView<'_>, problem: &Problem, facts: &mut Facts) {
 }
 
 /// What will fail if nothing is done.
-fn forecasts(chain: &ChainView<'_>, facts: &mut Facts) {
+fn forecasts(picture: &Picture<'_>, chain: &ChainView<'_>, facts: &mut Facts) {
     if let Some(soon) = &chain.ends_soon {
         let value = json!({ "zone": soon.zone, "ends": soon.ends, "newest": soon.newest });
         let subject = Subject::Zone(soon.zone.clone());
@@ -172,7 +177,34 @@ fn forecasts(chain: &ChainView<'_>, facts: &mut Facts) {
     let signed = zone.ds.iter().any(|d| d.supported && d.matches);
     if let Some(iterations) = most.filter(|_| signed) {
         let value = json!({ "zone": zone.zone, "iterations": iterations, "limit": ITERATIONS_MAX });
-        facts.add(FactKind::Nsec3IterationsHigh, subject, value, [chain.id]);
+        facts.add(
+            FactKind::Nsec3IterationsHigh,
+            subject.clone(),
+            value,
+            [chain.id],
+        );
+        give_up(picture, zone, &subject, facts);
+    }
+}
+
+/// Resolvers that refuse what the zone denies with too many iterations, and nothing above it.
+fn give_up(picture: &Picture<'_>, zone: &SignedZone, subject: &Subject, facts: &mut Facts) {
+    let is_costly = |rtype: &String| {
+        let answers = zone.answers.iter().filter(|a| a.rtype == *rtype);
+        let mut counts = answers.filter_map(|a| a.denial.as_ref()?.iterations);
+        counts.any(|iterations| iterations > ITERATIONS_MAX)
+    };
+    let refuses = |r: &&ResolverView<'_>| {
+        let above = r.seen.ancestors.iter().filter(|e| e.was_asked());
+        let works = |e: &Exchange| e.response().is_some_and(|r| r.rcode.0 == 0);
+        fails_checked(r) && r.failing_types.iter().all(is_costly) && above.into_iter().all(works)
+    };
+    let failing: Vec<&ResolverView<'_>> = picture.resolvers.iter().filter(refuses).collect();
+    if !failing.is_empty() {
+        let labels: Vec<&str> = failing.iter().map(|r| r.label.as_str()).collect();
+        let value = json!({ "resolvers": labels });
+        let from = failing.iter().map(|r| r.id);
+        facts.add(FactKind::FailsOnlyChecked, subject.clone(), value, from);
     }
 }
 

@@ -179,11 +179,18 @@ fn server(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
             json!({ "name_server": server.label, "name": hop.seen.name }),
         );
     }
-    if let ServerStatus::Malformed(how) = &server.status {
-        add(
-            FactKind::NsMalformed,
-            json!({ "name_server": server.label, "because": how }),
-        );
+    if let ServerStatus::Malformed {
+        complaint,
+        at,
+        size,
+    } = &server.status
+    {
+        let mut value = json!({ "name_server": server.label, "because": complaint });
+        if let Some(at) = at {
+            value["because"] = json!(format!("{complaint}, at octet {at} of {size}"));
+            value["octet"] = json!(at);
+        }
+        add(FactKind::NsMalformed, value);
     }
     if !server.denied_types.is_empty() {
         let value = json!({

@@ -52,6 +52,8 @@ pub enum Why {
     Wrong,
     /// What denies proves nothing.
     Denial,
+    /// More keys and signatures than validators try.
+    TooComplex,
 }
 
 /// A refused record set.
@@ -372,6 +374,10 @@ fn rrset_state(rrset: &RrsetSeen, now: Timestamp) -> RrsetState<'_> {
     if rrset.signatures.iter().any(is_open) {
         return RrsetState::Unknown;
     }
+    // Validators give up as well, and refuse the answer.
+    if let Some(sig) = rrset.signatures.iter().find(of(SignatureResult::TooMany)) {
+        return RrsetState::Bad(Why::TooComplex, Some(sig));
+    }
     let ended = fitting().filter(|s| since_end(s) > SKEW);
     if let Some(last) = ended.max_by_key(|s| s.expiration) {
         return RrsetState::Bad(Why::Ended, Some(last));
@@ -390,7 +396,12 @@ fn moment(why: Why, sig: &SignatureSeen) -> Option<Timestamp> {
     match why {
         Why::Ended => Some(sig.expiration),
         Why::NotBegun => Some(sig.inception),
-        Why::NoKeys | Why::OtherKeys | Why::Unsigned | Why::Wrong | Why::Denial => None,
+        Why::NoKeys
+        | Why::OtherKeys
+        | Why::Unsigned
+        | Why::Wrong
+        | Why::Denial
+        | Why::TooComplex => None,
     }
 }
 

@@ -42,7 +42,14 @@ pub enum ServerStatus {
     /// Its answer is cut over UDP, and does not come over TCP.
     Truncated,
     /// What it sends cannot be read; the parser's complaint.
-    Malformed(String),
+    Malformed {
+        /// What cannot be read.
+        complaint: String,
+        /// From which octet on.
+        at: Option<usize>,
+        /// Octets of the message.
+        size: usize,
+    },
     /// It says, with authority, that the name or its addresses do not exist.
     Denies(AnswerKind),
     /// It answers, with authority.
@@ -61,7 +68,7 @@ impl ServerStatus {
                 | Self::Error(_)
                 | Self::NotAuthoritative { .. }
                 | Self::Truncated
-                | Self::Malformed(_)
+                | Self::Malformed { .. }
         )
     }
 }
@@ -370,7 +377,11 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStat
     let cut = responses.iter().find(|(e, r)| r.is_cut(&e.question));
     if let Some((_, response)) = cut {
         return match &response.malformed {
-            Some(complaint) => ServerStatus::Malformed(complaint.clone()),
+            Some(complaint) => ServerStatus::Malformed {
+                complaint: complaint.clone(),
+                at: response.malformed_at,
+                size: response.size,
+            },
             None => ServerStatus::Truncated,
         };
     }

@@ -26,6 +26,8 @@ const BASE: Rule = Rule {
 const RE_SIGN: &str = "Sign the zone again, load it on every server, and look why signing stopped. Resolvers keep the failure for some minutes.";
 const RIGHT_DS: &str = "Have the parent's DS records replaced by those of the zone's keys, or taken out until they fit. Resolvers keep the old ones until their TTL ends.";
 
+const FEW_ITERATIONS: &str = "Sign with 0 additional NSEC3 iterations and no salt (RFC 9276): validators take the zone as unsigned, or fail.";
+
 /// The rows.
 pub const RULES: &[Rule] = &[
     Rule {
@@ -66,6 +68,13 @@ pub const RULES: &[Rule] = &[
     Rule {
         requires: &[F::RrsigWrong],
         remedy: "Look who changed the record set, or its keys, after it was signed; then sign the zone again.",
+        not_excluded: &["an answer altered on the way to us: a second network would tell"],
+        ..BASE
+    },
+    Rule {
+        requires: &[F::SignaturesTooComplex],
+        cap: 90,
+        remedy: "Take out keys that share a tag, and signatures that none of the keys made: validators give up over them (CVE-2023-50387).",
         not_excluded: &["an answer altered on the way to us: a second network would tell"],
         ..BASE
     },
@@ -130,7 +139,19 @@ pub const RULES: &[Rule] = &[
         cap: 90,
         blame: Blame::Nobody,
         alone: Alone::Warn,
-        remedy: "Sign with 0 additional NSEC3 iterations and no salt (RFC 9276): validators take the zone as unsigned, or fail.",
+        remedy: FEW_ITERATIONS,
+        ..BASE
+    },
+    // Most validators take the zone as unsigned then; some refuse it (RFC 9276 section 3.2).
+    Rule {
+        cause: Cause::DnsDnssecDenialBroken,
+        requires: &[F::Nsec3IterationsHigh, F::FailsOnlyChecked],
+        excludes: &[F::DenialUnproven],
+        supports: &[],
+        prior: 25,
+        cap: 90,
+        alone: Alone::Warn,
+        remedy: FEW_ITERATIONS,
         ..BASE
     },
     // A resolver of its own kind.

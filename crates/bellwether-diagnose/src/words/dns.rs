@@ -190,7 +190,16 @@ fn unresolvable(candidate: &Candidate, zone: &str) -> String {
             "{zone} is delegated to {named}, whose address nobody but {they} can tell: no glue at the parent leads there"
         );
     }
-    let why = each(&facts_of(candidate, FactKind::NsAddressMissing), "because");
+    let missing = facts_of(candidate, FactKind::NsAddressMissing);
+    let why = each(&missing, "because");
+    let all = missing.iter().find_map(|k| k.value["of"].as_u64());
+    if let Some(all) = all {
+        let asked = candidate.group.subjects.len();
+        return format!(
+            "{zone} is delegated to {all} name servers; of the {asked} that were looked up none has an address ({})",
+            list(why)
+        );
+    }
     let has = if one { "has" } else { "have" };
     format!(
         "{zone} is delegated to {named}, which {has} no address ({})",

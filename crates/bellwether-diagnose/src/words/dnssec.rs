@@ -25,6 +25,9 @@ pub(super) fn sentence(now: Timestamp, candidate: &Candidate, scope: &Scope) -> 
             numbers(k, "checked_with"),
         );
     }
+    if let Some(sentence) = too_complex(candidate) {
+        return sentence;
+    }
     let refused = refused(candidate);
     if let Some(k) = known(FactKind::DsMatchesNoKey) {
         return format!(
@@ -78,6 +81,37 @@ pub(super) fn sentence(now: Timestamp, candidate: &Candidate, scope: &Scope) -> 
     quiet(now, candidate)
 }
 
+/// Validators give up before they are through.
+fn too_complex(candidate: &Candidate) -> Option<String> {
+    let known = |kind| fact(candidate, kind);
+    if let Some(k) = known(FactKind::SignaturesTooComplex) {
+        return Some(format!(
+            "bogus, too complex: {} has more signatures, or keys of one tag, than the 16 checks that validators make: {}",
+            set(k),
+            refused(candidate)
+        ));
+    }
+    if let (Some(k), Some(_)) = (
+        known(FactKind::Nsec3IterationsHigh),
+        known(FactKind::FailsOnlyChecked),
+    ) {
+        return Some(format!(
+            "bogus, too complex: {} is signed with {} NSEC3 iterations, validators count {}: {}",
+            value(k, "zone"),
+            k.value["iterations"],
+            k.value["limit"],
+            refused(candidate)
+        ));
+    }
+    let is_complex = |k: &&Known| value(k, "problem") == FactKind::SignaturesTooComplex.name();
+    let k = known(FactKind::NsRrsigBad).filter(is_complex)?;
+    Some(format!(
+        "bogus, too complex: {} gives {} with more signatures, or keys of one tag, than the 16 checks that validators make; the other servers do not",
+        list(strings_of(candidate, FactKind::NsRrsigBad)),
+        set(k)
+    ))
+}
+
 /// What nobody fails by yet.
 fn quiet(now: Timestamp, candidate: &Candidate) -> String {
     let known = |kind| fact(candidate, kind);
@@ -99,7 +133,7 @@ fn quiet(now: Timestamp, candidate: &Candidate) -> String {
     }
     if let Some(k) = known(FactKind::Nsec3IterationsHigh) {
         return format!(
-            "{} is signed with {} NSEC3 iterations; validators take more than {} as unsigned, or fail",
+            "too complex: {} is signed with {} NSEC3 iterations; validators take more than {} as unsigned, or fail",
             value(k, "zone"),
             k.value["iterations"],
             k.value["limit"]

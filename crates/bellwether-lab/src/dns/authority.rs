@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use domain::base::iana::Rtype;
 
-use super::{FORMERR, Manner, NOERROR, NXDOMAIN, REFUSED, Reaction, Reply, Transport};
+use super::{FORMERR, Manner, NOERROR, NXDOMAIN, REFUSED, Reaction, Reply, Transport, decoys};
 use crate::scenario::{Answers, Edns, Hostile, ServerBug, ServerWords};
 use crate::sign::denial::Proof;
 use crate::world::roots::root_servers;
@@ -109,6 +109,9 @@ impl ServerBug {
             reply.rcode = NXDOMAIN;
         }
         reply.lower_case = self.lower_case;
+        if let Some(count) = self.decoy_signatures {
+            decoys::add(count, reply);
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 //! - [`authority`]: what an authoritative server answers, behaviour words included
 //! - [`recursor`]: what a resolver answers, and what it remembers
 //! - [`validate`]: how a resolver validates DNSSEC; [`proofs`]: what denials prove to it
+//! - [`decoys`]: signatures that only make work
 //! - [`hostile`]: what hostile servers send
 //! - [`wire`]: messages from and to octets
 //! - [`serve`]: the sockets; [`secure`]: those of resolvers over TLS and HTTPS
 
 pub(crate) mod authority;
+mod decoys;
 mod hostile;
 mod proofs;
 pub(crate) mod recursor;

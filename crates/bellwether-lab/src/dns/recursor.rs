@@ -260,6 +260,7 @@ impl Recursor {
             Some(
                 Bug::WithoutAlgorithm(_)
                 | Bug::FailsAlgorithm(_)
+                | Bug::FailsIterationsAbove(_)
                 | Bug::OutdatedAnchor
                 | Bug::Rewrites(_)
                 | Bug::NxdomainTo(_),
@@ -469,6 +470,9 @@ impl Recursor {
             if cut.hosts[index].1.is_empty() {
                 let host = cut.hosts[index].0.clone();
                 let found = self.addresses(walk, &host);
+                if found.is_empty() {
+                    continue;
+                }
                 cut.hosts[index].1 = found;
                 if let Some(known) = self.cache.cuts.get_mut(&cut.apex) {
                     known.hosts.clone_from(&cut.hosts);

@@ -26,6 +26,7 @@ pub(super) mod ede {
     pub(crate) const RRSIGS_MISSING: u16 = 10;
     pub(crate) const NSEC_MISSING: u16 = 12;
     pub(crate) const NO_REACHABLE_AUTHORITY: u16 = 22;
+    pub(crate) const NSEC3_ITERATIONS: u16 = 27;
 }
 
 /// What is wrong: an extended error's code and text.
@@ -71,7 +72,10 @@ impl Recursor {
         });
         let judged = match self.chain(walk, &target) {
             Ok(Chain::Unsigned) => return Status::Insecure,
-            Ok(Chain::Zone(apex, keys)) => check(reply, (qname, qtype), &apex, &keys, walk.now),
+            Ok(Chain::Zone(apex, keys)) => match self.gives_up(reply) {
+                Some(fault) => Err(fault),
+                None => check(reply, (qname, qtype), &apex, &keys, walk.now),
+            },
             Err(fault) => Err(fault),
         };
         match judged {
@@ -83,6 +87,17 @@ impl Recursor {
             Ok(Denied::Proven) => Status::Secure,
             Err(fault) => Status::Bogus(fault),
         }
+    }
+
+    /// Some fail on iterations above a limit of their own (RFC 9276 section 3.2).
+    fn gives_up(&self, reply: &Reply) -> Option<Fault> {
+        let Some(Bug::FailsIterationsAbove(most)) = self.bug else {
+            return None;
+        };
+        let mut denials = reply.authority.iter();
+        let is_costly = |rr: &Rr| matches!(&rr.data, Data::Nsec3(n) if n.iterations() > most);
+        let fault = || (ede::NSEC3_ITERATIONS, "too many iterations".to_owned());
+        denials.any(is_costly).then(fault)
     }
 
     /// Follows DS and DNSKEY sets from the root to the zone of a name.
@@ -197,6 +212,9 @@ fn of(records: &[Rr], owner: &Name, rtype: Rtype) -> Vec<Rr> {
     records.iter().filter(own).cloned().collect()
 }
 
+/// How much work a resolver takes upon itself for one set (CVE-2023-50387).
+const VERIFICATIONS_MAX: usize = 16;
+
 /// Checks a set against the signatures among some records; the one that holds, if any does.
 pub(super) fn verify<'a>(
     set: &[Rr],
@@ -210,6 +228,7 @@ pub(super) fn verify<'a>(
     };
     let (owner, rtype) = (&first.owner, first.rtype());
     let what = format!("{} {rtype}", owner.fmt_with_dot());
+    let mut tried = 0;
     let mut fault = (ede::RRSIGS_MISSING, format!("no signature over {what}"));
     for rrsig in among.iter().filter_map(|rr| match &rr.data {
         Data::Rrsig(rrsig) if rr.owner == *owner && rrsig.type_covered() == rtype => Some(rrsig),
@@ -240,6 +259,10 @@ pub(super) fn verify<'a>(
         if named.clone().next().is_none() {
             fault = (ede::DNSKEY_MISSING, format!("no key signed {what}"));
             continue;
+        }
+        tried += named.clone().count();
+        if tried > VERIFICATIONS_MAX {
+            return Err((ede::BOGUS, format!("too much work for {what}")));
         }
         if named.any(|key| holds(rrsig, set, key)) {
             return Ok(rrsig);

@@ -119,4 +119,7 @@ pub struct ServerBug {
     /// No answer to questions for NS records.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ns_questions: Option<SilentWord>,
+    /// So many signatures that do not hold before each that does (KeyTrap, CVE-2023-50387).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoy_signatures: Option<u16>,
 }

@@ -62,7 +62,8 @@ impl JsonSchema for Addresses {
     }
 }
 
-/// An NS set at a parent: a list of names, or `{names, ttl}`. Empty: no delegation.
+/// An NS set at a parent: a list of names, or `{names, ttl}`. Empty: no delegation. `n{1..9}.a.test`
+/// stands for nine names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Delegation {
     /// The names.
@@ -95,7 +96,7 @@ impl<'de> Deserialize<'de> for Delegation {
             }
 
             fn visit_str<E: Error>(self, name: &str) -> Result<Delegation, E> {
-                let names = vec![name.to_owned()];
+                let names = expanded(vec![name.to_owned()])?;
                 Ok(Delegation { names, ttl: None })
             }
 
@@ -104,16 +105,43 @@ impl<'de> Deserialize<'de> for Delegation {
                 while let Some(name) = seq.next_element()? {
                     names.push(name);
                 }
+                let names = expanded(names)?;
                 Ok(Delegation { names, ttl: None })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Delegation, A::Error> {
                 let Full { names, ttl } = Full::deserialize(MapAccessDeserializer::new(map))?;
+                let names = expanded(names)?;
                 Ok(Delegation { names, ttl })
             }
         }
         deserializer.deserialize_any(Names)
     }
+}
+
+/// Most names that one range stands for: as many as fit into one message.
+const RANGE_MAX: u32 = 3000;
+
+/// The names with ranges (`n{1..9}.a.test`) written out.
+fn expanded<E: Error>(names: Vec<String>) -> Result<Vec<String>, E> {
+    let mut all = Vec::new();
+    for name in names {
+        let Some((before, rest)) = name.split_once('{') else {
+            all.push(name);
+            continue;
+        };
+        let range = rest.split_once('}').and_then(|(range, after)| {
+            let (from, to) = range.split_once("..")?;
+            let (from, to): (u32, u32) = (from.parse().ok()?, to.parse().ok()?);
+            (from <= to && to - from < RANGE_MAX).then_some((from..=to, after))
+        });
+        let (range, after) = range.ok_or_else(|| {
+            let words = format!("`{name}` has no range of at most {RANGE_MAX} names");
+            E::custom(format!("{words}; write `n{{1..9}}.a.test`"))
+        })?;
+        all.extend(range.map(|number| format!("{before}{number}{after}")));
+    }
+    Ok(all)
 }
 
 impl JsonSchema for Delegation {

@@ -184,6 +184,9 @@ pub struct ZoneSpec {
     /// What is wrong with these proofs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denial_fault: Option<DenialFault>,
+    /// So many more keys with the tag of each real one, which sign nothing (KeyTrap, CVE-2023-50387).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoy_keys: Option<u16>,
     /// CDS and CDNSKEY records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cds: Option<CdsWord>,
@@ -252,6 +255,9 @@ pub struct ZonePatch {
     /// What is wrong with these proofs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub denial_fault: Option<DenialFault>,
+    /// So many more keys with the tag of each real one, which sign nothing (KeyTrap, CVE-2023-50387).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoy_keys: Option<u16>,
     /// CDS and CDNSKEY records.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cds: Option<CdsWord>,

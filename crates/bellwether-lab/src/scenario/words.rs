@@ -188,6 +188,9 @@ pub enum Bug {
     /// It validates, and fails what is signed with these algorithms instead of taking it as
     /// unsigned.
     FailsAlgorithm(Vec<super::Algorithm>),
+    /// It validates, and fails denials of more NSEC3 iterations than this instead of taking the zone
+    /// as unsigned.
+    FailsIterationsAbove(u16),
     /// Its trust anchor is older than the root's key: every signed name fails.
     OutdatedAnchor,
 }

@@ -22,6 +22,9 @@ use crate::world::zone::Name;
 
 /// Signatures that one key remembers; above it, it starts anew.
 const MEMORY_MAX: usize = 4096;
+/// Octets that a key of the same tag keeps: of an RSA key, its exponent with the length of that (RFC
+/// 3110 section 2).
+const NAMESAKE_HEAD_LEN: usize = 4;
 /// Digest type SHA-256 (RFC 4509).
 const SHA_256: DigestAlgorithm = DigestAlgorithm::SHA256;
 
@@ -136,6 +139,22 @@ impl Key {
 
     pub(crate) fn tag(&self) -> u16 {
         self.dnskey.key_tag()
+    }
+
+    /// Another key with the same tag: the tag is a sum over pairs of octets (RFC 4034 appendix B), and
+    /// a sum does not change with the order.
+    pub(crate) fn namesake(&self, number: u16) -> Dnskey<Bytes> {
+        let key = &self.dnskey;
+        let mut octets = key.public_key().to_vec();
+        let pairs = octets.len().saturating_sub(NAMESAKE_HEAD_LEN) / 2;
+        let other = usize::from(number) % pairs.max(1);
+        for odd in 0..2 {
+            let at = NAMESAKE_HEAD_LEN + odd;
+            octets.swap(at, at + 2 * other);
+        }
+        let (flags, protocol, algorithm) = (key.flags(), key.protocol(), key.algorithm());
+        let made = Dnskey::new(flags, protocol, algorithm, Bytes::from(octets));
+        made.expect("as long as the real one")
     }
 
     /// The DS record that points at it (RFC 4034 section 5.1.4).

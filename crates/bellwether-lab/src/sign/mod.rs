@@ -92,6 +92,8 @@ pub(crate) struct Signing {
     pub(crate) denial: Denial,
     pub(crate) fault: DenialFault,
     pub(crate) cds: CdsWord,
+    /// Keys with the tag of each real one, which sign nothing.
+    pub(crate) decoy_keys: u16,
     /// A key that the zone does not have.
     pub(crate) stranger: Arc<Key>,
     /// Sets whose signatures are missing.
@@ -115,6 +117,7 @@ impl Signing {
             denial: Denial::default(),
             fault: DenialFault::default(),
             cds: CdsWord::default(),
+            decoy_keys: 0,
             stranger,
             without: Vec::new(),
             altered: Vec::new(),
@@ -238,6 +241,10 @@ impl Zone {
             .chain(&signing.beside)
         {
             self.add(Rr::new(apex.clone(), KEY_TTL, key.dnskey().clone()));
+            for number in 1..=signing.decoy_keys {
+                let namesake = key.namesake(number);
+                self.add(Rr::new(apex.clone(), KEY_TTL, namesake));
+            }
         }
         let wanted = match signing.cds {
             CdsWord::None => return,

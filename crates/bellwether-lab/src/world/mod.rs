@@ -364,6 +364,7 @@ impl World {
             without_rrsig,
             denial,
             denial_fault,
+            decoy_keys,
             cds,
             ns,
             ns_ttl,
@@ -388,6 +389,7 @@ impl World {
         zone.without_rrsig = without_rrsig.or_else(|| zone.without_rrsig.clone());
         zone.denial = denial.or_else(|| zone.denial.clone());
         zone.denial_fault = denial_fault.or(zone.denial_fault);
+        zone.decoy_keys = decoy_keys.or(zone.decoy_keys);
         zone.cds = cds.or(zone.cds);
         zone.ns = ns.or_else(|| zone.ns.clone());
         zone.ns_ttl = ns_ttl.or(zone.ns_ttl);

@@ -52,6 +52,7 @@ impl Declared {
         }
         signing.denial = spec.denial.clone().unwrap_or_default();
         signing.fault = spec.denial_fault.unwrap_or_default();
+        signing.decoy_keys = spec.decoy_keys.unwrap_or(0);
         signing.cds = spec.cds.unwrap_or_default();
         signing.without = picks(&spec.without_rrsig.clone().unwrap_or_default())?;
         for line in spec.altered.iter().flatten() {

@@ -15,7 +15,7 @@ use domain::base::name::Name;
 use domain::base::opt::UnknownOptData;
 use domain::base::record::ParsedRecord;
 
-use super::record;
+use super::{breaks, record};
 
 /// UDP payload size that we offer: fits every path without fragments (DNS flag day 2020).
 pub const UDP_PAYLOAD: u16 = 1232;
@@ -210,6 +210,7 @@ fn header_only(bytes: &[u8]) -> Response {
         size: bytes.len(),
         case_kept: true,
         malformed: None,
+        malformed_at: None,
         raw: None,
     }
 }
@@ -220,75 +221,90 @@ fn tolerant(query: &Query, bytes: &[u8]) -> Response {
     let has_question = bytes.get(4..6).is_some_and(|count| count != [0, 0]);
     response.case_kept = !has_question || echoed == Some(&query.question[..]);
     let mut reader = Reader {
+        bytes,
         left: RECORDS_MAX,
         complaint: None,
     };
-    if let Err(complaint) = sections(bytes, &mut response, &mut reader) {
-        reader.complain(complaint);
+    if let Err((complaint, at)) = sections(bytes, &mut response, &mut reader) {
+        reader.complain(complaint, at);
     }
-    response.malformed = reader.complaint;
+    let (complaint, at) = reader.complaint.unzip();
+    response.malformed = complaint;
+    response.malformed_at = at;
     response
 }
 
 /// Reads the three sections until the structure itself breaks.
-fn sections(bytes: &[u8], response: &mut Response, reader: &mut Reader) -> Result<(), String> {
-    let message = Message::from_slice(bytes).map_err(|_| "the message is cut".to_owned())?;
+fn sections(bytes: &[u8], response: &mut Response, reader: &mut Reader) -> Result<(), Complaint> {
+    let cut = |_| ("the message is cut".to_owned(), bytes.len());
+    let message = Message::from_slice(bytes).map_err(cut)?;
     let message = message.for_slice();
-    let cut = |part: &'static str| move |e| format!("the {part} section: {e}");
-    let mut answer = message.answer().map_err(cut("question"))?;
+    let cut = |part: &'static str, at: usize| move |e| (format!("the {part} section: {e}"), at);
+    let mut answer = message.answer().map_err(cut("question", HEADER_LEN))?;
     reader.take(&mut answer, &mut response.answer)?;
-    let next = answer.next_section().map_err(cut("answer"))?;
+    let at = answer.pos();
+    let next = answer.next_section().map_err(cut("answer", at))?;
     let mut authority = next.expect("the answer section is not the last");
     reader.take(&mut authority, &mut response.authority)?;
-    let next = authority.next_section().map_err(cut("authority"))?;
+    let at = authority.pos();
+    let next = authority.next_section().map_err(cut("authority", at))?;
     let mut additional = next.expect("the authority section is not the last");
     reader.additional(&mut additional, response)
 }
 
+/// What cannot be read, and the octet at which.
+type Complaint = (String, usize);
+
+/// A record, and the octet at which it begins.
+type Begun<'a> = (ParsedRecord<'a, [u8]>, usize);
+
 /// Reads records up to a limit, and remembers the first complaint.
-struct Reader {
+struct Reader<'b> {
+    bytes: &'b [u8],
     left: usize,
-    complaint: Option<String>,
+    complaint: Option<Complaint>,
 }
 
-impl Reader {
-    fn complain(&mut self, complaint: String) {
-        self.complaint.get_or_insert(complaint);
+impl Reader<'_> {
+    fn complain(&mut self, complaint: String, at: usize) {
+        self.complaint.get_or_insert((complaint, at));
     }
 
+    /// The next record, and the octet at which it begins.
     fn next<'a>(
         &mut self,
         section: &mut RecordSection<'a, [u8]>,
-    ) -> Result<Option<ParsedRecord<'a, [u8]>>, String> {
+    ) -> Result<Option<Begun<'a>>, Complaint> {
+        let at = section.pos();
         let Some(record) = section.next() else {
             return Ok(None);
         };
-        let record = record.map_err(|e| format!("a record: {e}"))?;
-        self.left = self
-            .left
-            .checked_sub(1)
-            .ok_or_else(|| format!("the message has more than {RECORDS_MAX} records"))?;
-        Ok(Some(record))
+        let broken = |e| (format!("a record: {e}"), breaks::record(self.bytes, at));
+        let record = record.map_err(broken)?;
+        let too_many = || format!("the message has more than {RECORDS_MAX} records");
+        let left = self.left.checked_sub(1);
+        self.left = left.ok_or_else(|| (too_many(), at))?;
+        Ok(Some((record, at)))
     }
 
     fn take(
         &mut self,
         section: &mut RecordSection<'_, [u8]>,
         into: &mut Vec<Record>,
-    ) -> Result<(), String> {
-        while let Some(record) = self.next(section)? {
-            self.keep(&record, into);
+    ) -> Result<(), Complaint> {
+        while let Some((record, at)) = self.next(section)? {
+            self.keep(&record, at, into);
         }
         Ok(())
     }
 
-    fn keep(&mut self, record: &ParsedRecord<'_, [u8]>, into: &mut Vec<Record>) {
+    fn keep(&mut self, record: &ParsedRecord<'_, [u8]>, at: usize, into: &mut Vec<Record>) {
         if record.class() != Class::IN {
-            return self.complain(format!("a record of class {}", record.class()));
+            return self.complain(format!("a record of class {}", record.class()), at);
         }
         match record::present(record) {
             Ok(record) => into.push(record),
-            Err(complaint) => self.complain(complaint),
+            Err(complaint) => self.complain(complaint, breaks::record(self.bytes, at)),
         }
     }
 
@@ -296,49 +312,53 @@ impl Reader {
         &mut self,
         section: &mut RecordSection<'_, [u8]>,
         response: &mut Response,
-    ) -> Result<(), String> {
-        while let Some(record) = self.next(section)? {
+    ) -> Result<(), Complaint> {
+        while let Some((record, at)) = self.next(section)? {
             match record.rtype() {
                 // RFC 6891 section 6.1.1: one OPT at most.
-                Rtype::OPT if response.edns => self.complain("two OPT records".to_owned()),
-                Rtype::OPT => self.opt(&record, response),
-                _ => self.keep(&record, &mut response.additional),
+                Rtype::OPT if response.edns => self.complain("two OPT records".to_owned(), at),
+                Rtype::OPT => {
+                    if let Err(complaint) = opt(&record, response) {
+                        self.complain(complaint, breaks::record(self.bytes, at));
+                    }
+                }
+                _ => self.keep(&record, at, &mut response.additional),
             }
         }
         Ok(())
     }
+}
 
-    /// Extended rcode bits and extended errors (RFC 6891 section 6.1.3, RFC 8914).
-    fn opt(&mut self, record: &ParsedRecord<'_, [u8]>, response: &mut Response) {
-        response.edns = true;
-        let [high, ..] = record.ttl().as_secs().to_be_bytes();
-        response.rcode = Rcode((u16::from(high) << 4) | response.rcode.0);
-        let data = match record.to_any_record::<domain::rdata::AllRecordData<&[u8], _>>() {
-            Ok(parsed) => parsed.into_data(),
-            Err(e) => return self.complain(format!("the OPT record: {e}")),
+/// Extended rcode bits and extended errors (RFC 6891 section 6.1.3, RFC 8914).
+fn opt(record: &ParsedRecord<'_, [u8]>, response: &mut Response) -> Result<(), String> {
+    response.edns = true;
+    let [high, ..] = record.ttl().as_secs().to_be_bytes();
+    response.rcode = Rcode((u16::from(high) << 4) | response.rcode.0);
+    let data = match record.to_any_record::<domain::rdata::AllRecordData<&[u8], _>>() {
+        Ok(parsed) => parsed.into_data(),
+        Err(e) => return Err(format!("the OPT record: {e}")),
+    };
+    let domain::rdata::AllRecordData::<_, domain::base::name::ParsedName<&[u8]>>::Opt(opt) = data
+    else {
+        return Err("the OPT record cannot be read".to_owned());
+    };
+    for option in opt.iter::<UnknownOptData<_>>().take(OPTIONS_MAX) {
+        let Ok(option) = option else {
+            return Err("an option of the OPT record is cut".to_owned());
         };
-        let domain::rdata::AllRecordData::<_, domain::base::name::ParsedName<&[u8]>>::Opt(opt) =
-            data
-        else {
-            return self.complain("the OPT record cannot be read".to_owned());
-        };
-        for option in opt.iter::<UnknownOptData<_>>().take(OPTIONS_MAX) {
-            let Ok(option) = option else {
-                return self.complain("an option of the OPT record is cut".to_owned());
-            };
-            if option.code() != OptionCode::EXTENDED_ERROR
-                || response.extended_errors.len() == EXTENDED_ERRORS_MAX
-            {
-                continue;
-            }
-            let bytes: &[u8] = option.data();
-            match bytes {
-                [high, low, text @ ..] => response.extended_errors.push(ExtendedError {
-                    code: u16::from_be_bytes([*high, *low]),
-                    text: inert_bytes(text, EXTRA_TEXT_MAX),
-                }),
-                _ => self.complain("an extended error without a code".to_owned()),
-            }
+        if option.code() != OptionCode::EXTENDED_ERROR
+            || response.extended_errors.len() == EXTENDED_ERRORS_MAX
+        {
+            continue;
+        }
+        let bytes: &[u8] = option.data();
+        match bytes {
+            [high, low, text @ ..] => response.extended_errors.push(ExtendedError {
+                code: u16::from_be_bytes([*high, *low]),
+                text: inert_bytes(text, EXTRA_TEXT_MAX),
+            }),
+            _ => return Err("an extended error without a code".to_owned()),
         }
     }
+    Ok(())
 }

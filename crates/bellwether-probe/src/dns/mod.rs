@@ -6,11 +6,13 @@
 //! is the `domain` crate's.
 //!
 //! - [`message`]: queries to bytes, bytes to [`Response`](bellwether_model::dns::Response)s
+//! - [`breaks`]: at which octet a record that cannot be read breaks
 //! - [`record`]: record data in presentation form
 //! - [`udp`], [`tcp`], [`secure`]: the transports; [`reply`]: what both tell besides a response
 //! - [`late`]: answers that come after the one that was taken
 //! - [`exchange`]: tries, time limits, and what stands in the record
 
+mod breaks;
 pub mod exchange;
 pub(crate) mod late;
 pub mod message;

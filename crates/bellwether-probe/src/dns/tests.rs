@@ -125,6 +125,8 @@ fn what_breaks_is_named_and_the_rest_kept() {
     let cut = decoded(&good[..good.len() - 3]);
     assert_eq!((cut.answer.len(), cut.flags.aa), (1, true));
     assert!(cut.malformed.is_some() && cut.raw.is_some());
+    // The length of the last record reaches beyond the end.
+    assert_eq!(cut.malformed_at, Some(good.len() - 6));
 
     let mut lying = good.clone();
     lying[7] = 9;

@@ -162,7 +162,10 @@ fn has_unread_proof(seen: &SignedAnswer) -> bool {
         SignatureResult::Unsupported | SignatureResult::NotTried | SignatureResult::WrongSigner => {
             true
         }
-        SignatureResult::Verified | SignatureResult::Failed | SignatureResult::NoKey => false,
+        SignatureResult::Verified
+        | SignatureResult::Failed
+        | SignatureResult::NoKey
+        | SignatureResult::TooMany => false,
     })
 }
 

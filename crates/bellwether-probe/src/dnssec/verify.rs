@@ -14,10 +14,11 @@ use jiff::Timestamp;
 use super::KEYS_MAX;
 use super::wire::{Rrset, Rrsig, Wire};
 
-/// Most signatures of one record set that are tried, and most keys for one of them: what honest
-/// zones have, twice over in a rollover of algorithm and key, is below (CVE-2023-50387).
-const SIGNATURES_MAX: usize = 8;
-const KEYS_FOR_SIGNATURE_MAX: usize = 4;
+/// Most verifications for one record set: what honest zones need, twice over in a rollover of
+/// algorithm and key, is below, and validators stop there or before (CVE-2023-50387).
+const VERIFICATIONS_OF_SET_MAX: u32 = 16;
+/// Most signatures of one record set that are looked at.
+const SIGNATURES_MAX: usize = 16;
 /// Most verifications of one check: a fifth of a second of work at worst.
 const VERIFICATIONS_MAX: u32 = 600;
 
@@ -102,7 +103,9 @@ pub(super) fn digest_fits(zone: &Wire, key: &Key, digest_type: u8, digest: &[u8]
 /// same signatures.
 pub(super) struct Budget {
     left: u32,
-    known: HashMap<(Vec<u8>, Vec<u8>), SignatureResult>,
+    /// With the verifications that each took: a set is as complex at the second server as at the
+    /// first.
+    known: HashMap<(Vec<u8>, Vec<u8>), (SignatureResult, u32)>,
     /// What times are near to: serial numbers of time wrap (RFC 4034 section 3.1.5).
     now: Timestamp,
 }
@@ -120,11 +123,12 @@ impl Budget {
 /// What each signature of a record set is, against the zone's keys.
 pub(super) fn rrset(set: &Rrset, zone: &DnsName, keys: &[Key], budget: &mut Budget) -> RrsetSeen {
     let mut signatures = Vec::new();
+    let mut of_set = VERIFICATIONS_OF_SET_MAX;
     for (index, sig) in set.signatures.iter().enumerate() {
         let result = if index < SIGNATURES_MAX {
-            verify(set, sig, zone, keys, budget)
+            verify(set, sig, zone, keys, &mut of_set, budget)
         } else {
-            SignatureResult::NotTried
+            SignatureResult::TooMany
         };
         signatures.push(SignatureSeen {
             key_tag: sig.key_tag,
@@ -134,7 +138,7 @@ pub(super) fn rrset(set: &Rrset, zone: &DnsName, keys: &[Key], budget: &mut Budg
             expiration: time(sig.expiration, budget.now),
             result,
         });
-        if index > SIGNATURES_MAX {
+        if index >= SIGNATURES_MAX {
             break;
         }
     }
@@ -150,6 +154,7 @@ fn verify(
     sig: &Rrsig,
     zone: &DnsName,
     keys: &[Key],
+    of_set: &mut u32,
     budget: &mut Budget,
 ) -> SignatureResult {
     if sig.signer != *zone {
@@ -167,18 +172,24 @@ fn verify(
         return if keys.len() < KEYS_MAX {
             SignatureResult::NoKey
         } else {
-            SignatureResult::NotTried
+            SignatureResult::TooMany
         };
     }
     let Some(octets) = signed_octets(set, sig) else {
         return SignatureResult::Failed;
     };
     let memo = (octets, sig.signature.clone());
-    if let Some(known) = budget.known.get(&memo) {
+    if let Some((known, spent)) = budget.known.get(&memo)
+        && let Some(left) = of_set.checked_sub(*spent)
+    {
+        *of_set = left;
         return *known;
     }
-    let result = try_keys(fitting, &memo.0, &sig.signature, &mut budget.left);
-    budget.known.insert(memo, result);
+    let before = *of_set;
+    let result = try_keys(fitting, &memo.0, &sig.signature, of_set, &mut budget.left);
+    if !matches!(result, SignatureResult::TooMany | SignatureResult::NotTried) {
+        budget.known.insert(memo, (result, before - *of_set));
+    }
     result
 }
 
@@ -186,13 +197,18 @@ fn try_keys<'k>(
     fitting: impl Iterator<Item = &'k Key>,
     octets: &[u8],
     signature: &[u8],
+    of_set: &mut u32,
     left: &mut u32,
 ) -> SignatureResult {
     let mut result = SignatureResult::Failed;
-    for (index, key) in fitting.enumerate() {
-        if index >= KEYS_FOR_SIGNATURE_MAX || *left == 0 {
+    for key in fitting {
+        if *of_set == 0 {
+            return SignatureResult::TooMany;
+        }
+        if *left == 0 {
             return SignatureResult::NotTried;
         }
+        *of_set -= 1;
         *left -= 1;
         let check = || key.public().and_then(|k| k.verify(octets, signature));
         // The arithmetic behind this is others' code, and the key a stranger's.

@@ -137,6 +137,7 @@ mod tests {
             size: 0,
             case_kept: true,
             malformed: None,
+            malformed_at: None,
             raw: None,
         }
     }

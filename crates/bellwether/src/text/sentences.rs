@@ -402,6 +402,12 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "the signature of {name} {type} by key {key_tag} does not fit: {name_servers}",
     ),
     Sentence::new(
+        K::SignaturesTooComplex,
+        "",
+        "",
+        "{name} {type} has more signatures, or keys of tag {key_tag}, than validators try: {name_servers}",
+    ),
+    Sentence::new(
         K::DsMatchesNoKey,
         "",
         "",
