@@ -112,6 +112,11 @@ fn value(problem: &Problem, zone: Option<&SignedZone>) -> Value {
         let keys: BTreeSet<u16> = zone.keys.iter().map(|k| k.key_tag).collect();
         value["ds_tags"] = json!(ds);
         value["key_tags"] = json!(keys);
+        // Where the tags agree, what does not fit is the algorithm, or the digest.
+        let ds: BTreeSet<u8> = zone.ds.iter().map(|d| d.algorithm).collect();
+        let keys: BTreeSet<u8> = zone.keys.iter().map(|k| k.algorithm).collect();
+        value["ds_algorithms"] = json!(ds);
+        value["key_algorithms"] = json!(keys);
     }
     value
 }

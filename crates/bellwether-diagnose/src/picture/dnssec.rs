@@ -22,6 +22,10 @@ const LIFE_PARTS: i64 = 8;
 /// How far two clocks may be apart: a window that is missed by less says nothing of the zone.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
+/// Algorithms that are or were defined for signatures of zones (IANA's registry "DNS Security
+/// Algorithm Numbers").
+const ALGORITHMS: [u8; 14] = [1, 3, 5, 6, 7, 8, 10, 12, 13, 14, 15, 16, 17, 23];
+
 /// What holds of one chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChainState {
@@ -364,12 +368,14 @@ fn rrset_state(rrset: &RrsetSeen, now: Timestamp) -> RrsetState<'_> {
     if fitting().any(|s| until_begin(s) <= SKEW && since_end(s) <= SKEW) {
         return RrsetState::Good;
     }
-    // A signer we do not know as the zone's may be a zone's in between.
-    let is_open = |s: &SignatureSeen| {
-        matches!(
-            s.result,
-            SignatureResult::Unsupported | SignatureResult::NotTried | SignatureResult::WrongSigner
-        )
+    let is_open = |s: &SignatureSeen| match s.result {
+        SignatureResult::NotTried => true,
+        // Other validators may support what we do not; what nobody has defined, none does.
+        SignatureResult::Unsupported => ALGORITHMS.contains(&s.algorithm),
+        // A signer above the record set may be a zone that we do not know of; any other is not its
+        // zone (RFC 4035 section 5.3.1).
+        SignatureResult::WrongSigner => rrset.name.is_at_or_below(&s.signer),
+        _ => false,
     };
     if rrset.signatures.iter().any(is_open) {
         return RrsetState::Unknown;

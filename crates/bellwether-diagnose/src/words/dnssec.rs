@@ -29,6 +29,16 @@ pub(super) fn sentence(now: Timestamp, candidate: &Candidate, scope: &Scope) -> 
         return sentence;
     }
     let refused = refused(candidate);
+    if let Some(k) = known(FactKind::DsMatchesNoKey).filter(|k| same_tag(k)) {
+        let why = if disjoint(k, "ds_algorithms", "key_algorithms") {
+            let (ds, keys) = (numbers(k, "ds_algorithms"), numbers(k, "key_algorithms"));
+            format!("says algorithm {ds}, and the key is of algorithm {keys}")
+        } else {
+            "holds the digest of another key".to_owned()
+        };
+        let (tags, zone) = (numbers(k, "ds_tags"), value(k, "zone"));
+        return format!("the parent's DS record for key {tags} of {zone} {why}: {refused}");
+    }
     if let Some(k) = known(FactKind::DsMatchesNoKey) {
         return format!(
             "the parent vouches for key {} of {}, and the zone is signed with {}: {refused}",
@@ -179,6 +189,18 @@ fn s(scope: &Scope) -> &'static str {
 /// `www.svc.test. A`.
 fn set(known: &Known) -> String {
     format!("{} {}", value(known, "name"), value(known, "type"))
+}
+
+/// Does the parent vouch for a tag that a key of the zone has?
+fn same_tag(known: &Known) -> bool {
+    !disjoint(known, "ds_tags", "key_tags")
+}
+
+fn disjoint(known: &Known, one: &str, other: &str) -> bool {
+    let numbers = |key| known.value.get(key).and_then(Value::as_array);
+    let mut one = numbers(one).into_iter().flatten();
+    let other: Vec<&Value> = numbers(other).into_iter().flatten().collect();
+    !one.any(|number| other.contains(&number))
 }
 
 fn numbers(known: &Known, key: &str) -> String {

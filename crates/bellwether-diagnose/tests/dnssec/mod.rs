@@ -200,6 +200,13 @@ fn reasons_one_by_one() {
     for result in [R::Unsupported, R::NotTried, R::WrongSigner] {
         assert_eq!(with(set(-24, 300, result)), "healthy");
     }
+    // A signer that is no zone of the name, and an algorithm that nobody has.
+    let mut foreign = set(-24, 300, R::WrongSigner);
+    foreign.signatures[0].signer = name("other.test");
+    assert_eq!(with(foreign), "degraded dns.dnssec.sig_bad");
+    let mut undefined = set(-24, 300, R::Unsupported);
+    undefined.signatures[0].algorithm = 200;
+    assert_eq!(with(undefined), "degraded dns.dnssec.sig_bad");
     let complex = judge(|seen| answers_with(seen, &set(-24, 300, R::TooMany)), same);
     assert_eq!(told(&complex), "degraded dns.dnssec.sig_bad");
     let summary = &complex.diagnosis.as_ref().unwrap().summary;

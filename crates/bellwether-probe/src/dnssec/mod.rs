@@ -39,8 +39,9 @@ pub(crate) use fuzzing::check_itself;
 use verify::{Budget, Key};
 use wire::{Signed, Wire};
 
-/// Most keys of one zone, and DS records for it, that are looked at.
-const KEYS_MAX: usize = 32;
+/// Most keys of one zone, and DS records for it, that are looked at: more than fit into what
+/// validators take over UDP and TCP in practice, so that a key which is left out is an attack.
+const KEYS_MAX: usize = 256;
 /// Deepest chain of zones: as deep as the walk goes.
 const ZONES_MAX: usize = 32;
 
@@ -171,13 +172,17 @@ fn keys_of(
                 .iter()
                 .any(|s| s.result == SignatureResult::Verified);
             if verified {
-                trusted.extend(dnskeys(signed, level));
+                // Every server sends the same ones.
+                for key in dnskeys(signed, level) {
+                    if trusted.len() < KEYS_MAX && !trusted.contains(&key) {
+                        trusted.push(key);
+                    }
+                }
             }
             seen.rrsets.push(rrset);
         }
         key_answers.push(seen);
     }
-    trusted.dedup();
     let own = if trusted.is_empty() || vouched.is_empty() {
         all.clone()
     } else {

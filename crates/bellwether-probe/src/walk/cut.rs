@@ -81,10 +81,23 @@ impl Walk {
 
     /// The deepest known cut at or above a name.
     pub(super) fn deepest_cut(&self, name: &DnsName) -> Cut {
+        self.deepest(name, |_| true)
+    }
+
+    /// Where the walk to an alias begins: at the deepest known cut that is part of the chain of
+    /// signatures. Look-ups of name servers learn cuts too, and ask nobody to vouch for them.
+    pub(super) fn deepest_level(&self, name: &DnsName) -> Cut {
+        let levels = self.inner.levels.borrow();
+        self.deepest(name, |zone| {
+            !self.wants_signatures() || levels.contains(zone)
+        })
+    }
+
+    fn deepest(&self, name: &DnsName, fits: impl Fn(&DnsName) -> bool) -> Cut {
         let cuts = self.inner.cuts.borrow();
         let mut at = Some(name.clone());
         while let Some(zone) = at {
-            if let Some(cut) = cuts.get(&zone) {
+            if let Some(cut) = cuts.get(&zone).filter(|_| fits(&zone)) {
                 return cut.clone();
             }
             at = zone.parent();

@@ -125,6 +125,8 @@ struct Inner {
     cuts: RefCell<BTreeMap<DnsName, Cut>>,
     hosts: RefCell<HashMap<DnsName, HostAnswer>>,
     traced: RefCell<BTreeSet<DnsName>>,
+    /// Zones at which a level began: what is delegated below them is asked with its signatures.
+    levels: RefCell<BTreeSet<DnsName>>,
     /// Levels that run; waits up to their end and what they saw, of those that ended.
     open: Cell<usize>,
     waits: Cell<u32>,
@@ -171,6 +173,7 @@ impl Walk {
             cuts: RefCell::new(cuts),
             hosts: RefCell::default(),
             traced: RefCell::default(),
+            levels: RefCell::default(),
             open: Cell::new(0),
             waits: Cell::new(0),
             seen: RefCell::default(),
@@ -227,7 +230,7 @@ impl Walk {
         let cut = if trace.depth == 0 {
             self.cut_at(&DnsName::root())
         } else {
-            self.deepest_cut(&trace.name)
+            self.deepest_level(&trace.name)
         };
         let (tell, told) = mpsc::unbounded_channel();
         cut.tell_all(&tell);
@@ -249,6 +252,7 @@ impl Walk {
         };
         let (walk, subject) = (self.clone(), level.zone.to_string());
         self.inner.open.set(self.inner.open.get() + 1);
+        self.inner.levels.borrow_mut().insert(level.zone.clone());
         let run = async move {
             let outcome = cx
                 .probe(ProbeKind::Delegation, key, stand_in, level.run(told))
