@@ -385,6 +385,9 @@ pub enum ClientProfile {
     Openssl,
     /// The same, with the roots that the operator gave and no others.
     OwnRoots,
+    /// Programs that take authenticated ciphers with forward secrecy alone, as RFC 9325 section 4.2
+    /// asks: rustls, and others so configured.
+    AeadOnly,
 }
 
 impl ClientProfile {
@@ -395,6 +398,7 @@ impl ClientProfile {
             Self::Browser => "browser",
             Self::Openssl => "openssl",
             Self::OwnRoots => "own_roots",
+            Self::AeadOnly => "aead_only",
         }
     }
 }

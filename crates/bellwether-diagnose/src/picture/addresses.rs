@@ -179,13 +179,13 @@ pub(super) fn views<'a>(
     let known = clients::intermediates(&views, context.baseline.as_ref());
     let split: Vec<(IpAddr, Clients)> = views
         .values()
-        .filter_map(|view| Some((view.address, clients::of(view.tls?.1, &known))))
+        .map(|view| (view.address, clients::of(view, &known)))
         .collect();
     for (address, clients) in split {
         if let Some(view) = views.get_mut(&address) {
             let gets_through = clients.is_split()
                 && view.attempt == Attempt::Fails(Layer::Tls)
-                && above_tls(context, view, &not_run).works();
+                && (clients::is_still_taken(view) || above_tls(context, view, &not_run).works());
             view.clients = clients;
             view.spared = gets_through;
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bellwether_model::report::Baseline;
-use bellwether_model::tls::{CertProblem, ClientProfile, TlsResult, TlsSeen};
+use bellwether_model::tls::{CertProblem, ClientProfile, HelloAnswer, TlsResult};
 
 use super::AddressView;
 
@@ -85,11 +85,47 @@ pub fn missing<'p>(problem: &'p CertProblem, known: &Intermediates<'_>) -> Optio
     }
 }
 
+/// Suites that are out of date, and that browsers and OpenSSL still offer last, for old servers.
+const STILL_OFFERED: [&str; 6] = [
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA",
+];
+
+/// Does the server take TLS 1.2 with one of those, and nothing better?
+#[must_use]
+pub fn is_still_taken(view: &AddressView<'_>) -> bool {
+    let (Some((_, tls)), Some((_, hellos))) = (view.tls, view.hellos) else {
+        return false;
+    };
+    let mut answers = hellos.hellos.iter().filter_map(|h| match &h.answer {
+        HelloAnswer::ServerHello {
+            version, cipher, ..
+        } => Some((version, cipher)),
+        _ => None,
+    });
+    let is_taken = |(version, cipher): (&String, &String)| {
+        version == "TLS 1.2" && STILL_OFFERED.contains(&cipher.as_str())
+    };
+    let fails = tls.result != TlsResult::Completed && !view.is_mixed;
+    fails && answers.clone().next().is_some() && answers.all(is_taken)
+}
+
 /// What kinds of clients make of a handshake. A browser that has met an intermediate at another
 /// address remembers it.
 #[must_use]
-pub fn of(tls: &TlsSeen, known: &Intermediates<'_>) -> Clients {
+pub fn of(view: &AddressView<'_>, known: &Intermediates<'_>) -> Clients {
     let mut clients = Clients::default();
+    let Some((_, tls)) = view.tls else {
+        return clients;
+    };
+    if is_still_taken(view) {
+        clients.accept = vec![ClientProfile::Browser, ClientProfile::Openssl];
+        clients.refuse = vec![ClientProfile::AeadOnly];
+    }
     if tls.result != TlsResult::Completed {
         return clients;
     }

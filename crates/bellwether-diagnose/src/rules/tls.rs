@@ -179,7 +179,7 @@ pub const RULES: &[Rule] = &[
         requires: &[F::TlsOldSuitesOnly],
         prior: 42,
         cap: 93,
-        remedy: ENABLE,
+        remedy: "Enable TLS 1.3, and for TLS 1.2 ECDHE with AES-GCM or ChaCha20-Poly1305, on the server (RFC 9325 section 4.2).",
         ..BASE
     },
     Rule {

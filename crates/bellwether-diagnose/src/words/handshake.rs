@@ -97,8 +97,12 @@ fn negotiation(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, what
         );
     }
     if let Some(known) = fact(candidate, F::TlsOldSuitesOnly) {
+        let who = match scope.profiles.is_empty() {
+            true => "clients have dropped",
+            false => "browsers and OpenSSL still offer last, and stricter clients do not",
+        };
         return format!(
-            "{what} take{} only what clients have dropped: {} chose {} when it was offered",
+            "{what} take{} only what {who}: {} chose {} when it was offered",
             s(scope),
             value(known, "version"),
             value(known, "suite")

@@ -172,7 +172,7 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         K::TlsOldSuitesOnly,
         "address",
         "",
-        "{address} [answers|answer] only if dropped ciphers are offered, with {suite}",
+        "{address} [answers|answer] only if outdated ciphers are offered, with {suite}",
     ),
     Sentence::new(
         K::TlsVersionIntolerant,

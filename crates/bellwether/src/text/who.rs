@@ -26,7 +26,10 @@ pub(super) fn who(report: &Report, diagnosis: &Diagnosis) -> String {
     };
     let whom = match diagnosis.scope.profiles.as_slice() {
         [] => whom,
-        refusing => format!("{whom} with a client like {}", list(refusing)),
+        refusing => {
+            let kinds = refusing.iter().map(|name| kind_of_client(name));
+            format!("{whom} with {}", list(&kinds.collect::<Vec<_>>()))
+        }
     };
     let share = diagnosis.scope.share;
     let often = match report.verdict {
@@ -48,6 +51,17 @@ pub(super) fn who(report: &Report, diagnosis: &Diagnosis) -> String {
         whom
     } else {
         format!("{whom}; {often}")
+    }
+}
+
+/// A kind of client, in words.
+fn kind_of_client(profile: &str) -> &str {
+    match profile {
+        "browser" => "a browser",
+        "openssl" => "OpenSSL or a client like it",
+        "own_roots" => "a client that trusts the given roots alone",
+        "aead_only" => "a client that takes AEAD ciphers alone (rustls and others)",
+        other => other,
     }
 }
 
