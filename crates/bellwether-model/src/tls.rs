@@ -177,6 +177,12 @@ pub enum CertProblem {
         /// What is refused.
         reason: String,
     },
+    /// More certificates of CAs between the server's and the anchor than browsers and others follow:
+    /// Firefox and rustls take 6.
+    LongPath {
+        /// How many stand between.
+        intermediates: usize,
+    },
     /// A signature does not verify.
     BadSignature {
         /// Place in the chain as sent.
@@ -335,6 +341,7 @@ impl CertProblem {
             | Self::UntrustedRoot { .. }
             | Self::ChainIncomplete { .. }
             | Self::Policy { .. }
+            | Self::LongPath { .. }
             | Self::BadSignature { .. }
             | Self::Malformed { .. }
             | Self::Other { .. } => false,

@@ -227,6 +227,7 @@ impl<'a> Cert<'a> {
                 self.seen.issuer_urls = urls.take(URLS_MAX).collect();
             }
             ParsedExtension::SCT(list) => self.seen.scts = list.len(),
+            ParsedExtension::ParseError { .. } if !extension.critical && !is_read(extension) => {}
             ParsedExtension::ParseError { error } => {
                 // Subject alternative name.
                 if extension.oid.to_id_string() == "2.5.29.17" {
@@ -294,6 +295,25 @@ impl<'a> Cert<'a> {
         let own = self.skeleton.as_ref().filter(|s| s.issuer == s.subject);
         own.is_some_and(|s| check(&Signed::of(s), s.spki) != Check::Bad)
     }
+}
+
+/// Extensions that clients read: what is ill-formed in others, nobody sees unless they are critical.
+const READ: [&str; 11] = [
+    "1.3.6.1.5.5.7.1.1", // authority information access
+    "2.5.29.14",         // subject key identifier
+    "2.5.29.15",         // key usage
+    "2.5.29.17",         // subject alternative name
+    "2.5.29.19",         // basic constraints
+    "2.5.29.30",         // name constraints
+    "2.5.29.32",         // certificate policies
+    "2.5.29.35",         // authority key identifier
+    "2.5.29.36",         // policy constraints
+    "2.5.29.37",         // extended key usage
+    "2.5.29.54",         // inhibit any policy
+];
+
+fn is_read(extension: &X509Extension<'_>) -> bool {
+    READ.contains(&extension.oid.to_id_string().as_str())
 }
 
 /// The last day of the year 9999 stands for "no end" (RFC 5280 section 4.1.2.5), and lies behind
@@ -395,6 +415,10 @@ fn words(text: &str) -> String {
     // How nom says that bytes are missing.
     if said.contains("(Eof)") || said.contains("Incomplete") {
         return "it is cut off, or no certificate at all".to_owned();
+    }
+    // Names of the parser's own parts tell nobody anything.
+    if said.contains("NomError") || said.contains("Parsing Error") {
+        return "its encoding breaks the rules of DER".to_owned();
     }
     said
 }

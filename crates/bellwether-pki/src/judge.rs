@@ -95,7 +95,12 @@ pub(crate) fn examined(
         };
     };
     let signatures = Signatures::default();
-    let path = path::best(&certs, anchors, &signatures, at);
+    let mut path = path::best(&certs, anchors, &signatures, at);
+    // What leads on may stand behind those that were looked at.
+    let is_cut = chain.len() > CHAIN_LEN_MAX;
+    if let Some(path) = path.as_mut().filter(|p| is_cut && p.end == End::Unknown) {
+        path.end = End::GaveUp;
+    }
     let judging = Judging {
         anchors,
         signatures: &signatures,
@@ -284,6 +289,11 @@ fn ending(certs: &[Cert<'_>], path: &Path, anchors: &Anchors, problems: &mut Vec
             self_signed,
         },
         End::BadSignature => CertProblem::BadSignature { index },
+        End::GaveUp => CertProblem::Policy {
+            index: 0,
+            reason: "it comes with more certificates, or ways through them, than clients try"
+                .to_owned(),
+        },
         End::Unknown if lacks_link(last, index, anchors) => {
             let fetchable = is_fetchable(last);
             CertProblem::ChainIncomplete {
@@ -336,7 +346,8 @@ fn constraints(
     let (Some(begin), Some(end)) = (begin, end) else {
         return;
     };
-    if end < begin {
+    // That library knows no time before 1970.
+    if end < begin || end < Timestamp::UNIX_EPOCH {
         return;
     }
     let seconds = judging.at.clamp(begin, end).as_second();
@@ -344,7 +355,8 @@ fn constraints(
     let Err(error) = verify(certs, path, judging, UnixTime::since_unix_epoch(time)) else {
         return;
     };
-    let Some(problem) = from_webpki(&error) else {
+    let intermediates = path.links.len().saturating_sub(1);
+    let Some(problem) = from_webpki(&error, intermediates) else {
         return;
     };
     // It stops at the first thing it meets; what is listed already need not be said again.
@@ -389,8 +401,25 @@ fn verify(
         .map(|_| ())
 }
 
+/// What of a certificate is ill-formed.
+fn ill_formed(error: &webpki::Error) -> &'static str {
+    use webpki::Error as E;
+    match error {
+        E::BadDerTime => "a time in it is ill-formed",
+        E::ExtensionValueInvalid => "what an extension of it says is ill-formed",
+        E::InvalidCertValidity => "it ends before it begins",
+        E::InvalidNetworkMaskConstraint => "a constraint on addresses in it has an ill-formed mask",
+        E::InvalidSerialNumber => "its serial number is ill-formed",
+        E::MalformedDnsIdentifier => "a DNS name in it is ill-formed",
+        E::MalformedExtensions => "its extensions are ill-formed",
+        E::MalformedNameConstraint => "a name constraint in it is ill-formed",
+        E::TrailingData(_) => "bytes follow where a part of it should end",
+        _ => "its encoding breaks the rules of DER",
+    }
+}
+
 /// What an error of the path verification means, besides what was looked at before it.
-fn from_webpki(error: &webpki::Error) -> Option<CertProblem> {
+fn from_webpki(error: &webpki::Error, intermediates: usize) -> Option<CertProblem> {
     use webpki::Error as E;
     let policy = |reason: &str| {
         let reason = reason.to_owned();
@@ -407,10 +436,18 @@ fn from_webpki(error: &webpki::Error) -> Option<CertProblem> {
         E::CertDistrusted => policy("its issuer is distrusted by name"),
         E::NameConstraintViolation => policy("a CA in the chain may not issue for this name"),
         E::PathLenConstraintViolated => policy("the chain is longer than a CA in it allows"),
-        E::UnsupportedCertVersion => policy("X.509 version 1 or 2"),
+        E::UnsupportedCertVersion => policy("it is not of X.509 version 3"),
         E::UnsupportedCriticalExtension => policy("a critical extension that clients do not know"),
         E::RequiredEkuNotFoundContext(_) | E::EmptyEkuExtension => {
             policy("extended key usage does not allow servers")
+        }
+        E::MaximumPathDepthExceeded => Some(CertProblem::LongPath { intermediates }),
+        E::MaximumNameConstraintComparisonsExceeded => {
+            policy("its name constraints take more comparisons than clients make")
+        }
+        E::UnsupportedSignatureAlgorithmContext(_)
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            policy("it is signed with an algorithm that clients do not take")
         }
         E::BadDer
         | E::BadDerTime
@@ -423,7 +460,7 @@ fn from_webpki(error: &webpki::Error) -> Option<CertProblem> {
         | E::MalformedNameConstraint
         | E::TrailingData(_) => Some(CertProblem::Malformed {
             index: 0,
-            error: inert(&error.to_string(), 256),
+            error: ill_formed(error).to_owned(),
         }),
         other => Some(CertProblem::Other {
             detail: inert(&other.to_string(), 256),

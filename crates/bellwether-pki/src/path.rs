@@ -31,6 +31,8 @@ pub(crate) enum End {
     Unknown,
     /// Whoever has the name of the last link's issuer did not sign it.
     BadSignature,
+    /// There are more ways than were tried.
+    GaveUp,
 }
 
 struct Search<'a> {
@@ -62,7 +64,12 @@ pub(crate) fn best(
         best: None,
     };
     search.extend(&mut vec![0]);
-    search.best.map(|(_, path)| path)
+    let gave_up = search.checks >= CHECKS_MAX;
+    let mut path = search.best.map(|(_, path)| path)?;
+    if gave_up && path.end != End::Anchor {
+        path.end = End::GaveUp;
+    }
+    Some(path)
 }
 
 impl Search<'_> {
@@ -123,7 +130,7 @@ impl Search<'_> {
         let len = isize::try_from(links.len()).unwrap_or(isize::MAX);
         let rank = match end {
             End::Anchor => (false, untimely, len),
-            End::OwnRoot | End::Unknown | End::BadSignature => (true, 0, -len),
+            End::OwnRoot | End::Unknown | End::BadSignature | End::GaveUp => (true, 0, -len),
         };
         if self.best.as_ref().is_none_or(|(known, _)| rank < *known) {
             let links = links.to_vec();

@@ -36,8 +36,9 @@ fn refuses(profile: ClientProfile, problem: &CertProblem) -> bool {
     match problem {
         // Browsers fetch what is missing, or remember it from other sites.
         CertProblem::ChainIncomplete { fetchable, .. } => !(is_browser && *fetchable),
-        // Only browsers ask for proof of logging, and look at staples.
-        CertProblem::NotLogged { .. }
+        // Only browsers ask for proof of logging, and look at staples; OpenSSL follows 100.
+        CertProblem::LongPath { .. }
+        | CertProblem::NotLogged { .. }
         | CertProblem::Staple { .. }
         | CertProblem::Revoked { .. } => is_browser,
         CertProblem::Expired { .. }
@@ -60,6 +61,7 @@ fn words(problem: &CertProblem) -> String {
         CertProblem::UntrustedRoot { .. } => "no trusted root".to_owned(),
         CertProblem::ChainIncomplete { .. } => "an intermediate is not sent".to_owned(),
         CertProblem::Policy { reason, .. } => reason.clone(),
+        CertProblem::LongPath { .. } => "too many intermediates".to_owned(),
         CertProblem::BadSignature { .. } => "a signature does not verify".to_owned(),
         CertProblem::Malformed { .. } => "a certificate cannot be parsed".to_owned(),
         CertProblem::NotLogged { .. } => "too few signed certificate timestamps".to_owned(),

@@ -89,6 +89,7 @@ fn problems(chain: &[&[u8]], anchors: &Anchors, host: &str) -> Vec<String> {
             CertProblem::Policy { index, reason } => format!("policy {index} {reason}"),
             CertProblem::BadSignature { index } => format!("bad signature {index}"),
             CertProblem::Malformed { index, .. } => format!("malformed {index}"),
+            CertProblem::LongPath { intermediates } => format!("long {intermediates}"),
             CertProblem::Other { detail } => format!("other {detail}"),
         })
         .collect()
@@ -466,6 +467,54 @@ fn twenty_cas_of_one_name_do_not_stop_us() {
     let cas: Vec<Ca> = (0..20).map(|_| root(ca_params("same"))).collect();
     let chain: Vec<&[u8]> = cas.iter().map(|ca| ca.der.as_slice()).collect();
     assert!(!problems(&chain, &Anchors::none(), HOST).is_empty());
+}
+
+#[test]
+fn a_long_path_is_refused_by_some() {
+    let root = root(ca_params("root"));
+    let anchors = trusting(&[&root]);
+    let mut between: Vec<Ca> = Vec::new();
+    for depth in 1..=24 {
+        let name = format!("between {depth}");
+        let next = below(between.last().unwrap_or(&root), ca_params(&name));
+        between.push(next);
+        let leaf = leaf(&between[depth - 1], leaf_params());
+        let mut chain: Vec<&[u8]> = vec![&leaf];
+        chain.extend(between.iter().rev().map(|ca| ca.der.as_slice()));
+        let (problems, clients) = (problems(&chain, &anchors, HOST), clients(&chain, &anchors));
+        match depth {
+            0..=6 => assert_eq!(problems, nothing()),
+            7..=19 => {
+                assert_eq!(problems, [format!("long {depth}")]);
+                assert_eq!(clients, "-browser openssl");
+            }
+            // What leads on is not looked at.
+            _ => assert!(
+                problems[0].starts_with("policy 0 it comes with more"),
+                "{problems:?}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn what_clients_do_not_read_may_be_ill_formed() {
+    let root = root(ca_params("root"));
+    let anchors = trusting(&[&root]);
+    let with = |oid: &[u64], critical| {
+        let mut params = leaf_params();
+        let mut extension = CustomExtension::from_oid_content(oid, vec![0x30, 5, 1]);
+        extension.set_criticality(critical);
+        params.custom_extensions.push(extension);
+        problems(&[&leaf(&root, params)], &anchors, HOST)
+    };
+    // Timestamps, and names of the issuer.
+    for oid in [&[1, 3, 6, 1, 4, 1, 11129, 2, 4, 2][..], &[2, 5, 29, 18]] {
+        assert_eq!(with(oid, false), nothing());
+        assert_eq!(with(oid, true).len(), 1);
+    }
+    // Where the issuer's certificate can be had.
+    assert!(with(AIA, false)[0].starts_with("malformed 0"));
 }
 
 /// A certificate with every extension that is read, to be mutated.

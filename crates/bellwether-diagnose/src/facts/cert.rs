@@ -258,6 +258,10 @@ pub(super) fn of_problem<'c>(
             FactKind::CertWeak,
             json!({ "index": index, "reason": reason }),
         ),
+        CertProblem::LongPath { intermediates } => (
+            FactKind::CertWeak,
+            json!({ "reason": long_path(*intermediates) }),
+        ),
         CertProblem::BadSignature { index } => (
             FactKind::CertWeak,
             json!({ "index": index, "reason": "a signature does not verify" }),
@@ -269,6 +273,11 @@ pub(super) fn of_problem<'c>(
         CertProblem::Other { detail } => (FactKind::CertWeak, json!({ "reason": detail })),
     };
     vec![one]
+}
+
+/// Why a long path is refused.
+pub(super) fn long_path(intermediates: usize) -> String {
+    format!("{intermediates} intermediates, of which Firefox and rustls follow 6, OpenSSL all")
 }
 
 /// The certificate with SNI against the one without.

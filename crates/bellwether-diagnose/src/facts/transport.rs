@@ -131,6 +131,12 @@ fn certificate(problem: &CertProblem) -> String {
             format!("its chain of certificates lacks `{missing}`")
         }
         CertProblem::Policy { reason, .. } => format!("its certificate is refused: {reason}"),
+        CertProblem::LongPath { intermediates } => {
+            format!(
+                "its certificate is refused: {}",
+                super::cert::long_path(*intermediates)
+            )
+        }
         CertProblem::BadSignature { .. } => {
             "a signature in its chain of certificates does not fit".to_owned()
         }

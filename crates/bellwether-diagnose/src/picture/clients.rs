@@ -76,6 +76,7 @@ pub fn missing<'p>(problem: &'p CertProblem, known: &Intermediates<'_>) -> Optio
         | CertProblem::NotYetValid { .. }
         | CertProblem::NameMismatch { .. }
         | CertProblem::Policy { .. }
+        | CertProblem::LongPath { .. }
         | CertProblem::BadSignature { .. }
         | CertProblem::Malformed { .. }
         | CertProblem::NotLogged { .. }
