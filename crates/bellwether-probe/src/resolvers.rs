@@ -19,6 +19,7 @@ use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, Outcome, ProbeKind
 use futures_util::FutureExt;
 use futures_util::future::{Shared, join, join_all};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::cx::Cx;
 use crate::dns::{Ask, ask_whole};
@@ -76,6 +77,7 @@ pub async fn run(cx: &Cx, asking: Asking, gate: Gate) {
         via: None,
     };
     let refused = stand_in.clone();
+    let own = cx.for_probe();
     let run = async {
         if resolver.origin == ResolverOrigin::Default
             && let Err(detail) = gate.await
@@ -87,7 +89,7 @@ pub async fn run(cx: &Cx, asking: Asking, gate: Gate) {
             };
             return (Outcome::NotRun(not_run), 0);
         }
-        matrix(cx, asking).await
+        matrix(&own, asking).await
     };
     cx.probe(ProbeKind::ResolverMatrix, key, stand_in, run)
         .await;
@@ -135,12 +137,13 @@ async fn matrix(cx: &Cx, asking: Asking) -> (Outcome, u32) {
         (answers, waits.into_iter().max().unwrap_or(0))
     };
     let of_zone = async {
-        match zone.await {
-            Ok(handle) => {
+        // The walk may take longer than a resolver is to be waited for.
+        match timeout(cx.left(), zone).await {
+            Ok(Ok(handle)) => {
                 let told = zone_questions(cx, &resolver, &handle).await;
                 (Some(handle.zone.clone()), told)
             }
-            Err(_) => (None, (None, None, 0)),
+            Ok(Err(_)) | Err(_) => (None, (None, None, 0)),
         }
     };
     let ((answers, waits), (zone, (zone_ns, sibling, zone_waits))) = join(of_name, of_zone).await;

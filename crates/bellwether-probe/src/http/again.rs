@@ -25,6 +25,8 @@ pub(super) const WAITS: u32 = 3;
 const SAME: usize = 4;
 /// Longest time for asking again. Who is slower once more has shown nothing new.
 const AGAIN_WAIT: Duration = Duration::from_secs(6);
+/// Time that must be left for asking again, beside what the first answer took.
+const TIME_MIN: Duration = Duration::from_secs(1);
 /// Bytes of a body that are read: what matters is whether it comes.
 const AGAIN_LEN_MAX: usize = 64 * 1024;
 /// The same for a body that did not come in large segments: more than can be under way at once.
@@ -55,13 +57,22 @@ pub(super) fn ways(expect: &Expect, seen: &HttpSeen) -> Vec<Way> {
     }
 }
 
+/// Asks again in these ways, if there is time for as long a wait as that for the first answer.
+pub(super) async fn ask(asked: &Asked<'_>, ways: &[Way], seen: &HttpSeen) -> Vec<Again> {
+    let waited = Duration::try_from_secs_f64(seen.phases.wait_ms / 1000.0).unwrap_or_default();
+    if asked.cx.left_of_probe() < waited + TIME_MIN {
+        return Vec::new();
+    }
+    all(asked, ways).await
+}
+
 /// Asks again in these ways, all at once.
-pub(super) async fn ask(asked: &Asked<'_>, ways: Vec<Way>) -> Vec<Again> {
+pub(super) async fn all(asked: &Asked<'_>, ways: &[Way]) -> Vec<Again> {
     // With too little time left nothing is begun that could take the record along.
     let Some(wait) = patience(asked.cx, AGAIN_WAIT).filter(|_| !ways.is_empty()) else {
         return Vec::new();
     };
-    join_all(ways.into_iter().map(|way| one(asked, way, wait))).await
+    join_all(ways.iter().map(|way| one(asked, *way, wait))).await
 }
 
 async fn one(asked: &Asked<'_>, way: Way, wait: Duration) -> Again {

@@ -87,6 +87,8 @@ pub(crate) struct Level {
     /// A server gave a good referral.
     pub(super) passed: bool,
     pub(super) cut_short: bool,
+    /// The level's time ran out.
+    pub(super) late: bool,
     /// NS sets as servers of the zone give them, until it is known that the way leads to them;
     /// with the waits until then.
     pub(super) own_sets: BTreeMap<Server, (Vec<DnsName>, u32)>,
@@ -139,6 +141,7 @@ impl Level {
             holds: false,
             passed: false,
             cut_short: false,
+            late: false,
             own_sets: BTreeMap::new(),
             looked_up: BTreeSet::new(),
             known_at: BTreeMap::new(),
@@ -164,8 +167,11 @@ impl Level {
         self.add_baseline();
         let mut parent_tells = true;
         let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
+        let time = self.walk.cx().for_probe().left();
+        let mut over = std::pin::pin!(tokio::time::sleep(time));
         loop {
             let (caches_tell, is_waited_for) = (self.caches.is_some(), self.is_waited_for());
+            let is_open = !self.jobs.is_empty() || parent_tells || caches_tell;
             let caches = async {
                 match &mut self.caches {
                     Some(caches) => caches.recv().await,
@@ -184,6 +190,10 @@ impl Level {
                 },
                 () = &mut patience, if is_waited_for => {
                     self.found_zone(self.waits);
+                }
+                () = &mut over, if is_open => {
+                    self.late = true;
+                    break;
                 }
                 else => if !self.settle() { break },
             }
@@ -307,6 +317,9 @@ impl Level {
             return Some(format!(
                 "the walk's limit of {QUERIES_MAX} questions is reached"
             ));
+        }
+        if self.late {
+            return Some("its servers took longer than a probe may".to_owned());
         }
         if self.cut_short {
             return Some(format!(
