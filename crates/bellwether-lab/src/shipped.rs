@@ -303,6 +303,8 @@ const SHIPPED: &[Shipped] = scenarios! {
     "real-t04-default-certificate.yaml",
     "real-t08-private-root.yaml",
     "real-v13-resolver-refuses.yaml",
+    "resolver-loses-declared-answer.yaml",
+    "resolver-loses-large-keys.yaml",
     "resolver-slow.yaml",
     "rollbar-2013.yaml",
     "s01-one-signature-expired.yaml",

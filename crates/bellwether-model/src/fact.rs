@@ -82,6 +82,7 @@ facts! {
     RepliesDiscarded = "replies_discarded", "messages came in a name server's name that answer no question of ours";
     Port53TcpFails = "port53_tcp_fails", "DNS over TCP fails at every server that was asked over it, while UDP works";
     Port53Dead = "port53_dead", "nothing on port 53 answers, wherever it is asked, while other ports work";
+    ResolverLosesLarge = "resolver_loses_large", "a resolver does not bring an answer that is large, and which name servers give";
     ResolverTruncated = "resolver_truncated", "a resolver's answer is truncated over UDP and does not come over TCP";
     NsEdnsFails = "ns_edns_fails", "a name server answers plain queries and not those with EDNS";
     RrsetEmptyEverywhere = "rrset_empty_everywhere", "every name server that answers says that the name or its addresses do not exist";

@@ -15,13 +15,14 @@ use bellwether_model::{DnsName, Origin, Outcome};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::ask::{ADDRESSES_MAX, HOSTS_MAX};
 use super::cut::Glue;
 use super::host::HostAnswer;
 use super::judge::{ns_set, soa_owner};
 use super::{ALIASES_MAX, QUERIES_MAX, Trace, Walk};
+use crate::large::is_large;
 
 /// The resolvers are asked about the zone by then, although its servers do not answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -109,6 +110,8 @@ pub(crate) struct Level {
     pub(super) canary: Option<DnsName>,
     /// Zones below whose DS records were asked for by themselves.
     pub(super) ds_asked: BTreeSet<DnsName>,
+    /// A question for the zone whose answer is large.
+    pub(super) large: watch::Sender<Option<Question>>,
     /// The resolvers' probes know of the zone.
     pub(super) announced: bool,
     pub(super) children: BTreeMap<DnsName, mpsc::UnboundedSender<Tell>>,
@@ -153,6 +156,7 @@ impl Level {
             climbed: BTreeSet::new(),
             canary: None,
             ds_asked: BTreeSet::new(),
+            large: watch::Sender::new(None),
             announced: false,
             children: BTreeMap::new(),
             caches: None,
@@ -247,6 +251,7 @@ impl Level {
                 self.waits = self.waits.max(waits);
                 for exchange in &exchanges {
                     self.read(&server, exchange, waits);
+                    self.note_large(exchange);
                 }
                 let told_keys = self.told_keys(&exchanges);
                 self.servers
@@ -280,6 +285,14 @@ impl Level {
                 Some((response, set)) => self.pass_down(&server, set, response, waits),
                 None => self.hold(false, waits),
             },
+        }
+    }
+
+    /// A large answer about the zone itself: resolvers are asked for it.
+    fn note_large(&self, exchange: &Exchange) {
+        let is_own = self.full && exchange.question.name == self.zone;
+        if is_own && self.large.borrow().is_none() && is_large(exchange) {
+            self.large.send_replace(Some(exchange.question.clone()));
         }
     }
 

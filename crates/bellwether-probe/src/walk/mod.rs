@@ -44,6 +44,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::cx::Cx;
 use crate::dns::{Ask, ask_whole};
 use crate::dnssec;
+use crate::large::Large;
 use crate::owners::Owners;
 use crate::system::DNS_PORT;
 use crate::tasks::Tasks;
@@ -87,6 +88,8 @@ pub struct ZoneHandle {
     pub zone: DnsName,
     /// Sequential waits until the zone was known.
     pub waits: u32,
+    /// A question for the zone whose answer is large.
+    pub large: Large,
     tell: mpsc::UnboundedSender<Tell>,
 }
 
