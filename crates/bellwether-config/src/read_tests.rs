@@ -210,6 +210,14 @@ fn complaints_name_place_and_cure() {
             "services:\n  - { name: a, checks: [{ name: c, http: { url: https://a.example/, client_cert: x } }] }\n",
             "bellwether.yaml:2:82: `client_cert`: holds no certificate; give PEM with `-----BEGIN CERTIFICATE-----` and the private key",
         ),
+    ] {
+        assert_eq!(fails(text), message, "{text}");
+    }
+}
+
+#[test]
+fn large_answers_are_names_with_types() {
+    for (text, message) in [
         (
             "services:\n  - { name: a, url: https://a.example/, expect: { large_answers: [{ name: 192.0.2.1, type: A }] } }\n",
             "bellwether.yaml:2:75: `name`: `192.0.2.1` is no name",

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use bellwether_model::fact::Subject;
 use bellwether_model::net::Family;
 use bellwether_model::report::{Role, Scope};
+use bellwether_model::tls::ClientProfile;
 use bellwether_model::{FactKind, Layer};
 
 use crate::blame;
@@ -83,6 +84,9 @@ fn profiles(picture: &Picture<'_>, candidate: &Candidate) -> Vec<String> {
     let over_h2 = [FactKind::H2Fails, FactKind::AlpnNotSpoken];
     if candidate.rule.requires.iter().any(|f| over_h2.contains(f)) {
         return vec![H2.to_owned()];
+    }
+    if candidate.rule.requires.contains(&FactKind::BrowsersRefused) {
+        return vec![ClientProfile::Browser.name().to_owned()];
     }
     let views: Vec<_> = addresses(candidate)
         .iter()

@@ -176,6 +176,7 @@ const SHIPPED: &[Shipped] = scenarios! {
     "hostile-h23-maintenance-page.yaml",
     "hostile-h25-challenge-without-end.yaml",
     "hostile-h28-only-browsers.yaml",
+    "hostile-h28-only-us.yaml",
     "hostile-h3-endless-header.yaml",
     "hostile-h3-endless-headers.yaml",
     "hostile-h4-endless-body.yaml",

@@ -191,6 +191,7 @@ facts! {
     HttpInflates = "http_inflates", "a small body decodes to more than is read of any";
     HttpWorksAtTimes = "http_works_at_times", "the same request, made again, is answered as expected";
     HttpChallenge = "http_challenge", "the answer is a page by which a client shall prove that a person uses it";
+    BrowsersRefused = "browsers_refused", "we get what is declared, and the same request under a browser's name does not";
     BrowsersServed = "browsers_served", "the same request in the manner of a browser is answered as expected";
     FirstByteSlow = "first_byte_slow", "without the wait for the first byte the answer would have come in time";
     H2Fails = "h2_fails", "a request over HTTP/2 fails; over HTTP/1.1, at the same address, it does not";

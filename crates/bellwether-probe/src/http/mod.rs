@@ -219,6 +219,9 @@ impl Trail<'_> {
                 [Way::SmallSegments] if !beside.is_empty() => beside,
                 ref ways => again::ask(&asked, ways, &seen).await,
             };
+            if seen.again.is_empty() {
+                seen.again = again::as_browser(&asked, &seen).await;
+            }
             waits += u32::from(!seen.again.is_empty()) * again::WAITS;
         }
         (seen, following, waits)
