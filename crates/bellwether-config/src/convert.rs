@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bellwether_model::dns::Question;
 use bellwether_model::service::{
     AnswerPolicy, BodyExpect, Check, ClientIdentity, Promises, RoleExpect, Service, StatusRange,
 };
@@ -20,8 +21,8 @@ use crate::error::{ConfigError, Problem};
 use crate::place::{At, Place};
 use crate::spec::{
     AddressContractSpec, AddressSpec, AnswerPromiseSpec, BodySpec, CertificatePromiseSpec,
-    CheckSpec, DnsSpec, ExpectSpec, HttpSpec, PromisesSpec, ResolverSpec, RoleSpec, ServiceSpec,
-    StatusSpec, TlsSpec,
+    CheckSpec, DnsSpec, ExpectSpec, HttpSpec, LargeAnswerSpec, PromisesSpec, ResolverSpec,
+    RoleSpec, ServiceSpec, StatusSpec, TlsSpec,
 };
 use crate::substitute::{Lookup, System, substitute};
 use crate::units;
@@ -34,6 +35,12 @@ pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
 /// Longest name of a service or check: names become parts of URLs, file names and notices.
 const NAME_LEN_MAX: usize = 100;
+
+/// Most names of large answers: each is asked of every resolver.
+const LARGE_ANSWERS_MAX: usize = 4;
+
+/// A name that is right, beside which a record type is read.
+const SOME_NAME: &str = "shop.example";
 
 /// Longest expected text or pattern; a regular expression's cost grows with it.
 const PATTERN_LEN_MAX: usize = 4096;
@@ -409,6 +416,7 @@ impl Reading<'_> {
             within,
             role,
             name_servers,
+            large_answers,
             addresses,
             exists,
         } = spec;
@@ -429,6 +437,7 @@ impl Reading<'_> {
                         .map_err(|error| ConfigError::value(name.place, "name_servers", error))
                 })
                 .collect::<Result<_, _>>()?,
+            large_answers: self.large_answers(large_answers)?,
             addresses: addresses
                 .into_iter()
                 .map(|net| network(self.text("addresses", net)?))
@@ -437,6 +446,34 @@ impl Reading<'_> {
             values: Vec::new(),
             answer,
         })
+    }
+
+    fn large_answers(&self, all: Vec<LargeAnswerSpec>) -> Result<Vec<Question>, ConfigError> {
+        if let Some(beyond) = all.get(LARGE_ANSWERS_MAX) {
+            let why = format!("more than {LARGE_ANSWERS_MAX} of them");
+            return Err(ConfigError::value(beyond.name.place, "large_answers", why));
+        }
+        // As a check of that name and type is read.
+        let read = |name: &str, rtype: &str| -> Option<Question> {
+            let target: Target = format!("dns://{name}?type={rtype}").parse().ok()?;
+            Some(Question {
+                name: target.name()?.clone(),
+                rtype: target.rtype?,
+            })
+        };
+        let question = |LargeAnswerSpec { name, rtype }| {
+            let (name, rtype) = (self.text("name", name)?, self.text("type", rtype)?);
+            if read(SOME_NAME, &rtype.value).is_none() {
+                let why = format!("`{}` is no record type", rtype.value);
+                return Err(ConfigError::value(rtype.place, "type", why));
+            }
+            let bad = || {
+                let why = format!("`{}` is no name", name.value);
+                ConfigError::value(name.place, "name", why)
+            };
+            read(&name.value, &rtype.value).ok_or_else(bad)
+        };
+        all.into_iter().map(question).collect()
     }
 
     fn role(&self, RoleSpec { header, value }: RoleSpec) -> Result<RoleExpect, ConfigError> {

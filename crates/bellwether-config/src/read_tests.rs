@@ -60,6 +60,7 @@ services:
       within: 800ms
       role: { header: x-tier, value: web }
       name_servers: [ns1.dns-a.example, NS2.dns-a.example.]
+      large_answers: [{ name: big.shop.example, type: TXT }]
       addresses: [198.51.100.0/24, "2001:db8:1::/48", 192.0.2.1]
     promises:
       certificate: { days_left: 21, tell: jira }
@@ -94,6 +95,11 @@ fn everything_that_a_service_may_say() {
     );
     assert_eq!(expect.within_ms, Some(800));
     assert_eq!(expect.name_servers[1].as_str(), "ns2.dns-a.example.");
+    let large = &expect.large_answers[0];
+    assert_eq!(
+        (large.name.as_str(), large.rtype.as_str()),
+        ("big.shop.example.", "TXT")
+    );
     assert!(expect.addresses[2].contains(&IpAddr::from([192, 0, 2, 1])));
     assert_eq!(expect.answer.max_addresses, 20);
     assert_eq!(shop.promises.certificate_days_left, Some(21));
@@ -203,6 +209,22 @@ fn complaints_name_place_and_cure() {
         (
             "services:\n  - { name: a, checks: [{ name: c, http: { url: https://a.example/, client_cert: x } }] }\n",
             "bellwether.yaml:2:82: `client_cert`: holds no certificate; give PEM with `-----BEGIN CERTIFICATE-----` and the private key",
+        ),
+    ] {
+        assert_eq!(fails(text), message, "{text}");
+    }
+}
+
+#[test]
+fn large_answers_are_names_with_types() {
+    for (text, message) in [
+        (
+            "services:\n  - { name: a, url: https://a.example/, expect: { large_answers: [{ name: 192.0.2.1, type: A }] } }\n",
+            "bellwether.yaml:2:75: `name`: `192.0.2.1` is no name",
+        ),
+        (
+            "services:\n  - { name: a, url: https://a.example/, expect: { large_answers: [{ name: b.example, type: BIG }] } }\n",
+            "bellwether.yaml:2:92: `type`: `BIG` is no record type",
         ),
     ] {
         assert_eq!(fails(text), message, "{text}");

@@ -184,6 +184,10 @@ pub struct ExpectSpec {
     /// Every name server that the delegation may name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub name_servers: Vec<At<String>>,
+    /// Names whose answers are large (above 1,232 octets), for example of a TXT record set made for
+    /// this: each resolver must bring them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub large_answers: Vec<LargeAnswerSpec>,
     /// Networks or addresses that answers must lie in.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<At<String>>,
@@ -279,6 +283,18 @@ pub struct RoleSpec {
     pub header: At<String>,
     /// Its value.
     pub value: At<String>,
+}
+
+/// A name whose answer is large.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "LargeAnswer")]
+pub struct LargeAnswerSpec {
+    /// The name.
+    pub name: At<String>,
+    /// The record type.
+    #[serde(rename = "type")]
+    pub rtype: At<String>,
 }
 
 /// What was promised.

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use bellwether_model::http::BodyEnd;
 use bellwether_model::report::{ControlReport, ControlState, LayerReport, LayerState, Role};
 use bellwether_model::{Finding, Layer, Observation, ProbeKind};
 
-use crate::picture::{Attempt, Picture};
+use crate::picture::{AddressView, Attempt, Picture};
 use crate::units;
 use crate::words::{count, list, span};
 
@@ -169,15 +170,28 @@ fn fine(picture: &Picture<'_>, layer: Layer, good: usize) -> String {
                 .values()
                 .filter_map(|v| v.http.last().and_then(|(_, h)| h.status))
                 .collect();
+            let cut = picture.addresses.values().filter(|v| is_cut_by_memory(v));
+            let cut = match cut.count() {
+                0 => String::new(),
+                cut => format!(
+                    "; reading stopped early at {cut}: the memory for all probes together was spent"
+                ),
+            };
             if statuses.is_empty() {
-                return format!("{all} answer{s}");
+                return format!("{all} answer{s}{cut}");
             }
-            format!("{all} answer{s} {}", list(statuses))
+            format!("{all} answer{s} {}{cut}", list(statuses))
         }
         Layer::Monitor | Layer::Reg | Layer::Dns | Layer::Route | Layer::App | Layer::Promise => {
             all
         }
     }
+}
+
+/// Was the body read in part only, because others took the memory?
+fn is_cut_by_memory(view: &AddressView<'_>) -> bool {
+    let body = view.http.last().and_then(|(_, seen)| seen.body.as_ref());
+    body.is_some_and(|body| body.end == BodyEnd::CutByMemory)
 }
 
 fn attempts(picture: &Picture<'_>, layer: Layer) -> (LayerState, String) {

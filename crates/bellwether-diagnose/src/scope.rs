@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bellwether_model::Layer;
 use bellwether_model::fact::Subject;
 use bellwether_model::net::Family;
 use bellwether_model::report::{Role, Scope};
+use bellwether_model::tls::ClientProfile;
+use bellwether_model::{FactKind, Layer};
 
 use crate::blame;
 use crate::candidates::Candidate;
 use crate::picture::Picture;
 use crate::rules::{Blame, Over};
 use crate::units::{self, Unit};
+
+/// Clients that speak HTTP/2, as `scope.profiles` names them: over HTTP/1.1 the same works.
+const H2: &str = "h2";
 
 /// The scope of a candidate.
 #[must_use]
@@ -77,6 +81,13 @@ fn addresses(candidate: &Candidate) -> Vec<IpAddr> {
 /// The kinds of clients that fail, where others do not; empty: all of them, or it is no matter of
 /// kinds.
 fn profiles(picture: &Picture<'_>, candidate: &Candidate) -> Vec<String> {
+    let over_h2 = [FactKind::H2Fails, FactKind::AlpnNotSpoken];
+    if candidate.rule.requires.iter().any(|f| over_h2.contains(f)) {
+        return vec![H2.to_owned()];
+    }
+    if candidate.rule.requires.contains(&FactKind::BrowsersRefused) {
+        return vec![ClientProfile::Browser.name().to_owned()];
+    }
     let views: Vec<_> = addresses(candidate)
         .iter()
         .filter_map(|a| picture.addresses.get(a))

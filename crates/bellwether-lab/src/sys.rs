@@ -1,7 +1,7 @@
 //! The one place of this crate that calls the kernel directly.
 #![expect(
     unsafe_code,
-    reason = "unshare(2) and mount(2) have no safe wrapper in the standard library"
+    reason = "unshare(2), mount(2) and what runs before exec have no safe wrapper in the standard library"
 )]
 
 use std::ffi::CString;
@@ -37,6 +37,13 @@ pub(crate) fn mount_over(file: &Path, place: &Path) -> io::Result<()> {
     // Else the mount would appear where this namespace was copied from.
     mount(none, &root, libc::MS_REC | libc::MS_PRIVATE)?;
     mount(file.as_ptr(), &place, libc::MS_BIND)
+}
+
+/// Lets a program begin in a network namespace that has nothing, not even an interface that is up.
+pub(crate) fn without_network(command: &mut tokio::process::Command) {
+    // SAFETY: between fork and exec only unshare(2) is called, which allocates nothing and takes no
+    // lock.
+    unsafe { command.pre_exec(unshare_net) };
 }
 
 fn unshare(flags: libc::c_int) -> io::Result<()> {

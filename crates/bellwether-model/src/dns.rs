@@ -739,6 +739,9 @@ pub struct ResolverSeen {
     /// Where it answers only unchecked: the DS records that it holds for the target's zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone_ds: Option<Box<Exchange>>,
+    /// Questions whose answers are large: declared ones, and one of the target's zone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub large: Vec<Exchange>,
 }
 
 impl ResolverSeen {

@@ -82,6 +82,7 @@ facts! {
     RepliesDiscarded = "replies_discarded", "messages came in a name server's name that answer no question of ours";
     Port53TcpFails = "port53_tcp_fails", "DNS over TCP fails at every server that was asked over it, while UDP works";
     Port53Dead = "port53_dead", "nothing on port 53 answers, wherever it is asked, while other ports work";
+    ResolverLosesLarge = "resolver_loses_large", "a resolver does not bring an answer that is large, and which name servers give";
     ResolverTruncated = "resolver_truncated", "a resolver's answer is truncated over UDP and does not come over TCP";
     NsEdnsFails = "ns_edns_fails", "a name server answers plain queries and not those with EDNS";
     RrsetEmptyEverywhere = "rrset_empty_everywhere", "every name server that answers says that the name or its addresses do not exist";
@@ -190,6 +191,7 @@ facts! {
     HttpInflates = "http_inflates", "a small body decodes to more than is read of any";
     HttpWorksAtTimes = "http_works_at_times", "the same request, made again, is answered as expected";
     HttpChallenge = "http_challenge", "the answer is a page by which a client shall prove that a person uses it";
+    BrowsersRefused = "browsers_refused", "we get what is declared, and the same request under a browser's name does not";
     BrowsersServed = "browsers_served", "the same request in the manner of a browser is answered as expected";
     FirstByteSlow = "first_byte_slow", "without the wait for the first byte the answer would have come in time";
     H2Fails = "h2_fails", "a request over HTTP/2 fails; over HTTP/1.1, at the same address, it does not";

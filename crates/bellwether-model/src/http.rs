@@ -173,6 +173,8 @@ pub enum Way {
     Same,
     /// As a browser names itself and what it takes.
     Browser,
+    /// With a browser's name (`User-Agent`), and otherwise as before.
+    BrowserName,
     /// Over a connection whose segments are small.
     SmallSegments,
 }
@@ -190,6 +192,9 @@ pub struct Again {
     /// How reading the body ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<BodyEnd>,
+    /// Does it hold what was declared?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_declared: Option<bool>,
     /// Bytes read of the body.
     #[serde(default)]
     pub size: u64,
@@ -306,7 +311,7 @@ pub struct HttpSeen {
     /// The exchange over HTTP/2, if both sides agreed on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub h2: Option<H2Seen>,
-    /// The same request again, where the first one failed.
+    /// The same request again, where the first one failed, or where users may get something else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub again: Vec<Again>,
     /// Times.

@@ -67,6 +67,9 @@ pub struct Job {
     /// Table of prefixes, AS numbers and owners.
     #[serde(default)]
     pub asn_table: Option<PathBuf>,
+    /// Longest time of one probe, milliseconds; ten seconds if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
     /// When the whole check must be over, milliseconds from its start.
     pub deadline_ms: u64,
     /// Probes not to run, by their key: an earlier worker died over them.

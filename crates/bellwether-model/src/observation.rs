@@ -139,6 +139,8 @@ pub enum DnsPurpose {
     Canary,
     /// What came after the answer that was taken, and says something else.
     SecondAnswer,
+    /// A declared question whose answer is large, by our own iteration.
+    LargeAnswer,
 }
 
 /// Every address found for the target, each with where it came from (probe `addresses`).

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::dns::Question;
 use crate::{DnsName, Target};
 
 /// What users reach, with what was promised of it.
@@ -88,6 +89,9 @@ pub struct Expect {
     /// Every name server that the delegation may name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub name_servers: Vec<DnsName>,
+    /// Names whose answers are large, asked through each resolver.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub large_answers: Vec<Question>,
     /// Networks that answers must lie in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpNet>,
@@ -115,6 +119,7 @@ impl Default for Expect {
             within_ms: None,
             role: None,
             name_servers: Vec::new(),
+            large_answers: Vec::new(),
             addresses: Vec::new(),
             exists: true,
             values: Vec::new(),

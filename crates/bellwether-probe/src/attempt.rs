@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bellwether_model::net::{TcpResult, TryDepth};
 use bellwether_model::observation::NotRun;
@@ -20,9 +20,10 @@ use crate::worker::fault;
 
 /// Time that must be left for further ClientHellos to begin: a server far away answers within it.
 const HELLOS_TIME_MIN: Duration = Duration::from_millis(1200);
-/// Longest time for a handshake over small segments: nobody who answers takes longer, and the
-/// handshake that stalled has waited before.
-const SMALL_SEGMENTS_WAIT: Duration = Duration::from_secs(3);
+/// Longest time for a handshake over small segments: nobody who answers takes longer.
+const SMALL_SEGMENTS_WAIT: Duration = Duration::from_millis(2500);
+/// A handshake that is not over by then is tried in small segments beside it.
+const SUSPECTED_AFTER: Duration = Duration::from_millis(1500);
 
 /// Probes one address of the target as far up as the target's scheme says.
 ///
@@ -166,12 +167,32 @@ async fn handshake(
     let at = ask.address;
     let key = format!("tls {at} {}", purpose_name(ask.purpose));
     let mut kept = None;
+    let own = cx.for_probe();
     let probe = async {
         fault::trip(&key);
+        let cx = &own;
         let anchors = crate::roots::anchors(cx.job());
-        let (mut seen, stream) = tls::shake(cx, opened.stream, &ask, &anchors).await;
+        let start = Instant::now();
+        let small = async {
+            tokio::time::sleep(SUSPECTED_AFTER).await;
+            in_small_segments(cx, &ask, origin).await
+        };
+        let mut small = Box::pin(small);
+        let mut shaken = Box::pin(tls::shake(cx, opened.stream, &ask, &anchors));
+        let mut beside = None;
+        let (mut seen, stream) = loop {
+            tokio::select! {
+                biased;
+                shaken = &mut shaken => break shaken,
+                came = &mut small, if beside.is_none() => beside = Some(came),
+            }
+        };
         if seen.result == TlsResult::Stalled {
-            seen.small_segments = in_small_segments(cx, &ask, origin).await;
+            seen.small_segments = match beside {
+                Some(came) => came,
+                None if start.elapsed() >= SUSPECTED_AFTER => small.await,
+                None => in_small_segments(cx, &ask, origin).await,
+            };
         }
         kept = stream;
         (Outcome::Tls(Box::new(seen)), waits)

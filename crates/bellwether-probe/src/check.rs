@@ -13,6 +13,7 @@ use crate::addresses::Addresses;
 use crate::canary;
 use crate::controls;
 use crate::cx::Cx;
+use crate::large;
 use crate::owners::Owners;
 use crate::resolvers::{self, Asking, Redirects, Working};
 use crate::system::DNS_PORT;
@@ -42,6 +43,12 @@ async fn run_at(cx: &Cx, name_server_port: u16) {
         let (own, walk) = (cx.clone(), walk.clone());
         tasks.spawn(cx, ProbeKind::Control, "all".to_owned(), async move {
             controls::run(&own, &walk).await;
+        });
+    }
+    if !cx.job().expect.large_answers.is_empty() {
+        let (own, walk) = (cx.clone(), walk.clone());
+        tasks.spawn(cx, ProbeKind::Dns, "large answers".to_owned(), async move {
+            large::declared(&own, &walk).await;
         });
     }
     {

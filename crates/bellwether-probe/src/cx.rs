@@ -29,7 +29,14 @@ use crate::memory::Memory;
 #[derive(Clone)]
 pub struct Cx {
     inner: Rc<Inner>,
+    /// When the probe that has this clone is to have said what it saw.
+    until: Option<Instant>,
 }
+
+/// Longest time of one probe where the check declares none.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Kept back from a probe's time, in parts of it, so that what came is told.
+const KEPT_BACK: u32 = 10;
 
 struct Inner {
     setting: Rc<Setting>,
@@ -83,6 +90,7 @@ impl Cx {
         };
         Self {
             inner: Rc::new(inner),
+            until: None,
         }
     }
 
@@ -108,10 +116,38 @@ impl Cx {
         &self.inner.setting.dialer
     }
 
-    /// Time left until the deadline of the whole check.
+    /// Longest time of one probe.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        let declared = self.job().timeout_ms.map(Duration::from_millis);
+        declared.unwrap_or(TIMEOUT)
+    }
+
+    /// A clone for one probe that begins now: its waits end within the probe's time.
+    pub(crate) fn for_probe(&self) -> Self {
+        let time = self.timeout() - self.timeout() / KEPT_BACK;
+        Self {
+            inner: self.inner.clone(),
+            until: Some(Instant::now() + time),
+        }
+    }
+
+    /// Time left until the deadline of the whole check, and until that of the probe.
     #[must_use]
     pub fn left(&self) -> Duration {
+        self.left_of_check().min(self.left_of_probe())
+    }
+
+    /// Time left until the deadline of the whole check.
+    pub(crate) fn left_of_check(&self) -> Duration {
         Duration::from_millis(self.job().deadline_ms).saturating_sub(self.inner.began.elapsed())
+    }
+
+    /// Time left for the probe that this clone was made for.
+    pub(crate) fn left_of_probe(&self) -> Duration {
+        self.until.map_or(Duration::MAX, |until| {
+            until.saturating_duration_since(Instant::now())
+        })
     }
 
     /// The memory that all probes share.
@@ -158,8 +194,8 @@ impl Cx {
         (self.inner.sink.borrow_mut())(event);
     }
 
-    /// Runs one probe: announces it, catches its panic, bounds it by the deadline, and reports
-    /// what came of it. `run` returns the outcome and the waits up to its end.
+    /// Runs one probe: announces it, catches its panic, bounds it by its time and the deadline, and
+    /// reports what came of it. `run` returns the outcome and the waits up to its end.
     ///
     /// The result is also handed back, for the probes that need it.
     pub fn probe<'a, F>(
@@ -203,14 +239,24 @@ impl Cx {
                 unreachable!("it was made so");
             };
             let caught = AssertUnwindSafe(run).catch_unwind();
-            match tokio::time::timeout(self.left(), caught).await {
+            let time = match probe {
+                // It lasts as long as anybody may still name an address.
+                ProbeKind::Addresses => self.left(),
+                _ => self.left().min(self.timeout()),
+            };
+            match tokio::time::timeout(time, caught).await {
                 Ok(Ok(done)) => Ok((done, key)),
                 Ok(Err(panic)) => {
                     let detail = panic_text(&*panic);
                     Err((NotRunReason::Panicked, detail, key, stand_in))
                 }
                 Err(_) => {
-                    let detail = "the check's time ran out first".to_owned();
+                    let whose = if self.left().is_zero() {
+                        "check"
+                    } else {
+                        "probe"
+                    };
+                    let detail = format!("the {whose}'s time ran out first");
                     Err((NotRunReason::Deadline, detail, key, stand_in))
                 }
             }

@@ -13,6 +13,7 @@
 //! - [`walk`]: the delegation walk, and look-ups by our own iteration
 //! - [`resolvers`], [`controls`]: what resolvers and controls answer; [`canary`]: who answers names
 //!   that must not exist
+//! - [`large`]: answers that are large, through resolvers
 //! - [`addresses`]: every address found, with where it came from; those are dialled
 //! - [`attempt`]: what a user's client does with one address: connect, shake hands, ask (`tcp`,
 //!   `tls`, `http` are its steps)
@@ -37,6 +38,7 @@ pub mod fuzzing;
 pub mod hints;
 mod http;
 pub mod icmp;
+pub mod large;
 mod memory;
 pub mod owners;
 mod patience;

@@ -12,10 +12,12 @@ const MARGIN: Duration = Duration::from_millis(30);
 /// Whoever waited less cannot say that a server is silent.
 const FAIR_WAIT_MIN: Duration = Duration::from_millis(900);
 
-/// How long to wait, at most `limit`; `None` if so little time is left that no answer would not be
-/// the server's fault: then the deadline ends the probe, and it counts as not run.
+/// How long to wait, at most `limit` and the probe's own time; `None` if the check has so little time
+/// left that no answer would not be the server's fault: then the deadline ends the probe, and it
+/// counts as not run.
 pub(crate) fn patience(cx: &Cx, limit: Duration) -> Option<Duration> {
-    let left = cx.left().saturating_sub(MARGIN);
+    let limit = limit.min(cx.left_of_probe());
+    let left = cx.left_of_check().saturating_sub(MARGIN);
     if left >= limit {
         return Some(limit);
     }

@@ -19,10 +19,12 @@ use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, Outcome, ProbeKind
 use futures_util::FutureExt;
 use futures_util::future::{Shared, join, join_all};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::cx::Cx;
 use crate::dns::{Ask, ask_whole};
 use crate::http::{Resolve, Resolved};
+use crate::large;
 use crate::walk::{Found, FoundSink, Walk, ZoneHandle};
 
 /// Resolvers of this check that have answered.
@@ -76,6 +78,7 @@ pub async fn run(cx: &Cx, asking: Asking, gate: Gate) {
         via: None,
     };
     let refused = stand_in.clone();
+    let own = cx.for_probe();
     let run = async {
         if resolver.origin == ResolverOrigin::Default
             && let Err(detail) = gate.await
@@ -87,7 +90,7 @@ pub async fn run(cx: &Cx, asking: Asking, gate: Gate) {
             };
             return (Outcome::NotRun(not_run), 0);
         }
-        matrix(cx, asking).await
+        matrix(&own, asking).await
     };
     cx.probe(ProbeKind::ResolverMatrix, key, stand_in, run)
         .await;
@@ -114,38 +117,37 @@ async fn matrix(cx: &Cx, asking: Asking) -> (Outcome, u32) {
         unchecked: Vec::new(),
         ancestors: Vec::new(),
         zone_ds: None,
+        large: Vec::new(),
     };
     let teller = Teller {
         resolver: &resolver,
         sink,
         working,
     };
-    let of_name = async {
-        // Dropped when all types are asked: nothing after that finds addresses.
-        let teller = teller;
-        let asked = rtypes
-            .iter()
-            .map(|rtype| one_type(cx, &teller, &name, rtype));
-        let (answers, waits): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().unzip();
-        let answers = answers.concat();
-        if let Some(is_private) = is_private {
-            // Nobody waits if there is no default resolver.
-            let _ = is_private.send(has_private(&answers));
-        }
-        (answers, waits.into_iter().max().unwrap_or(0))
-    };
+    let of_name = of_name(cx, teller, &name, &rtypes, is_private);
     let of_zone = async {
-        match zone.await {
-            Ok(handle) => {
+        // The walk may take longer than a resolver is to be waited for.
+        match timeout(cx.left(), zone).await {
+            Ok(Ok(handle)) => {
                 let told = zone_questions(cx, &resolver, &handle).await;
-                (Some(handle.zone.clone()), told)
+                (
+                    Some((handle.zone.clone(), handle.large.clone(), handle.waits)),
+                    told,
+                )
             }
-            Err(_) => (None, (None, None, 0)),
+            Ok(Err(_)) | Err(_) => (None, (None, None, 0)),
         }
     };
     let ((answers, waits), (zone, (zone_ns, sibling, zone_waits))) = join(of_name, of_zone).await;
-    let (unchecked, ancestors, more) = checking(cx, &resolver, &answers).await;
-    let mut waits = waits + more;
+    let (zone, large, known) = match zone {
+        Some((zone, large, waits)) => (Some(zone), Some(large), waits),
+        None => (None, None, 0),
+    };
+    // What the zone's own large answer is shows one wait after the zone, at the earliest.
+    let large = large::through(cx, &resolver, large, known + 1);
+    let ((unchecked, ancestors, more), (large, large_waits)) =
+        join(checking(cx, &resolver, &answers), large).await;
+    let mut waits = (waits + more).max(large_waits);
     let mut zone_ds = None;
     if let Some(zone) = zone.filter(|_| !ancestors.is_empty()) {
         let held;
@@ -159,10 +161,32 @@ async fn matrix(cx: &Cx, asking: Asking) -> (Outcome, u32) {
         unchecked,
         ancestors,
         zone_ds,
+        large,
         ..seen
     };
     let outcome = Outcome::ResolverMatrix(Box::new(seen));
     (outcome, waits.max(zone_waits))
+}
+
+/// The answers for the name, all types at once. The teller is dropped when they are there: nothing
+/// after that finds addresses.
+async fn of_name(
+    cx: &Cx,
+    teller: Teller<'_>,
+    name: &DnsName,
+    rtypes: &[String],
+    is_private: Option<oneshot::Sender<bool>>,
+) -> (Vec<Exchange>, u32) {
+    let asked = rtypes
+        .iter()
+        .map(|rtype| one_type(cx, &teller, name, rtype));
+    let (answers, waits): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().unzip();
+    let answers = answers.concat();
+    if let Some(is_private) = is_private {
+        // Nobody waits if there is no default resolver.
+        let _ = is_private.send(has_private(&answers));
+    }
+    (answers, waits.into_iter().max().unwrap_or(0))
 }
 
 /// Where a resolver fails, the same without checking of signatures; and if that works, names above

@@ -183,6 +183,7 @@ pub(crate) fn job(target: &str) -> Job {
         now: "2026-06-01T00:00:00Z".parse().unwrap(),
         trust_anchor: Vec::new(),
         asn_table: None,
+        timeout_ms: None,
         deadline_ms: 10_000,
         avoid: Vec::new(),
     }

@@ -78,9 +78,10 @@ pub(crate) async fn run(
         TryDepth::Request => ProbeKind::Http,
     };
     let key = format!("{} {at} tries", kind.name());
+    let own = cx.for_probe();
     let probe = async {
         fault::trip(&key);
-        let seen = counted(cx, at, origin, depth, count).await;
+        let seen = counted(&own, at, origin, depth, count).await;
         (Outcome::Tries(seen), waits + 1)
     };
     cx.probe(kind, key.clone(), stand_in(at), probe).await;

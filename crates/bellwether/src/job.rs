@@ -38,6 +38,7 @@ pub(crate) fn of(args: &CheckArgs) -> Result<Job> {
         expect: declared.expect,
         client_cert: declared.client_cert,
         tries: declared.tries,
+        timeout_ms: declared.timeout_ms,
         resolvers: resolvers(args)?,
         controls: controls(args)?,
         root_hints,
@@ -247,6 +248,7 @@ struct Declared {
     expect: Expect,
     client_cert: Option<ClientIdentity>,
     tries: Option<u32>,
+    timeout_ms: Option<u64>,
 }
 
 fn declared(args: &CheckArgs, target: &Target) -> Result<Declared> {
@@ -288,5 +290,6 @@ fn declared_for(service: Service, target: &Target) -> Declared {
         expect: expect.map(|c| c.expect.clone()).unwrap_or_default(),
         client_cert: same.and_then(|c| c.client_cert.clone()),
         tries: same.and_then(|c| c.tries),
+        timeout_ms: same.and_then(|c| u64::try_from(c.timeout.as_millis()).ok()),
     }
 }

@@ -32,12 +32,14 @@ fn check(name: &str) {
 
 /// Longest time of a check: its default deadline, and what it takes to say so.
 const TOOK_MAX: f64 = 30_100.0;
+/// Longest time of one probe: the default timeout of a check, and what it takes to say so.
+const PROBE_TOOK_MAX: f64 = 10_100.0;
 /// Most memory that a hostile target may cost a worker beyond what a healthy one costs.
 const GROWTH_KIB_MAX: i64 = 16 * 1024;
 /// A scenario whose first check is of a healthy service.
 const HEALTHY: &str = "h04-wrong-content";
 
-/// Whatever the peer sent: the check ended in time, no layer is missing, the worker took little
+/// Whatever the peer sent: the check and each probe ended in time, no layer is missing, the worker took little
 /// more memory than for a healthy service, and nothing raw is printed.
 fn unharmed(name: &str, steps: &[Value]) {
     let mut healthy = steps.iter().filter(|s| s["report"]["verdict"] == "healthy");
@@ -49,6 +51,14 @@ fn unharmed(name: &str, steps: &[Value]) {
         let (at, report) = (&step["name"], &step["report"]);
         let took = report["took_ms"].as_f64().unwrap();
         assert!(took <= TOOK_MAX, "{name}, {at}: {took} ms");
+        for observation in report["observations"].as_array().unwrap() {
+            let (id, probe) = (&observation["id"], &observation["probe"]);
+            let took = observation["took_ms"].as_f64().unwrap();
+            // The list of addresses is open as long as anybody may still name one.
+            let is_bounded = probe != "addresses";
+            let fits = !is_bounded || took <= PROBE_TOOK_MAX;
+            assert!(fits, "{name}, {at}, {id} {probe}: {took} ms");
+        }
         let peak = peak_kib(step);
         let peak = peak.unwrap_or_else(|| panic!("{name}, {at}: the worker did not end by itself"));
         let growth = peak - usual;

@@ -277,7 +277,19 @@ fn challenge(seen: &HttpSeen) -> Option<&'static str> {
 pub fn counted(expect: &Expect, seen: &HttpSeen) -> (usize, usize) {
     let same = || seen.again.iter().filter(|again| again.way == Way::Same);
     let failed = same().filter(|again| !works(expect, again)).count();
-    (failed + 1, same().count() + 1)
+    let first = usize::from(!seen.again.iter().any(|again| again.way == Way::BrowserName));
+    (failed + first, same().count() + first)
+}
+
+/// Is what we get kept from whoever has a browser's name? One sample each may be chance.
+#[must_use]
+pub fn refuses_browsers<'s>(expect: &Expect, seen: &'s HttpSeen) -> Option<&'s Again> {
+    let of = |way: Way| seen.again.iter().filter(move |again| again.way == way);
+    let gets = |again: &Again| works(expect, again) && again.as_declared != Some(false);
+    let always = of(Way::BrowserName).count() >= 3 && !of(Way::BrowserName).any(gets);
+    let ours = of(Way::Same).count() >= 2 && of(Way::Same).all(gets);
+    let first = of(Way::BrowserName).next();
+    first.filter(|_| always && ours && is_whole(seen))
 }
 
 fn works(expect: &Expect, again: &Again) -> bool {
@@ -304,11 +316,26 @@ pub fn serves_browsers(expect: &Expect, seen: &HttpSeen) -> bool {
     refused && browsers.any(|again| works(expect, again))
 }
 
+/// What comes under a browser's name, in words.
+fn browser_gets(expect: &Expect, again: &Again) -> String {
+    match (&again.result, again.status) {
+        (HttpResult::Response, Some(status)) if expect.takes_status(status) => {
+            format!("{status} without what is declared")
+        }
+        (HttpResult::Response, Some(status)) => status.to_string(),
+        _ => "no answer".to_owned(),
+    }
+}
+
 /// What the same request in other ways came to.
 fn others(picture: &Picture<'_>, id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
     let expect = &picture.context.expect;
+    if let Some(browser) = refuses_browsers(expect, seen) {
+        let value = json!({ "url": seen.url, "status": seen.status, "browser": browser_gets(expect, browser) });
+        facts.add(FactKind::BrowsersRefused, subject.clone(), value, [id]);
+    }
     let (failed, of) = counted(expect, seen);
-    if failed < of {
+    if failed > 0 && failed < of {
         let value = json!({ "url": seen.url, "worked": of - failed, "of": of });
         facts.add(FactKind::HttpWorksAtTimes, subject.clone(), value, [id]);
     }

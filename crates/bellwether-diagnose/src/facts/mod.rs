@@ -8,6 +8,7 @@ pub mod delegation;
 pub mod dnssec;
 pub mod http;
 pub mod intercept;
+pub mod large;
 pub mod monitor;
 pub mod net;
 pub mod reg;
@@ -67,6 +68,7 @@ impl Facts {
         let mut facts = Self::default();
         monitor::compute(picture, &mut facts);
         intercept::compute(picture, &mut facts);
+        large::compute(picture, &mut facts);
         clock::compute(picture, &mut facts);
         reg::compute(picture, &mut facts);
         delegation::compute(picture, &mut facts);

@@ -13,7 +13,7 @@ use bellwether_model::{Layer, NotRunReason, Observation, Outcome, Owner, ProbeKi
 
 use super::clients::{self, Clients};
 use super::{Hop, ResolverView, Seen};
-use crate::facts::http::{counted, serves_browsers};
+use crate::facts::http::{counted, refuses_browsers, serves_browsers};
 
 /// How a user's attempt at one address ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -434,7 +434,8 @@ fn http_attempt(
     if end == Some(BodyEnd::CutByMemory) && !expected {
         return Attempt::Unjudged("the memory for all probes together was spent".to_owned());
     }
-    if answers(context, last) && !codes_wrongly(last) && !fails_over_h2(view) {
+    let browsers = refuses_browsers(&context.expect, last).is_none();
+    if answers(context, last) && browsers && !codes_wrongly(last) && !fails_over_h2(view) {
         Attempt::Works
     } else {
         Attempt::Fails(Layer::Http)
@@ -480,6 +481,9 @@ fn part(context: &Context, view: &AddressView<'_>) -> f64 {
         return 1.0;
     };
     let expect = &context.expect;
+    if refuses_browsers(expect, last).is_some() {
+        return 0.5;
+    }
     let (failed, of) = counted(expect, last);
     if failed < of {
         // A handful of requests.

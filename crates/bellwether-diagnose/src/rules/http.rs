@@ -55,6 +55,17 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         cause: Cause::HttpBlockedByPolicy,
+        requires: &[F::BrowsersRefused],
+        prior: 25,
+        cap: 80,
+        remedy: "Look which rule serves us alone: by our own name (User-Agent) comes what is declared, by a browser's it does not.",
+        not_excluded: &[
+            "that a real browser is served: its handshake is another than ours, and opening the page would tell",
+        ],
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpBlockedByPolicy,
         requires: &[F::HttpStatus, F::BrowsersServed],
         prior: 25,
         cap: 90,

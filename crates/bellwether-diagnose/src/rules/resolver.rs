@@ -194,6 +194,27 @@ pub const RULES: &[Rule] = &[
         remedy: "Nothing in your zone mends this: its operator must, or users choose another resolver.",
         not_excluded: &["the path from here to the resolver: another network would tell"],
     },
+    // The target's own answer comes; what is larger does not.
+    Rule {
+        cause: Cause::DnsResolverBug,
+        over: Over::Resolvers,
+        requires: &[F::ResolverLosesLarge, F::ResolverOtherNamesRight],
+        excludes: &[
+            F::ResolverFailsControls,
+            F::FailsOnlyChecked,
+            F::Port53TcpFails,
+            F::Port53Dead,
+        ],
+        supports: &[],
+        prior: 15,
+        cap: 85,
+        blame: Blame::Nobody,
+        alone: Alone::Warn,
+        remedy: "Tell the resolver's operator: answers that do not fit into a datagram get lost between it and name servers (fragments, or TCP port 53). Keep answers below 1,232 octets until then.",
+        not_excluded: &[
+            "that the name servers refuse large answers to that resolver alone: its operator would know",
+        ],
+    },
     Rule {
         cause: Cause::DnsResolverBug,
         over: Over::Resolvers,

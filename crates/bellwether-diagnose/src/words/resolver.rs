@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bellwether_model::report::Scope;
 use bellwether_model::{Cause, FactKind};
 
-use super::read::{fact, strings, value};
+use super::read::{each, fact, facts_of, strings, value};
 use super::unexplained::answer_of;
 use super::{count, list, span};
 use crate::candidates::Candidate;
@@ -63,6 +63,14 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
                 "{who} refuse{s} every signed name, the root's own too; the signatures on the way to {name} hold"
             )
         }
+        Cause::DnsResolverBug
+            if candidate
+                .rule
+                .requires
+                .contains(&FactKind::ResolverLosesLarge) =>
+        {
+            large(&about)
+        }
         Cause::DnsResolverBug if fact(candidate, FactKind::ResolverTruncated).is_some() => {
             super::transport::without_tcp(who, name, scope)
         }
@@ -82,6 +90,23 @@ pub(super) fn resolver(picture: &Picture<'_>, candidate: &Candidate, scope: &Sco
         }
         cause => format!("{who}: {}", cause.definition()),
     }
+}
+
+fn large(about: &About<'_>) -> String {
+    let About {
+        candidate, who, s, ..
+    } = about;
+    let known = facts_of(candidate, FactKind::ResolverLosesLarge);
+    let first = known.first().copied();
+    let text = |key: &str| first.map_or("", |k| value(k, key));
+    let octets = first.map_or(0, |k| k.value["octets"].as_u64().unwrap_or(0));
+    let not = if s.is_empty() { "do not" } else { "does not" };
+    format!(
+        "{who} {not} bring large answers: {} {} has {octets} octets at its name servers, and comes as {}; other names come right",
+        text("name"),
+        text("type"),
+        list(each(&known, "answer"))
+    )
 }
 
 fn filtered(about: &About<'_>) -> String {

@@ -223,27 +223,38 @@ fn question(picture: &Picture<'_>, resolver: Option<&str>, server: Option<IpAddr
         .name()
         .map_or_else(|| ".".to_owned(), |n| asked(n.as_str()));
     let whom = match (resolver, server) {
-        (Some(label), _) => {
-            let view = picture.resolvers.iter().find(|r| r.label == label);
-            view.map_or_else(String::new, |v| {
-                let port = match (v.seen.address.port(), &v.seen.channel) {
-                    (53, Channel::Plain)
-                    | (853, Channel::Tls { .. })
-                    | (443, Channel::Https { .. }) => String::new(),
-                    (port, _) => format!("-p {port} "),
-                };
-                let over = match &v.seen.channel {
-                    Channel::Plain => String::new(),
-                    Channel::Tls { .. } => "+tls ".to_owned(),
-                    Channel::Https { path, .. } => format!("{} ", word(&format!("+https={path}"))),
-                };
-                format!("@{} {port}{over}", v.seen.address.ip())
-            })
-        }
+        (Some(label), _) => to_resolver(picture, label),
         (None, Some(address)) => format!("@{address} "),
         (None, None) => String::new(),
     };
     format!("dig {whom}{name} {}", rtype(picture, None))
+}
+
+/// `@8.8.8.8 `, and what else leads there.
+fn to_resolver(picture: &Picture<'_>, label: &str) -> String {
+    let view = picture.resolvers.iter().find(|r| r.label == label);
+    view.map_or_else(String::new, |v| {
+        let port = match (v.seen.address.port(), &v.seen.channel) {
+            (53, Channel::Plain) | (853, Channel::Tls { .. }) | (443, Channel::Https { .. }) => {
+                String::new()
+            }
+            (port, _) => format!("-p {port} "),
+        };
+        let over = match &v.seen.channel {
+            Channel::Plain => String::new(),
+            Channel::Tls { .. } => "+tls ".to_owned(),
+            Channel::Https { path, .. } => format!("{} ", word(&format!("+https={path}"))),
+        };
+        format!("@{} {port}{over}", v.seen.address.ip())
+    })
+}
+
+/// The large answer that a resolver does not bring.
+fn large(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
+    let known = fact(candidate, FactKind::ResolverLosesLarge)?;
+    let whom = to_resolver(picture, value(known, "resolver"));
+    let (name, rtype) = (asked(value(known, "name")), word(value(known, "type")));
+    Some(format!("dig {whom}{name} {rtype} +dnssec"))
 }
 
 /// Sizes, protocols, and questions out of the ordinary.
@@ -392,7 +403,9 @@ fn dns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
     match subject {
         Subject::NameServer(_, Some(address)) => Some(server(picture, candidate, *address)),
         Subject::NameServer(host, None) => Some(without_address(picture, candidate, host)),
-        Subject::Resolver(label) => Some(question(picture, Some(label), None)),
+        Subject::Resolver(label) => {
+            large(picture, candidate).or_else(|| Some(question(picture, Some(label), None)))
+        }
         Subject::Zone(_) => {
             let hop = picture
                 .hops

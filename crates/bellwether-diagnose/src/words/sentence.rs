@@ -350,6 +350,13 @@ fn http(candidate: &Candidate, scope: &Scope) -> String {
         .find(|u| !u.is_empty())
         .unwrap_or("");
     match candidate.rule.cause {
+        Cause::HttpBlockedByPolicy if fact(candidate, FactKind::BrowsersRefused).is_some() => {
+            let gets = fact(candidate, FactKind::BrowsersRefused);
+            let gets = gets.map_or("", |k| value(k, "browser"));
+            format!(
+                "{url} gives us what is declared at {who}, and a client with a browser's name {gets}"
+            )
+        }
         Cause::HttpStatus5xx | Cause::HttpOriginUnreachable | Cause::HttpBlockedByPolicy => {
             let status = status.map(|s| s.to_string()).unwrap_or_default();
             let made = if candidate.rule.cause == Cause::HttpOriginUnreachable {

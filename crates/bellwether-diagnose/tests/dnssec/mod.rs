@@ -210,7 +210,7 @@ fn reasons_one_by_one() {
     let complex = judge(|seen| answers_with(seen, &set(-24, 300, R::TooMany)), same);
     assert_eq!(told(&complex), "degraded dns.dnssec.sig_bad");
     let summary = &complex.diagnosis.as_ref().unwrap().summary;
-    assert!(summary.starts_with("bogus, too complex"), "{summary}");
+    assert!(summary.starts_with("Bogus, too complex"), "{summary}");
     let none = RrsetSeen {
         signatures: vec![],
         ..good(NAME, "A")

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use domain::base::iana::Rtype;
+use domain::base::rdata::ComposeRecordData;
 use jiff::Timestamp;
 
 use super::authority::{Authorities, Behaviour};
@@ -245,6 +246,10 @@ impl Recursor {
                 *reply = in_place(qname, qtype, &addresses.0);
                 return;
             }
+            Some(Bug::LosesAbove(most)) if octets(&reply.answer) > *most as usize => {
+                *reply = Reply::rcode(SERVFAIL);
+                return;
+            }
             _ => {}
         }
         let wrong = match &self.bug {
@@ -263,6 +268,7 @@ impl Recursor {
                 | Bug::FailsIterationsAbove(_)
                 | Bug::OutdatedAnchor
                 | Bug::Rewrites(_)
+                | Bug::LosesAbove(_)
                 | Bug::NxdomainTo(_),
             ) => false,
         };
@@ -549,6 +555,14 @@ impl Kept {
             ..Reply::default()
         }
     }
+}
+
+/// About as many octets as records take in a message.
+fn octets(records: &[Rr]) -> usize {
+    /// Pointer, type, class, TTL and length.
+    const HEAD: usize = 12;
+    let len = |rr: &Rr| usize::from(rr.data.rdlen(false).unwrap_or(0));
+    records.iter().map(|rr| HEAD + len(rr)).sum()
 }
 
 /// What a server of `cut` said, if a resolver can use it. Errors, answers without authority and

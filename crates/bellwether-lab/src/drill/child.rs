@@ -27,6 +27,7 @@ use crate::scenario::{Spec, StepSpec, parse};
 use crate::service::ca::Authorities;
 use crate::service::host::Hosts;
 use crate::service::icmp::Echoes;
+use crate::sys;
 use crate::target::{target_host, target_text};
 use crate::world::roots::{CONTROL_RESOLVERS, VANTAGE, fixed, hints};
 use crate::world::topology::Mistake;
@@ -36,6 +37,9 @@ use crate::world::{Shared, World, lock};
 const CHECK_TIME_MAX: Duration = Duration::from_secs(60);
 /// How much of a failed check's complaint is shown, bytes.
 const COMPLAINT_LEN_MAX: usize = 2000;
+/// The file of a trust anchor that no key of the root fits.
+const OUTDATED_ANCHOR: &str = "outdated.key";
+
 /// How a child ended.
 #[derive(Clone, Debug)]
 pub enum WorldEnd {
@@ -126,7 +130,8 @@ impl Stage {
         let world = World::build(&spec, clock, job.seed).map_err(|e| wrong(&job.path, e))?;
         netns::set_up(vantage(&spec)).await?;
         let authorities = Arc::new(Authorities::new(clock.now())?);
-        let directory = directory(&spec, &authorities, &world.root_key())?;
+        let anchors = [world.root_key(), world.other_root_key()];
+        let directory = directory(&spec, &authorities, &anchors)?;
         resolv_conf(&spec, directory.path())?;
         let world = Arc::new(Mutex::new(world));
         let mut stage = Self {
@@ -184,7 +189,7 @@ impl Stage {
         self.reals.forget(self.hosts.authorities()).await?;
         let saved = self.directory.path().join("report.json");
         let arguments = self.arguments(step, &saved)?;
-        let output = self.run_program(&arguments).await;
+        let output = self.run_program(&arguments, step).await;
         let (report, mut complaints) = match output {
             Ok(output) => read_report(&output),
             Err(complaint) => (Value::Null, vec![complaint]),
@@ -239,7 +244,14 @@ impl Stage {
             add("--resolver", resolver);
         }
         add("--ca", file("ca.pem"));
-        add("--trust-anchor", file("root.key"));
+        let anchor = match step.outdated_anchor {
+            Some(true) => OUTDATED_ANCHOR,
+            Some(false) | None => "root.key",
+        };
+        add("--trust-anchor", file(anchor));
+        if step.without_controls == Some(true) {
+            add("--control", "none".to_owned());
+        }
         add("--root-hints", file("root.hints"));
         add("--asn-table", file("asn.csv"));
         add("--expect", expect.display().to_string());
@@ -282,8 +294,12 @@ impl Stage {
             .collect()
     }
 
-    async fn run_program(&self, arguments: &[String]) -> Result<Output, String> {
-        let child = Command::new(&self.program)
+    async fn run_program(&self, arguments: &[String], step: &StepSpec) -> Result<Output, String> {
+        let mut command = Command::new(&self.program);
+        if step.offline == Some(true) {
+            sys::without_network(&mut command);
+        }
+        let child = command
             .args(arguments)
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
@@ -371,7 +387,7 @@ fn vantage(spec: &Spec) -> (Ipv4Addr, Ipv6Addr) {
 fn directory(
     spec: &Spec,
     authorities: &Authorities,
-    root_key: &str,
+    [root_key, other_root_key]: &[String; 2],
 ) -> Result<tempfile::TempDir, LabError> {
     let directory = tempfile::tempdir().map_err(|source| LabError::File {
         doing: "write",
@@ -382,6 +398,7 @@ fn directory(
     write(&path("ca.pem"), &authorities.root_pem())?;
     write(&path("root.hints"), &hints())?;
     write(&path("root.key"), root_key)?;
+    write(&path(OUTDATED_ANCHOR), other_root_key)?;
     write(&path("asn.csv"), &asn_table(&spec.world.owners))?;
     for (name, cert) in &spec.world.client_certs {
         let pem = authorities.client_pem(name, cert)?;

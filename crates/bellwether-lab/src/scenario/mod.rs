@@ -530,6 +530,15 @@ pub struct StepSpec {
     /// one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_clock: Option<bool>,
+    /// The check runs where there is no network: not one packet can leave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline: Option<bool>,
+    /// The check asks no controls (`--control none`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_controls: Option<bool>,
+    /// The trust anchor that the check is given is an older key than the root has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outdated_anchor: Option<bool>,
     /// Which service; needed if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,

@@ -177,6 +177,8 @@ pub enum Cache {
 pub enum Bug {
     /// NXDOMAIN for answers of more address records than this.
     NxdomainAbove(u32),
+    /// SERVFAIL for record sets of more octets than this: its path to name servers loses them.
+    LosesAbove(u32),
     /// NXDOMAIN for these names.
     NxdomainFor(Vec<String>),
     /// It rewrites answers by policy.

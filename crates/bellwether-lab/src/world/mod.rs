@@ -621,6 +621,11 @@ impl World {
         signed::root_key(&self.declared.keys)
     }
 
+    /// A key that the root does not have, as a trust anchor.
+    pub(crate) fn other_root_key(&self) -> String {
+        signed::other_root_key(&self.declared.keys)
+    }
+
     /// Delay of scripted servers that have none of their own.
     pub(crate) fn delay(&self) -> Duration {
         self.authorities.delay

@@ -183,7 +183,16 @@ impl Declared {
 
 /// The root's key as a trust anchor (formats.md section 2): a DNSKEY record of a zone file.
 pub(crate) fn root_key(keys: &Keys) -> String {
-    let key = keys.key(ROOT, Role::KeySigning, 0, Algorithm::default());
+    anchor(keys, 0)
+}
+
+/// A key that the root does not have, as a trust anchor.
+pub(crate) fn other_root_key(keys: &Keys) -> String {
+    anchor(keys, STRANGER)
+}
+
+fn anchor(keys: &Keys, generation: u32) -> String {
+    let key = keys.key(ROOT, Role::KeySigning, generation, Algorithm::default());
     let dnskey = Rr::new(Name::root_bytes(), 172_800, key.dnskey().clone());
     format!(". 172800 IN DNSKEY {}\n", dnskey.data)
 }

@@ -44,6 +44,7 @@ pub(crate) fn job(target: &str) -> Job {
         now: jiff::Timestamp::UNIX_EPOCH,
         trust_anchor: Vec::new(),
         asn_table: None,
+        timeout_ms: None,
         deadline_ms: 20_000,
         avoid: vec![],
     }

@@ -11,9 +11,10 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 use url::Url;
 
+use super::body::BODY_LEN_MAX;
 use super::connect::{self, Failed, How};
 use super::exchange::{Agent, Exchange, exchange};
-use super::{h2, request};
+use super::{expect, h2, request};
 use crate::cx::Cx;
 use crate::patience::patience;
 use crate::{tcp, tls};
@@ -25,6 +26,8 @@ pub(super) const WAITS: u32 = 3;
 const SAME: usize = 4;
 /// Longest time for asking again. Who is slower once more has shown nothing new.
 const AGAIN_WAIT: Duration = Duration::from_secs(6);
+/// Time that must be left for asking again, beside what the first answer took.
+const TIME_MIN: Duration = Duration::from_secs(1);
 /// Bytes of a body that are read: what matters is whether it comes.
 const AGAIN_LEN_MAX: usize = 64 * 1024;
 /// The same for a body that did not come in large segments: more than can be under way at once.
@@ -55,13 +58,47 @@ pub(super) fn ways(expect: &Expect, seen: &HttpSeen) -> Vec<Way> {
     }
 }
 
+/// Asks again in these ways, if there is time for as long a wait as that for the first answer.
+pub(super) async fn ask(asked: &Asked<'_>, ways: &[Way], seen: &HttpSeen) -> Vec<Again> {
+    let waited = Duration::try_from_secs_f64(seen.phases.wait_ms / 1000.0).unwrap_or_default();
+    if asked.cx.left_of_probe() < waited + TIME_MIN {
+        return Vec::new();
+    }
+    all(asked, ways).await
+}
+
+/// Do users get what we get? Asked where a body is declared, since only then is it known what they
+/// must get: that pages differ by client is no fault. What differs is asked for more than once.
+pub(super) async fn as_browser(asked: &Asked<'_>, seen: &HttpSeen) -> Vec<Again> {
+    let expect = &asked.cx.job().expect;
+    let is_good = seen.result == HttpResult::Response
+        && seen
+            .status
+            .is_some_and(|status| expect.takes_status(status))
+        && seen.expectations.iter().all(|e| e.met);
+    if expect.body.is_none() || !is_good {
+        return Vec::new();
+    }
+    let mut all_ways = ask(asked, &[Way::BrowserName], seen).await;
+    let gets_it = |again: &Again| {
+        let status = again.status.filter(|status| expect.takes_status(*status));
+        status.is_some() && again.as_declared != Some(false)
+    };
+    if all_ways.iter().all(gets_it) {
+        return all_ways;
+    }
+    let more = [Way::Same, Way::Same, Way::BrowserName, Way::BrowserName];
+    all_ways.extend(ask(asked, &more, seen).await);
+    all_ways
+}
+
 /// Asks again in these ways, all at once.
-pub(super) async fn ask(asked: &Asked<'_>, ways: Vec<Way>) -> Vec<Again> {
+pub(super) async fn all(asked: &Asked<'_>, ways: &[Way]) -> Vec<Again> {
     // With too little time left nothing is begun that could take the record along.
     let Some(wait) = patience(asked.cx, AGAIN_WAIT).filter(|_| !ways.is_empty()) else {
         return Vec::new();
     };
-    join_all(ways.into_iter().map(|way| one(asked, way, wait))).await
+    join_all(ways.iter().map(|way| one(asked, *way, wait))).await
 }
 
 async fn one(asked: &Asked<'_>, way: Way, wait: Duration) -> Again {
@@ -69,7 +106,12 @@ async fn one(asked: &Asked<'_>, way: Way, wait: Duration) -> Again {
         Way::Same => (Agent::Own, None, AGAIN_LEN_MAX),
         Way::Browser => (Agent::Browser, None, AGAIN_LEN_MAX),
         Way::SmallSegments => (Agent::Own, Some(tcp::SMALL_MSS), SEGMENTS_LEN_MAX),
+        Way::BrowserName => (Agent::BrowserName, None, AGAIN_LEN_MAX),
     };
+    // What was declared may stand anywhere in the body.
+    let expect = &asked.cx.job().expect;
+    let is_declared = expect.body.is_some() && mss.is_none();
+    let len_max = if is_declared { BODY_LEN_MAX } else { len_max };
     let how = How {
         alpn: tls::WEB,
         mss,
@@ -96,10 +138,15 @@ async fn one(asked: &Asked<'_>, way: Way, wait: Duration) -> Again {
     };
     let came = timeout(wait, run).await;
     let came = came.unwrap_or_else(|_| Exchange::ended(HttpResult::Stalled, 0.0));
+    let status = came.head.map(|head| head.status);
+    let as_declared = status
+        .filter(|_| is_declared)
+        .map(|status| expect::holds(expect, status, &came.bytes));
     Again {
         way,
         result: came.result,
-        status: came.head.map(|head| head.status),
+        status,
+        as_declared,
         body: came.body.as_ref().map(|body| body.end),
         size: came.body.map_or(0, |body| body.size),
         wait_ms: came.wait_ms,

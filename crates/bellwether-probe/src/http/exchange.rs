@@ -64,6 +64,8 @@ pub(crate) enum Agent {
     Own,
     /// As a browser.
     Browser,
+    /// As ourselves, but for the name.
+    BrowserName,
 }
 
 impl Agent {
@@ -72,6 +74,11 @@ impl Agent {
         match self {
             Self::Own => &[
                 ("User-Agent", USER_AGENT),
+                ("Accept", "*/*"),
+                ("Accept-Encoding", "gzip"),
+            ],
+            Self::BrowserName => &[
+                ("User-Agent", BROWSER),
                 ("Accept", "*/*"),
                 ("Accept-Encoding", "gzip"),
             ],
@@ -89,7 +96,7 @@ impl Agent {
 
     fn codings(self) -> &'static [&'static str] {
         match self {
-            Self::Own => &["gzip", "x-gzip"],
+            Self::Own | Self::BrowserName => &["gzip", "x-gzip"],
             Self::Browser => &["gzip", "x-gzip", "deflate", "br", "zstd"],
         }
     }

@@ -71,6 +71,15 @@ pub(crate) fn held(expect: &Expect, came: &Came<'_>) -> Vec<Expectation> {
     held
 }
 
+/// Is this status with this body what was declared?
+pub(crate) fn holds(expect: &Expect, status: u16, bytes: &[u8]) -> bool {
+    let mut found = Vec::new();
+    if let Some(declared) = &expect.body {
+        body(declared, bytes, &mut found);
+    }
+    expect.takes_status(status) && found.iter().all(|f| f.met)
+}
+
 fn body(declared: &BodyExpect, body: &[u8], held: &mut Vec<Expectation>) {
     let mut push = |expected: String, found: Result<String, String>| {
         held.push(Expectation {

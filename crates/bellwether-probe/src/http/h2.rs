@@ -17,6 +17,7 @@ use bellwether_model::text::inert;
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::body::{BODY_LEN_MAX, Body};
@@ -73,12 +74,27 @@ pub(crate) async fn exchange(
     wire: &mut dyn Wire,
     request: &Request,
 ) -> (H2Seen, Option<Exchange>) {
+    let (_stop, stopped) = oneshot::channel();
+    exchange_until(cx, wire, request, stopped).await
+}
+
+/// The same, given up when that is told: what came by then stands in the record.
+pub(crate) async fn exchange_until(
+    cx: &Cx,
+    wire: &mut dyn Wire,
+    request: &Request,
+    stopped: oneshot::Receiver<()>,
+) -> (H2Seen, Option<Exchange>) {
     let watch = Rc::new(RefCell::new(Watch::default()));
     let metered = Metered {
         wire: &mut *wire,
         watch: watch.clone(),
     };
-    let done = converse(cx, metered, request).await;
+    let done = tokio::select! {
+        biased;
+        done = converse(cx, metered, request) => done,
+        Ok(()) = stopped => Err(Failure::Late),
+    };
     if matches!(&done, Err(Failure::Library(error)) if error.is_io()) {
         // Who closes at once may have said why before, and nothing was read of it yet.
         let mut last = vec![0; LAST_WORDS_LEN];

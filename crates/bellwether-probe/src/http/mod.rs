@@ -11,6 +11,7 @@ mod connect;
 mod decode;
 mod exchange;
 mod expect;
+mod first;
 #[cfg(feature = "fuzzing")]
 mod fuzzing;
 mod h2;
@@ -18,23 +19,22 @@ mod head;
 mod redirect;
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bellwether_model::http::{HttpResult, HttpSeen, Phases, Redirect, RedirectEnd};
+use bellwether_model::http::{HttpResult, HttpSeen, Phases, Redirect, RedirectEnd, Way};
 use bellwether_model::observation::NotRun;
 use bellwether_model::target::Scheme;
 use bellwether_model::tls::CertProblem;
 use bellwether_model::{DnsName, NotRunReason, Origin, Outcome, ProbeKind, Target};
+use tokio::time::timeout;
 use url::Url;
 
 use crate::cx::Cx;
-use crate::patience::patience;
 use crate::tcp::millis;
 use crate::tls::{self, Alert};
 use crate::wire::Wire;
 use crate::worker::fault;
 
-use body::BODY_LEN_MAX;
 pub(crate) use body::Room;
 use connect::How;
 pub(crate) use exchange::converse;
@@ -46,9 +46,6 @@ pub(crate) use redirect::{Resolve, Resolved};
 
 /// Addresses of a redirect's host that are tried before it counts as unreachable; clients race two.
 const ADDRESSES_MAX: usize = 3;
-
-/// Longest time for asking again over HTTP/1.1 what HTTP/2 did not answer.
-const FALLBACK_WAIT: Duration = Duration::from_secs(12);
 
 /// Bytes of a body that are read where only its status counts.
 const ONCE_LEN_MAX: usize = 16 * 1024;
@@ -165,9 +162,75 @@ impl Trail<'_> {
     /// One hop: what it saw, the next one with the waits it took to resolve, and its own waits.
     async fn ask(&mut self, mut hop: Hop) -> (HttpSeen, Option<(Hop, u32)>, u32) {
         let start = Instant::now();
+        let cx = &self.cx.for_probe();
         self.visited.push(hop.url.clone());
         let port = hop.url.port_or_known_default().unwrap_or_default();
-        let mut seen = HttpSeen {
+        let mut seen = self.blank(&hop, port);
+        let mut waits = 1;
+        let mut beside = Vec::new();
+        let ready = match hop.ready.take() {
+            Some(ready) => {
+                seen.phases.total_ms = ready.connect_ms + ready.tls_ms;
+                Ok(ready)
+            }
+            None => {
+                waits += if hop.url.scheme() == "https" { 2 } else { 1 };
+                let connected = self.connect(cx, &hop, port, &mut seen);
+                let late = || "no connection in the probe's time".to_owned();
+                let connected = timeout(cx.left(), connected).await;
+                connected.unwrap_or_else(|_| Err(late()))
+            }
+        };
+        let following = match ready {
+            Err(error) => {
+                seen.result = HttpResult::NotConnected { error };
+                None
+            }
+            Ok(ready) => {
+                seen.phases.connect_ms = ready.connect_ms;
+                seen.phases.tls_ms = ready.tls_ms;
+                let alert = ready.alert.clone();
+                let asked = again::Asked {
+                    cx,
+                    url: &hop.url,
+                    to: seen.address,
+                    origin: hop.origin,
+                };
+                let first = first::ask(&asked, ready).await;
+                let came = first.came;
+                (seen.h2, beside) = (first.h2, first.beside);
+                waits += first.waits;
+                if came.result != HttpResult::Response {
+                    seen.tls_alert = alert.get();
+                }
+                seen.phases.total_ms += millis(start);
+                self.total_ms += seen.phases.total_ms;
+                self.take(cx, &hop, came, &mut seen).await
+            }
+        };
+        if following.is_none() {
+            let expect = &self.cx.job().expect;
+            let asked = again::Asked {
+                cx,
+                url: &hop.url,
+                to: seen.address,
+                origin: hop.origin,
+            };
+            seen.again = match again::ways(expect, &seen)[..] {
+                [Way::SmallSegments] if !beside.is_empty() => beside,
+                ref ways => again::ask(&asked, ways, &seen).await,
+            };
+            if seen.again.is_empty() {
+                seen.again = again::as_browser(&asked, &seen).await;
+            }
+            waits += u32::from(!seen.again.is_empty()) * again::WAITS;
+        }
+        (seen, following, waits)
+    }
+
+    /// The record of a hop of which nothing is known yet.
+    fn blank(&self, hop: &Hop, port: u16) -> HttpSeen {
+        HttpSeen {
             entry: self.entry,
             address: SocketAddr::new(*hop.addresses.first().unwrap_or(&self.entry.ip()), port),
             url: shown(&hop.url),
@@ -184,91 +247,18 @@ impl Trail<'_> {
             h2: None,
             again: Vec::new(),
             phases: Phases::default(),
-        };
-        let mut waits = 1;
-        let ready = match hop.ready.take() {
-            Some(ready) => {
-                seen.phases.total_ms = ready.connect_ms + ready.tls_ms;
-                Ok(ready)
-            }
-            None => {
-                waits += if hop.url.scheme() == "https" { 2 } else { 1 };
-                self.connect(&hop, port, &mut seen).await
-            }
-        };
-        let following = match ready {
-            Err(error) => {
-                seen.result = HttpResult::NotConnected { error };
-                None
-            }
-            Ok(ready) => {
-                seen.phases.connect_ms = ready.connect_ms;
-                seen.phases.tls_ms = ready.tls_ms;
-                let alert = ready.alert.clone();
-                let came = self.first(&hop, ready, &mut seen, &mut waits).await;
-                if came.result != HttpResult::Response {
-                    seen.tls_alert = alert.get();
-                }
-                seen.phases.total_ms += millis(start);
-                self.total_ms += seen.phases.total_ms;
-                self.take(&hop, came, &mut seen).await
-            }
-        };
-        if following.is_none() {
-            let expect = &self.cx.job().expect;
-            let asked = again::Asked {
-                cx: self.cx,
-                url: &hop.url,
-                to: seen.address,
-                origin: hop.origin,
-            };
-            seen.again = again::ask(&asked, again::ways(expect, &seen)).await;
-            waits += u32::from(!seen.again.is_empty()) * again::WAITS;
         }
-        (seen, following, waits)
-    }
-
-    /// The first exchange of a hop: over HTTP/2 if that was agreed on, and where it fails over
-    /// HTTP/1.1 as well.
-    async fn first(
-        &self,
-        hop: &Hop,
-        mut ready: Ready,
-        seen: &mut HttpSeen,
-        waits: &mut u32,
-    ) -> Exchange {
-        let request = request(self.cx, &hop.url, Agent::Own, BODY_LEN_MAX);
-        if !ready.is_h2 {
-            return exchange(self.cx, &mut *ready.wire, &request).await;
-        }
-        let (h2, came) = h2::exchange(self.cx, &mut *ready.wire, &request).await;
-        drop(ready);
-        let failure = h2::as_result(&h2.result);
-        seen.h2 = Some(h2);
-        if let Some(came) = came {
-            return came;
-        }
-        *waits += 3;
-        let how = How {
-            alpn: tls::HTTP_1_1,
-            mss: None,
-        };
-        let over_h1 = async {
-            let opened = connect::open(self.cx, seen.address, hop.origin, &hop.url, &how).await;
-            let (mut ready, _) = opened.ok()?;
-            Some(exchange(self.cx, &mut *ready.wire, &request).await)
-        };
-        // With too little time left nothing is begun that could take the record along.
-        let came = match patience(self.cx, FALLBACK_WAIT) {
-            Some(wait) => tokio::time::timeout(wait, over_h1).await.ok().flatten(),
-            None => None,
-        };
-        came.unwrap_or_else(|| Exchange::ended(failure, 0.0))
     }
 
     /// Puts a response into the record, decides where to go next, and holds the last response
     /// against what was declared.
-    async fn take(&mut self, hop: &Hop, came: Exchange, seen: &mut HttpSeen) -> Option<(Hop, u32)> {
+    async fn take(
+        &mut self,
+        cx: &Cx,
+        hop: &Hop,
+        came: Exchange,
+        seen: &mut HttpSeen,
+    ) -> Option<(Hop, u32)> {
         seen.result = came.result;
         seen.body = came.body;
         seen.phases.wait_ms = came.wait_ms;
@@ -296,7 +286,7 @@ impl Trail<'_> {
                 None
             }
             Next::To(url) => {
-                let (end, following) = self.lead(hop, &url).await;
+                let (end, following) = self.lead(cx, hop, &url).await;
                 let location = shown(&url);
                 let note = oddity(&hop.url, &url);
                 seen.redirect = Some(Redirect {
@@ -321,13 +311,15 @@ impl Trail<'_> {
     }
 
     /// May we go on to this URL, and at which addresses is its host?
-    async fn lead(&self, hop: &Hop, url: &Url) -> (RedirectEnd, Option<(Hop, u32)>) {
+    async fn lead(&self, cx: &Cx, hop: &Hop, url: &Url) -> (RedirectEnd, Option<(Hop, u32)>) {
         let (addresses, origin, waits) = if url.host() == hop.url.host() {
             (hop.addresses.clone(), hop.origin, 0)
         } else if self.visited.first().map(Url::host) == Some(url.host()) {
             (vec![self.entry.ip()], self.origin, 0)
         } else {
-            match self.resolved(url).await {
+            let late = || "no answer for its host in the probe's time".to_owned();
+            let resolved = timeout(cx.left(), self.resolved(url)).await;
+            match resolved.unwrap_or_else(|_| Err(late())) {
                 Ok((addresses, waits)) => (addresses, Origin::Network, waits),
                 Err(reason) => return (RedirectEnd::Unresolved { reason }, None),
             }
@@ -378,7 +370,13 @@ impl Trail<'_> {
     }
 
     /// Connects to a hop's host, and shakes hands if the URL says so.
-    async fn connect(&self, hop: &Hop, port: u16, seen: &mut HttpSeen) -> Result<Ready, String> {
+    async fn connect(
+        &self,
+        cx: &Cx,
+        hop: &Hop,
+        port: u16,
+        seen: &mut HttpSeen,
+    ) -> Result<Ready, String> {
         let mut failure = "its host has no address".to_owned();
         let how = How {
             alpn: tls::WEB,
@@ -386,7 +384,7 @@ impl Trail<'_> {
         };
         for address in &hop.addresses {
             let to = SocketAddr::new(*address, port);
-            match connect::open(self.cx, to, hop.origin, &hop.url, &how).await {
+            match connect::open(cx, to, hop.origin, &hop.url, &how).await {
                 Ok((ready, problems)) => {
                     seen.address = to;
                     seen.problems = self.other_problems(hop, problems);

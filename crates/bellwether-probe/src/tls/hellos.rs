@@ -20,7 +20,7 @@ use crate::patience::patience;
 use crate::tcp::{self, millis};
 
 /// Longest wait for the answer to one ClientHello: the user's handshake waited longer before.
-const ANSWER_WAIT: Duration = Duration::from_secs(3);
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
 /// Bytes read of one answer. A chain above it is known by its announced size.
 const ANSWER_LEN_MAX: usize = 512 * 1024;
 /// First bytes kept, to say what a peer speaks.

@@ -52,8 +52,8 @@ pub(crate) use outcome::{alert_in, end_words};
 use record::{Recorder, Shown};
 
 /// Longest wait for a handshake. Slow but working servers take two seconds at most; a check has
-/// more to do in its 30.
-const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
+/// more to do in its ten.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(4);
 /// Bytes that a server may send in a handshake. rustls takes no message above 64 KiB, but any
 /// number of messages.
 const HANDSHAKE_LEN_MAX: usize = 256 * 1024;

@@ -15,13 +15,14 @@ use bellwether_model::{DnsName, Origin, Outcome};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::ask::{ADDRESSES_MAX, HOSTS_MAX};
 use super::cut::Glue;
 use super::host::HostAnswer;
 use super::judge::{ns_set, soa_owner};
 use super::{ALIASES_MAX, QUERIES_MAX, Trace, Walk};
+use crate::large::is_large;
 
 /// The resolvers are asked about the zone by then, although its servers do not answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -87,6 +88,8 @@ pub(crate) struct Level {
     /// A server gave a good referral.
     pub(super) passed: bool,
     pub(super) cut_short: bool,
+    /// The level's time ran out.
+    pub(super) late: bool,
     /// NS sets as servers of the zone give them, until it is known that the way leads to them;
     /// with the waits until then.
     pub(super) own_sets: BTreeMap<Server, (Vec<DnsName>, u32)>,
@@ -107,6 +110,8 @@ pub(crate) struct Level {
     pub(super) canary: Option<DnsName>,
     /// Zones below whose DS records were asked for by themselves.
     pub(super) ds_asked: BTreeSet<DnsName>,
+    /// A question for the zone whose answer is large.
+    pub(super) large: watch::Sender<Option<Question>>,
     /// The resolvers' probes know of the zone.
     pub(super) announced: bool,
     pub(super) children: BTreeMap<DnsName, mpsc::UnboundedSender<Tell>>,
@@ -139,6 +144,7 @@ impl Level {
             holds: false,
             passed: false,
             cut_short: false,
+            late: false,
             own_sets: BTreeMap::new(),
             looked_up: BTreeSet::new(),
             known_at: BTreeMap::new(),
@@ -150,6 +156,7 @@ impl Level {
             climbed: BTreeSet::new(),
             canary: None,
             ds_asked: BTreeSet::new(),
+            large: watch::Sender::new(None),
             announced: false,
             children: BTreeMap::new(),
             caches: None,
@@ -164,8 +171,11 @@ impl Level {
         self.add_baseline();
         let mut parent_tells = true;
         let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
+        let time = self.walk.cx().for_probe().left();
+        let mut over = std::pin::pin!(tokio::time::sleep(time));
         loop {
             let (caches_tell, is_waited_for) = (self.caches.is_some(), self.is_waited_for());
+            let is_open = !self.jobs.is_empty() || parent_tells || caches_tell;
             let caches = async {
                 match &mut self.caches {
                     Some(caches) => caches.recv().await,
@@ -184,6 +194,10 @@ impl Level {
                 },
                 () = &mut patience, if is_waited_for => {
                     self.found_zone(self.waits);
+                }
+                () = &mut over, if is_open => {
+                    self.late = true;
+                    break;
                 }
                 else => if !self.settle() { break },
             }
@@ -237,6 +251,7 @@ impl Level {
                 self.waits = self.waits.max(waits);
                 for exchange in &exchanges {
                     self.read(&server, exchange, waits);
+                    self.note_large(exchange);
                 }
                 let told_keys = self.told_keys(&exchanges);
                 self.servers
@@ -270,6 +285,14 @@ impl Level {
                 Some((response, set)) => self.pass_down(&server, set, response, waits),
                 None => self.hold(false, waits),
             },
+        }
+    }
+
+    /// A large answer about the zone itself: resolvers are asked for it.
+    fn note_large(&self, exchange: &Exchange) {
+        let is_own = self.full && exchange.question.name == self.zone;
+        if is_own && self.large.borrow().is_none() && is_large(exchange) {
+            self.large.send_replace(Some(exchange.question.clone()));
         }
     }
 
@@ -307,6 +330,9 @@ impl Level {
             return Some(format!(
                 "the walk's limit of {QUERIES_MAX} questions is reached"
             ));
+        }
+        if self.late {
+            return Some("its servers took longer than a probe may".to_owned());
         }
         if self.cut_short {
             return Some(format!(

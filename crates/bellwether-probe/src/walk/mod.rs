@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use bellwether_model::dns::{Exchange, ExchangeResult, ListedBy, NO_ROUTE, ZoneSeen};
+use bellwether_model::dns::{Exchange, ExchangeResult, ListedBy, NO_ROUTE, Question, ZoneSeen};
 use bellwether_model::net::Family;
 use bellwether_model::observation::AddressSource;
 use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, Outcome, ProbeKind};
@@ -44,6 +44,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::cx::Cx;
 use crate::dns::{Ask, ask_whole};
 use crate::dnssec;
+use crate::large::Large;
 use crate::owners::Owners;
 use crate::system::DNS_PORT;
 use crate::tasks::Tasks;
@@ -87,6 +88,8 @@ pub struct ZoneHandle {
     pub zone: DnsName,
     /// Sequential waits until the zone was known.
     pub waits: u32,
+    /// A question for the zone whose answer is large.
+    pub large: Large,
     tell: mpsc::UnboundedSender<Tell>,
 }
 
@@ -217,6 +220,16 @@ impl Walk {
             }
         }
         if chain.len() == 1 { Vec::new() } else { chain }
+    }
+
+    /// What stands for a question whose exchange did not end in the level's time.
+    fn never_ended(&self, address: IpAddr, trace: &Trace) -> Exchange {
+        let question = Question {
+            name: trace.name.clone(),
+            rtype: trace.rtypes[0].clone(),
+        };
+        let asked = Ask::server(self.socket(address), question);
+        asked.not_asked("the probe's time ran out first")
     }
 
     fn cx(&self) -> &Cx {

@@ -24,6 +24,10 @@ impl Level {
         let owners = self.walk.inner.owners.clone();
         let rank = |e: &Exchange| rank(e, &self.trace.name, &self.trace.rtypes);
         let server = |((name, address), mut exchanges): (Server, Vec<Exchange>)| {
+            if exchanges.is_empty() {
+                // The level's time ran out before it answered.
+                exchanges.push(self.walk.never_ended(address, &self.trace));
+            }
             exchanges.sort_by_key(rank);
             ServerSeen {
                 name,

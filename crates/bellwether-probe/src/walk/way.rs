@@ -219,6 +219,7 @@ impl Level {
             let _ = handle.send(ZoneHandle {
                 zone: self.zone.clone(),
                 waits,
+                large: self.large.subscribe(),
                 tell: tell.clone(),
             });
         }

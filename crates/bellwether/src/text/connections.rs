@@ -339,6 +339,12 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         "{address} [agrees|agree] on {agreed} and [speaks|speak] {spoken}",
     ),
     Sentence::new(
+        K::BrowsersRefused,
+        "",
+        "",
+        "{url} comes as declared to us, and under a browser's name each time: {browser}",
+    ),
+    Sentence::new(
         K::LargeSegmentsLost,
         "address",
         "",

@@ -276,6 +276,12 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "nothing answers on port 53 over {protocols}; {addresses} addresses of the service connect",
     ),
     Sentence::new(
+        K::ResolverLosesLarge,
+        "resolver",
+        "answer",
+        "{resolver} [does|do] not bring {name} {type} of {octets} octets: {answer}",
+    ),
+    Sentence::new(
         K::ResolverTruncated,
         "resolver",
         "",

@@ -26,6 +26,7 @@ pub(super) fn who(report: &Report, diagnosis: &Diagnosis) -> String {
     };
     let whom = match diagnosis.scope.profiles.as_slice() {
         [] => whom,
+        [h2] if h2 == "h2" => format!("{whom} over HTTP/2"),
         refusing => {
             let kinds = refusing.iter().map(|name| kind_of_client(name));
             format!("{whom} with {}", list(&kinds.collect::<Vec<_>>()))
