@@ -181,7 +181,7 @@ fn table(costs: &[(Kind, Vec<Cost>, Vec<f64>)], rounds: usize) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{mark} {:42} {us:9.1} {blackbox:12.0} {ratio:6.1}x {:7.0}x   {grown:.1}",
+            "{mark} {:42} {us:9.1} {blackbox:12.0} {ratio:6.1}x {:7}x   {grown:.1}",
             kind.words(),
             kind.budget()
         );

@@ -1,9 +1,10 @@
 //! Our probes: in a worker of many probes, with orders going in and records coming out.
 
-use std::io::{BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::Receiver;
 
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
@@ -41,12 +42,10 @@ pub(crate) fn run(kind: Kind, count: u32, root: &str) -> Result<Cost> {
     worker.probes(kind, WARM, count)?;
     let spent = cpu_of(worker.child.id())? - before;
     let end = worker.resident()?;
-    #[expect(clippy::cast_precision_loss, reason = "16 is exact")]
-    let in_flight = IN_FLIGHT as f64;
     Ok(Cost {
         cpu_us: spent.as_secs_f64() * 1e6 / f64::from(count),
         rss_kib: end,
-        grown_kib: (end - rss) / in_flight,
+        grown_kib: (end - rss) / f64::from(kind.at_once()),
     })
 }
 
@@ -54,7 +53,8 @@ pub(crate) fn run(kind: Kind, count: u32, root: &str) -> Result<Cost> {
 struct Worker {
     child: Child,
     orders: ChildStdin,
-    records: BufReader<ChildStdout>,
+    /// Read by a thread: whoever writes orders must not keep the worker from writing records.
+    records: Receiver<Result<Told>>,
 }
 
 impl Worker {
@@ -80,7 +80,7 @@ impl Worker {
         let mut worker = Self {
             child,
             orders,
-            records: BufReader::new(records),
+            records: heard(records),
         };
         let job = Box::new(job(kind, root)?);
         let mut bytes = Vec::new();
@@ -101,33 +101,12 @@ impl Worker {
             }
             self.orders.write_all(&bytes).context("the worker died")?;
             // All that came together is looked at together, as a scheduler would.
-            loop {
-                self.record()?;
+            let mut next = Some(self.records.recv().context("the worker died")?);
+            while let Some(told) = next {
+                check(&told?)?;
                 ended += 1;
-                if self.records.buffer().is_empty() {
-                    break;
-                }
+                next = self.records.try_recv().ok();
             }
-        }
-        Ok(())
-    }
-
-    fn record(&mut self) -> Result<()> {
-        let mut head = [0; 4];
-        self.records
-            .read_exact(&mut head)
-            .context("the worker died")?;
-        let mut bytes = vec![0; usize::try_from(u32::from_le_bytes(head))?];
-        self.records
-            .read_exact(&mut bytes)
-            .context("the worker died")?;
-        let told: Told = serde_json::from_slice(&bytes).context("a record cannot be read")?;
-        let bad = told.observations.iter().find(|o| !is_good(&o.outcome));
-        if let Some(bad) = bad {
-            bail!("a probe failed: {:?}", bad.outcome);
-        }
-        if told.observations.is_empty() {
-            bail!("a probe left no record");
         }
         Ok(())
     }
@@ -149,6 +128,41 @@ impl Drop for Worker {
         // One that ended already is as good.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The records as they come.
+fn heard(pipe: ChildStdout) -> Receiver<Result<Told>> {
+    let (say, hear) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut pipe = BufReader::new(pipe);
+        loop {
+            let told = record(&mut pipe);
+            let is_last = told.is_err();
+            if say.send(told).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    hear
+}
+
+fn record(pipe: &mut impl Read) -> Result<Told> {
+    let mut head = [0; 4];
+    pipe.read_exact(&mut head).context("the worker died")?;
+    let mut bytes = vec![0; usize::try_from(u32::from_le_bytes(head))?];
+    pipe.read_exact(&mut bytes).context("the worker died")?;
+    serde_json::from_slice(&bytes).context("a record cannot be read")
+}
+
+/// Every probe must succeed.
+fn check(told: &Told) -> Result<()> {
+    if told.observations.is_empty() {
+        bail!("a probe left no record");
+    }
+    match told.observations.iter().find(|o| !is_good(&o.outcome)) {
+        Some(bad) => bail!("a probe failed: {:?}", bad.outcome),
+        None => Ok(()),
     }
 }
 

@@ -45,8 +45,10 @@ struct Inner {
     late: RefCell<Late>,
     memory: Rc<Memory>,
     place: RefCell<Option<OwnedSemaphorePermit>>,
-    sink: RefCell<Box<dyn FnMut(&Event)>>,
+    sink: RefCell<Sink>,
 }
+
+type Sink = Box<dyn FnMut(&Event)>;
 
 /// A job, with what is made of it once.
 pub(crate) struct Setting {

@@ -215,8 +215,9 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
                 })
             }
             Transport::Tcp => tcp::attempt(ask.server, source, &query, wait, &mut discards).await,
+            // On the heap: it is large and rare, and would lie in every question.
             Transport::Tls | Transport::Https => {
-                secure::attempt(cx, ask, &query, wait, &mut discards).await
+                Box::pin(secure::attempt(cx, ask, &query, wait, &mut discards)).await
             }
         };
         waited += start.elapsed();

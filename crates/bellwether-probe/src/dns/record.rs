@@ -32,13 +32,31 @@ pub(super) fn present(record: &ParsedRecord<'_, [u8]>) -> Result<Record, String>
 
 /// A name as the model writes it.
 pub(crate) fn name<O: AsRef<[u8]>>(parsed: &ParsedName<O>) -> Result<DnsName, String> {
-    let text = parsed.to_string();
+    let text = plain(parsed).unwrap_or_else(|| parsed.to_string());
     if text.is_empty() {
         // That is how `domain` shows the root of a message.
         return Ok(DnsName::root());
     }
     // The `Display` of `domain` escapes what RFC 1035 section 5.1 wants escaped.
     DnsName::presentation(&text).map_err(|e| e.to_string())
+}
+
+/// The text of a name of letters, digits, hyphens and underscores, as nearly all are: no octet of
+/// it needs an escape.
+fn plain<O: AsRef<[u8]>>(parsed: &ParsedName<O>) -> Option<String> {
+    let mut text = String::with_capacity(64);
+    for label in parsed.iter() {
+        let octets: &[u8] = label.as_slice();
+        let is_plain = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+        if !octets.iter().all(is_plain) {
+            return None;
+        }
+        if !octets.is_empty() {
+            text.push_str(std::str::from_utf8(octets).ok()?);
+            text.push('.');
+        }
+    }
+    Some(text)
 }
 
 /// Names in data are written in lower case, so that equal sets compare equal whatever case a

@@ -14,6 +14,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_model::dns::{Question, ResolverOrigin};
 use bellwether_model::job::{Event, JOB_SCHEMA, Order, ResolverAsk, Told, Wanted};
@@ -23,7 +24,7 @@ use futures_util::FutureExt as _;
 use tokio::io::BufReader;
 use tokio::net::unix::pipe;
 use tokio::sync::{Notify, Semaphore, oneshot};
-use tokio::task::{LocalSet, spawn_local, yield_now};
+use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
 
 use super::WorkerError;
 use super::frame;
@@ -39,6 +40,10 @@ const SETTINGS_MAX: usize = 16_384;
 const ORDERS_MAX: u32 = 4096;
 /// Records that are written at once.
 const WRITE_LEN: usize = 48 * 1024;
+/// How often the clock is looked at while probes are under way: less than any of them waits.
+const BEAT: Duration = Duration::from_millis(10);
+/// The same while there are none.
+const BEAT_IDLE: Duration = Duration::from_millis(200);
 /// Bytes read of the orders at once.
 const READ_LEN: usize = 64 * 1024;
 
@@ -86,6 +91,7 @@ async fn take_orders(
     let memory = Rc::new(Memory::of_many());
     let under_way = Arc::new(Semaphore::new(ORDERS_MAX as usize));
     let places = Arc::new(Semaphore::new(manner.at_once));
+    let _beat = Beat::start(under_way.clone());
     // The supervisor is gone when the pipe ends: nobody wants what is under way.
     while let Some(order) = frame::next(&mut input).await.map_err(WorkerError::Job)? {
         let (number, setting, wanted) = match order {
@@ -144,7 +150,9 @@ async fn run(cx: &Cx, wanted: &Wanted) {
     match wanted {
         Wanted::Dns { server, name } => dns(cx, *server, name).await,
         Wanted::Address { address } => {
-            attempt::run(cx, *address, Origin::Operator, 0, Rc::new(Nowhere)).await;
+            // On the heap: it is the largest by far, and would be carried about with the others.
+            let resolve = Rc::new(Nowhere);
+            Box::pin(attempt::run(cx, *address, Origin::Operator, 0, resolve)).await;
         }
         Wanted::Echo { address } => {
             let (_unserved, served) = oneshot::channel();
@@ -182,6 +190,30 @@ async fn dns(cx: &Cx, server: SocketAddr, name: &DnsName) {
     };
     let key = format!("dns {server}");
     cx.probe(ProbeKind::Dns, key, stand_in, run).await;
+}
+
+/// A short timer that runs while anything is under way.
+///
+/// The runtime is woken by a system call for each timer that is nearer than all before it: with
+/// none there, that is each timer of each probe.
+struct Beat(JoinHandle<()>);
+
+impl Beat {
+    fn start(under_way: Arc<Semaphore>) -> Self {
+        Self(spawn_local(async move {
+            loop {
+                // With all places free nothing is under way; looked for again shortly.
+                let is_idle = under_way.available_permits() == ORDERS_MAX as usize;
+                tokio::time::sleep(if is_idle { BEAT_IDLE } else { BEAT }).await;
+            }
+        }))
+    }
+}
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// The names of redirects are another probe's matter.
