@@ -9,10 +9,10 @@ use bellwether_model::http::{Again, BodyEnd, HttpResult, HttpSeen, Way};
 use bellwether_model::service::Expect;
 use futures_util::future::join_all;
 use tokio::time::timeout;
-use url::Url;
 
 use super::connect::{self, Failed, How};
 use super::exchange::{Agent, Exchange, exchange};
+use super::redirect::Visit;
 use super::{h2, request};
 use crate::cx::Cx;
 use crate::patience::patience;
@@ -33,7 +33,7 @@ const SEGMENTS_LEN_MAX: usize = 256 * 1024;
 /// Whom to ask again for what.
 pub(super) struct Asked<'a> {
     pub(super) cx: &'a Cx,
-    pub(super) url: &'a Url,
+    pub(super) visit: &'a Visit,
     pub(super) to: SocketAddr,
     pub(super) origin: Origin,
 }
@@ -77,17 +77,17 @@ async fn one(asked: &Asked<'_>, way: Way, wait: Duration) -> Again {
     let run = async {
         let Asked {
             cx,
-            url,
+            visit,
             to,
             origin,
         } = *asked;
-        let mut ready = match connect::open(cx, to, origin, url, &how).await {
+        let mut ready = match connect::open(cx, to, origin, &visit.url, &how).await {
             Ok((ready, _)) => ready,
             Err(Failed::Tcp(error) | Failed::Tls(error, _)) => {
                 return Exchange::ended(HttpResult::NotConnected { error }, 0.0);
             }
         };
-        let request = request(cx, url, agent, len_max);
+        let request = request(cx, visit, agent, len_max);
         if !ready.is_h2 {
             return exchange(cx, &mut *ready.wire, &request).await;
         }

@@ -52,6 +52,8 @@ pub(crate) struct Request {
     pub(crate) authority: String,
     /// The request target in origin form.
     pub(crate) path: String,
+    /// The value of the `Cookie` header.
+    pub(crate) cookies: Option<Vec<u8>>,
     pub(crate) agent: Agent,
     pub(crate) room: Room,
 }
@@ -107,8 +109,14 @@ pub(crate) async fn exchange(cx: &Cx, wire: &mut dyn Wire, request: &Request) ->
     for (name, value) in request.agent.headers() {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
-    text.push_str("Connection: close\r\n\r\n");
-    let head = match ask(&mut source, text.as_bytes()).await {
+    let mut bytes = text.into_bytes();
+    if let Some(cookies) = &request.cookies {
+        bytes.extend_from_slice(b"Cookie: ");
+        bytes.extend_from_slice(cookies);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"Connection: close\r\n\r\n");
+    let head = match ask(&mut source, &bytes).await {
         Ok(head) => head,
         Err(result) => return Exchange::ended(result, millis(start)),
     };

@@ -218,6 +218,10 @@ fn message(request: &Request) -> http::Request<()> {
             message.headers_mut().insert(name, value);
         }
     }
+    let cookies = request.cookies.as_deref();
+    if let Some(Ok(value)) = cookies.map(http::HeaderValue::from_bytes) {
+        message.headers_mut().insert(http::header::COOKIE, value);
+    }
     message
 }
 

@@ -8,6 +8,7 @@
 mod again;
 mod body;
 mod connect;
+mod cookie;
 mod decode;
 mod exchange;
 mod expect;
@@ -37,11 +38,12 @@ use crate::worker::fault;
 use body::BODY_LEN_MAX;
 pub(crate) use body::Room;
 use connect::How;
+use cookie::Jar;
 pub(crate) use exchange::converse;
 use exchange::{Agent, Exchange, Request, exchange};
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::read_response;
-use redirect::{Next, next, oddity, shown};
+use redirect::{Next, Visit, next, oddity, shown};
 pub(crate) use redirect::{Resolve, Resolved};
 
 /// Addresses of a redirect's host that are tried before it counts as unreachable; clients race two.
@@ -66,7 +68,7 @@ pub(crate) struct Ready {
 
 /// One hop: whom to ask for what.
 struct Hop {
-    url: Url,
+    visit: Visit,
     number: u8,
     /// Where to dial, best first; the first hop has its connection already.
     addresses: Vec<IpAddr>,
@@ -80,7 +82,8 @@ struct Trail<'a> {
     resolve: &'a dyn Resolve,
     entry: SocketAddr,
     origin: Origin,
-    visited: Vec<Url>,
+    visited: Vec<Visit>,
+    jar: Jar,
     /// The declared role header of the first response.
     role: Option<String>,
     total_ms: f64,
@@ -104,11 +107,12 @@ pub(crate) async fn run(
         entry,
         origin,
         visited: Vec::new(),
+        jar: Jar::default(),
         role: None,
         total_ms: 0.0,
     };
     let mut hop = Some(Hop {
-        url,
+        visit: Visit::first(url),
         number: 0,
         addresses: vec![entry.ip()],
         origin,
@@ -120,7 +124,7 @@ pub(crate) async fn run(
         let stand_in = NotRun {
             reason: NotRunReason::Deadline,
             detail: String::new(),
-            subject: shown(&current.url),
+            subject: shown(&current.visit.url),
             address: Some(entry.ip()),
             via: None,
         };
@@ -148,7 +152,7 @@ pub(crate) async fn once(cx: &Cx, wire: &mut dyn Wire) -> (HttpResult, Option<u1
         let error = "the target is no URL".to_owned();
         return (HttpResult::NotConnected { error }, None);
     };
-    let request = request(cx, &url, Agent::Own, ONCE_LEN_MAX);
+    let request = request(cx, &Visit::first(url), Agent::Own, ONCE_LEN_MAX);
     let came = exchange(cx, wire, &request).await;
     (came.result, came.head.map(|head| head.status))
 }
@@ -165,12 +169,12 @@ impl Trail<'_> {
     /// One hop: what it saw, the next one with the waits it took to resolve, and its own waits.
     async fn ask(&mut self, mut hop: Hop) -> (HttpSeen, Option<(Hop, u32)>, u32) {
         let start = Instant::now();
-        self.visited.push(hop.url.clone());
-        let port = hop.url.port_or_known_default().unwrap_or_default();
+        self.visited.push(hop.visit.clone());
+        let port = hop.visit.url.port_or_known_default().unwrap_or_default();
         let mut seen = HttpSeen {
             entry: self.entry,
             address: SocketAddr::new(*hop.addresses.first().unwrap_or(&self.entry.ip()), port),
-            url: shown(&hop.url),
+            url: shown(&hop.visit.url),
             hop: hop.number,
             result: HttpResult::Stalled,
             tls_alert: None,
@@ -192,7 +196,11 @@ impl Trail<'_> {
                 Ok(ready)
             }
             None => {
-                waits += if hop.url.scheme() == "https" { 2 } else { 1 };
+                waits += if hop.visit.url.scheme() == "https" {
+                    2
+                } else {
+                    1
+                };
                 self.connect(&hop, port, &mut seen).await
             }
         };
@@ -218,7 +226,7 @@ impl Trail<'_> {
             let expect = &self.cx.job().expect;
             let asked = again::Asked {
                 cx: self.cx,
-                url: &hop.url,
+                visit: &hop.visit,
                 to: seen.address,
                 origin: hop.origin,
             };
@@ -237,7 +245,7 @@ impl Trail<'_> {
         seen: &mut HttpSeen,
         waits: &mut u32,
     ) -> Exchange {
-        let request = request(self.cx, &hop.url, Agent::Own, BODY_LEN_MAX);
+        let request = request(self.cx, &hop.visit, Agent::Own, BODY_LEN_MAX);
         if !ready.is_h2 {
             return exchange(self.cx, &mut *ready.wire, &request).await;
         }
@@ -254,7 +262,8 @@ impl Trail<'_> {
             mss: None,
         };
         let over_h1 = async {
-            let opened = connect::open(self.cx, seen.address, hop.origin, &hop.url, &how).await;
+            let url = &hop.visit.url;
+            let opened = connect::open(self.cx, seen.address, hop.origin, url, &how).await;
             let (mut ready, _) = opened.ok()?;
             Some(exchange(self.cx, &mut *ready.wire, &request).await)
         };
@@ -284,10 +293,12 @@ impl Trail<'_> {
             let value = head.values(&role.header).next();
             self.role = value.map(|value| String::from_utf8_lossy(value).trim().to_owned());
         }
+        let url = &hop.visit.url;
+        self.jar.keep(url, &head, self.cx.job().now);
         let next = if expect.ends_with(head.status) {
             Next::Stay
         } else {
-            next(&head, &self.visited)
+            next(&head, &self.visited, &self.jar)
         };
         let following = match next {
             Next::Stay => None,
@@ -295,10 +306,10 @@ impl Trail<'_> {
                 seen.redirect = Some(redirect);
                 None
             }
-            Next::To(url) => {
-                let (end, following) = self.lead(hop, &url).await;
-                let location = shown(&url);
-                let note = oddity(&hop.url, &url);
+            Next::To(visit) => {
+                let location = shown(&visit.url);
+                let note = oddity(url, &visit.url);
+                let (end, following) = self.lead(hop, visit).await;
                 seen.redirect = Some(Redirect {
                     location,
                     end,
@@ -321,10 +332,11 @@ impl Trail<'_> {
     }
 
     /// May we go on to this URL, and at which addresses is its host?
-    async fn lead(&self, hop: &Hop, url: &Url) -> (RedirectEnd, Option<(Hop, u32)>) {
-        let (addresses, origin, waits) = if url.host() == hop.url.host() {
+    async fn lead(&self, hop: &Hop, visit: Visit) -> (RedirectEnd, Option<(Hop, u32)>) {
+        let url = &visit.url;
+        let (addresses, origin, waits) = if url.host() == hop.visit.url.host() {
             (hop.addresses.clone(), hop.origin, 0)
-        } else if self.visited.first().map(Url::host) == Some(url.host()) {
+        } else if self.visited.first().map(|first| first.url.host()) == Some(url.host()) {
             (vec![self.entry.ip()], self.origin, 0)
         } else {
             match self.resolved(url).await {
@@ -356,7 +368,7 @@ impl Trail<'_> {
         allowed.sort_by_key(|address| !dialer.has_route(SocketAddr::new(*address, port)));
         allowed.truncate(ADDRESSES_MAX);
         let hop = Hop {
-            url: url.clone(),
+            visit,
             number: hop.number.saturating_add(1),
             addresses: allowed,
             origin,
@@ -386,7 +398,7 @@ impl Trail<'_> {
         };
         for address in &hop.addresses {
             let to = SocketAddr::new(*address, port);
-            match connect::open(self.cx, to, hop.origin, &hop.url, &how).await {
+            match connect::open(self.cx, to, hop.origin, &hop.visit.url, &how).await {
                 Ok((ready, problems)) => {
                     seen.address = to;
                     seen.problems = self.other_problems(hop, problems);
@@ -407,8 +419,9 @@ impl Trail<'_> {
     /// observation already.
     fn other_problems(&self, hop: &Hop, problems: Vec<CertProblem>) -> Vec<CertProblem> {
         let first = self.visited.first();
-        let is_own =
-            first.is_some_and(|first| first.scheme() == "https" && first.host() == hop.url.host());
+        let is_own = first.is_some_and(|first| {
+            first.url.scheme() == "https" && first.url.host() == hop.visit.url.host()
+        });
         if is_own { Vec::new() } else { problems }
     }
 }
@@ -430,12 +443,14 @@ fn authority(url: &Url) -> String {
     }
 }
 
-/// The request for a URL.
-fn request(cx: &Cx, url: &Url, agent: Agent, len_max: usize) -> Request {
+/// The request for a visit.
+fn request(cx: &Cx, visit: &Visit, agent: Agent, len_max: usize) -> Request {
+    let url = &visit.url;
     Request {
         scheme: url.scheme().to_owned(),
         authority: authority(url),
         path: path(url),
+        cookies: visit.cookies.clone(),
         agent,
         room: Room {
             len_max,

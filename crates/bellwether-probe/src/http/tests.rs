@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bellwether_model::http::{BodyEnd, HttpResult, RedirectEnd};
 use bellwether_model::job::Job;
 use bellwether_model::service::{BodyExpect, Expect};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::testing::{
@@ -131,6 +131,44 @@ async fn a_loop_is_named_at_its_first_repetition() {
     assert_eq!(http[1].entry, http[0].entry);
     let keys: Vec<&String> = seen.iter().map(|(key, ..)| key).collect();
     assert!(keys[2].ends_with("hop 1"));
+}
+
+/// Hands out a cookie, and serves who brings it; all others are sent to `location`.
+async fn gate(location: &'static str) -> SocketAddr {
+    server(move |mut stream| async move {
+        let mut request = vec![0; 4096];
+        let len = stream.read(&mut request).await.unwrap_or_default();
+        let text = String::from_utf8_lossy(&request[..len]).into_owned();
+        let answer = if text.contains("\r\nCookie: s=1\r\n") {
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned()
+        } else {
+            format!(
+                "HTTP/1.1 302 Found\r\nSet-Cookie: s=1; Path=/\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+            )
+        };
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.shutdown().await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_cookie_goes_along_to_the_next_hop() {
+    for location in ["/", "/checked"] {
+        let at = gate(location).await;
+        let seen = attempt(job(&format!("http://{at}/"))).await;
+        let http = http_of(&seen);
+        assert_eq!(http.len(), 2, "{location}");
+        assert_eq!(http[1].status, Some(200), "{location}");
+    }
+    // To another host nothing goes along.
+    let other = gate("/").await;
+    let location = format!("http://other.test:{}/", other.port());
+    let at = gate(Box::leak(location.into_boxed_str())).await;
+    let url = format!("http://www.svc.test:{}/", at.port());
+    let seen = attempt(inside(job(&url))).await;
+    let statuses: Vec<_> = http_of(&seen).iter().map(|hop| hop.status).collect();
+    assert_eq!(statuses, [Some(302), Some(302), Some(200)]);
 }
 
 #[tokio::test]
