@@ -200,6 +200,8 @@ facts! {
     RedirectLoop = "redirect_loop", "redirects lead back to themselves, or on past the limit";
     RedirectRefused = "redirect_refused", "a redirect leads to where we may not go";
     RedirectFails = "redirect_fails", "a redirect leads to a host that fails";
+    RedirectNowhere = "redirect_nowhere", "a redirect names no location, or one that no client can follow";
+    NotModifiedUnasked = "not_modified_unasked", "the answer says that nothing has changed (304), and the request did not ask for that";
     EdgeGenerated = "edge_generated", "the error was made by an edge or proxy, not by the origin";
     ExpectationFailed = "expectation_failed", "what was declared by `expect` was not met";
     RoleDiffers = "role_differs", "an address answers in another role than declared by `expect.role`";

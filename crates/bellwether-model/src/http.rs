@@ -221,8 +221,13 @@ pub enum RedirectEnd {
         /// Why.
         reason: String,
     },
-    /// There is no usable location.
+    /// There is no location, or an empty one.
     NoLocation,
+    /// The location is nothing that a client can follow.
+    Unusable {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A redirect.

@@ -206,6 +206,11 @@ fn status(picture: &Picture<'_>, id: &str, seen: &HttpSeen, subject: &Subject, f
         facts.add(FactKind::HttpChallenge, subject.clone(), value, [id]);
     }
     let expect = &picture.context.expect;
+    // We never name a copy of ours that could still be good (RFC 9110 section 15.4.5).
+    if status == 304 && expect.status.is_empty() {
+        let value = json!({ "url": seen.url });
+        facts.add(FactKind::NotModifiedUnasked, subject.clone(), value, [id]);
+    }
     if expect.takes_status(status) {
         return;
     }
@@ -364,9 +369,14 @@ fn redirect(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
         RedirectEnd::Limit => (FactKind::RedirectLoop, "limit".to_owned()),
         RedirectEnd::Refused { reason } => (FactKind::RedirectRefused, reason.clone()),
         RedirectEnd::Unresolved { reason } => (FactKind::RedirectFails, reason.clone()),
-        RedirectEnd::Followed | RedirectEnd::NoLocation => return,
+        RedirectEnd::Unusable { reason } => (FactKind::RedirectNowhere, reason.clone()),
+        RedirectEnd::NoLocation => (FactKind::RedirectNowhere, "it names none".to_owned()),
+        RedirectEnd::Followed => return,
     };
-    let value = json!({ "url": seen.url, "location": redirect.location, "reason": reason });
+    let mut value = json!({ "url": seen.url, "location": redirect.location, "reason": reason });
+    if kind == FactKind::RedirectNowhere {
+        value["status"] = json!(seen.status);
+    }
     facts.add(kind, subject.clone(), value, [id]);
 }
 

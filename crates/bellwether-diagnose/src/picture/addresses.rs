@@ -422,8 +422,11 @@ fn http_attempt(
     if let Some(redirect) = &last.redirect {
         match &redirect.end {
             RedirectEnd::Followed => return lacking(ProbeKind::Http, view, not_run),
-            RedirectEnd::NoLocation => {}
-            RedirectEnd::Loop
+            RedirectEnd::NoLocation | RedirectEnd::Unusable { .. }
+                if !leads_nowhere(context, last) => {}
+            RedirectEnd::NoLocation
+            | RedirectEnd::Unusable { .. }
+            | RedirectEnd::Loop
             | RedirectEnd::Limit
             | RedirectEnd::Refused { .. }
             | RedirectEnd::Unresolved { .. } => return Attempt::Fails(Layer::Http),
@@ -439,6 +442,26 @@ fn http_attempt(
     } else {
         Attempt::Fails(Layer::Http)
     }
+}
+
+/// Is a redirect that cannot be followed all that users get? Where no location is named, browsers
+/// show the page that comes with it; and what was declared is the answer itself.
+fn leads_nowhere(context: &Context, last: &HttpSeen) -> bool {
+    let end = last.redirect.as_ref().map(|redirect| &redirect.end);
+    let is_shown = last.body.as_ref().is_some_and(|body| body.size > 0);
+    let is_fault = match end {
+        Some(RedirectEnd::Unusable { .. }) => true,
+        Some(RedirectEnd::NoLocation) => !is_shown,
+        Some(
+            RedirectEnd::Followed
+            | RedirectEnd::Loop
+            | RedirectEnd::Limit
+            | RedirectEnd::Refused { .. }
+            | RedirectEnd::Unresolved { .. },
+        )
+        | None => false,
+    };
+    is_fault && context.expect.status.is_empty()
 }
 
 /// Did all of the body come that can be expected?
@@ -504,7 +527,7 @@ fn answers(context: &Context, last: &HttpSeen) -> bool {
         .redirect
         .as_ref()
         .is_none_or(|redirect| match redirect.end {
-            RedirectEnd::NoLocation => true,
+            RedirectEnd::NoLocation | RedirectEnd::Unusable { .. } => !leads_nowhere(context, last),
             RedirectEnd::Followed
             | RedirectEnd::Loop
             | RedirectEnd::Limit

@@ -163,6 +163,24 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         cause: Cause::HttpWrongContent,
+        requires: &[F::RedirectNowhere],
+        cap: 90,
+        alone: Alone::Notice,
+        remedy: "Correct the Location that the service sends along: a template that was not filled in is the usual reason.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
+        requires: &[F::NotModifiedUnasked],
+        prior: 5,
+        cap: 60,
+        blame: Blame::Nobody,
+        alone: Alone::Notice,
+        remedy: "Look at the cache in front of the service: 304 is for clients that name the copy they have; all others get an empty page.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
         requires: &[F::RedirectFails],
         cap: 80,
         remedy: "Mend the host that the service redirects to, or redirect elsewhere; check that host by itself for the cause.",

@@ -313,6 +313,22 @@ fn wrong_body(candidate: &Candidate, url: &str, who: &str) -> Option<String> {
             "{url} redirects to {location}, where nobody may go: {reason}"
         ));
     }
+    if let Some(known) = of(FactKind::RedirectNowhere) {
+        let location = Some(value(known, "location")).filter(|l| !l.is_empty());
+        let status = &known.value["status"];
+        return Some(match location {
+            Some(location) => format!(
+                "{url} answers {status} at {who}, and no client can go to `{location}`: {}",
+                value(known, "reason")
+            ),
+            None => format!("{url} answers {status} at {who} and does not say where to go"),
+        });
+    }
+    if of(FactKind::NotModifiedUnasked).is_some() {
+        return Some(format!(
+            "{url} answers 304 at {who}, and nobody asked whether it has changed"
+        ));
+    }
     if let Some(known) = of(FactKind::RedirectFails) {
         let location = Some(value(known, "location")).filter(|l| !l.is_empty());
         let reason = [value(known, "reason"), value(known, "error")].concat();

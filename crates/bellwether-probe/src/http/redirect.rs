@@ -74,8 +74,12 @@ pub(crate) fn next(head: &Head, visited: &[Visit], jar: &Jar) -> Next {
     if text.is_empty() {
         return end(RedirectEnd::NoLocation);
     }
-    let Ok(mut url) = current.join(&text) else {
-        return end(RedirectEnd::NoLocation);
+    let mut url = match current.join(&text) {
+        Ok(url) => url,
+        Err(error) => {
+            let reason = error.to_string();
+            return end(RedirectEnd::Unusable { reason });
+        }
     };
     // A fragment is the client's own matter; credentials in a location are nobody's.
     url.set_fragment(None);
@@ -84,7 +88,9 @@ pub(crate) fn next(head: &Head, visited: &[Visit], jar: &Jar) -> Next {
         return end(RedirectEnd::Refused { reason });
     }
     if url.host().is_none() || url.port() == Some(0) {
-        return end(RedirectEnd::NoLocation);
+        let lacks = if url.host().is_none() { "host" } else { "port" };
+        let reason = format!("it names no {lacks}");
+        return end(RedirectEnd::Unusable { reason });
     }
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -150,8 +156,6 @@ mod tests {
         assert_eq!(follow(from, "http://0x7f.1/"), to("http://127.0.0.1/"));
         for (location, expected) in [
             ("", RedirectEnd::NoLocation),
-            ("http://[", RedirectEnd::NoLocation),
-            ("http://o.test:0/", RedirectEnd::NoLocation),
             ("?c", RedirectEnd::Loop),
             (from, RedirectEnd::Loop),
         ] {
@@ -159,6 +163,22 @@ mod tests {
                 panic!("{location} was followed");
             };
             assert_eq!(redirect.end, expected, "{location}");
+        }
+        for location in [
+            "http://[",
+            "http://",
+            "http://o.test:0/",
+            "http://o.test:99999/",
+            "http://[fe80::1%25lo]/",
+            "http://svc test/",
+        ] {
+            let Next::End(redirect) = follow(from, location) else {
+                panic!("{location} was followed");
+            };
+            assert!(
+                matches!(redirect.end, RedirectEnd::Unusable { .. }),
+                "{location}"
+            );
         }
         for location in ["file:///etc/passwd", "gopher://o.test/", "javascript:1"] {
             let Next::End(redirect) = follow(from, location) else {

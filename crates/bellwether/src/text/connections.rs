@@ -375,6 +375,24 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         "{url} redirects to {location}, whose host has no address: {reason}",
     ),
     Sentence::new(
+        K::RedirectNowhere,
+        "",
+        "",
+        "{url} answers {status} and leads to `{location}`, which no client can follow: {reason}",
+    ),
+    Sentence::new(
+        K::RedirectNowhere,
+        "",
+        "",
+        "{url} answers {status} and names no location",
+    ),
+    Sentence::new(
+        K::NotModifiedUnasked,
+        "",
+        "",
+        "{url} answers 304 (not modified) to a request that named no copy",
+    ),
+    Sentence::new(
         K::EdgeGenerated,
         "",
         "",
