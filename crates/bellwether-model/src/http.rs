@@ -190,6 +190,9 @@ pub struct Again {
     /// How reading the body ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<BodyEnd>,
+    /// How decoding it ended, if it was coded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coding: Option<CodingEnd>,
     /// Bytes read of the body.
     #[serde(default)]
     pub size: u64,

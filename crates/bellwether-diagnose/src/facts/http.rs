@@ -297,16 +297,23 @@ fn works(expect: &Expect, again: &Again) -> bool {
             .status
             .is_some_and(|status| expect.takes_status(status))
         && whole.contains(&again.body)
+        && again.coding.as_ref().is_none_or(|end| match end {
+            CodingEnd::Complete | CodingEnd::Cut | CodingEnd::Unknown => true,
+            CodingEnd::Malformed { .. }
+            | CodingEnd::Truncated
+            | CodingEnd::WindowTooLarge { .. } => false,
+        })
 }
 
-/// Is a browser served where we are not?
+/// Is a browser served where we are not, each time that we ask?
 #[must_use]
 pub fn serves_browsers(expect: &Expect, seen: &HttpSeen) -> bool {
     let refused = seen
         .status
         .is_some_and(|s| (400..=499).contains(&s) && !expect.takes_status(s));
     let mut browsers = seen.again.iter().filter(|again| again.way == Way::Browser);
-    refused && browsers.any(|again| works(expect, again))
+    let (failed, of) = counted(expect, seen);
+    refused && failed == of && browsers.any(|again| works(expect, again))
 }
 
 /// What the same request in other ways came to.

@@ -45,6 +45,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::HttpBlockedByPolicy,
         requires: &[F::HttpDenied],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         prior: 10,
         cap: 65,
         remedy: "Look whether a firewall, rate limit or login rule refuses this client; other clients may be served.",
@@ -86,6 +87,7 @@ pub const RULES: &[Rule] = &[
             F::BrowsersServed,
             F::HttpChallenge,
         ],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         cap: 85,
         remedy: CONTENT,
         ..BASE
@@ -121,6 +123,7 @@ pub const RULES: &[Rule] = &[
         cause: Cause::HttpWrongContent,
         requires: &[F::HttpTruncated],
         excludes: &[F::HttpServerError],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         cap: 85,
         remedy: "The body ends before its announced length: look for a proxy or a worker that dies while sending.",
         ..BASE
@@ -128,6 +131,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::HttpWrongContent,
         requires: &[F::HttpFramingWrong],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         cap: 85,
         remedy: "Look at what writes the length of the body: the application, and each proxy that changes the body.",
         ..BASE
@@ -143,6 +147,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::HttpWrongContent,
         requires: &[F::HttpCodingWrong],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         cap: 88,
         remedy: "Look at what compresses: clients get only codings that they ask for (Accept-Encoding), and caches keep them apart (Vary).",
         ..BASE
@@ -189,6 +194,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::HttpWrongContent,
         requires: &[F::HttpMalformed],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         cap: 85,
         remedy: "Look at what listens on that port: it takes the request and answers with something that is not HTTP.",
         ..BASE

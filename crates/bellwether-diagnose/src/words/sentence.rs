@@ -283,11 +283,12 @@ fn times(candidate: &Candidate) -> String {
 /// What is wrong with a body or a redirect, where that is told by more than the status.
 fn wrong_body(candidate: &Candidate, url: &str, who: &str) -> Option<String> {
     let of = |kind| fact(candidate, kind);
+    let times = times(candidate);
     if let Some(known) = of(FactKind::HttpCodingWrong) {
         let codings = list(strings(Some(known), "/codings"));
         let fault = value(known, "fault");
         return Some(format!(
-            "the body of {url} at {who} says that it is coded as {codings}: {fault}"
+            "the body of {url} at {who} says{times} that it is coded as {codings}: {fault}"
         ));
     }
     if let Some(known) = of(FactKind::HttpNeverEnds) {
@@ -300,12 +301,22 @@ fn wrong_body(candidate: &Candidate, url: &str, who: &str) -> Option<String> {
     if let Some(known) = of(FactKind::HttpFramingWrong) {
         let note = value(known, "note");
         return Some(format!(
-            "the length of the body of {url} at {who} is wrong: {note}"
+            "the length of the body of {url} at {who} is wrong{times}: {note}"
+        ));
+    }
+    if let Some(known) = of(FactKind::HttpTruncated) {
+        let number = |key| known.value.get(key).and_then(Value::as_u64);
+        let read = number("read").unwrap_or_default();
+        let all = number("announced").map_or_else(String::new, |all| format!(" of {all}"));
+        return Some(format!(
+            "the body of {url} at {who} ends after {read}{all} bytes{times}"
         ));
     }
     if let Some(known) = of(FactKind::HttpMalformed) {
         let error = value(known, "error");
-        return Some(format!("what {url} answers at {who} is not HTTP: {error}"));
+        return Some(format!(
+            "what {url} answers at {who} is not HTTP{times}: {error}"
+        ));
     }
     if let Some(known) = of(FactKind::RedirectRefused) {
         let (location, reason) = (value(known, "location"), value(known, "reason"));
@@ -409,7 +420,7 @@ fn http(candidate: &Candidate, scope: &Scope) -> String {
                 return expectation(known, &who);
             }
             match status {
-                Some(status) => format!("{url} answers {status} at {who}"),
+                Some(status) => format!("{url} answers {status} at {who}{}", times(candidate)),
                 None => format!("{url} does not answer with what was announced at {who}"),
             }
         }

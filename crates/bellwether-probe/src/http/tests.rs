@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bellwether_model::http::{BodyEnd, HttpResult, RedirectEnd};
+use bellwether_model::http::{Again, BodyEnd, HttpResult, RedirectEnd, Way};
 use bellwether_model::job::Job;
 use bellwether_model::service::{BodyExpect, Expect};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -269,4 +269,41 @@ async fn a_redirect_to_a_host_that_refuses() {
         panic!("{:?}", http[1].result);
     };
     assert!(error.contains("refused"), "{error}");
+}
+
+/// Every second request is answered with `text`, the first one among them.
+async fn every_second(text: &'static str) -> SocketAddr {
+    let count = AtomicUsize::new(0);
+    server(move |mut stream| {
+        let is_odd = count.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+        let good = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let text = if is_odd { good } else { text };
+        async move { answer(&mut stream, text.as_bytes()).await }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_fails_is_asked_again_in_the_same_way() {
+    for text in [
+        "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok",
+        "GARBAGE\r\n\r\n",
+        "",
+    ] {
+        let at = every_second(text).await;
+        let seen = attempt(job(&format!("http://{at}/"))).await;
+        let http = http_of(&seen)[0];
+        let same = http.again.iter().filter(|again| again.way == Way::Same);
+        let works = |again: &&Again| {
+            again.status == Some(200)
+                && again.body == Some(BodyEnd::Complete)
+                && again.coding.is_none()
+        };
+        let (good, bad): (Vec<&Again>, Vec<&Again>) = same.partition(works);
+        assert!(!good.is_empty() && !bad.is_empty(), "{text}");
+    }
 }
