@@ -188,6 +188,7 @@ facts! {
     HttpFramingWrong = "http_framing_wrong", "the lengths or chunks of a body contradict each other or are no numbers";
     HttpCodingWrong = "http_coding_wrong", "a body is coded otherwise than it says, or than the client takes";
     HttpInflates = "http_inflates", "a small body decodes to more than is read of any";
+    HttpOdd = "http_odd", "an answer breaks a rule in a way that browsers pass over";
     HttpWorksAtTimes = "http_works_at_times", "the same request, made again, is answered as expected";
     HttpChallenge = "http_challenge", "the answer is a page by which a client shall prove that a person uses it";
     BrowsersServed = "browsers_served", "the same request in the manner of a browser is answered as expected";

@@ -289,6 +289,9 @@ pub struct HttpSeen {
     /// The TLS alert that ended the exchange, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_alert: Option<u8>,
+    /// Bytes of a head that came and never became whole.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub head_read: u64,
     /// Status code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -319,6 +322,10 @@ pub struct HttpSeen {
     pub again: Vec<Again>,
     /// Times.
     pub phases: Phases,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl HttpSeen {

@@ -139,7 +139,9 @@ fn exchange(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
     let url = &seen.url;
     match &seen.result {
         HttpResult::Stalled => {
-            let value = json!({ "url": url, "waited_ms": rounded(seen.phases.total_ms) });
+            let read = Some(seen.head_read).filter(|read| *read > 0);
+            let began = began_over_h2(seen).then_some("HTTP/2");
+            let value = json!({ "url": url, "waited_ms": rounded(seen.phases.total_ms), "read": read, "began": began });
             facts.add(FactKind::HttpStalled, subject.clone(), value, [id]);
         }
         HttpResult::Malformed { error } => {
@@ -156,6 +158,12 @@ fn exchange(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
         }
         HttpResult::NotConnected { .. } | HttpResult::Response => {}
     }
+}
+
+/// Did an answer begin over HTTP/2 that did not become whole?
+fn began_over_h2(seen: &HttpSeen) -> bool {
+    let stalled = seen.h2.as_ref().filter(|h2| h2.result == H2Result::Stalled);
+    stalled.is_some_and(|h2| h2.frames.contains_key("HEADERS"))
 }
 
 fn body(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
@@ -176,6 +184,12 @@ fn body(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
         }
         BodyEnd::CutByMemory => add(FactKind::CutByMemory, value),
         BodyEnd::Open | BodyEnd::Slow | BodyEnd::Complete | BodyEnd::Cut | BodyEnd::None => {}
+    }
+    if let Some(note) = &body.note
+        && body.end != BodyEnd::Malformed
+    {
+        let value = json!({ "url": seen.url, "note": note });
+        add(FactKind::HttpOdd, value);
     }
     let Some(coding) = &body.coding else { return };
     let fault = match &coding.end {

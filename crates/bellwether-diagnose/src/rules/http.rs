@@ -176,6 +176,16 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         cause: Cause::HttpWrongContent,
+        requires: &[F::HttpOdd],
+        prior: 5,
+        cap: 60,
+        blame: Blame::Nobody,
+        alone: Alone::Notice,
+        remedy: "Correct what writes that answer: browsers pass over it, proxies and other clients may refuse it or read another message.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
         requires: &[F::NotModifiedUnasked],
         prior: 5,
         cap: 60,

@@ -335,6 +335,12 @@ fn wrong_body(candidate: &Candidate, url: &str, who: &str) -> Option<String> {
             None => format!("{url} answers {status} at {who} and does not say where to go"),
         });
     }
+    if let Some(known) = of(FactKind::HttpOdd) {
+        return Some(format!(
+            "{url} is read at {who} all the same: {}",
+            value(known, "note")
+        ));
+    }
     if of(FactKind::NotModifiedUnasked).is_some() {
         return Some(format!(
             "{url} answers 304 at {who}, and nobody asked whether it has changed"
@@ -390,7 +396,7 @@ fn http(candidate: &Candidate, scope: &Scope) -> String {
         }
         Cause::HttpSlowFirstByte => {
             let Some(known) = fact(candidate, FactKind::SlowerThanDeclared) else {
-                return format!("{url} is asked for at {who}, and no answer comes");
+                return stalled(candidate, url, &who);
             };
             let (want, got) = (value(known, "expected"), value(known, "found"));
             format!("the answer took {got} at {who}, declared is {want}")
@@ -424,6 +430,23 @@ fn http(candidate: &Candidate, scope: &Scope) -> String {
                 None => format!("{url} does not answer with what was announced at {who}"),
             }
         }
+    }
+}
+
+/// How far an answer came that did not become whole.
+fn stalled(candidate: &Candidate, url: &str, who: &str) -> String {
+    let known = fact(candidate, FactKind::HttpStalled);
+    let of = |key: &str| known.and_then(|known| known.value.get(key));
+    if let Some(read) = of("read").and_then(Value::as_u64) {
+        return format!(
+            "{url} is asked for at {who}, and after {read} bytes of a head no more comes"
+        );
+    }
+    match of("began").and_then(Value::as_str) {
+        Some(over) => {
+            format!("{url} is asked for at {who}: over {over} an answer begins and has no end")
+        }
+        None => format!("{url} is asked for at {who}, and no answer comes"),
     }
 }
 

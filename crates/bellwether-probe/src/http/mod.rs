@@ -178,6 +178,7 @@ impl Trail<'_> {
             hop: hop.number,
             result: HttpResult::Stalled,
             tls_alert: None,
+            head_read: 0,
             status: None,
             version: None,
             headers: Vec::new(),
@@ -279,6 +280,7 @@ impl Trail<'_> {
     /// against what was declared.
     async fn take(&mut self, hop: &Hop, came: Exchange, seen: &mut HttpSeen) -> Option<(Hop, u32)> {
         seen.result = came.result;
+        seen.head_read = came.head_len;
         seen.body = came.body;
         seen.phases.wait_ms = came.wait_ms;
         seen.phases.transfer_ms = came.transfer_ms;

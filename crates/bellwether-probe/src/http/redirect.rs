@@ -88,8 +88,11 @@ pub(crate) fn next(head: &Head, visited: &[Visit], jar: &Jar) -> Next {
         return end(RedirectEnd::Refused { reason });
     }
     if url.host().is_none() || url.port() == Some(0) {
-        let lacks = if url.host().is_none() { "host" } else { "port" };
-        let reason = format!("it names no {lacks}");
+        let reason = match url.host() {
+            Some(_) => "nothing can listen on port 0",
+            None => "it names no host",
+        };
+        let reason = reason.to_owned();
         return end(RedirectEnd::Unusable { reason });
     }
     let _ = url.set_username("");

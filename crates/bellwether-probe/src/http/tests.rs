@@ -43,7 +43,7 @@ async fn garbage_is_not_http() {
         "HTTP/1.1 99999 X\r\n\r\n",
         "HTTP/1.1 200 OK\r\nA\0b: c\r\n\r\n",
         &format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(70_000)),
-        &"HTTP/1.1 100 Continue\r\n\r\n".repeat(20),
+        &"HTTP/1.1 100 Continue\r\n\r\n".repeat(200),
     ] {
         let seen = seen_of(text).await;
         let short = &text[..20.min(text.len())];

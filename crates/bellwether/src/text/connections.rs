@@ -264,6 +264,18 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         K::HttpStalled,
         "",
         "",
+        "{read} bytes of a head of {url} came within {waited_ms} ms, and not all of it",
+    ),
+    Sentence::new(
+        K::HttpStalled,
+        "",
+        "",
+        "an answer of {url} began over {began}; it was not whole within {waited_ms} ms",
+    ),
+    Sentence::new(
+        K::HttpStalled,
+        "",
+        "",
         "{url} did not answer within {waited_ms} ms",
     ),
     Sentence::new(
@@ -308,6 +320,7 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         "",
         "{url} says that it is coded as {codings}: {fault}",
     ),
+    Sentence::new(K::HttpOdd, "", "", "{url}: {note}"),
     Sentence::new(
         K::HttpInflates,
         "",
