@@ -154,12 +154,45 @@ pub enum H2Result {
     },
 }
 
+impl H2Result {
+    /// Was the request not taken, so that it may be made again as it is (RFC 9113 section 8.7)?
+    #[must_use]
+    pub fn is_untaken(&self) -> bool {
+        match self {
+            Self::GoAway { reason } => reason == "NO_ERROR",
+            Self::Reset { reason } => reason == "REFUSED_STREAM",
+            Self::Response
+            | Self::Stalled
+            | Self::NotSpoken { .. }
+            | Self::Malformed { .. }
+            | Self::Closed { .. } => false,
+        }
+    }
+
+    /// Does it fail, to a client that does what the server asks for? To be asked over HTTP/1.1
+    /// instead is no failure (RFC 9113 section 7).
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        match self {
+            Self::Response => false,
+            Self::GoAway { reason } | Self::Reset { reason } => reason != "HTTP_1_1_REQUIRED",
+            Self::Stalled
+            | Self::NotSpoken { .. }
+            | Self::Malformed { .. }
+            | Self::Closed { .. } => true,
+        }
+    }
+}
+
 /// The exchange over HTTP/2. If it failed, the rest of the record is of the same request over
 /// HTTP/1.1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct H2Seen {
     /// How it ended.
     pub result: H2Result,
+    /// How an exchange before this one ended, after which clients ask again by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<H2Result>,
     /// Frames that came, by type.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub frames: BTreeMap<String, u64>,

@@ -103,7 +103,7 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
 fn over_h2(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
     let Some(h2) = &seen.h2 else { return };
     let (what, detail) = match &h2.result {
-        H2Result::Response => return,
+        result if !result.fails() => return,
         // Over HTTP/1.1 it failed as well: that is told instead.
         _ if !is_whole(seen) => return,
         H2Result::NotSpoken { looks_like } => {
@@ -111,6 +111,7 @@ fn over_h2(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
             facts.add(FactKind::AlpnNotSpoken, subject.clone(), value, [id]);
             return;
         }
+        H2Result::Response => return,
         H2Result::GoAway { reason } => ("GOAWAY", reason.as_str()),
         H2Result::Reset { reason } => ("RST_STREAM", reason.as_str()),
         H2Result::Stalled => ("no whole answer", ""),

@@ -492,7 +492,7 @@ fn codes_wrongly(seen: &HttpSeen) -> bool {
 fn fails_over_h2(view: &AddressView<'_>) -> bool {
     view.http.iter().any(|(_, hop)| {
         let h2 = hop.h2.as_ref().map(|h2| &h2.result);
-        h2.is_some_and(|result| *result != H2Result::Response)
+        h2.is_some_and(bellwether_model::http::H2Result::fails)
     })
 }
 

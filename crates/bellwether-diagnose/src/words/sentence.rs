@@ -438,8 +438,9 @@ fn stalled(candidate: &Candidate, url: &str, who: &str) -> String {
     let known = fact(candidate, FactKind::HttpStalled);
     let of = |key: &str| known.and_then(|known| known.value.get(key));
     if let Some(read) = of("read").and_then(Value::as_u64) {
+        let waited = of("waited_ms").and_then(Value::as_f64).unwrap_or_default() / 1000.0;
         return format!(
-            "{url} is asked for at {who}, and after {read} bytes of a head no more comes"
+            "{url} is asked for at {who}, and only {read} bytes of a head come in {waited:.1} s"
         );
     }
     match of("began").and_then(Value::as_str) {

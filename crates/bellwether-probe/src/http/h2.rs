@@ -96,6 +96,7 @@ pub(crate) async fn exchange(
     let frames = frames.map(|(name, count)| ((*name).to_owned(), *count));
     let seen = H2Seen {
         result,
+        after: None,
         frames: frames.collect(),
     };
     (seen, exchange)

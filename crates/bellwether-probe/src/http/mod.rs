@@ -21,7 +21,7 @@ mod redirect;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use bellwether_model::http::{HttpResult, HttpSeen, Phases, Redirect, RedirectEnd};
+use bellwether_model::http::{H2Seen, HttpResult, HttpSeen, Phases, Redirect, RedirectEnd};
 use bellwether_model::observation::NotRun;
 use bellwether_model::target::Scheme;
 use bellwether_model::tls::CertProblem;
@@ -250,8 +250,18 @@ impl Trail<'_> {
         if !ready.is_h2 {
             return exchange(self.cx, &mut *ready.wire, &request).await;
         }
-        let (h2, came) = h2::exchange(self.cx, &mut *ready.wire, &request).await;
+        let (mut h2, mut came) = h2::exchange(self.cx, &mut *ready.wire, &request).await;
         drop(ready);
+        if h2.result.is_untaken() {
+            *waits += 3;
+            if let Some((again, exchange)) = self.over_h2(hop, seen.address, &request).await {
+                h2 = H2Seen {
+                    after: Some(h2.result),
+                    ..again
+                };
+                came = exchange;
+            }
+        }
         let failure = h2::as_result(&h2.result);
         seen.h2 = Some(h2);
         if let Some(came) = came {
@@ -274,6 +284,27 @@ impl Trail<'_> {
             None => None,
         };
         came.unwrap_or_else(|| Exchange::ended(failure, 0.0))
+    }
+
+    /// The same over HTTP/2 on a connection of its own; `None` if there is none.
+    async fn over_h2(
+        &self,
+        hop: &Hop,
+        to: SocketAddr,
+        request: &Request,
+    ) -> Option<(H2Seen, Option<Exchange>)> {
+        let how = How {
+            alpn: tls::WEB,
+            mss: None,
+        };
+        let url = &hop.visit.url;
+        let asked = async {
+            let opened = connect::open(self.cx, to, hop.origin, url, &how).await;
+            let (mut ready, _) = opened.ok().filter(|(ready, _)| ready.is_h2)?;
+            Some(h2::exchange(self.cx, &mut *ready.wire, request).await)
+        };
+        let wait = patience(self.cx, FALLBACK_WAIT)?;
+        tokio::time::timeout(wait, asked).await.ok().flatten()
     }
 
     /// Puts a response into the record, decides where to go next, and holds the last response
