@@ -99,6 +99,13 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     }
 }
 
+/// Does a request fail over HTTP/2 that works over HTTP/1.1?
+#[must_use]
+pub fn over_h2_fails(seen: &HttpSeen) -> bool {
+    let fails = seen.h2.as_ref().is_some_and(|h2| h2.result.fails());
+    fails && is_whole(seen)
+}
+
 /// A request over HTTP/2 that failed.
 fn over_h2(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
     let Some(h2) = &seen.h2 else { return };
@@ -118,6 +125,7 @@ fn over_h2(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
         H2Result::Malformed { error } => ("wrong frames", error.as_str()),
         H2Result::Closed { error } => ("closed", error.as_str()),
     };
+    let detail = Some(detail).filter(|detail| !detail.is_empty());
     let value = json!({ "url": seen.url, "address": seen.address.to_string(), "what": what, "detail": detail, "frames": h2.frames, "over_http_1": seen.status });
     facts.add(FactKind::H2Fails, subject.clone(), value, [id]);
 }
@@ -397,6 +405,8 @@ fn redirect(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
     };
     let mut value = json!({ "url": seen.url, "location": redirect.location, "reason": reason });
     if kind == FactKind::RedirectNowhere {
+        let location = Some(&redirect.location).filter(|location| !location.is_empty());
+        value["location"] = json!(location);
         value["status"] = json!(seen.status);
     }
     facts.add(kind, subject.clone(), value, [id]);

@@ -108,6 +108,13 @@ impl AddressView<'_> {
             .map(|cert| cert.subject.as_str())
     }
 
+    /// The request of a redirect's host that the attempt ended at, if one led there.
+    #[must_use]
+    pub fn led_to(&self) -> Option<&HttpSeen> {
+        let (_, last) = self.http.last()?;
+        (last.hop > 0).then_some(last)
+    }
+
     /// The certificate shown to users, its SHA-256.
     #[must_use]
     pub fn certificate(&self) -> Option<&str> {

@@ -1,5 +1,8 @@
 //! One sentence for each cause.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use bellwether_model::report::Scope;
 use bellwether_model::{Cause, FactKind, Layer};
 use serde_json::Value;
@@ -12,7 +15,11 @@ use super::resolver::resolver;
 use super::{count, list, steering};
 use crate::candidates::Candidate;
 use crate::facts::Known;
+use crate::facts::http::over_h2_fails;
 use crate::picture::Picture;
+
+/// Longest URL in a sentence, characters; evidence has more of it.
+const URL_LEN_MAX: usize = 120;
 
 /// What happened, in one sentence.
 #[must_use]
@@ -34,7 +41,7 @@ pub fn summary(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> S
         },
         Some(Layer::Tls) => tls(picture, candidate, scope),
         Some(Layer::Route | Layer::Net) => net(picture, candidate, scope),
-        Some(Layer::Http | Layer::App) => http(candidate, scope),
+        Some(Layer::Http | Layer::App) => http(picture, candidate, scope),
         Some(Layer::Promise) => steering::promise(candidate),
         None => undecided(picture, candidate),
     };
@@ -243,9 +250,10 @@ fn whose_certificate(picture: &Picture<'_>, first: Option<&Known>, scope: &Scope
     match (text("url"), text("address")) {
         ("", _) => of_addresses(picture, scope),
         (url, address) => format!(
-            "{address}, where {} lead{} ({url}),",
+            "{address}, where {} lead{} ({}),",
             list(scope.addresses.clone()),
-            s(scope)
+            s(scope),
+            short(url),
         ),
     }
 }
@@ -319,7 +327,7 @@ fn wrong_body(candidate: &Candidate, url: &str, who: &str) -> Option<String> {
         ));
     }
     if let Some(known) = of(FactKind::RedirectRefused) {
-        let (location, reason) = (value(known, "location"), value(known, "reason"));
+        let (location, reason) = (short(value(known, "location")), value(known, "reason"));
         return Some(format!(
             "{url} redirects to {location}, where nobody may go: {reason}"
         ));
@@ -329,7 +337,8 @@ fn wrong_body(candidate: &Candidate, url: &str, who: &str) -> Option<String> {
         let status = &known.value["status"];
         return Some(match location {
             Some(location) => format!(
-                "{url} answers {status} at {who}, and no client can go to `{location}`: {}",
+                "{url} answers {status} at {who}, and no client can go to `{}`: {}",
+                short(location),
                 value(known, "reason")
             ),
             None => format!("{url} answers {status} at {who} and does not say where to go"),
@@ -349,7 +358,7 @@ fn wrong_body(candidate: &Candidate, url: &str, who: &str) -> Option<String> {
     if let Some(known) = of(FactKind::RedirectFails) {
         let location = Some(value(known, "location")).filter(|l| !l.is_empty());
         let reason = [value(known, "reason"), value(known, "error")].concat();
-        let location = location.unwrap_or(url);
+        let location = short(location.unwrap_or(url));
         return Some(format!(
             "the service redirects to {location}, which fails: {reason}"
         ));
@@ -370,8 +379,44 @@ fn wrong_body(candidate: &Candidate, url: &str, who: &str) -> Option<String> {
     None
 }
 
-fn http(candidate: &Candidate, scope: &Scope) -> String {
-    let who = list(scope.addresses.clone());
+/// The addresses that were asked last: those of the service, or where these redirect to.
+fn asked_at(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
+    // What took too long is the whole way, and a role is that of the first answer.
+    let is_whole_way = [FactKind::SlowerThanDeclared, FactKind::RoleOfAnother];
+    let is_whole_way = is_whole_way
+        .iter()
+        .any(|kind| fact(candidate, *kind).is_some());
+    let ends = scope.addresses.iter().map(|address| {
+        let view = picture.addresses.get(address).filter(|_| !is_whole_way);
+        let hop = view.and_then(|view| match candidate.rule.cause {
+            Cause::HttpH2Broken => {
+                let mut hops = view.http.iter().map(|(_, hop)| *hop);
+                hops.find(|hop| over_h2_fails(hop))
+            }
+            _ => view.led_to(),
+        });
+        hop.map_or(*address, |hop| hop.address.ip())
+    });
+    let ends: Vec<IpAddr> = ends.collect();
+    let entries = list(scope.addresses.clone());
+    if ends == scope.addresses {
+        return entries;
+    }
+    let unique: BTreeSet<IpAddr> = ends.into_iter().collect();
+    format!("{} (redirected to from {entries})", list(unique))
+}
+
+/// A URL as it stands in a sentence: of a long one its beginning tells enough.
+fn short(url: &str) -> String {
+    if url.chars().count() <= URL_LEN_MAX {
+        return url.to_owned();
+    }
+    let begin: String = url.chars().take(URL_LEN_MAX).collect();
+    format!("{begin}…")
+}
+
+fn http(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
+    let who = asked_at(picture, candidate, scope);
     let status = candidate
         .facts
         .iter()
@@ -382,6 +427,8 @@ fn http(candidate: &Candidate, scope: &Scope) -> String {
         .map(|f| value(f, "url"))
         .find(|u| !u.is_empty())
         .unwrap_or("");
+    let url = short(url);
+    let url = url.as_str();
     match candidate.rule.cause {
         Cause::HttpStatus5xx | Cause::HttpOriginUnreachable | Cause::HttpBlockedByPolicy => {
             let status = status.map(|s| s.to_string()).unwrap_or_default();
@@ -416,11 +463,14 @@ fn http(candidate: &Candidate, scope: &Scope) -> String {
                 return said;
             }
             if let Some(known) = fact(candidate, FactKind::RedirectLoop) {
-                return format!(
-                    "redirects lead in a circle: {} → {}",
-                    value(known, "url"),
-                    value(known, "location")
-                );
+                let (from, to) = (short(value(known, "url")), short(value(known, "location")));
+                if value(known, "reason") == "limit" {
+                    return format!(
+                        "more than ten redirects lead from {} on to {to}, without an end",
+                        short(&picture.context.target.text)
+                    );
+                }
+                return format!("redirects lead in a circle: {from} → {to}");
             }
             if let Some(known) = fact(candidate, FactKind::ExpectationFailed) {
                 return expectation(known, &who);

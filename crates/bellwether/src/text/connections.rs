@@ -346,6 +346,12 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         "HTTP/2 at {address} [fails|fail]: {what} {detail}; over HTTP/1.1 the answer is {over_http_1}",
     ),
     Sentence::new(
+        K::H2Fails,
+        "address",
+        "",
+        "HTTP/2 at {address} [fails|fail]: {what}; over HTTP/1.1 the answer is {over_http_1}",
+    ),
+    Sentence::new(
         K::AlpnNotSpoken,
         "address",
         "",
@@ -385,7 +391,7 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         K::RedirectFails,
         "",
         "",
-        "{url} redirects to {location}, whose host has no address: {reason}",
+        "{url} redirects to {location}, which leads to no address: {reason}",
     ),
     Sentence::new(
         K::RedirectNowhere,
