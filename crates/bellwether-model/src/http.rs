@@ -319,6 +319,9 @@ pub struct HttpSeen {
     pub hop: u8,
     /// How it ended.
     pub result: HttpResult,
+    /// How the connection to a *redirect's* host ended, if none came about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<crate::net::TcpResult>,
     /// The TLS alert that ended the exchange, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_alert: Option<u8>,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bellwether_model::egress::AddressClass;
-use bellwether_model::http::{BodyEnd, CodingEnd, H2Result, HttpResult, HttpSeen, RedirectEnd};
+use bellwether_model::http::{BodyEnd, CodingEnd, HttpResult, HttpSeen, RedirectEnd};
 use bellwether_model::net::{IcmpResult, TcpResult, TcpSeen, TriesSeen, TryEnd};
 use bellwether_model::observation::{AddressesSeen, NotRun};
 use bellwether_model::report::{BaselineAddress, Context};
@@ -420,6 +420,21 @@ fn http_attempt(
 ) -> Attempt {
     if !last.problems.is_empty() {
         return Attempt::Fails(Layer::Tls);
+    }
+    // The connection to a redirect's host is one as any.
+    match last.connection.as_ref().filter(|_| last.hop > 0) {
+        Some(TcpResult::NoRoute) => {
+            let why = "the vantage has no route to where it redirects";
+            return Attempt::Unjudged(why.to_owned());
+        }
+        Some(TcpResult::Error { error }) => return Attempt::Unjudged(error.clone()),
+        Some(
+            TcpResult::Refused
+            | TcpResult::Reset
+            | TcpResult::TimedOut
+            | TcpResult::Unreachable { .. },
+        ) => return Attempt::Fails(Layer::Net),
+        Some(TcpResult::Connected) | None => {}
     }
     if last.result != HttpResult::Response {
         // An alert ends the connection, not the request.

@@ -143,6 +143,9 @@ fn led_to(
         }
         (Layer::Http, Some(Cause::HttpH2Broken)) => hops().find(|hop| over_h2_fails(hop)),
         (Layer::Http, _) => view.led_to(),
+        (Layer::Net, Some(cause)) if cause != Cause::NetTcpMidstreamStall => {
+            view.led_to().filter(|hop| hop.connection.is_some())
+        }
         (Layer::Tls, _) if picture.context.target.scheme.has_tls() && own_fails() => None,
         (Layer::Tls, _) => view.led_to(),
         _ => None,

@@ -1,7 +1,7 @@
 //! One sentence for each cause.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bellwether_model::report::Scope;
 use bellwether_model::{Cause, FactKind, Layer};
@@ -193,8 +193,33 @@ fn of_addresses(picture: &Picture<'_>, scope: &Scope) -> String {
     }
 }
 
+/// The host that a redirect leads to takes no connections.
+fn redirected(candidate: &Candidate, scope: &Scope) -> Option<String> {
+    let known = candidate.facts.iter().find(|known| {
+        let at: Option<SocketAddr> = value(known, "address").parse().ok();
+        at.is_some() && !value(known, "url").is_empty()
+    })?;
+    let how = match known.kind {
+        FactKind::AddressRefused => "refuses connections: nothing listens there",
+        FactKind::AddressResets => "resets connections",
+        FactKind::AddressTimesOut => "does not answer",
+        FactKind::AddressUnreachable => "is unreachable",
+        _ => return None,
+    };
+    Some(format!(
+        "{}, where {} redirect{} ({}), {how}",
+        value(known, "address"),
+        list(scope.addresses.clone()),
+        s(scope),
+        short(value(known, "url")),
+    ))
+}
+
 fn net(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
     let port = picture.context.target.port;
+    if let Some(said) = redirected(candidate, scope) {
+        return said;
+    }
     let what = of_addresses(picture, scope);
     match candidate.rule.cause {
         Cause::NetTcpRefused => format!(

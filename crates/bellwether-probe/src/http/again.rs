@@ -94,7 +94,7 @@ async fn one(asked: &Asked<'_>, way: Way, wait: Duration) -> Again {
         } = *asked;
         let mut ready = match connect::open(cx, to, origin, &visit.url, &how).await {
             Ok((ready, _)) => ready,
-            Err(Failed::Tcp(error) | Failed::Tls(error, _)) => {
+            Err(Failed::Tcp(error, _) | Failed::Tls(error, _)) => {
                 return Exchange::ended(HttpResult::NotConnected { error }, 0.0);
             }
         };

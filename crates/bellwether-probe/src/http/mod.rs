@@ -177,6 +177,7 @@ impl Trail<'_> {
             url: shown(&hop.visit.url),
             hop: hop.number,
             result: HttpResult::Stalled,
+            connection: None,
             tls_alert: None,
             head_read: 0,
             status: None,
@@ -434,12 +435,18 @@ impl Trail<'_> {
             match connect::open(self.cx, to, hop.origin, &hop.visit.url, &how).await {
                 Ok((ready, problems)) => {
                     seen.address = to;
+                    seen.connection = None;
                     seen.problems = self.other_problems(hop, problems);
                     return Ok(ready);
                 }
-                Err(connect::Failed::Tcp(error)) => failure = error,
+                Err(connect::Failed::Tcp(error, result)) => {
+                    seen.address = to;
+                    seen.connection = result;
+                    failure = error;
+                }
                 Err(connect::Failed::Tls(error, problems)) => {
                     seen.address = to;
+                    seen.connection = None;
                     seen.problems = self.other_problems(hop, problems);
                     return Err(error);
                 }

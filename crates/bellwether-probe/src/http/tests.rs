@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bellwether_model::http::{Again, BodyEnd, HttpResult, RedirectEnd, Way};
 use bellwether_model::job::Job;
+use bellwether_model::net::TcpResult;
 use bellwether_model::service::{BodyExpect, Expect};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -269,6 +270,8 @@ async fn a_redirect_to_a_host_that_refuses() {
         panic!("{:?}", http[1].result);
     };
     assert!(error.contains("refused"), "{error}");
+    assert_eq!(http[1].connection, Some(TcpResult::Refused));
+    assert_eq!(http[1].address, closed);
 }
 
 /// Every second request is answered with `text`, the first one among them.

@@ -26,6 +26,12 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
     ),
     Sentence::new(
         K::AddressResets,
+        "",
+        "",
+        "{url} is asked for, and the connection ends before an answer: {error}",
+    ),
+    Sentence::new(
+        K::AddressResets,
         "address",
         "",
         "{address} [resets|reset] connections after they opened",
