@@ -189,6 +189,7 @@ facts! {
     HttpFramingWrong = "http_framing_wrong", "the lengths or chunks of a body contradict each other or are no numbers";
     HttpCodingWrong = "http_coding_wrong", "a body is coded otherwise than it says, or than the client takes";
     HttpInflates = "http_inflates", "a small body decodes to more than is read of any";
+    HttpOdd = "http_odd", "an answer breaks a rule in a way that browsers pass over";
     HttpWorksAtTimes = "http_works_at_times", "the same request, made again, is answered as expected";
     HttpChallenge = "http_challenge", "the answer is a page by which a client shall prove that a person uses it";
     BrowsersRefused = "browsers_refused", "we get what is declared, and the same request under a browser's name does not";
@@ -202,6 +203,8 @@ facts! {
     RedirectLoop = "redirect_loop", "redirects lead back to themselves, or on past the limit";
     RedirectRefused = "redirect_refused", "a redirect leads to where we may not go";
     RedirectFails = "redirect_fails", "a redirect leads to a host that fails";
+    RedirectNowhere = "redirect_nowhere", "a redirect names no location, or one that no client can follow";
+    NotModifiedUnasked = "not_modified_unasked", "the answer says that nothing has changed (304), and the request did not ask for that";
     EdgeGenerated = "edge_generated", "the error was made by an edge or proxy, not by the origin";
     ExpectationFailed = "expectation_failed", "what was declared by `expect` was not met";
     RoleDiffers = "role_differs", "an address answers in another role than declared by `expect.role`";

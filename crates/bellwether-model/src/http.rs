@@ -154,12 +154,45 @@ pub enum H2Result {
     },
 }
 
+impl H2Result {
+    /// Was the request not taken, so that it may be made again as it is (RFC 9113 section 8.7)?
+    #[must_use]
+    pub fn is_untaken(&self) -> bool {
+        match self {
+            Self::GoAway { reason } => reason == "NO_ERROR",
+            Self::Reset { reason } => reason == "REFUSED_STREAM",
+            Self::Response
+            | Self::Stalled
+            | Self::NotSpoken { .. }
+            | Self::Malformed { .. }
+            | Self::Closed { .. } => false,
+        }
+    }
+
+    /// Does it fail, to a client that does what the server asks for? To be asked over HTTP/1.1
+    /// instead is no failure (RFC 9113 section 7).
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        match self {
+            Self::Response => false,
+            Self::GoAway { reason } | Self::Reset { reason } => reason != "HTTP_1_1_REQUIRED",
+            Self::Stalled
+            | Self::NotSpoken { .. }
+            | Self::Malformed { .. }
+            | Self::Closed { .. } => true,
+        }
+    }
+}
+
 /// The exchange over HTTP/2. If it failed, the rest of the record is of the same request over
 /// HTTP/1.1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct H2Seen {
     /// How it ended.
     pub result: H2Result,
+    /// How an exchange before this one ended, after which clients ask again by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<H2Result>,
     /// Frames that came, by type.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub frames: BTreeMap<String, u64>,
@@ -195,6 +228,9 @@ pub struct Again {
     /// Does it hold what was declared?
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_declared: Option<bool>,
+    /// How decoding it ended, if it was coded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coding: Option<CodingEnd>,
     /// Bytes read of the body.
     #[serde(default)]
     pub size: u64,
@@ -226,8 +262,13 @@ pub enum RedirectEnd {
         /// Why.
         reason: String,
     },
-    /// There is no usable location.
+    /// There is no location, or an empty one.
     NoLocation,
+    /// The location is nothing that a client can follow.
+    Unusable {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A redirect.
@@ -283,9 +324,15 @@ pub struct HttpSeen {
     pub hop: u8,
     /// How it ended.
     pub result: HttpResult,
+    /// How the connection to a *redirect's* host ended, if none came about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<crate::net::TcpResult>,
     /// The TLS alert that ended the exchange, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_alert: Option<u8>,
+    /// Bytes of a head that came and never became whole.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub head_read: u64,
     /// Status code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -316,6 +363,10 @@ pub struct HttpSeen {
     pub again: Vec<Again>,
     /// Times.
     pub phases: Phases,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl HttpSeen {

@@ -85,7 +85,7 @@ pub(crate) async fn through(
             Ok(None) | Err(_) => (Vec::new(), 0),
         }
     };
-    let (declared, of_zone) = futures_util::join!(declared, of_zone);
+    let (declared, of_zone) = futures_util::future::join(declared, of_zone).await;
     let waits = declared.iter().map(|(_, waits)| *waits).max().unwrap_or(0);
     let waits = waits.max(if of_zone.1 > 0 { before + of_zone.1 } else { 0 });
     let all = declared.into_iter().chain([of_zone]);

@@ -410,6 +410,7 @@ impl Resolve for Redirects {
         let working = self.working.borrow().first().cloned();
         Box::pin(async move {
             let rtypes = ["A".to_owned(), "AAAA".to_owned()];
+            let whom = working.as_ref().map(|resolver| resolver.label.clone());
             let (exchanges, waits) = match working {
                 Some(resolver) => through(&cx, &resolver, &name, &rtypes).await,
                 None => {
@@ -422,10 +423,24 @@ impl Resolve for Redirects {
                 .flat_map(|(e, r)| r.addresses(&e.question))
                 .collect();
             if addresses.is_empty() {
-                return Err(format!("{name} has no address"));
+                let whom = whom.as_deref().unwrap_or("our own iteration");
+                return Err(without_address(&name, whom, &exchanges));
             }
             Ok((addresses, waits))
         })
+    }
+}
+
+/// Why a name leads to no address.
+fn without_address(name: &DnsName, whom: &str, exchanges: &[Exchange]) -> String {
+    let mut responses = exchanges.iter().filter_map(Exchange::response).peekable();
+    if responses.peek().is_none() {
+        return format!("{whom} does not answer for {name}");
+    }
+    let error = responses.find(|response| response.rcode != Rcode::NOERROR);
+    match error {
+        Some(response) => format!("{whom} answers {} for {name}", response.rcode),
+        None => format!("{name} has no address"),
     }
 }
 

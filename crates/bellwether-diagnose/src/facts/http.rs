@@ -99,11 +99,18 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     }
 }
 
+/// Does a request fail over HTTP/2 that works over HTTP/1.1?
+#[must_use]
+pub fn over_h2_fails(seen: &HttpSeen) -> bool {
+    let fails = seen.h2.as_ref().is_some_and(|h2| h2.result.fails());
+    fails && is_whole(seen)
+}
+
 /// A request over HTTP/2 that failed.
 fn over_h2(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
     let Some(h2) = &seen.h2 else { return };
     let (what, detail) = match &h2.result {
-        H2Result::Response => return,
+        result if !result.fails() => return,
         // Over HTTP/1.1 it failed as well: that is told instead.
         _ if !is_whole(seen) => return,
         H2Result::NotSpoken { looks_like } => {
@@ -111,12 +118,14 @@ fn over_h2(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
             facts.add(FactKind::AlpnNotSpoken, subject.clone(), value, [id]);
             return;
         }
+        H2Result::Response => return,
         H2Result::GoAway { reason } => ("GOAWAY", reason.as_str()),
         H2Result::Reset { reason } => ("RST_STREAM", reason.as_str()),
         H2Result::Stalled => ("no whole answer", ""),
         H2Result::Malformed { error } => ("wrong frames", error.as_str()),
         H2Result::Closed { error } => ("closed", error.as_str()),
     };
+    let detail = Some(detail).filter(|detail| !detail.is_empty());
     let value = json!({ "url": seen.url, "address": seen.address.to_string(), "what": what, "detail": detail, "frames": h2.frames, "over_http_1": seen.status });
     facts.add(FactKind::H2Fails, subject.clone(), value, [id]);
 }
@@ -139,7 +148,9 @@ fn exchange(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
     let url = &seen.url;
     match &seen.result {
         HttpResult::Stalled => {
-            let value = json!({ "url": url, "waited_ms": rounded(seen.phases.total_ms) });
+            let read = Some(seen.head_read).filter(|read| *read > 0);
+            let began = began_over_h2(seen).then_some("HTTP/2");
+            let value = json!({ "url": url, "waited_ms": rounded(seen.phases.total_ms), "read": read, "began": began });
             facts.add(FactKind::HttpStalled, subject.clone(), value, [id]);
         }
         HttpResult::Malformed { error } => {
@@ -156,6 +167,12 @@ fn exchange(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
         }
         HttpResult::NotConnected { .. } | HttpResult::Response => {}
     }
+}
+
+/// Did an answer begin over HTTP/2 that did not become whole?
+fn began_over_h2(seen: &HttpSeen) -> bool {
+    let stalled = seen.h2.as_ref().filter(|h2| h2.result == H2Result::Stalled);
+    stalled.is_some_and(|h2| h2.frames.contains_key("HEADERS"))
 }
 
 fn body(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
@@ -176,6 +193,12 @@ fn body(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
         }
         BodyEnd::CutByMemory => add(FactKind::CutByMemory, value),
         BodyEnd::Open | BodyEnd::Slow | BodyEnd::Complete | BodyEnd::Cut | BodyEnd::None => {}
+    }
+    if let Some(note) = &body.note
+        && body.end != BodyEnd::Malformed
+    {
+        let value = json!({ "url": seen.url, "note": note });
+        add(FactKind::HttpOdd, value);
     }
     let Some(coding) = &body.coding else { return };
     let fault = match &coding.end {
@@ -206,6 +229,11 @@ fn status(picture: &Picture<'_>, id: &str, seen: &HttpSeen, subject: &Subject, f
         facts.add(FactKind::HttpChallenge, subject.clone(), value, [id]);
     }
     let expect = &picture.context.expect;
+    // We never name a copy of ours that could still be good (RFC 9110 section 15.4.5).
+    if status == 304 && expect.status.is_empty() {
+        let value = json!({ "url": seen.url });
+        facts.add(FactKind::NotModifiedUnasked, subject.clone(), value, [id]);
+    }
     if expect.takes_status(status) {
         return;
     }
@@ -304,16 +332,23 @@ fn works(expect: &Expect, again: &Again) -> bool {
             .status
             .is_some_and(|status| expect.takes_status(status))
         && whole.contains(&again.body)
+        && again.coding.as_ref().is_none_or(|end| match end {
+            CodingEnd::Complete | CodingEnd::Cut | CodingEnd::Unknown => true,
+            CodingEnd::Malformed { .. }
+            | CodingEnd::Truncated
+            | CodingEnd::WindowTooLarge { .. } => false,
+        })
 }
 
-/// Is a browser served where we are not?
+/// Is a browser served where we are not, each time that we ask?
 #[must_use]
 pub fn serves_browsers(expect: &Expect, seen: &HttpSeen) -> bool {
     let refused = seen
         .status
         .is_some_and(|s| (400..=499).contains(&s) && !expect.takes_status(s));
     let mut browsers = seen.again.iter().filter(|again| again.way == Way::Browser);
-    refused && browsers.any(|again| works(expect, again))
+    let (failed, of) = counted(expect, seen);
+    refused && failed == of && browsers.any(|again| works(expect, again))
 }
 
 /// What comes under a browser's name, in words.
@@ -391,9 +426,16 @@ fn redirect(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
         RedirectEnd::Limit => (FactKind::RedirectLoop, "limit".to_owned()),
         RedirectEnd::Refused { reason } => (FactKind::RedirectRefused, reason.clone()),
         RedirectEnd::Unresolved { reason } => (FactKind::RedirectFails, reason.clone()),
-        RedirectEnd::Followed | RedirectEnd::NoLocation => return,
+        RedirectEnd::Unusable { reason } => (FactKind::RedirectNowhere, reason.clone()),
+        RedirectEnd::NoLocation => (FactKind::RedirectNowhere, "it names none".to_owned()),
+        RedirectEnd::Followed => return,
     };
-    let value = json!({ "url": seen.url, "location": redirect.location, "reason": reason });
+    let mut value = json!({ "url": seen.url, "location": redirect.location, "reason": reason });
+    if kind == FactKind::RedirectNowhere {
+        let location = Some(&redirect.location).filter(|location| !location.is_empty());
+        value["location"] = json!(location);
+        value["status"] = json!(seen.status);
+    }
     facts.add(kind, subject.clone(), value, [id]);
 }
 

@@ -12,6 +12,7 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     for view in picture.addresses.values() {
         let subject = Subject::Address(view.address);
         connection(view, &subject, facts);
+        redirect(view, &subject, facts);
         if let Some((id, true)) = view.pings.map(|(id, p)| (id, *p)) {
             let value = json!({ "address": view.address.to_string() });
             facts.add(FactKind::PingAnswers, subject.clone(), value, [id]);
@@ -32,6 +33,21 @@ fn connection(view: &AddressView<'_>, subject: &Subject, facts: &mut Facts) {
     let aimed = tcp.address.to_string();
     if let Some((kind, value)) = of_result(&aimed, &tcp.result) {
         facts.add(kind, subject.clone(), value, [id]);
+    }
+}
+
+/// The connection to the host that the address redirects to.
+fn redirect(view: &AddressView<'_>, subject: &Subject, facts: &mut Facts) {
+    let Some((id, hop)) = view.http.last().filter(|(_, hop)| hop.hop > 0) else {
+        return;
+    };
+    let Some(result) = &hop.connection else {
+        return;
+    };
+    let aimed = hop.address.to_string();
+    if let Some((kind, mut value)) = of_result(&aimed, result) {
+        value["url"] = json!(hop.url);
+        facts.add(kind, subject.clone(), value, [*id]);
     }
 }
 

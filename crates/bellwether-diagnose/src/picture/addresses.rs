@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bellwether_model::egress::AddressClass;
-use bellwether_model::http::{BodyEnd, CodingEnd, H2Result, HttpResult, HttpSeen, RedirectEnd};
+use bellwether_model::http::{BodyEnd, CodingEnd, HttpResult, HttpSeen, RedirectEnd};
 use bellwether_model::net::{IcmpResult, TcpResult, TcpSeen, TriesSeen, TryEnd};
 use bellwether_model::observation::{AddressesSeen, NotRun};
 use bellwether_model::report::{BaselineAddress, Context};
@@ -106,6 +106,13 @@ impl AddressView<'_> {
         above
             .filter(|cert| cert.is_ca && !cert.self_signed && cert.malformed.is_none())
             .map(|cert| cert.subject.as_str())
+    }
+
+    /// The request of a redirect's host that the attempt ended at, if one led there.
+    #[must_use]
+    pub fn led_to(&self) -> Option<&HttpSeen> {
+        let (_, last) = self.http.last()?;
+        (last.hop > 0).then_some(last)
     }
 
     /// The certificate shown to users, its SHA-256.
@@ -414,6 +421,21 @@ fn http_attempt(
     if !last.problems.is_empty() {
         return Attempt::Fails(Layer::Tls);
     }
+    // The connection to a redirect's host is one as any.
+    match last.connection.as_ref().filter(|_| last.hop > 0) {
+        Some(TcpResult::NoRoute) => {
+            let why = "the vantage has no route to where it redirects";
+            return Attempt::Unjudged(why.to_owned());
+        }
+        Some(TcpResult::Error { error }) => return Attempt::Unjudged(error.clone()),
+        Some(
+            TcpResult::Refused
+            | TcpResult::Reset
+            | TcpResult::TimedOut
+            | TcpResult::Unreachable { .. },
+        ) => return Attempt::Fails(Layer::Net),
+        Some(TcpResult::Connected) | None => {}
+    }
     if last.result != HttpResult::Response {
         // An alert ends the connection, not the request.
         let is_tls = last.tls_alert.is_some();
@@ -422,8 +444,11 @@ fn http_attempt(
     if let Some(redirect) = &last.redirect {
         match &redirect.end {
             RedirectEnd::Followed => return lacking(ProbeKind::Http, view, not_run),
-            RedirectEnd::NoLocation => {}
-            RedirectEnd::Loop
+            RedirectEnd::NoLocation | RedirectEnd::Unusable { .. }
+                if !leads_nowhere(context, last) => {}
+            RedirectEnd::NoLocation
+            | RedirectEnd::Unusable { .. }
+            | RedirectEnd::Loop
             | RedirectEnd::Limit
             | RedirectEnd::Refused { .. }
             | RedirectEnd::Unresolved { .. } => return Attempt::Fails(Layer::Http),
@@ -440,6 +465,26 @@ fn http_attempt(
     } else {
         Attempt::Fails(Layer::Http)
     }
+}
+
+/// Is a redirect that cannot be followed all that users get? Where no location is named, browsers
+/// show the page that comes with it; and what was declared is the answer itself.
+fn leads_nowhere(context: &Context, last: &HttpSeen) -> bool {
+    let end = last.redirect.as_ref().map(|redirect| &redirect.end);
+    let is_shown = last.body.as_ref().is_some_and(|body| body.size > 0);
+    let is_fault = match end {
+        Some(RedirectEnd::Unusable { .. }) => true,
+        Some(RedirectEnd::NoLocation) => !is_shown,
+        Some(
+            RedirectEnd::Followed
+            | RedirectEnd::Loop
+            | RedirectEnd::Limit
+            | RedirectEnd::Refused { .. }
+            | RedirectEnd::Unresolved { .. },
+        )
+        | None => false,
+    };
+    is_fault && context.expect.status.is_empty()
 }
 
 /// Did all of the body come that can be expected?
@@ -470,7 +515,7 @@ fn codes_wrongly(seen: &HttpSeen) -> bool {
 fn fails_over_h2(view: &AddressView<'_>) -> bool {
     view.http.iter().any(|(_, hop)| {
         let h2 = hop.h2.as_ref().map(|h2| &h2.result);
-        h2.is_some_and(|result| *result != H2Result::Response)
+        h2.is_some_and(bellwether_model::http::H2Result::fails)
     })
 }
 
@@ -508,7 +553,7 @@ fn answers(context: &Context, last: &HttpSeen) -> bool {
         .redirect
         .as_ref()
         .is_none_or(|redirect| match redirect.end {
-            RedirectEnd::NoLocation => true,
+            RedirectEnd::NoLocation | RedirectEnd::Unusable { .. } => !leads_nowhere(context, last),
             RedirectEnd::Followed
             | RedirectEnd::Loop
             | RedirectEnd::Limit

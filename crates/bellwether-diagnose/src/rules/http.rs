@@ -45,6 +45,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::HttpBlockedByPolicy,
         requires: &[F::HttpDenied],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         prior: 10,
         cap: 65,
         remedy: "Look whether a firewall, rate limit or login rule refuses this client; other clients may be served.",
@@ -97,6 +98,7 @@ pub const RULES: &[Rule] = &[
             F::BrowsersServed,
             F::HttpChallenge,
         ],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         cap: 85,
         remedy: CONTENT,
         ..BASE
@@ -132,6 +134,7 @@ pub const RULES: &[Rule] = &[
         cause: Cause::HttpWrongContent,
         requires: &[F::HttpTruncated],
         excludes: &[F::HttpServerError],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         cap: 85,
         remedy: "The body ends before its announced length: look for a proxy or a worker that dies while sending.",
         ..BASE
@@ -139,6 +142,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::HttpWrongContent,
         requires: &[F::HttpFramingWrong],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         cap: 85,
         remedy: "Look at what writes the length of the body: the application, and each proxy that changes the body.",
         ..BASE
@@ -154,6 +158,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::HttpWrongContent,
         requires: &[F::HttpCodingWrong],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         cap: 88,
         remedy: "Look at what compresses: clients get only codings that they ask for (Accept-Encoding), and caches keep them apart (Vary).",
         ..BASE
@@ -174,6 +179,34 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         cause: Cause::HttpWrongContent,
+        requires: &[F::RedirectNowhere],
+        cap: 90,
+        alone: Alone::Notice,
+        remedy: "Correct the Location that the service sends along: a template that was not filled in is the usual reason.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
+        requires: &[F::HttpOdd],
+        prior: 5,
+        cap: 60,
+        blame: Blame::Nobody,
+        alone: Alone::Notice,
+        remedy: "Correct what writes that answer: browsers pass over it, proxies and other clients may refuse it or read another message.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
+        requires: &[F::NotModifiedUnasked],
+        prior: 5,
+        cap: 60,
+        blame: Blame::Nobody,
+        alone: Alone::Notice,
+        remedy: "Look at the cache in front of the service: 304 is for clients that name the copy they have; all others get an empty page.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
         requires: &[F::RedirectFails],
         cap: 80,
         remedy: "Mend the host that the service redirects to, or redirect elsewhere; check that host by itself for the cause.",
@@ -182,6 +215,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         cause: Cause::HttpWrongContent,
         requires: &[F::HttpMalformed],
+        supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],
         cap: 85,
         remedy: "Look at what listens on that port: it takes the request and answers with something that is not HTTP.",
         ..BASE

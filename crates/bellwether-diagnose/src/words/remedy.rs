@@ -22,6 +22,7 @@ pub fn remedy(picture: &Picture<'_>, candidate: &Candidate) -> String {
         Cause::DnsDelegationUnresolvable => unresolvable(candidate),
         Cause::DnsZoneRecordWrong => record_wrong(picture, candidate),
         Cause::DnsZoneRecordMissing => record_missing(picture),
+        Cause::NetTcpRefused | Cause::NetTcpFiltered => redirect(candidate),
         Cause::TlsNameMismatch => by_address(&picture.context.target),
         _ => None,
     }
@@ -98,6 +99,17 @@ fn record_missing(picture: &Picture<'_>) -> Option<String> {
         "{put} Resolvers keep the denial for up to {} (the zone's negative TTL, SOA minimum).",
         span(ttl.into())
     ))
+}
+
+/// The host that takes no connections is not the service's own.
+fn redirect(candidate: &Candidate) -> Option<String> {
+    let is_led = candidate.facts.iter().any(|known| {
+        let kinds = [FactKind::AddressRefused, FactKind::AddressTimesOut];
+        kinds.contains(&known.kind) && !value(known, "url").is_empty()
+    });
+    is_led.then(|| {
+        "Bring back the host that the service redirects to, or redirect elsewhere.".to_owned()
+    })
 }
 
 /// A certificate seldom names an address.

@@ -2,7 +2,7 @@
 //! strangers wrote: whatever a shell could read otherwise is quoted.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bellwether_model::dns::{ChannelFailure, ControlVia, Exchange};
 use bellwether_model::fact::Subject;
@@ -12,6 +12,8 @@ use bellwether_model::{Cause, Channel, DnsName, FactKind, Layer};
 
 use super::read::{fact, value};
 use crate::candidates::Candidate;
+use crate::facts::http::over_h2_fails;
+use crate::picture::addresses::tls_fails;
 use crate::picture::{Attempt, Picture};
 use crate::rules::Over;
 use crate::units::Unit;
@@ -81,19 +83,23 @@ fn at_address(
     about: Option<&Candidate>,
 ) -> Option<String> {
     let cause = about.map(|candidate| candidate.rule.cause);
-    let target = &picture.context.target;
+    let led = led_to(picture, address, layer, about);
+    let (target, at) = match &led {
+        Some((target, at)) => (target, at.ip()),
+        None => (&picture.context.target, address),
+    };
     let port = target.port;
     match layer {
         // A packet that just fits the usual path, not to be cut on the way.
         Layer::Net if cause == Some(Cause::NetPathPmtuBlackhole) => {
-            let payload = if address.is_ipv6() { 1452 } else { 1472 };
-            Some(format!("ping -c 3 -M do -s {payload} {address}"))
+            let payload = if at.is_ipv6() { 1452 } else { 1472 };
+            Some(format!("ping -c 3 -M do -s {payload} {at}"))
         }
         Layer::Net if cause == Some(Cause::NetTcpMidstreamStall) => {
             at_address(picture, address, Layer::Http, about)
         }
-        Layer::Net | Layer::Route => Some(format!("nc -vz -w 4 {address} {port}")),
-        Layer::Tls => Some(tls(target, address, about)),
+        Layer::Net | Layer::Route => Some(format!("nc -vz -w 4 {at} {port}")),
+        Layer::Tls => Some(tls(target, at, about)),
         Layer::Http => {
             let show = match cause {
                 // What is in the body is the fault.
@@ -105,11 +111,7 @@ fn at_address(
             let resolve = match &target.host {
                 Host::Name(name) => format!(
                     "--resolve {} ",
-                    word(&format!(
-                        "{}:{port}:{}",
-                        name.without_dot(),
-                        bracketed(address)
-                    ))
+                    word(&format!("{}:{port}:{}", name.without_dot(), bracketed(at)))
                 ),
                 Host::Address(_) => String::new(),
             };
@@ -117,6 +119,39 @@ fn at_address(
         }
         Layer::Monitor | Layer::Reg | Layer::Dns | Layer::App | Layer::Promise => None,
     }
+}
+
+/// The redirect's host at which an attempt failed, where it failed there and not at the target's
+/// own.
+fn led_to(
+    picture: &Picture<'_>,
+    address: IpAddr,
+    layer: Layer,
+    about: Option<&Candidate>,
+) -> Option<(Target, SocketAddr)> {
+    let view = picture.addresses.get(&address)?;
+    let cause = about.map(|candidate| candidate.rule.cause);
+    let hops = || view.http.iter().map(|(_, hop)| *hop);
+    let own_fails = || view.tls.is_none_or(|(_, tls)| tls_fails(tls));
+    let hop = match (layer, cause) {
+        // The whole way took that long, and the role is that of the first answer.
+        (_, Some(cause)) if cause.code().starts_with("dns.steering.") => None,
+        (Layer::Http, Some(Cause::HttpSlowFirstByte))
+            if about.is_some_and(|c| fact(c, FactKind::SlowerThanDeclared).is_some()) =>
+        {
+            None
+        }
+        (Layer::Http, Some(Cause::HttpH2Broken)) => hops().find(|hop| over_h2_fails(hop)),
+        (Layer::Http, _) => view.led_to(),
+        (Layer::Net, Some(cause)) if cause != Cause::NetTcpMidstreamStall => {
+            view.led_to().filter(|hop| hop.connection.is_some())
+        }
+        (Layer::Tls, _) if picture.context.target.scheme.has_tls() && own_fails() => None,
+        (Layer::Tls, _) => view.led_to(),
+        _ => None,
+    }?;
+    let target = hop.url.parse().ok()?;
+    (hop.hop > 0).then_some((target, hop.address))
 }
 
 fn tls(target: &Target, address: IpAddr, about: Option<&Candidate>) -> String {

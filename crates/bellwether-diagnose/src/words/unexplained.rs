@@ -7,7 +7,7 @@ use bellwether_model::Layer;
 use bellwether_model::dns::AnswerKind;
 use bellwether_model::http::{HttpResult, HttpSeen};
 use bellwether_model::net::TcpResult;
-use bellwether_model::tls::TlsResult;
+use bellwether_model::tls::{TlsResult, alert_name};
 
 use super::list;
 use super::naming::{owned, servers};
@@ -77,7 +77,10 @@ fn how(view: &AddressView<'_>) -> String {
     };
     let seen = match at {
         Layer::Net => view.tcp.and_then(|(_, tcp)| connection(&tcp.result)),
-        Layer::Tls => view.tls.and_then(|(_, tls)| handshake(&tls.result)),
+        Layer::Tls => {
+            let shaken = view.tls.and_then(|(_, tls)| handshake(&tls.result));
+            shaken.or_else(|| view.http.last().and_then(|(_, http)| alert(http)))
+        }
         Layer::Http => view.http.last().and_then(|(_, http)| request(http)),
         Layer::Monitor | Layer::Reg | Layer::Dns | Layer::Route | Layer::App | Layer::Promise => {
             None
@@ -117,14 +120,24 @@ fn handshake(result: &TlsResult) -> Option<String> {
     }
 }
 
+/// What ended a request whose handshake was fine.
+fn alert(seen: &HttpSeen) -> Option<String> {
+    let code = seen.tls_alert?;
+    let name = alert_name(code);
+    Some(format!(
+        "the handshake is done, and the request ends in the alert {name} ({code})"
+    ))
+}
+
 fn request(seen: &HttpSeen) -> Option<String> {
     match &seen.result {
         HttpResult::Response => seen.status.map(|s| format!("it answers {s}")),
         HttpResult::Stalled => Some("no whole answer comes".to_owned()),
         HttpResult::Malformed { error } => Some(format!("what answers is no HTTP ({error})")),
-        HttpResult::Closed { error } | HttpResult::NotConnected { error } => {
-            Some(format!("the request fails ({error})"))
-        }
+        HttpResult::Closed { error } => Some(format!(
+            "it takes the request, and the connection ends ({error})"
+        )),
+        HttpResult::NotConnected { error } => Some(format!("the request fails ({error})")),
     }
 }
 

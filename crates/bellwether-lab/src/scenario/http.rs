@@ -181,6 +181,8 @@ pub enum H2Word {
     GoawayUnprocessed,
     /// It gives each request up (RST_STREAM, INTERNAL_ERROR).
     Reset,
+    /// It gives each request up, and wants it over HTTP/1.1 (RST_STREAM, HTTP_1_1_REQUIRED).
+    Http11Required,
     /// It takes requests and does not answer.
     Silent,
     /// It answers with a head, and never with the body.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{HttpSpec, Moment, TcpWord, TlsSpec};
+use super::{H2Word, HttpSpec, Moment, RawSpec, TcpWord, TlsSpec};
 
 /// What stands on a port in the place of TLS and HTTP.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -77,6 +77,12 @@ pub struct ShareSpec {
     /// HTTP, as far as it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpSpec>,
+    /// How it speaks HTTP/2, where the host offers that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h2: Option<H2Word>,
+    /// Bytes as they are, instead of a response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<RawSpec>,
 }
 
 /// Does a server ask for client certificates, and which does it take?

@@ -31,6 +31,7 @@ const END_HEADERS: u8 = 4;
 /// Setting that says how much one stream may send at first.
 const INITIAL_WINDOW_SIZE: u16 = 4;
 const INTERNAL_ERROR: [u8; 4] = [0, 0, 0, 2];
+const HTTP_1_1_REQUIRED: [u8; 4] = [0, 0, 0, 13];
 
 /// A frame's kind, flags, stream and payload.
 struct Frame {
@@ -142,8 +143,12 @@ where
                 stream.flush().await?;
                 std::future::pending::<()>().await;
             }
-            H2Word::Reset => {
-                let reset = frame(RST_STREAM, 0, id, &INTERNAL_ERROR);
+            H2Word::Reset | H2Word::Http11Required => {
+                let reason = match word {
+                    H2Word::Reset => INTERNAL_ERROR,
+                    _ => HTTP_1_1_REQUIRED,
+                };
+                let reset = frame(RST_STREAM, 0, id, &reason);
                 stream.write_all(&reset).await?;
             }
             H2Word::Push => {

@@ -224,6 +224,8 @@ impl Hosts {
             tcp: other.tcp,
             peer: other.peer.clone().or(spec.peer.clone()),
             http: Some(http.patched(other.http.clone().unwrap_or_default())),
+            h2: other.h2.or(spec.h2),
+            raw: other.raw.clone().or(spec.raw.clone()),
             ..spec.clone()
         };
         Ok(self.conduct(&other, tls))

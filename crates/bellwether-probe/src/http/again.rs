@@ -1,19 +1,20 @@
 //! A request that failed, once more: what the same, a browser's, or small segments come to tells
-//! causes apart that look alike. Only the beginning of a body is read.
+//! causes apart that look alike, and what always fails from what fails at times. Only the beginning
+//! of a body is read.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bellwether_model::Origin;
-use bellwether_model::http::{Again, BodyEnd, HttpResult, HttpSeen, Way};
+use bellwether_model::http::{Again, BodyEnd, CodingEnd, HttpResult, HttpSeen, Way};
 use bellwether_model::service::Expect;
 use futures_util::future::join_all;
 use tokio::time::timeout;
-use url::Url;
 
 use super::body::BODY_LEN_MAX;
 use super::connect::{self, Failed, How};
 use super::exchange::{Agent, Exchange, exchange};
+use super::redirect::Visit;
 use super::{expect, h2, request};
 use crate::cx::Cx;
 use crate::patience::patience;
@@ -36,7 +37,7 @@ const SEGMENTS_LEN_MAX: usize = 256 * 1024;
 /// Whom to ask again for what.
 pub(super) struct Asked<'a> {
     pub(super) cx: &'a Cx,
-    pub(super) url: &'a Url,
+    pub(super) visit: &'a Visit,
     pub(super) to: SocketAddr,
     pub(super) origin: Origin,
 }
@@ -44,16 +45,26 @@ pub(super) struct Asked<'a> {
 /// Which requests would tell more of what came of the first one.
 pub(super) fn ways(expect: &Expect, seen: &HttpSeen) -> Vec<Way> {
     let end = seen.body.as_ref().map(|body| body.end);
+    let coding = seen.body.as_ref().and_then(|body| body.coding.as_ref());
+    let is_miscoded = coding.is_some_and(|coding| {
+        matches!(
+            coding.end,
+            CodingEnd::Malformed { .. } | CodingEnd::Truncated
+        )
+    });
     match (&seen.result, seen.status) {
         (HttpResult::Stalled, _) => vec![Way::SmallSegments],
-        (HttpResult::Closed { .. }, _) => vec![Way::Same; SAME],
+        (HttpResult::Closed { .. } | HttpResult::Malformed { .. }, _) => vec![Way::Same; SAME],
         (HttpResult::Response, Some(status)) if !expect.takes_status(status) => match status {
-            500.. => [vec![Way::Browser], vec![Way::Same; SAME]].concat(),
-            400..=499 => vec![Way::Browser],
+            400.. => [vec![Way::Browser], vec![Way::Same; SAME]].concat(),
             _ => Vec::new(),
         },
-        (HttpResult::Response, _) if end == Some(BodyEnd::Stalled) => vec![Way::SmallSegments],
-        (HttpResult::Response | HttpResult::Malformed { .. }, _) => Vec::new(),
+        (HttpResult::Response, _) => match end {
+            Some(BodyEnd::Stalled) => vec![Way::SmallSegments],
+            Some(BodyEnd::Truncated | BodyEnd::Malformed) => vec![Way::Same; SAME],
+            _ if is_miscoded => vec![Way::Same; SAME],
+            _ => Vec::new(),
+        },
         (HttpResult::NotConnected { .. }, _) => Vec::new(),
     }
 }
@@ -119,17 +130,17 @@ async fn one(asked: &Asked<'_>, way: Way, wait: Duration) -> Again {
     let run = async {
         let Asked {
             cx,
-            url,
+            visit,
             to,
             origin,
         } = *asked;
-        let mut ready = match connect::open(cx, to, origin, url, &how).await {
+        let mut ready = match connect::open(cx, to, origin, &visit.url, &how).await {
             Ok((ready, _)) => ready,
-            Err(Failed::Tcp(error) | Failed::Tls(error, _)) => {
+            Err(Failed::Tcp(error, _) | Failed::Tls(error, _)) => {
                 return Exchange::ended(HttpResult::NotConnected { error }, 0.0);
             }
         };
-        let request = request(cx, url, agent, len_max);
+        let request = request(cx, visit, agent, len_max);
         if !ready.is_h2 {
             return exchange(cx, &mut *ready.wire, &request).await;
         }
@@ -148,6 +159,10 @@ async fn one(asked: &Asked<'_>, way: Way, wait: Duration) -> Again {
         status,
         as_declared,
         body: came.body.as_ref().map(|body| body.end),
+        coding: came
+            .body
+            .as_ref()
+            .and_then(|body| Some(body.coding.as_ref()?.end.clone())),
         size: came.body.map_or(0, |body| body.size),
         wait_ms: came.wait_ms,
         mss,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use bellwether_model::net::TcpResult;
 use bellwether_model::target::Host;
 use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult};
 use bellwether_model::{DnsName, Origin};
@@ -9,6 +10,7 @@ use url::Url;
 
 use super::Ready;
 use crate::cx::Cx;
+use crate::dial::NotDialled;
 use crate::tls::{Alert, Noting};
 use crate::{tcp, tls};
 
@@ -22,7 +24,8 @@ pub(super) struct How {
 
 /// Why there is no connection, in words.
 pub(super) enum Failed {
-    Tcp(String),
+    /// With what became of the attempt, if one was made.
+    Tcp(String, Option<TcpResult>),
     /// With what is wrong with the certificate.
     Tls(String, Vec<CertProblem>),
 }
@@ -37,7 +40,14 @@ pub(super) async fn open(
 ) -> Result<(Ready, Vec<CertProblem>), Failed> {
     let opened = match tcp::open_with(cx, to, origin, how.mss).await {
         Ok(opened) => opened,
-        Err(error) => return Err(Failed::Tcp(format!("{to}: {}", tcp::words(&error)))),
+        Err(error) => {
+            let words = format!("{to}: {}", tcp::words(&error));
+            let result = match error {
+                NotDialled::Failed(result) => Some(result),
+                NotDialled::Refused(_) => None,
+            };
+            return Err(Failed::Tcp(words, result));
+        }
     };
     let connect_ms = opened.connect_ms;
     if url.scheme() != "https" {

@@ -10,7 +10,8 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::body::BODY_LEN_MAX;
 
-/// Codings over each other that are undone; more than one is rare, more than three is a trap.
+/// Codings over each other that are undone, the outer ones; more than one is rare, more than three is
+/// a trap.
 const CODINGS_MAX: usize = 3;
 /// Largest window of zstd, bytes (RFC 9659 section 3).
 const ZSTD_WINDOW_MAX: u64 = 8 * 1024 * 1024;
@@ -75,12 +76,13 @@ pub(crate) fn decode(
         coded: u64::try_from(body.len()).unwrap_or(u64::MAX),
     };
     let codings: Option<Vec<Coding>> = names.iter().map(|name| Coding::named(name)).collect();
-    let Some(codings) = codings.filter(|codings| codings.len() <= CODINGS_MAX) else {
+    let Some(codings) = codings else {
         return Some((seen, None));
     };
+    let left = codings.len().saturating_sub(CODINGS_MAX);
     let mut bytes: Option<Vec<u8>> = None;
     let mut whole = whole;
-    for coding in codings.into_iter().rev() {
+    for coding in codings.into_iter().skip(left).rev() {
         let mut out = Vec::new();
         let mut rest = bytes.as_deref().unwrap_or(body);
         seen.end = undo(coding, &mut rest, &mut out);
@@ -105,6 +107,9 @@ pub(crate) fn decode(
     if seen.end == CodingEnd::Complete && !whole {
         seen.end = CodingEnd::Cut;
     }
+    if left > 0 && matches!(seen.end, CodingEnd::Complete | CodingEnd::Cut) {
+        seen.end = CodingEnd::Unknown;
+    }
     let usable = matches!(seen.end, CodingEnd::Complete | CodingEnd::Cut);
     let bytes = bytes.filter(|_| usable);
     let len = bytes.as_ref().map_or(0, Vec::len);
@@ -121,13 +126,26 @@ fn undo(coding: Coding, coded: &mut &[u8], out: &mut Vec<u8>) -> CodingEnd {
         Coding::Deflate => drain(DeflateDecoder::new(&mut *coded), out),
         Coding::Brotli => match brotli_wbits(coded) {
             Some(bits) if bits > BROTLI_WBITS_MAX => CodingEnd::WindowTooLarge { bytes: 1 << bits },
-            Some(_) => drain(
-                brotli_decompressor::Decompressor::new(&mut *coded, STEP_LEN),
-                out,
-            ),
+            Some(_) => {
+                let coded = Ending(&mut *coded);
+                drain(brotli_decompressor::Decompressor::new(coded, STEP_LEN), out)
+            }
             None => malformed("it does not begin as brotli does"),
         },
         Coding::Zstd => zstd(coded, out),
+    }
+}
+
+/// Says that more was wanted where nothing is left, which the decoder of brotli does not tell from
+/// what is no brotli.
+struct Ending<R>(R);
+
+impl<R: Read> Read for Ending<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buf)? {
+            0 if !buf.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            len => Ok(len),
+        }
     }
 }
 
@@ -354,10 +372,15 @@ mod tests {
             CodingEnd::Malformed { .. } | CodingEnd::Truncated
         ));
         assert_eq!(of("utf-8", b"plain").0, CodingEnd::Unknown);
-        assert_eq!(
-            of("gzip, gzip, gzip, gzip", &coded(b"x")).0,
-            CodingEnd::Unknown
-        );
+        let four = "gzip, gzip, gzip, gzip";
+        let often = coded(&coded(&coded(&coded(b"x"))));
+        assert_eq!(of(four, &often), (CodingEnd::Unknown, None));
+        assert!(matches!(
+            of(four, b"plain text, and more").0,
+            CodingEnd::Malformed { .. }
+        ));
+        assert_eq!(of("br", BROTLI), done("hello"));
+        assert_eq!(of("br", &BROTLI[..5]).0, CodingEnd::Truncated);
     }
 
     #[test]

@@ -25,8 +25,11 @@ pub(super) const HEAD_WAIT: Duration = Duration::from_secs(10);
 pub(super) const BODY_WAIT: Duration = Duration::from_secs(10);
 /// Largest head, bytes. Browsers take some 256 KiB, common servers send less than 8.
 pub(super) const HEAD_LEN_MAX: usize = 64 * 1024;
-/// Interim responses (RFC 9110 section 15.2) before the final one.
-const INTERIM_MAX: usize = 8;
+/// Interim responses (RFC 9110 section 15.2) before the final one: one for each hint or second of
+/// work is much already.
+const INTERIM_MAX: usize = 100;
+/// Blank lines before a head that are passed over, bytes, as browsers do.
+const BLANK_LEN_MAX: usize = 4;
 /// What every response begins with.
 const VERSION_PREFIX: &[u8] = b"HTTP/";
 
@@ -34,6 +37,8 @@ const VERSION_PREFIX: &[u8] = b"HTTP/";
 pub(crate) struct Exchange {
     pub(crate) result: HttpResult,
     pub(crate) head: Option<Head>,
+    /// Bytes of a head that never became whole.
+    pub(crate) head_len: u64,
     pub(crate) body: Option<BodySeen>,
     /// The body's bytes, bounded.
     pub(crate) bytes: Vec<u8>,
@@ -52,6 +57,8 @@ pub(crate) struct Request {
     pub(crate) authority: String,
     /// The request target in origin form.
     pub(crate) path: String,
+    /// The value of the `Cookie` header.
+    pub(crate) cookies: Option<Vec<u8>>,
     pub(crate) agent: Agent,
     pub(crate) room: Room,
 }
@@ -96,7 +103,8 @@ impl Agent {
 
     fn codings(self) -> &'static [&'static str] {
         match self {
-            Self::Own | Self::BrowserName => &["gzip", "x-gzip"],
+            // Whoever takes gzip takes deflate, asked for or not.
+            Self::Own | Self::BrowserName => &["gzip", "x-gzip", "deflate"],
             Self::Browser => &["gzip", "x-gzip", "deflate", "br", "zstd"],
         }
     }
@@ -114,10 +122,22 @@ pub(crate) async fn exchange(cx: &Cx, wire: &mut dyn Wire, request: &Request) ->
     for (name, value) in request.agent.headers() {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
-    text.push_str("Connection: close\r\n\r\n");
-    let head = match ask(&mut source, text.as_bytes()).await {
+    let mut bytes = text.into_bytes();
+    if let Some(cookies) = &request.cookies {
+        bytes.extend_from_slice(b"Cookie: ");
+        bytes.extend_from_slice(cookies);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"Connection: close\r\n\r\n");
+    let head = match ask(&mut source, &bytes).await {
         Ok(head) => head,
-        Err(result) => return Exchange::ended(result, millis(start)),
+        Err(result) => {
+            let read = source.unread().len();
+            return Exchange {
+                head_len: u64::try_from(read).unwrap_or(u64::MAX),
+                ..Exchange::ended(result, millis(start))
+            };
+        }
     };
     let wait_ms = millis(start);
     source.wait_until(patience(cx, BODY_WAIT));
@@ -136,6 +156,7 @@ impl Exchange {
         Self {
             result,
             head: None,
+            head_len: 0,
             body: None,
             bytes: Vec::new(),
             _loan: None,
@@ -173,12 +194,14 @@ impl Exchange {
                 bytes = decoded;
             }
         }
-        let notes = [head.oddity(), surplus, charset_lie(&head, &bytes)];
+        let charset = charset_lie(&head, &bytes);
+        let notes = [head.breaks(), head.oddity(), surplus, charset];
         let notes: Vec<String> = notes.into_iter().flatten().collect();
         seen.note = (!notes.is_empty()).then(|| notes.join("; "));
         Self {
             result: HttpResult::Response,
             head: Some(head),
+            head_len: 0,
             body: Some(seen),
             bytes,
             _loan: Some(loan),
@@ -244,7 +267,14 @@ async fn head(source: &mut Source<'_>) -> Result<Head, HttpResult> {
 /// The bytes up to the first empty line.
 async fn head_bytes(source: &mut Source<'_>) -> Result<Vec<u8>, HttpResult> {
     let mut looked = 0;
+    let mut blank = 0;
     loop {
+        let begin = source.unread().iter().take(BLANK_LEN_MAX - blank);
+        let skipped = begin.take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        if looked == 0 {
+            blank += skipped;
+            source.use_up(skipped);
+        }
         let unread = source.unread();
         if let Some(end) = head_end(unread, looked) {
             let head = unread[..end].to_vec();

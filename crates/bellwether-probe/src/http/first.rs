@@ -70,7 +70,7 @@ pub(super) async fn ask(asked: &Asked<'_>, ready: Ready) -> First {
 
 /// Over HTTP/2 if that was agreed on, and where it fails over HTTP/1.1 as well.
 async fn over_either(asked: &Asked<'_>, mut ready: Ready) -> (Option<H2Seen>, Exchange, u32) {
-    let request = request(asked.cx, asked.url, Agent::Own, BODY_LEN_MAX);
+    let request = request(asked.cx, asked.visit, Agent::Own, BODY_LEN_MAX);
     if !ready.is_h2 {
         let came = exchange(asked.cx, &mut *ready.wire, &request).await;
         return (None, came, 0);
@@ -81,6 +81,11 @@ async fn over_either(asked: &Asked<'_>, mut ready: Ready) -> (Option<H2Seen>, Ex
     let alone = timeout(H2_ALONE, &mut run).await;
     let (seen, came) = match alone {
         Ok((seen, Some(came))) => return (Some(seen), came, 0),
+        Ok((seen, None)) if seen.result.is_untaken() => {
+            drop(run);
+            drop(ready);
+            return untaken(asked, seen, &request).await;
+        }
         Ok((seen, None)) => {
             drop(run);
             drop(ready);
@@ -108,9 +113,53 @@ async fn over_either(asked: &Asked<'_>, mut ready: Ready) -> (Option<H2Seen>, Ex
             }
         }
     };
+    ended(seen, came, FALLBACK_WAITS)
+}
+
+fn ended(seen: H2Seen, came: Option<Exchange>, waits: u32) -> (Option<H2Seen>, Exchange, u32) {
     let failure = h2::as_result(&seen.result);
     let came = came.unwrap_or_else(|| Exchange::ended(failure, 0.0));
-    (Some(seen), came, FALLBACK_WAITS)
+    (Some(seen), came, waits)
+}
+
+/// What the server left untaken is asked for again on another connection, as browsers do, and over
+/// HTTP/1.1 if that fails too.
+async fn untaken(
+    asked: &Asked<'_>,
+    first: H2Seen,
+    request: &Request,
+) -> (Option<H2Seen>, Exchange, u32) {
+    let Some((again, came)) = over_h2(asked, request).await else {
+        let came = over_h1(asked, request).await;
+        return ended(first, came, 2 * FALLBACK_WAITS);
+    };
+    let seen = H2Seen {
+        after: Some(first.result),
+        ..again
+    };
+    match came {
+        Some(came) => ended(seen, Some(came), FALLBACK_WAITS),
+        None => {
+            let came = over_h1(asked, request).await;
+            ended(seen, came, 2 * FALLBACK_WAITS)
+        }
+    }
+}
+
+/// The same request over HTTP/2 on a connection of its own; `None` if there is none.
+async fn over_h2(asked: &Asked<'_>, request: &Request) -> Option<(H2Seen, Option<Exchange>)> {
+    let how = How {
+        alpn: tls::WEB,
+        mss: None,
+    };
+    let run = async {
+        let url = &asked.visit.url;
+        let opened = connect::open(asked.cx, asked.to, asked.origin, url, &how).await;
+        let (mut ready, _) = opened.ok().filter(|(ready, _)| ready.is_h2)?;
+        Some(h2::exchange(asked.cx, &mut *ready.wire, request).await)
+    };
+    let wait = patience(asked.cx, FALLBACK_WAIT)?;
+    timeout(wait, run).await.ok().flatten()
 }
 
 /// The same request over HTTP/1.1; `None` if it does not come to an exchange.
@@ -120,7 +169,7 @@ async fn over_h1(asked: &Asked<'_>, request: &Request) -> Option<Exchange> {
         mss: None,
     };
     let run = async {
-        let opened = connect::open(asked.cx, asked.to, asked.origin, asked.url, &how).await;
+        let opened = connect::open(asked.cx, asked.to, asked.origin, &asked.visit.url, &how).await;
         let (mut ready, _) = opened.ok()?;
         Some(exchange(asked.cx, &mut *ready.wire, request).await)
     };

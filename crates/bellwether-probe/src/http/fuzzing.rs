@@ -13,6 +13,7 @@ pub(crate) async fn read_response(cx: &Cx, wire: &mut dyn Wire) -> (Value, usize
         scheme: "https".to_owned(),
         authority: "www.example.com".to_owned(),
         path: "/".to_owned(),
+        cookies: None,
         agent: Agent::Own,
         room: Room {
             len_max: BODY_LEN_MAX,

@@ -112,6 +112,7 @@ pub(crate) async fn exchange_until(
     let frames = frames.map(|(name, count)| ((*name).to_owned(), *count));
     let seen = H2Seen {
         result,
+        after: None,
         frames: frames.collect(),
     };
     (seen, exchange)
@@ -233,6 +234,10 @@ fn message(request: &Request) -> http::Request<()> {
         if let Ok(name) = http::HeaderName::from_bytes(name.as_bytes()) {
             message.headers_mut().insert(name, value);
         }
+    }
+    let cookies = request.cookies.as_deref();
+    if let Some(Ok(value)) = cookies.map(http::HeaderValue::from_bytes) {
+        message.headers_mut().insert(http::header::COOKIE, value);
     }
     message
 }

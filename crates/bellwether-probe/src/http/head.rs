@@ -2,8 +2,8 @@
 
 use bellwether_model::text::{inert, inert_bytes};
 
-/// Most header lines of one head; browsers take some 250, servers send 10 to 40.
-const HEADERS_MAX: usize = 128;
+/// Most header lines of one head. Browsers count its bytes alone; servers send 10 to 40 lines.
+const HEADERS_MAX: usize = 1024;
 /// Longest header value that is shown, characters.
 const VALUE_LEN_MAX: usize = 1024;
 /// Longest header name that is shown, characters.
@@ -14,6 +14,8 @@ const NAME_LEN_MAX: usize = 128;
 pub(crate) struct Head {
     pub(crate) status: u16,
     pub(crate) version: String,
+    /// Which rule it breaks in a way that browsers pass over.
+    breaks: Option<String>,
     /// Names and values as they came.
     raw: Vec<(String, Vec<u8>)>,
 }
@@ -30,11 +32,37 @@ pub(crate) enum Framing {
 }
 
 impl Head {
-    /// Parses a head that ends where `bytes` end.
+    /// Parses a head that ends where `bytes` end: by the rules, else as browsers do, who pass over
+    /// lines that are no headers.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let error = match Self::read(bytes, &httparse::ParserConfig::default()) {
+            Ok(head) => return Ok(head),
+            Err(error) => error,
+        };
+        let mut lenient = httparse::ParserConfig::default();
+        lenient
+            .allow_spaces_after_header_name_in_responses(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_multiple_spaces_in_response_status_delimiters(true)
+            .ignore_invalid_headers_in_responses(true);
+        match Self::read(bytes, &lenient) {
+            Ok(head) => Ok(Self {
+                breaks: Some(format!("the head breaks the rules: {error}")),
+                ..head
+            }),
+            Err(_) => Err(error),
+        }
+    }
+
+    fn read(bytes: &[u8], rules: &httparse::ParserConfig) -> Result<Self, String> {
+        let lines = bytes.iter().filter(|b| **b == b'\n').count();
+        let mut headers = vec![httparse::EMPTY_HEADER; lines.min(HEADERS_MAX)];
         let mut response = httparse::Response::new(&mut headers);
-        match response.parse(bytes) {
+        // A later version of HTTP/1 reads as the one that we know (RFC 9110 section 2.5).
+        let minor = bytes.strip_prefix(b"HTTP/1.").and_then(|rest| rest.first());
+        let minor = minor.copied().filter(|minor| (b'2'..=b'9').contains(minor));
+        let as_ours = minor.map(|_| [b"HTTP/1.1", &bytes[8..]].concat());
+        match rules.parse_response(&mut response, as_ours.as_deref().unwrap_or(bytes)) {
             Ok(httparse::Status::Complete(_)) => {}
             Ok(httparse::Status::Partial) => return Err("the head has no end".to_owned()),
             Err(httparse::Error::TooManyHeaders) => {
@@ -49,7 +77,11 @@ impl Head {
             .collect();
         Ok(Self {
             status: response.code.unwrap_or_default(),
-            version: format!("HTTP/1.{}", response.version.unwrap_or_default()),
+            version: match minor {
+                Some(minor) => format!("HTTP/1.{}", char::from(minor)),
+                None => format!("HTTP/1.{}", response.version.unwrap_or_default()),
+            },
+            breaks: None,
             raw,
         })
     }
@@ -59,6 +91,7 @@ impl Head {
         Self {
             status,
             version: version.to_owned(),
+            breaks: None,
             raw,
         }
     }
@@ -131,6 +164,11 @@ impl Head {
         None
     }
 
+    /// Which rule it breaks in a way that browsers pass over.
+    pub(crate) fn breaks(&self) -> Option<String> {
+        self.breaks.clone()
+    }
+
     /// The members of a list header, over all of its lines (RFC 9110 section 5.6.1).
     pub(crate) fn tokens(&self, name: &str) -> Vec<String> {
         let joined: Vec<_> = self
@@ -189,12 +227,36 @@ mod tests {
             "HTTP/1.1 99999 X\r\n\r\n",
             "HTTP/1.1 abc\r\n\r\n",
             "ICY 200 OK\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA\0: b\r\n\r\n",
         ] {
             assert!(Head::parse(bad.as_bytes()).is_err(), "{bad:?}");
         }
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(129));
-        assert!(Head::parse(many.as_bytes()).is_err());
+        let many = |n: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(n));
+        assert!(Head::parse(many(HEADERS_MAX + 1).as_bytes()).is_err());
+        let parsed = Head::parse(many(HEADERS_MAX).as_bytes()).unwrap();
+        assert_eq!(parsed.raw.len(), HEADERS_MAX);
+        assert_eq!(parsed.breaks(), None);
+    }
+
+    #[test]
+    fn what_browsers_pass_over_is_noted() {
+        for line in [
+            "A: b\r\n folded",
+            "Content-Length : 5",
+            "This is junk",
+            ": x",
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{line}\r\nX: y\r\n\r\n");
+            let head = Head::parse(text.as_bytes()).unwrap();
+            assert_eq!(head.values("x").count(), 1, "{line}");
+            assert!(
+                head.breaks().unwrap().contains("breaks the rules"),
+                "{line}"
+            );
+        }
+        assert_eq!(framing("Content-Length : 5\r\n"), Framing::Length(5));
+        let head = Head::parse(b"HTTP/1.2 200 OK\r\nA: b\r\n\r\n").unwrap();
+        assert_eq!((head.version.as_str(), head.status), ("HTTP/1.2", 200));
+        assert_eq!(head.breaks(), None);
     }
 }

@@ -8,6 +8,7 @@
 mod again;
 mod body;
 mod connect;
+mod cookie;
 mod decode;
 mod exchange;
 mod expect;
@@ -37,11 +38,12 @@ use crate::worker::fault;
 
 pub(crate) use body::Room;
 use connect::How;
+use cookie::Jar;
 pub(crate) use exchange::converse;
 use exchange::{Agent, Exchange, Request, exchange};
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::read_response;
-use redirect::{Next, next, oddity, shown};
+use redirect::{Next, Visit, next, oddity, shown};
 pub(crate) use redirect::{Resolve, Resolved};
 
 /// Addresses of a redirect's host that are tried before it counts as unreachable; clients race two.
@@ -63,7 +65,7 @@ pub(crate) struct Ready {
 
 /// One hop: whom to ask for what.
 struct Hop {
-    url: Url,
+    visit: Visit,
     number: u8,
     /// Where to dial, best first; the first hop has its connection already.
     addresses: Vec<IpAddr>,
@@ -77,7 +79,8 @@ struct Trail<'a> {
     resolve: &'a dyn Resolve,
     entry: SocketAddr,
     origin: Origin,
-    visited: Vec<Url>,
+    visited: Vec<Visit>,
+    jar: Jar,
     /// The declared role header of the first response.
     role: Option<String>,
     total_ms: f64,
@@ -101,11 +104,12 @@ pub(crate) async fn run(
         entry,
         origin,
         visited: Vec::new(),
+        jar: Jar::default(),
         role: None,
         total_ms: 0.0,
     };
     let mut hop = Some(Hop {
-        url,
+        visit: Visit::first(url),
         number: 0,
         addresses: vec![entry.ip()],
         origin,
@@ -117,7 +121,7 @@ pub(crate) async fn run(
         let stand_in = NotRun {
             reason: NotRunReason::Deadline,
             detail: String::new(),
-            subject: shown(&current.url),
+            subject: shown(&current.visit.url),
             address: Some(entry.ip()),
             via: None,
         };
@@ -145,7 +149,7 @@ pub(crate) async fn once(cx: &Cx, wire: &mut dyn Wire) -> (HttpResult, Option<u1
         let error = "the target is no URL".to_owned();
         return (HttpResult::NotConnected { error }, None);
     };
-    let request = request(cx, &url, Agent::Own, ONCE_LEN_MAX);
+    let request = request(cx, &Visit::first(url), Agent::Own, ONCE_LEN_MAX);
     let came = exchange(cx, wire, &request).await;
     (came.result, came.head.map(|head| head.status))
 }
@@ -163,8 +167,8 @@ impl Trail<'_> {
     async fn ask(&mut self, mut hop: Hop) -> (HttpSeen, Option<(Hop, u32)>, u32) {
         let start = Instant::now();
         let cx = &self.cx.for_probe();
-        self.visited.push(hop.url.clone());
-        let port = hop.url.port_or_known_default().unwrap_or_default();
+        self.visited.push(hop.visit.clone());
+        let port = hop.visit.url.port_or_known_default().unwrap_or_default();
         let mut seen = self.blank(&hop, port);
         let mut waits = 1;
         let mut beside = Vec::new();
@@ -174,7 +178,11 @@ impl Trail<'_> {
                 Ok(ready)
             }
             None => {
-                waits += if hop.url.scheme() == "https" { 2 } else { 1 };
+                waits += if hop.visit.url.scheme() == "https" {
+                    2
+                } else {
+                    1
+                };
                 let connected = self.connect(cx, &hop, port, &mut seen);
                 let late = || "no connection in the probe's time".to_owned();
                 let connected = timeout(cx.left(), connected).await;
@@ -192,7 +200,7 @@ impl Trail<'_> {
                 let alert = ready.alert.clone();
                 let asked = again::Asked {
                     cx,
-                    url: &hop.url,
+                    visit: &hop.visit,
                     to: seen.address,
                     origin: hop.origin,
                 };
@@ -212,7 +220,7 @@ impl Trail<'_> {
             let expect = &self.cx.job().expect;
             let asked = again::Asked {
                 cx,
-                url: &hop.url,
+                visit: &hop.visit,
                 to: seen.address,
                 origin: hop.origin,
             };
@@ -233,10 +241,12 @@ impl Trail<'_> {
         HttpSeen {
             entry: self.entry,
             address: SocketAddr::new(*hop.addresses.first().unwrap_or(&self.entry.ip()), port),
-            url: shown(&hop.url),
+            url: shown(&hop.visit.url),
             hop: hop.number,
             result: HttpResult::Stalled,
+            connection: None,
             tls_alert: None,
+            head_read: 0,
             status: None,
             version: None,
             headers: Vec::new(),
@@ -260,6 +270,7 @@ impl Trail<'_> {
         seen: &mut HttpSeen,
     ) -> Option<(Hop, u32)> {
         seen.result = came.result;
+        seen.head_read = came.head_len;
         seen.body = came.body;
         seen.phases.wait_ms = came.wait_ms;
         seen.phases.transfer_ms = came.transfer_ms;
@@ -274,10 +285,12 @@ impl Trail<'_> {
             let value = head.values(&role.header).next();
             self.role = value.map(|value| String::from_utf8_lossy(value).trim().to_owned());
         }
+        let url = &hop.visit.url;
+        self.jar.keep(url, &head, self.cx.job().now);
         let next = if expect.ends_with(head.status) {
             Next::Stay
         } else {
-            next(&head, &self.visited)
+            next(&head, &self.visited, &self.jar)
         };
         let following = match next {
             Next::Stay => None,
@@ -285,10 +298,10 @@ impl Trail<'_> {
                 seen.redirect = Some(redirect);
                 None
             }
-            Next::To(url) => {
-                let (end, following) = self.lead(cx, hop, &url).await;
-                let location = shown(&url);
-                let note = oddity(&hop.url, &url);
+            Next::To(visit) => {
+                let location = shown(&visit.url);
+                let note = oddity(url, &visit.url);
+                let (end, following) = self.lead(cx, hop, visit).await;
                 seen.redirect = Some(Redirect {
                     location,
                     end,
@@ -311,10 +324,11 @@ impl Trail<'_> {
     }
 
     /// May we go on to this URL, and at which addresses is its host?
-    async fn lead(&self, cx: &Cx, hop: &Hop, url: &Url) -> (RedirectEnd, Option<(Hop, u32)>) {
-        let (addresses, origin, waits) = if url.host() == hop.url.host() {
+    async fn lead(&self, cx: &Cx, hop: &Hop, visit: Visit) -> (RedirectEnd, Option<(Hop, u32)>) {
+        let url = &visit.url;
+        let (addresses, origin, waits) = if url.host() == hop.visit.url.host() {
             (hop.addresses.clone(), hop.origin, 0)
-        } else if self.visited.first().map(Url::host) == Some(url.host()) {
+        } else if self.visited.first().map(|first| first.url.host()) == Some(url.host()) {
             (vec![self.entry.ip()], self.origin, 0)
         } else {
             let late = || "no answer for its host in the probe's time".to_owned();
@@ -348,7 +362,7 @@ impl Trail<'_> {
         allowed.sort_by_key(|address| !dialer.has_route(SocketAddr::new(*address, port)));
         allowed.truncate(ADDRESSES_MAX);
         let hop = Hop {
-            url: url.clone(),
+            visit,
             number: hop.number.saturating_add(1),
             addresses: allowed,
             origin,
@@ -384,15 +398,21 @@ impl Trail<'_> {
         };
         for address in &hop.addresses {
             let to = SocketAddr::new(*address, port);
-            match connect::open(cx, to, hop.origin, &hop.url, &how).await {
+            match connect::open(cx, to, hop.origin, &hop.visit.url, &how).await {
                 Ok((ready, problems)) => {
                     seen.address = to;
+                    seen.connection = None;
                     seen.problems = self.other_problems(hop, problems);
                     return Ok(ready);
                 }
-                Err(connect::Failed::Tcp(error)) => failure = error,
+                Err(connect::Failed::Tcp(error, result)) => {
+                    seen.address = to;
+                    seen.connection = result;
+                    failure = error;
+                }
                 Err(connect::Failed::Tls(error, problems)) => {
                     seen.address = to;
+                    seen.connection = None;
                     seen.problems = self.other_problems(hop, problems);
                     return Err(error);
                 }
@@ -405,8 +425,9 @@ impl Trail<'_> {
     /// observation already.
     fn other_problems(&self, hop: &Hop, problems: Vec<CertProblem>) -> Vec<CertProblem> {
         let first = self.visited.first();
-        let is_own =
-            first.is_some_and(|first| first.scheme() == "https" && first.host() == hop.url.host());
+        let is_own = first.is_some_and(|first| {
+            first.url.scheme() == "https" && first.url.host() == hop.visit.url.host()
+        });
         if is_own { Vec::new() } else { problems }
     }
 }
@@ -428,12 +449,14 @@ fn authority(url: &Url) -> String {
     }
 }
 
-/// The request for a URL.
-fn request(cx: &Cx, url: &Url, agent: Agent, len_max: usize) -> Request {
+/// The request for a visit.
+fn request(cx: &Cx, visit: &Visit, agent: Agent, len_max: usize) -> Request {
+    let url = &visit.url;
     Request {
         scheme: url.scheme().to_owned(),
         authority: authority(url),
         path: path(url),
+        cookies: visit.cookies.clone(),
         agent,
         room: Room {
             len_max,

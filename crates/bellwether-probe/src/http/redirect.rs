@@ -9,6 +9,7 @@ use bellwether_model::http::{Redirect, RedirectEnd};
 use bellwether_model::text::inert;
 use url::Url;
 
+use super::cookie::Jar;
 use super::head::Head;
 
 /// Redirects that are followed; browsers give up after 20, users long before.
@@ -33,16 +34,32 @@ pub(crate) enum Next {
     /// It is one that we do not follow.
     End(Redirect),
     /// Go on there.
-    To(Url),
+    To(Visit),
 }
 
-/// Reads the location of a response. `visited` are the URLs asked so far, this one last.
-pub(crate) fn next(head: &Head, visited: &[Url]) -> Next {
+/// One request of a chain: for what, and what the client brings along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Visit {
+    pub(crate) url: Url,
+    /// The value of the `Cookie` header.
+    pub(crate) cookies: Option<Vec<u8>>,
+}
+
+impl Visit {
+    /// The one that begins a chain: nothing was set yet.
+    pub(crate) fn first(url: Url) -> Self {
+        Self { url, cookies: None }
+    }
+}
+
+/// Reads the location of a response. `visited` is what was asked so far, this one last; `jar` holds
+/// what was set until now.
+pub(crate) fn next(head: &Head, visited: &[Visit], jar: &Jar) -> Next {
     // 300 offers a choice, 304 says "not modified", 305 and 306 are history (RFC 9110 15.4).
     if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
         return Next::Stay;
     }
-    let Some(current) = visited.last() else {
+    let Some(Visit { url: current, .. }) = visited.last() else {
         return Next::Stay;
     };
     let raw = head.values("location").next().unwrap_or_default();
@@ -57,8 +74,12 @@ pub(crate) fn next(head: &Head, visited: &[Url]) -> Next {
     if text.is_empty() {
         return end(RedirectEnd::NoLocation);
     }
-    let Ok(mut url) = current.join(&text) else {
-        return end(RedirectEnd::NoLocation);
+    let mut url = match current.join(&text) {
+        Ok(url) => url,
+        Err(error) => {
+            let reason = error.to_string();
+            return end(RedirectEnd::Unusable { reason });
+        }
     };
     // A fragment is the client's own matter; credentials in a location are nobody's.
     url.set_fragment(None);
@@ -67,7 +88,12 @@ pub(crate) fn next(head: &Head, visited: &[Url]) -> Next {
         return end(RedirectEnd::Refused { reason });
     }
     if url.host().is_none() || url.port() == Some(0) {
-        return end(RedirectEnd::NoLocation);
+        let reason = match url.host() {
+            Some(_) => "nothing can listen on port 0",
+            None => "it names no host",
+        };
+        let reason = reason.to_owned();
+        return end(RedirectEnd::Unusable { reason });
     }
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -78,13 +104,23 @@ pub(crate) fn next(head: &Head, visited: &[Url]) -> Next {
             note: None,
         })
     };
-    if visited.contains(&url) {
+    let visit = Visit {
+        cookies: jar.header(&url),
+        url: url.clone(),
+    };
+    // With other cookies the same URL may well give something else.
+    if visited.contains(&visit) {
         return shown(RedirectEnd::Loop);
     }
     if visited.len() > REDIRECTS_MAX {
-        return shown(RedirectEnd::Limit);
+        let was_there = visited.iter().any(|before| before.url == url);
+        return shown(if was_there {
+            RedirectEnd::Loop
+        } else {
+            RedirectEnd::Limit
+        });
     }
-    Next::To(url)
+    Next::To(visit)
 }
 
 /// What is odd about going from one URL to another, although clients do.
@@ -105,12 +141,16 @@ mod tests {
     fn follow(from: &str, location: &str) -> Next {
         let text = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n");
         let head = Head::parse(text.as_bytes()).unwrap();
-        next(&head, &[from.parse().unwrap()])
+        next(&head, &[visit(from)], &Jar::default())
+    }
+
+    fn visit(text: &str) -> Visit {
+        Visit::first(text.parse().unwrap())
     }
 
     #[test]
     fn locations() {
-        let to = |text: &str| Next::To(text.parse().unwrap());
+        let to = |text: &str| Next::To(visit(text));
         let from = "https://svc.test/a/b?c";
         assert_eq!(follow(from, "/x#y"), to("https://svc.test/x"));
         assert_eq!(follow(from, "d"), to("https://svc.test/a/d"));
@@ -119,8 +159,6 @@ mod tests {
         assert_eq!(follow(from, "http://0x7f.1/"), to("http://127.0.0.1/"));
         for (location, expected) in [
             ("", RedirectEnd::NoLocation),
-            ("http://[", RedirectEnd::NoLocation),
-            ("http://o.test:0/", RedirectEnd::NoLocation),
             ("?c", RedirectEnd::Loop),
             (from, RedirectEnd::Loop),
         ] {
@@ -128,6 +166,22 @@ mod tests {
                 panic!("{location} was followed");
             };
             assert_eq!(redirect.end, expected, "{location}");
+        }
+        for location in [
+            "http://[",
+            "http://",
+            "http://o.test:0/",
+            "http://o.test:99999/",
+            "http://[fe80::1%25lo]/",
+            "http://svc test/",
+        ] {
+            let Next::End(redirect) = follow(from, location) else {
+                panic!("{location} was followed");
+            };
+            assert!(
+                matches!(redirect.end, RedirectEnd::Unusable { .. }),
+                "{location}"
+            );
         }
         for location in ["file:///etc/passwd", "gopher://o.test/", "javascript:1"] {
             let Next::End(redirect) = follow(from, location) else {
@@ -152,7 +206,7 @@ mod tests {
             let text = format!("HTTP/1.1 {status} X\r\nLocation: /x\r\n\r\n");
             let head = Head::parse(text.as_bytes()).unwrap();
             assert_eq!(
-                next(&head, &["http://a.test/".parse().unwrap()]),
+                next(&head, &[visit("http://a.test/")], &Jar::default()),
                 Next::Stay
             );
         }
@@ -161,13 +215,17 @@ mod tests {
     #[test]
     fn the_eleventh_redirect_is_not_followed() {
         let head = Head::parse(b"HTTP/1.1 302 Found\r\nLocation: /new\r\n\r\n").unwrap();
-        let visited: Vec<Url> = (0..11)
-            .map(|n| format!("http://a.test/{n}").parse().unwrap())
-            .collect();
-        assert!(matches!(next(&head, &visited[..10]), Next::To(_)));
-        let Next::End(redirect) = next(&head, &visited) else {
-            panic!("followed");
+        let visited = (0..11).map(|n| visit(&format!("http://a.test/{n}")));
+        let mut visited: Vec<Visit> = visited.collect();
+        let jar = Jar::default();
+        assert!(matches!(next(&head, &visited[..10], &jar), Next::To(_)));
+        let end = |visited: &[Visit]| match next(&head, visited, &jar) {
+            Next::End(redirect) => redirect.end,
+            other => panic!("{other:?}"),
         };
-        assert_eq!(redirect.end, RedirectEnd::Limit);
+        assert_eq!(end(&visited), RedirectEnd::Limit);
+        visited[0].url = "http://a.test/new".parse().unwrap();
+        visited[0].cookies = Some(b"s=1".to_vec());
+        assert_eq!(end(&visited), RedirectEnd::Loop);
     }
 }

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bellwether_model::http::{BodyEnd, HttpResult, RedirectEnd};
+use bellwether_model::http::{Again, BodyEnd, HttpResult, RedirectEnd, Way};
 use bellwether_model::job::Job;
+use bellwether_model::net::TcpResult;
 use bellwether_model::service::{BodyExpect, Expect};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::testing::{
@@ -43,7 +44,7 @@ async fn garbage_is_not_http() {
         "HTTP/1.1 99999 X\r\n\r\n",
         "HTTP/1.1 200 OK\r\nA\0b: c\r\n\r\n",
         &format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(70_000)),
-        &"HTTP/1.1 100 Continue\r\n\r\n".repeat(20),
+        &"HTTP/1.1 100 Continue\r\n\r\n".repeat(200),
     ] {
         let seen = seen_of(text).await;
         let short = &text[..20.min(text.len())];
@@ -131,6 +132,44 @@ async fn a_loop_is_named_at_its_first_repetition() {
     assert_eq!(http[1].entry, http[0].entry);
     let keys: Vec<&String> = seen.iter().map(|(key, ..)| key).collect();
     assert!(keys[2].ends_with("hop 1"));
+}
+
+/// Hands out a cookie, and serves who brings it; all others are sent to `location`.
+async fn gate(location: &'static str) -> SocketAddr {
+    server(move |mut stream| async move {
+        let mut request = vec![0; 4096];
+        let len = stream.read(&mut request).await.unwrap_or_default();
+        let text = String::from_utf8_lossy(&request[..len]).into_owned();
+        let answer = if text.contains("\r\nCookie: s=1\r\n") {
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned()
+        } else {
+            format!(
+                "HTTP/1.1 302 Found\r\nSet-Cookie: s=1; Path=/\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+            )
+        };
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.shutdown().await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_cookie_goes_along_to_the_next_hop() {
+    for location in ["/", "/checked"] {
+        let at = gate(location).await;
+        let seen = attempt(job(&format!("http://{at}/"))).await;
+        let http = http_of(&seen);
+        assert_eq!(http.len(), 2, "{location}");
+        assert_eq!(http[1].status, Some(200), "{location}");
+    }
+    // To another host nothing goes along.
+    let other = gate("/").await;
+    let location = format!("http://other.test:{}/", other.port());
+    let at = gate(Box::leak(location.into_boxed_str())).await;
+    let url = format!("http://www.svc.test:{}/", at.port());
+    let seen = attempt(inside(job(&url))).await;
+    let statuses: Vec<_> = http_of(&seen).iter().map(|hop| hop.status).collect();
+    assert_eq!(statuses, [Some(302), Some(302), Some(200)]);
 }
 
 #[tokio::test]
@@ -231,4 +270,43 @@ async fn a_redirect_to_a_host_that_refuses() {
         panic!("{:?}", http[1].result);
     };
     assert!(error.contains("refused"), "{error}");
+    assert_eq!(http[1].connection, Some(TcpResult::Refused));
+    assert_eq!(http[1].address, closed);
+}
+
+/// Every second request is answered with `text`, the first one among them.
+async fn every_second(text: &'static str) -> SocketAddr {
+    let count = AtomicUsize::new(0);
+    server(move |mut stream| {
+        let is_odd = count.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+        let good = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let text = if is_odd { good } else { text };
+        async move { answer(&mut stream, text.as_bytes()).await }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_fails_is_asked_again_in_the_same_way() {
+    for text in [
+        "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok",
+        "GARBAGE\r\n\r\n",
+        "",
+    ] {
+        let at = every_second(text).await;
+        let seen = attempt(job(&format!("http://{at}/"))).await;
+        let http = http_of(&seen)[0];
+        let same = http.again.iter().filter(|again| again.way == Way::Same);
+        let works = |again: &&Again| {
+            again.status == Some(200)
+                && again.body == Some(BodyEnd::Complete)
+                && again.coding.is_none()
+        };
+        let (good, bad): (Vec<&Again>, Vec<&Again>) = same.partition(works);
+        assert!(!good.is_empty() && !bad.is_empty(), "{text}");
+    }
 }

@@ -26,6 +26,12 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
     ),
     Sentence::new(
         K::AddressResets,
+        "",
+        "",
+        "{url} is asked for, and the connection ends before an answer: {error}",
+    ),
+    Sentence::new(
+        K::AddressResets,
         "address",
         "",
         "{address} [resets|reset] connections after they opened",
@@ -264,6 +270,18 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         K::HttpStalled,
         "",
         "",
+        "{read} bytes of a head of {url} came within {waited_ms} ms, and not all of it",
+    ),
+    Sentence::new(
+        K::HttpStalled,
+        "",
+        "",
+        "an answer of {url} began over {began}; it was not whole within {waited_ms} ms",
+    ),
+    Sentence::new(
+        K::HttpStalled,
+        "",
+        "",
         "{url} did not answer within {waited_ms} ms",
     ),
     Sentence::new(
@@ -308,6 +326,7 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         "",
         "{url} says that it is coded as {codings}: {fault}",
     ),
+    Sentence::new(K::HttpOdd, "", "", "{url}: {note}"),
     Sentence::new(
         K::HttpInflates,
         "",
@@ -331,6 +350,12 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         "address",
         "",
         "HTTP/2 at {address} [fails|fail]: {what} {detail}; over HTTP/1.1 the answer is {over_http_1}",
+    ),
+    Sentence::new(
+        K::H2Fails,
+        "address",
+        "",
+        "HTTP/2 at {address} [fails|fail]: {what}; over HTTP/1.1 the answer is {over_http_1}",
     ),
     Sentence::new(
         K::AlpnNotSpoken,
@@ -378,7 +403,25 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         K::RedirectFails,
         "",
         "",
-        "{url} redirects to {location}, whose host has no address: {reason}",
+        "{url} redirects to {location}, which leads to no address: {reason}",
+    ),
+    Sentence::new(
+        K::RedirectNowhere,
+        "",
+        "",
+        "{url} answers {status} and leads to `{location}`, which no client can follow: {reason}",
+    ),
+    Sentence::new(
+        K::RedirectNowhere,
+        "",
+        "",
+        "{url} answers {status} and names no location",
+    ),
+    Sentence::new(
+        K::NotModifiedUnasked,
+        "",
+        "",
+        "{url} answers 304 (not modified) to a request that named no copy",
     ),
     Sentence::new(
         K::EdgeGenerated,

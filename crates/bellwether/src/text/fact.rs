@@ -60,6 +60,9 @@ struct Part {
     from: Vec<String>,
 }
 
+/// Longest URL in a sentence, characters; the JSON report has all that is kept of it.
+const URL_LEN_MAX: usize = 120;
+
 /// Facts as sentences, what tells most first; what is said of several is said once.
 pub(super) fn sentences(facts: &[Fact], clock: Clock) -> Vec<Told> {
     let has = |kind: FactKind| facts.iter().any(|f| f.fact == kind);
@@ -228,6 +231,10 @@ fn in_words(key: &str, value: &Value, clock: Clock) -> String {
         ("aliases", Value::Array(items)) => {
             let names: Vec<String> = items.iter().map(plain).collect();
             names.join(" → ")
+        }
+        ("url" | "location", Value::String(text)) if text.chars().count() > URL_LEN_MAX => {
+            let begin: String = text.chars().take(URL_LEN_MAX).collect();
+            format!("{begin}…")
         }
         (_, value) => plain(value),
     }
