@@ -535,6 +535,8 @@ pub enum HostFailure {
     },
     /// A limit of the walk ended it.
     Limit,
+    /// This machine has no way to any server of a zone on the way: it says nothing of the name.
+    NoRoute,
 }
 
 /// A name server's name, with what the parent and its own zone say of it.

@@ -270,7 +270,8 @@ fn hosts(hop: &Hop<'_>, facts: &mut Facts) {
                 HostFailure::NxDomain
                 | HostFailure::NoData
                 | HostFailure::ServersFail
-                | HostFailure::Limit,
+                | HostFailure::Limit
+                | HostFailure::NoRoute,
             )
             | None => {}
         }
@@ -372,7 +373,14 @@ fn denial(picture: &Picture<'_>, hop: &Hop<'_>, facts: &mut Facts) {
         .iter()
         .filter(|s| s.delegated && matches!(s.status, ServerStatus::Denies(_)))
         .collect();
-    if deniers.is_empty() || hop.delegated().any(|s| s.status == ServerStatus::Answers) {
+    // Who refers to the zone delegates it, even if nothing is known of what is below.
+    let delegates = |s: &ServerView<'_>| {
+        matches!(
+            s.status,
+            ServerStatus::Answers | ServerStatus::Denies(AnswerKind::Referral)
+        )
+    };
+    if deniers.is_empty() || hop.delegated().any(delegates) {
         return;
     }
     let labels: Vec<&str> = deniers.iter().map(|s| s.label.as_str()).collect();

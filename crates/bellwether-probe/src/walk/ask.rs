@@ -48,15 +48,15 @@ impl Level {
         // Names of root and TLD servers are looked up only if nobody gives their addresses; what
         // the operator wrote down is taken at its word.
         let is_wanted = !has_addresses || (!is_operators && self.zone.labels().len() >= 2);
+        // Only the zone's own servers can tell of a name inside it, and they are being asked: who
+        // looks it up before one answers asks the same silent servers again.
+        let is_own = name.is_at_or_below(&self.zone) && !given.is_empty();
         if is_wanted && self.looked_up.insert(name.clone()) {
-            let look_up = self.walk.host(name.clone(), waits);
-            let job_name = name.clone();
-            self.jobs.push(Box::pin(async move {
-                Done::Host {
-                    name: job_name,
-                    answer: look_up.await,
-                }
-            }));
+            if is_own && !self.answered {
+                self.to_look_up.push(name.clone());
+            } else {
+                self.look_up(name.clone(), waits);
+            }
         }
         let origin = if is_operators {
             Origin::Operator
@@ -65,6 +65,24 @@ impl Level {
         };
         for address in given.into_iter().chain(known) {
             self.ask_server((name.clone(), address), origin, waits);
+        }
+    }
+
+    fn look_up(&mut self, name: DnsName, waits: u32) {
+        let answer = self.walk.host(name.clone(), waits);
+        self.jobs.push(Box::pin(async move {
+            Done::Host {
+                name,
+                answer: answer.await,
+            }
+        }));
+    }
+
+    /// A server of the zone answered: those that it may know of are looked up.
+    pub(super) fn look_up_own(&mut self, waits: u32) {
+        self.answered = true;
+        for name in std::mem::take(&mut self.to_look_up) {
+            self.look_up(name, waits);
         }
     }
 

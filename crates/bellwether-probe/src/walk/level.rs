@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::ask::{ADDRESSES_MAX, HOSTS_MAX};
 use super::cut::Glue;
 use super::host::HostAnswer;
-use super::judge::{ns_set, soa_owner};
+use super::judge::{is_answered, ns_set, soa_owner};
 use super::{ALIASES_MAX, QUERIES_MAX, Trace, Walk};
 
 /// The resolvers are asked about the zone by then, although its servers do not answer.
@@ -91,6 +91,9 @@ pub(crate) struct Level {
     /// with the waits until then.
     pub(super) own_sets: BTreeMap<Server, (Vec<DnsName>, u32)>,
     pub(super) looked_up: BTreeSet<DnsName>,
+    /// Names inside the zone that wait for the first answer of one of its servers.
+    pub(super) to_look_up: Vec<DnsName>,
+    pub(super) answered: bool,
     /// When each server's address was known, in waits.
     pub(super) known_at: BTreeMap<Server, u32>,
     /// Every server is asked everything.
@@ -141,6 +144,8 @@ impl Level {
             cut_short: false,
             own_sets: BTreeMap::new(),
             looked_up: BTreeSet::new(),
+            to_look_up: Vec::new(),
+            answered: false,
             known_at: BTreeMap::new(),
             full,
             apex_asked: false,
@@ -237,6 +242,9 @@ impl Level {
                 self.waits = self.waits.max(waits);
                 for exchange in &exchanges {
                     self.read(&server, exchange, waits);
+                }
+                if exchanges.iter().any(is_answered) {
+                    self.look_up_own(waits);
                 }
                 let told_keys = self.told_keys(&exchanges);
                 self.servers
