@@ -170,6 +170,7 @@ pub(crate) fn status_word(status: &ServerStatus) -> String {
         ServerStatus::Malformed { .. } => "malformed".to_owned(),
         ServerStatus::Denies(AnswerKind::NxDomain) => Rcode::NXDOMAIN.to_string(),
         ServerStatus::Denies(_) => "NODATA".to_owned(),
+        ServerStatus::FailsType => "no answer for one type".to_owned(),
         ServerStatus::Answers => "answers".to_owned(),
         ServerStatus::NotAsked(_) => "not asked".to_owned(),
     }

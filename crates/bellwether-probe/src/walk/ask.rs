@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use bellwether_model::dns::{Exchange, ExchangeResult, HostSeen, ListedBy, Question, Transport};
+use bellwether_model::dns::{
+    Exchange, ExchangeResult, HostSeen, ListedBy, Question, Rcode, Transport,
+};
 use bellwether_model::{DnsName, Origin};
 
 use super::judge::is_answered;
@@ -289,23 +291,60 @@ impl Level {
         }
     }
 
-    /// A server that drops questions with EDNS is asked without, once it is known to answer so.
+    /// A server that fails the name is asked for it in small letters: some fail whatever is not.
+    pub(super) fn retry_small(&mut self, server: &Server) {
+        let Some(exchanges) = self.servers.get(server).filter(|_| self.full) else {
+            return;
+        };
+        let is_own = |e: &&Exchange| {
+            e.question.name == self.trace.name && e.transport == Transport::Udp && e.edns
+        };
+        let own = || exchanges.iter().filter(is_own);
+        let failed = |e: &&Exchange| {
+            let response = e.response().filter(|_| !e.lower_case);
+            response.is_some_and(|r| {
+                r.rcode != Rcode::NOERROR && r.aliases(&self.trace.name).is_empty()
+            })
+        };
+        let small = || own().filter(|e| e.lower_case);
+        // One question tells whether the others are worth asking.
+        let helped = small().any(is_good);
+        let is_open = |e: &&Exchange| {
+            let first = !self.small_asked.contains(server);
+            (first || helped) && !small().any(|s| s.question == e.question)
+        };
+        let open = own().filter(failed).filter(is_open);
+        let questions: Vec<Question> = open.map(|e| e.question.clone()).collect();
+        let most = if helped { questions.len() } else { 1 };
+        for question in questions.into_iter().take(most) {
+            self.small_asked.insert(server.clone());
+            let small = Ask {
+                lower_case: true,
+                alone: true,
+                ..self.ask_of(server, &question.name, &question.rtype)
+            };
+            self.push_ask(server, small);
+        }
+    }
+
+    /// A server that drops or fails questions with EDNS is asked without, once it is known to answer so.
     pub(super) fn retry_plain(&mut self, server: &Server) {
         let Some(exchanges) = self.servers.get(server) else {
             return;
         };
         // Who answers others with EDNS has something against this one's answer, not against EDNS.
         let over_udp = |e: &&Exchange| e.transport == Transport::Udp;
-        let answered = exchanges.iter().filter(over_udp).filter(|e| is_answered(e));
+        let answered = exchanges.iter().filter(over_udp).filter(|e| is_served(e));
         if !answered.clone().any(|e| !e.edns) || answered.clone().any(|e| e.edns) {
             return;
         }
         let is_own = |e: &&Exchange| e.question.name == self.trace.name;
-        let silent = exchanges
+        let failed = |e: &&Exchange| e.result == ExchangeResult::Silent || is_answered(e);
+        let failing = exchanges
             .iter()
             .filter(is_own)
-            .filter(|e| e.edns && e.result == ExchangeResult::Silent);
-        let again: Vec<Question> = silent
+            .filter(|e| e.edns && failed(e));
+        let again: Vec<Question> = failing
             .map(|e| e.question.clone())
             .filter(|q| !exchanges.iter().any(|e| e.question == *q && !e.edns))
             .collect();
@@ -317,6 +356,17 @@ impl Level {
             self.push_ask(server, plain);
         }
     }
+}
+
+/// Did the server say what there is?
+fn is_served(exchange: &Exchange) -> bool {
+    let rcode = exchange.response().map(|r| r.rcode);
+    matches!(rcode, Some(Rcode::NOERROR | Rcode::NXDOMAIN))
+}
+
+fn is_good(exchange: &Exchange) -> bool {
+    let rcode = exchange.response().map(|r| r.rcode);
+    rcode == Some(Rcode::NOERROR)
 }
 
 /// Adds what is not there yet.

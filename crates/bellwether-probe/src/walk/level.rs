@@ -104,6 +104,8 @@ pub(crate) struct Level {
     /// Servers asked for the zone's keys.
     pub(super) keys_asked: BTreeSet<Server>,
     pub(super) cds_asked: bool,
+    /// Servers asked for the name in small letters.
+    pub(super) small_asked: BTreeSet<Server>,
     /// What was asked again with more room (no question) or with less.
     pub(super) climbed: BTreeSet<(Server, Option<Question>)>,
     /// A name beside the target's that must not exist, once it was asked for.
@@ -152,6 +154,7 @@ impl Level {
             pool_asked: false,
             keys_asked: BTreeSet::new(),
             cds_asked: false,
+            small_asked: BTreeSet::new(),
             climbed: BTreeSet::new(),
             canary: None,
             ds_asked: BTreeSet::new(),
@@ -253,6 +256,7 @@ impl Level {
                     .extend(exchanges);
                 self.ask_keys(told_keys);
                 self.retry_plain(&server);
+                self.retry_small(&server);
                 self.climb(&server);
             }
             Done::Host { name, answer } => self.take_host(name, answer),
