@@ -63,8 +63,10 @@ fn our_own_fault(
     candidates: &[Candidate],
 ) -> Option<Candidate> {
     let of = |cause: Cause| candidates.iter().find(|c| c.rule.cause == cause).cloned();
+    let lacks_some = |c: &Candidate| c.rule.requires.contains(&FactKind::OutOfReach);
+    let uplink = of(Cause::MonitorVantageUplink);
     if !picture.target_answers()
-        && let Some(uplink) = of(Cause::MonitorVantageUplink)
+        && let Some(uplink) = uplink.clone().filter(|c| !lacks_some(c))
     {
         return Some(uplink);
     }
@@ -82,7 +84,9 @@ fn our_own_fault(
     if judged {
         return None;
     }
-    of(Cause::MonitorProbeHung).or_else(|| Some(words::nothing_judged(facts)))
+    let far = uplink.filter(lacks_some);
+    far.or_else(|| of(Cause::MonitorProbeHung))
+        .or_else(|| Some(words::nothing_judged(facts)))
 }
 
 /// Does it fail by what our clock says, and by nothing else?

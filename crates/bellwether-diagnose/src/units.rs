@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use bellwether_model::Layer;
+use bellwether_model::dns::{AnswerKind, Exchange, HostFailure, HostSeen};
+use bellwether_model::egress::AddressClass;
 use bellwether_model::net::Family;
 
-use crate::picture::{AddressView, Attempt, Hop, Picture, ResolverView, ServerStatus};
+use crate::picture::{AddressView, Attempt, Hop, Picture, ResolverView, ServerStatus, ServerView};
 
 /// Something by which a user's attempt fails.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +30,10 @@ pub fn failing(picture: &Picture<'_>) -> BTreeSet<Unit> {
     if !picture.context.expect.exists {
         return unexpected_existence(picture);
     }
-    for resolver in picture.resolvers.iter().filter(|r| !r.is_usable()) {
+    // What nobody asked, for lack of time or of a route, has not failed.
+    let asked = |r: &&ResolverView<'_>| r.seen.answers.iter().any(Exchange::was_asked);
+    let failing = picture.resolvers.iter().filter(|r| !r.is_usable());
+    for resolver in failing.filter(asked) {
         units.insert(Unit::Resolver(resolver.label.clone()));
     }
     if own_fails(picture) {
@@ -114,10 +119,30 @@ pub fn own_fails(picture: &Picture<'_>) -> bool {
     if picture.is_bogus() {
         return true;
     }
+    if is_cut_short(hop) {
+        return false;
+    }
     let ends = hop.delegated().any(|s| {
         s.status == ServerStatus::Answers && (!s.addresses.is_empty() || !s.values.is_empty())
     });
     !ends
+}
+
+/// Did our own iteration end for reasons of this side: no route, a limit, the check's time? That says
+/// nothing of the name.
+fn is_cut_short(hop: &Hop<'_>) -> bool {
+    let refers = |s: &ServerView<'_>| s.status == ServerStatus::Denies(AnswerKind::Referral);
+    if !hop.is_reached() && hop.delegated().any(refers) {
+        return true;
+    }
+    // An address that nobody may ask is another matter: it is the fault of whoever gives it.
+    let unasked = |s: &ServerView<'_>| {
+        let is_public = AddressClass::of(s.seen.address).is_public();
+        is_public && matches!(s.status, ServerStatus::NotAsked(_))
+    };
+    let lost = |h: &HostSeen| matches!(h.failure, Some(HostFailure::NoRoute | HostFailure::Limit));
+    hop.delegated().next().is_none()
+        && (hop.servers.iter().any(unasked) || hop.seen.hosts.iter().any(lost))
 }
 
 /// Only the vantage's own resolvers know the name, and they answer privately: an internal service,

@@ -25,6 +25,8 @@ impl Rcode {
     pub const NOTIMP: Self = Self(4);
     /// The server refuses by policy.
     pub const REFUSED: Self = Self(5);
+    /// The server does not implement the version of EDNS (RFC 6891 section 6.1.3).
+    pub const BADVERS: Self = Self(16);
 }
 
 /// `SERVFAIL`, or `RCODE17` for what has no name here.
@@ -535,6 +537,8 @@ pub enum HostFailure {
     },
     /// A limit of the walk ended it.
     Limit,
+    /// This machine has no way to any server of a zone on the way: it says nothing of the name.
+    NoRoute,
 }
 
 /// A name server's name, with what the parent and its own zone say of it.

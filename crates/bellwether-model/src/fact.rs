@@ -38,6 +38,7 @@ macro_rules! facts {
 facts! {
     ControlsFailed = "controls_failed", "controls that have nothing to do with the target failed too";
     NoRoute = "no_route", "the vantage has no route: connecting fails at once, before a packet leaves";
+    OutOfReach = "out_of_reach", "this machine has no route to any of the name servers or addresses that the check needs";
     NothingLeaves = "nothing_leaves", "every question and connection ended here before a packet left, since there is no route";
     CanaryResolves = "canary_resolves", "a root server's address answers a name that must not exist: somebody else answers in its place";
     RootAnswersItself = "root_answers_itself", "the root servers' addresses give final answers without authority, as a resolver does";
@@ -78,6 +79,8 @@ facts! {
     NsLargeUdpLost = "ns_large_udp_lost", "large answers of a name server do not arrive over UDP, small ones and TCP do";
     NsVariantFails = "ns_variant_fails", "a name server fails a question that is out of the ordinary, and answers the ordinary one";
     NsDeniesByType = "ns_denies_by_type", "a name server says NXDOMAIN for one type of a name that it has records of";
+    NsTypeFails = "ns_type_fails", "a name server gives no usable answer for one type of a name, and answers another";
+    NsSmallLettersOnly = "ns_small_letters_only", "a name server answers questions in small letters only";
     NsCaseNotKept = "ns_case_not_kept", "a name server does not send the question back in the case that it was sent in (0x20)";
     RepliesDiscarded = "replies_discarded", "messages came in a name server's name that answer no question of ours";
     Port53TcpFails = "port53_tcp_fails", "DNS over TCP fails at every server that was asked over it, while UDP works";

@@ -114,7 +114,14 @@ impl Addresses {
             waits,
         } = found;
         self.waits = self.waits.max(waits);
-        if self.seen.len() >= FOUND_MAX && !self.seen.contains_key(&address) {
+        // One resolver's flood must not keep out what the name servers give.
+        let most = match source {
+            AddressSource::NameServer { .. } => FOUND_MAX,
+            AddressSource::Typed | AddressSource::Resolver { .. } | AddressSource::Baseline => {
+                FOUND_MAX / 2
+            }
+        };
+        if self.seen.len() >= most && !self.seen.contains_key(&address) {
             return;
         }
         let entry = self.seen.entry(address).or_insert_with(|| Entry {
@@ -140,13 +147,17 @@ impl Addresses {
 
     /// Dials what waited for its turn.
     fn dial_rest(&mut self) {
-        let waiting: Vec<IpAddr> = self
-            .seen
-            .iter()
-            .filter(|(_, entry)| !entry.is_dialled)
-            .map(|(address, _)| *address)
+        let waiting = self.seen.iter().filter(|(_, entry)| !entry.is_dialled);
+        // What the name servers give comes first: it is what the others are held against.
+        let by_server = |entry: &Entry| {
+            let mut sources = entry.sources.iter();
+            sources.any(|s| matches!(s, AddressSource::NameServer { .. }))
+        };
+        let mut waiting: Vec<(bool, IpAddr)> = waiting
+            .map(|(address, entry)| (!by_server(entry), *address))
             .collect();
-        for address in waiting {
+        waiting.sort();
+        for (_, address) in waiting {
             self.dial(address);
         }
     }

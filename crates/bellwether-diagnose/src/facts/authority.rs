@@ -1,13 +1,13 @@
 //! Facts about single name servers that users' resolvers come to.
 
-use bellwether_model::dns::{AnswerKind, Rcode, Transport};
+use bellwether_model::dns::{AnswerKind, Exchange, Rcode, Transport};
 use bellwether_model::fact::Subject;
 use bellwether_model::{DnsName, FactKind};
 use serde_json::json;
 
 use super::delegation::status_word;
 use super::{Facts, addresses};
-use crate::picture::{Hop, Picture, ServerStatus, ServerView};
+use crate::picture::{Hop, Picture, QUICK_MS, ServerStatus, ServerView, is_good};
 
 pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     let knew_it = picture
@@ -75,6 +75,7 @@ fn status(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
         ),
         ServerStatus::Truncated
         | ServerStatus::Malformed { .. }
+        | ServerStatus::FailsType
         | ServerStatus::Denies(_)
         | ServerStatus::Answers
         | ServerStatus::NotAsked(_) => return,
@@ -82,35 +83,45 @@ fn status(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
     facts.add_in(zone, kind, subject(server), value, [hop.id]);
 }
 
+/// Can something be said of TCP here? Not of a server that is slow over UDP too (TCP takes a wait more, and
+/// gets no longer), or that fails whatever
+/// is asked in letters of both cases, as every question over TCP is.
+pub(super) fn tells_of_tcp(server: &ServerView<'_>) -> bool {
+    let all = server.seen.exchanges.iter();
+    let udp = all.filter(|e| e.transport == Transport::Udp && e.response().is_some());
+    let quick = udp.clone().any(|e| e.took_ms < QUICK_MS);
+    let mut good = udp.filter(|e| is_good(e)).peekable();
+    quick && (good.peek().is_none() || good.any(|e| !e.lower_case))
+}
+
 /// One protocol dead where the other works.
 fn transports(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
-    let answered = |wanted: &dyn Fn(&bellwether_model::dns::Exchange) -> bool| -> (bool, bool) {
-        let mut asked = server
-            .seen
-            .exchanges
-            .iter()
-            .filter(|e| e.was_asked() && wanted(e))
-            .peekable();
-        (
-            asked.peek().is_some(),
-            asked.any(|e| e.response().is_some()),
-        )
+    let asked = |wanted: &dyn Fn(&Exchange) -> bool| -> Vec<&Exchange> {
+        let all = server.seen.exchanges.iter();
+        all.filter(|e| e.was_asked() && wanted(e)).collect()
     };
-    let (udp_asked, udp) = answered(&|e| e.transport == Transport::Udp && e.edns);
-    let (tcp_asked, tcp) = answered(&|e| e.transport == Transport::Tcp);
-    let (plain_asked, plain) = answered(&|e| e.transport == Transport::Udp && !e.edns);
+    let answered = |all: &[&Exchange]| all.iter().any(|e| e.response().is_some());
+    let tcp = asked(&|e| e.transport == Transport::Tcp);
+    let with_edns = asked(&|e| e.transport == Transport::Udp && e.edns);
+    let plain = asked(&|e| e.transport == Transport::Udp && !e.edns);
     let zone = Some(&hop.seen.zone);
-    let value = json!({ "name_server": server.label });
-    if udp && tcp_asked && !tcp {
-        facts.add_in(
-            zone,
-            FactKind::NsTcpFails,
-            subject(server),
-            value.clone(),
-            [hop.id],
-        );
+    if answered(&with_edns) && !tcp.is_empty() && !answered(&tcp) && tells_of_tcp(server) {
+        let value = json!({ "name_server": server.label });
+        facts.add_in(zone, FactKind::NsTcpFails, subject(server), value, [hop.id]);
     }
-    if udp_asked && !udp && plain_asked && plain {
+    // A server that does not know EDNS says FORMERR or NOTIMP (RFC 6891 section 7), and is asked without.
+    let fails = |e: &&Exchange| match e.response().map(|r| r.rcode) {
+        None => true,
+        Some(rcode) => matches!(rcode, Rcode::SERVFAIL | Rcode::REFUSED | Rcode::BADVERS),
+    };
+    let serves = |e: &&Exchange| e.response().is_some_and(|r| r.flags.aa) && is_good(e);
+    if !with_edns.is_empty()
+        && with_edns.iter().all(|e| fails(e))
+        && plain.iter().any(|e| serves(e))
+    {
+        let rcode = with_edns.iter().find_map(|e| Some(e.response()?.rcode));
+        let answer = rcode.map_or("no answer".to_owned(), |r| r.to_string());
+        let value = json!({ "name_server": server.label, "answer": answer });
         facts.add_in(
             zone,
             FactKind::NsEdnsFails,

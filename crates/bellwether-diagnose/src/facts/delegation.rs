@@ -170,6 +170,7 @@ pub(crate) fn status_word(status: &ServerStatus) -> String {
         ServerStatus::Malformed { .. } => "malformed".to_owned(),
         ServerStatus::Denies(AnswerKind::NxDomain) => Rcode::NXDOMAIN.to_string(),
         ServerStatus::Denies(_) => "NODATA".to_owned(),
+        ServerStatus::FailsType => "no answer for one type".to_owned(),
         ServerStatus::Answers => "answers".to_owned(),
         ServerStatus::NotAsked(_) => "not asked".to_owned(),
     }
@@ -270,7 +271,8 @@ fn hosts(hop: &Hop<'_>, facts: &mut Facts) {
                 HostFailure::NxDomain
                 | HostFailure::NoData
                 | HostFailure::ServersFail
-                | HostFailure::Limit,
+                | HostFailure::Limit
+                | HostFailure::NoRoute,
             )
             | None => {}
         }
@@ -372,7 +374,14 @@ fn denial(picture: &Picture<'_>, hop: &Hop<'_>, facts: &mut Facts) {
         .iter()
         .filter(|s| s.delegated && matches!(s.status, ServerStatus::Denies(_)))
         .collect();
-    if deniers.is_empty() || hop.delegated().any(|s| s.status == ServerStatus::Answers) {
+    // Who refers to the zone delegates it, even if nothing is known of what is below.
+    let delegates = |s: &ServerView<'_>| {
+        matches!(
+            s.status,
+            ServerStatus::Answers | ServerStatus::Denies(AnswerKind::Referral)
+        )
+    };
+    if deniers.is_empty() || hop.delegated().any(delegates) {
         return;
     }
     let labels: Vec<&str> = deniers.iter().map(|s| s.label.as_str()).collect();

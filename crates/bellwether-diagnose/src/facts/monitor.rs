@@ -1,18 +1,21 @@
 //! Facts about ourselves: controls, routes, probes that did not run.
 
-use bellwether_model::dns::{ControlVia, ExchangeResult};
+use std::net::IpAddr;
+
+use bellwether_model::dns::{ControlVia, Exchange, ExchangeResult, HostFailure, HostSeen};
 use bellwether_model::fact::Subject;
-use bellwether_model::net::TcpResult;
+use bellwether_model::net::{Family, TcpResult, TcpSeen};
 use bellwether_model::{FactKind, NotRunReason, ProbeKind};
 use serde_json::json;
 
 use super::Facts;
-use crate::picture::Picture;
+use crate::picture::{Picture, ServerView};
 
 pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     controls(picture, facts);
     routes(picture, facts);
     nothing_leaves(picture, facts);
+    out_of_reach(picture, facts);
     not_run(picture, facts);
 }
 
@@ -79,6 +82,47 @@ fn nothing_leaves(picture: &Picture<'_>, facts: &mut Facts) {
     let from = from.chain(dialled.iter().map(|(id, _)| *id));
     let value = json!({ "attempts": lacked + stayed });
     facts.add(FactKind::NothingLeaves, Subject::Vantage, value, from);
+}
+
+/// What the check needs stands where this machine has no route to, an IPv6-only service for one whose
+/// network has none.
+fn out_of_reach(picture: &Picture<'_>, facts: &mut Facts) {
+    let mut add = |what: String, addresses: Vec<IpAddr>, from: Vec<&str>| {
+        let value = json!({ "what": what, "addresses": super::addresses(&addresses) });
+        facts.add(FactKind::OutOfReach, Subject::Vantage, value, from);
+    };
+    if let Some(hop) = picture
+        .last_hop()
+        .filter(|h| h.delegated().next().is_none())
+    {
+        let exchanges = |s: &&ServerView<'_>| s.seen.exchanges.iter().any(Exchange::lacked_route);
+        let lacking = hop.servers.iter().filter(exchanges);
+        let mut far: Vec<IpAddr> = lacking.map(|s| s.seen.address).collect();
+        far.sort();
+        let lost = |h: &HostSeen| h.failure == Some(HostFailure::NoRoute);
+        if !far.is_empty() || hop.seen.hosts.iter().any(lost) {
+            add(
+                format!("name server of {}", hop.seen.zone),
+                far,
+                vec![hop.id],
+            );
+        }
+    }
+    let counted = picture.addresses.values();
+    let dialled: Vec<_> = counted
+        .filter(|v| picture.judges(Family::of(v.address)))
+        .filter_map(|v| Some((v.address, v.tcp?)))
+        .collect();
+    let stayed = |(_, (_, tcp)): &(IpAddr, (&str, &TcpSeen))| tcp.result == TcpResult::NoRoute;
+    if !dialled.is_empty() && dialled.iter().all(stayed) {
+        let from = dialled.iter().map(|(_, (id, _))| *id).collect();
+        let far = dialled.iter().map(|(address, _)| *address).collect();
+        add(
+            format!("address of {}", picture.context.target.host_text()),
+            far,
+            from,
+        );
+    }
 }
 
 fn not_run(picture: &Picture<'_>, facts: &mut Facts) {

@@ -13,12 +13,14 @@ use bellwether_model::tls::CertProblem;
 use serde_json::{Value, json};
 
 use super::Facts;
-use crate::picture::{Hop, Picture, ResolverView, ServerStatus, ServerView};
+use crate::picture::{Hop, Picture, ResolverView, ServerStatus, ServerView, is_good};
 
 /// The unknown type that servers are asked for.
 const UNKNOWN_TYPE: &str = "TYPE65280";
 /// A stray datagram, or a late answer to an earlier question, is nobody's fault.
 const DISCARDED_MIN: u32 = 3;
+/// So many questions tell a habit from an accident.
+const CASE_MIN: usize = 3;
 
 pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     for resolver in &picture.resolvers {
@@ -206,8 +208,24 @@ fn server(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
         });
         add(FactKind::NsDeniesByType, value);
     }
-    if let Some(value) = case(server) {
+    if let Some((how, answer)) = case(server) {
+        let value = json!({ "name_server": server.label, "how": how });
         add(FactKind::NsCaseNotKept, value);
+        if let Some(answer) = answer {
+            let value = json!({ "name_server": server.label, "answer": answer });
+            add(FactKind::NsSmallLettersOnly, value);
+        }
+    }
+    if !server.failed_types.is_empty() && large_lost(server).is_none() {
+        let types: Vec<&String> = server.failed_types.keys().collect();
+        let answer = server.failed_types.values().next();
+        let value = json!({
+            "name_server": server.label,
+            "name": hop.seen.name,
+            "types": types,
+            "answer": answer,
+        });
+        add(FactKind::NsTypeFails, value);
     }
     for value in variants(hop, server) {
         add(FactKind::NsVariantFails, value);
@@ -272,30 +290,28 @@ fn room(exchange: &Exchange) -> u16 {
     }
 }
 
-/// The question never comes back in the case that it was sent in, or only small letters are
-/// answered (0x20 of resolvers).
-fn case(server: &ServerView<'_>) -> Option<Value> {
-    let answered: Vec<&Exchange> = server
-        .seen
-        .exchanges
-        .iter()
-        .filter(over(Transport::Udp))
-        .filter(|e| e.response().is_some())
+/// Only small letters are answered rightly, or the question comes back in other letters than it was sent
+/// in (0x20 of resolvers): how, and what capital letters get if they get nothing.
+fn case(server: &ServerView<'_>) -> Option<(String, Option<String>)> {
+    let over_udp = || server.seen.exchanges.iter().filter(over(Transport::Udp));
+    let answered = || over_udp().filter(|e| e.response().is_some());
+    let mut good = answered().filter(|e| is_good(e)).peekable();
+    let is_small = good.peek().is_some() && good.all(|e| e.lower_case);
+    let failing: Vec<&Exchange> = answered()
+        .filter(|e| !e.lower_case && !is_good(e))
         .collect();
-    let changed = answered
-        .iter()
-        .filter(|e| e.response().is_some_and(|r| !r.case_kept))
-        .count();
-    let small_only = answered.len() >= 3 && answered.iter().all(|e| e.lower_case);
-    if changed == 0 && !small_only {
-        return None;
+    let all_small = answered().count() >= CASE_MIN && answered().all(|e| e.lower_case);
+    if is_small && (all_small || failing.len() >= CASE_MIN) {
+        let rcode = failing.iter().find_map(|e| Some(e.response()?.rcode));
+        let answer = rcode.map_or("no answer".to_owned(), |r| r.to_string());
+        let how = match rcode {
+            None => "only questions in small letters are answered".to_owned(),
+            Some(_) => format!("questions in small letters are answered, others get {answer}"),
+        };
+        return Some((how, Some(answer)));
     }
-    let how = if small_only {
-        "only questions in small letters are answered"
-    } else {
-        "the question comes back in other letters"
-    };
-    Some(json!({ "name_server": server.label, "how": how, "answers": changed }))
+    let changed = answered().any(|e| e.response().is_some_and(|r| !r.case_kept));
+    changed.then(|| ("the question comes back in other letters".to_owned(), None))
 }
 
 /// Questions out of the ordinary that fail where the ordinary one works.
@@ -384,24 +400,20 @@ fn tcp_dead(picture: &Picture<'_>, facts: &mut Facts) {
         let mut udp = s.seen.exchanges.iter().filter(over(Transport::Udp));
         udp.any(|e| e.response().is_some())
     };
-    let tcp = |s: &ServerView<'_>| -> (bool, bool) {
-        let mut asked = s
-            .seen
-            .exchanges
-            .iter()
-            .filter(over(Transport::Tcp))
-            .filter(|e| e.was_asked())
-            .peekable();
-        (
-            asked.peek().is_some(),
-            asked.any(|e| e.response().is_some()),
-        )
+    let asked_tcp = |s: &ServerView<'_>| {
+        let mut tcp = s.seen.exchanges.iter().filter(over(Transport::Tcp));
+        tcp.any(Exchange::was_asked)
     };
     let servers: Vec<&ServerView<'_>> = hop
         .delegated()
-        .filter(|s| over_udp(s) && tcp(s).0)
+        .filter(|s| over_udp(s) && asked_tcp(s) && super::authority::tells_of_tcp(s))
         .collect();
-    if servers.is_empty() || servers.iter().any(|s| tcp(s).1) {
+    // Where messages come, of whatever kind, nothing is filtered.
+    let brings = |s: &&ServerView<'_>| {
+        let mut tcp = s.seen.exchanges.iter().filter(over(Transport::Tcp));
+        tcp.any(|e| e.response().is_some() || !e.discarded.is_empty())
+    };
+    if servers.is_empty() || hop.delegated().any(|s| brings(&s)) {
         return;
     }
     let cut: BTreeSet<String> = servers

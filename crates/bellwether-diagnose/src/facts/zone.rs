@@ -51,14 +51,24 @@ fn aliases(picture: &Picture<'_>, facts: &mut Facts) {
             facts.add(FactKind::CnameLoop, subject, value, from);
         }
     }
-    let Some(last) = picture.hops.last().filter(|_| picture.hops.len() > 1) else {
+    let Some(last) = picture.hops.last() else {
         return;
     };
+    // Inside one zone the denial comes with the alias: it is said of its target (RFC 6604).
+    let behind = last.delegated().find_map(|s| {
+        let is_denied = matches!(s.status, ServerStatus::Denies(_));
+        let (end, before) = s.aliases.split_last().filter(|_| is_denied)?;
+        Some((end, before.last().unwrap_or(&last.seen.name)))
+    });
     let denied = last.delegated().next().is_some()
         && last
             .delegated()
             .all(|s| matches!(s.status, ServerStatus::Denies(_)));
-    if denied {
+    if let Some((target, alias)) = behind.filter(|_| denied) {
+        let value = json!({ "alias": alias, "target": target, "zone": last.seen.zone });
+        let from = picture.hops.iter().map(|h| h.id);
+        facts.add(FactKind::CnameTargetMissing, zone(last), value, from);
+    } else if denied && picture.hops.len() > 1 {
         let before = &picture.hops[picture.hops.len() - 2];
         let value =
             json!({ "alias": before.seen.name, "target": last.seen.name, "zone": last.seen.zone });

@@ -11,6 +11,10 @@ use bellwether_model::report::{BaselineZone, Context};
 
 use super::Seen;
 
+/// Within this a server answers that does not lose questions by being slow, in milliseconds: half of what
+/// one try waits.
+pub(crate) const QUICK_MS: f64 = 1000.0;
+
 /// One zone that holds the target's name, or a name that it is an alias of.
 pub struct Hop<'a> {
     /// The observation.
@@ -50,6 +54,9 @@ pub enum ServerStatus {
         /// Octets of the message.
         size: usize,
     },
+    /// It says that the name has nothing of one type, and leaves the question for another one without a
+    /// usable answer.
+    FailsType,
     /// It says, with authority, that the name or its addresses do not exist.
     Denies(AnswerKind),
     /// It answers, with authority.
@@ -69,6 +76,7 @@ impl ServerStatus {
                 | Self::NotAuthoritative { .. }
                 | Self::Truncated
                 | Self::Malformed { .. }
+                | Self::FailsType
         )
     }
 }
@@ -97,6 +105,8 @@ pub struct ServerView<'a> {
     pub ns_set: Option<Vec<DnsName>>,
     /// Types for which it says that the name does not exist, although it has others of it.
     pub denied_types: Vec<String>,
+    /// Types for which it gives no usable answer, although it answers for another; how, in words.
+    pub failed_types: BTreeMap<String, String>,
     /// Users' resolvers come here: the parent or the zone itself names it.
     pub delegated: bool,
     /// The parent names it.
@@ -275,7 +285,7 @@ fn hop<'a>(context: &'a Context, id: &'a str, seen: &'a ZoneSeen) -> Hop<'a> {
 fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> ServerView<'a> {
     let asked: Vec<&Exchange> = rtypes
         .iter()
-        .filter_map(|t| seen.exchange(&zone.name, t))
+        .filter_map(|t| counting(zone, seen, t))
         .collect();
     let mut addresses = BTreeSet::new();
     let mut values = BTreeSet::new();
@@ -329,13 +339,61 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
         soa_ttl: soa(zone, seen).map(|r| r.ttl),
         ns_set: ns_set(zone, seen),
         denied_types: denied_types(zone, &asked),
+        failed_types: failed_types(&asked),
         delegated: found && (from_parent || listed.contains(&ListedBy::Child)),
         from_parent,
     }
 }
 
-fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStatus {
-    if let Some(reason) = seen.exchanges.iter().find_map(|e| match &e.result {
+/// The exchange that counts for a type: the first that was answered; but where a server fails whatever
+/// is asked with EDNS, or in letters of both cases, the one without.
+fn counting<'a>(zone: &ZoneSeen, seen: &'a ServerSeen, rtype: &str) -> Option<&'a Exchange> {
+    let first = seen.exchange(&zone.name, rtype)?;
+    if is_good(first) {
+        return Some(first);
+    }
+    let good = || seen.exchanges.iter().filter(|e| is_good(e));
+    let again = good().find(|e| {
+        let only_small = e.lower_case && good().all(|e| e.lower_case);
+        let only_plain = !e.edns && good().all(|e| !e.edns);
+        e.question == first.question && (only_small || only_plain)
+    });
+    again.or(Some(first))
+}
+
+/// Was the question answered as somebody wants it answered?
+#[must_use]
+pub(crate) fn is_good(exchange: &Exchange) -> bool {
+    exchange
+        .response()
+        .is_some_and(|r| r.rcode == Rcode::NOERROR)
+}
+
+/// Types without a usable answer beside one that is answered.
+fn failed_types(asked: &[&Exchange]) -> BTreeMap<String, String> {
+    let answers = |e: &&&Exchange| e.response().is_some_and(|r| r.flags.aa) && is_good(e);
+    if !asked.iter().any(|e| answers(&e)) {
+        return BTreeMap::new();
+    }
+    // A slow server answers some questions in time and some not, whatever they ask for.
+    let is_quick = asked
+        .iter()
+        .any(|e| e.response().is_some() && e.took_ms < QUICK_MS);
+    let failing = asked.iter().filter_map(|e| {
+        let how = match e.response() {
+            Some(r) if matches!(r.rcode, Rcode::NOERROR | Rcode::NXDOMAIN) => return None,
+            Some(r) => r.rcode.to_string(),
+            None if !e.was_asked() || !is_quick => return None,
+            None if !e.discarded.is_empty() => "only messages that answer no question".to_owned(),
+            None => "no answer".to_owned(),
+        };
+        Some((e.question.rtype.clone(), how))
+    });
+    failing.collect()
+}
+
+fn not_asked(exchange: &Exchange) -> Option<String> {
+    match &exchange.result {
         ExchangeResult::NotAsked { reason } => Some(reason.clone()),
         ExchangeResult::Answered { .. }
         | ExchangeResult::Silent
@@ -343,9 +401,16 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStat
         | ExchangeResult::Unreachable { .. }
         | ExchangeResult::Broken { .. }
         | ExchangeResult::Channel { .. } => None,
-    }) && !seen.exchanges.iter().any(Exchange::was_asked)
+    }
+}
+
+fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStatus {
+    // What our own limits, time and routes kept from being asked says nothing of the server.
+    let reason = asked.iter().find_map(|e| not_asked(e));
+    if let Some(reason) = &reason
+        && !asked.iter().any(|e| e.was_asked())
     {
-        return ServerStatus::NotAsked(reason);
+        return ServerStatus::NotAsked(reason.clone());
     }
     let responses: Vec<(&Exchange, &Response)> = asked
         .iter()
@@ -394,6 +459,11 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStat
     } else {
         AnswerKind::NoData
     };
+    // Half an answer: of the other type nothing is known.
+    let is_half = aa && kind == AnswerKind::NoData && responses.len() < asked.len();
+    if is_half && !has(AnswerKind::Referral) {
+        return reason.map_or(ServerStatus::FailsType, ServerStatus::NotAsked);
+    }
     match (aa, has(AnswerKind::Referral)) {
         (_, true) => ServerStatus::Denies(AnswerKind::Referral),
         (true, false) => ServerStatus::Denies(kind),

@@ -81,8 +81,22 @@ pub const RULES: &[Rule] = &[
         ..BUG
     },
     Rule {
+        requires: &[F::NsCaseNotKept, F::NsSmallLettersOnly],
+        remedy: "Let the name server take letters of either case for the same (RFC 4343): resolvers mix them against forgery.",
+        ..BUG
+    },
+    Rule {
         requires: &[F::NsCaseNotKept],
-        remedy: "Let the name server send the question back as it came (RFC 1035 section 7.3): resolvers that mix the case of letters against forgery take nothing else.",
+        excludes: &[F::NsSmallLettersOnly],
+        alone: Alone::Notice,
+        remedy: "Let the name server send the question back as it came (RFC 1035 section 7.3): resolvers that mix the case of letters against forgery may take nothing else.",
+        ..BUG
+    },
+    Rule {
+        requires: &[F::NsTypeFails],
+        excludes: &[F::NsEdnsFails],
+        blame: Blame::UnusableServers,
+        remedy: "Let the name server answer every type of question: NODATA for those that a name lacks (RFC 2308 section 2.2). A firewall or load balancer before it may drop some.",
         ..BUG
     },
     Rule {

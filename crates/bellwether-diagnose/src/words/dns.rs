@@ -269,11 +269,14 @@ fn unresponsive(picture: &Picture<'_>, candidate: &Candidate, zone: &str) -> Str
     };
     let whose = format!("{some} of {zone}");
     let is_silent = fact(candidate, FactKind::NsSilent).is_some();
-    if fact(candidate, FactKind::NsEdnsFails).is_some() {
-        format!(
-            "{some} of {zone} drop{s} queries with EDNS: {}",
-            servers(labels)
-        )
+    if let Some(known) = fact(candidate, FactKind::NsEdnsFails) {
+        let how = match known.value["answer"].as_str() {
+            None | Some("no answer") => format!("drop{s} queries with EDNS"),
+            Some(rcode) => {
+                format!("answer{s} {rcode} to queries with EDNS, and plain ones rightly")
+            }
+        };
+        format!("{some} of {zone} {how}: {}", servers(labels))
     } else if fact(candidate, FactKind::NsTcpFails).is_some() {
         format!(
             "{some} of {zone} answer{s} over UDP and not over TCP: {}",

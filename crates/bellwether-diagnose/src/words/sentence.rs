@@ -97,6 +97,22 @@ fn monitor(candidate: &Candidate) -> String {
                     nothing.value["attempts"]
                 );
             }
+            if let Some(far) = fact(candidate, FactKind::OutOfReach) {
+                let addresses = strings(Some(far), "/addresses");
+                let some: Vec<&String> = addresses.iter().take(3).collect();
+                let more = match addresses.len().saturating_sub(some.len()) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                let at = match some.is_empty() {
+                    true => String::new(),
+                    false => format!(" ({}{more})", list(some)),
+                };
+                return format!(
+                    "this machine has no route to any {}{at}: what is there is not judged from here",
+                    value(far, "what")
+                );
+            }
             let failed = first
                 .and_then(|f| f.value.get("failed"))
                 .and_then(Value::as_u64)

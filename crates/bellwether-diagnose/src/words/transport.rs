@@ -92,11 +92,19 @@ pub(super) fn bug(candidate: &Candidate, some: &str, s: &str) -> Option<String> 
             value(known, "because")
         ));
     }
+    let does = if s.is_empty() { "do" } else { "does" };
     if let Some(known) = fact(candidate, FactKind::NsCaseNotKept) {
+        let how = value(known, "how");
         return Some(format!(
-            "{some} do{} not keep the case of letters ({}): {who}",
-            if s.is_empty() { "" } else { "es" },
-            value(known, "how"),
+            "{some} {does} not keep the case of letters ({how}): {who}"
+        ));
+    }
+    if let Some(known) = fact(candidate, FactKind::NsTypeFails) {
+        return Some(format!(
+            "{some} give{s} no usable answer for {} {} ({}), and answer{s} for other types: {who}",
+            value(known, "name"),
+            list(strings(Some(known), "/types")),
+            value(known, "answer"),
         ));
     }
     let variants = facts_of(candidate, FactKind::NsVariantFails);

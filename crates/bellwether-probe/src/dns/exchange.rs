@@ -58,6 +58,8 @@ pub struct Ask {
     pub offered: Option<u16>,
     /// What is out of the ordinary about it.
     pub variant: Variant,
+    /// In small letters from the first try on?
+    pub lower_case: bool,
     /// Whatever comes is the end of it: nothing follows, neither TCP nor a question without EDNS.
     pub alone: bool,
 }
@@ -81,6 +83,7 @@ impl Ask {
             channel: Channel::Plain,
             offered: None,
             variant: Variant::Usual,
+            lower_case: false,
             alone: false,
         }
     }
@@ -121,7 +124,7 @@ impl Ask {
             unchecked: self.unchecked,
             offered: self.offered,
             unknown_option: self.variant == Variant::UnknownOption,
-            lower_case: number > 1,
+            lower_case: self.lower_case || number > 1,
         }
     }
 
@@ -145,7 +148,7 @@ impl Ask {
             recursion: self.recursion,
             offered: self.offered,
             variant: self.variant,
-            lower_case: tries > 1,
+            lower_case: self.lower_case || tries > 1,
             tries,
             took_ms: took.as_secs_f64() * 1000.0,
             result,
@@ -178,6 +181,7 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
     let mut discards = Discards::default();
     let mut waited = Duration::ZERO;
     let mut exchange = ask.not_asked("the check's time ran out first");
+    let mut is_cut = false;
     let tries = match ask.transport {
         Transport::Udp => ask.tries,
         Transport::Tcp | Transport::Tls | Transport::Https => 1,
@@ -195,6 +199,7 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
         if wait.is_zero() {
             break;
         }
+        is_cut = wait < wait_max;
         cx.count_query();
         let start = Instant::now();
         let outcome = match ask.transport {
@@ -228,7 +233,17 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
             break;
         }
     }
-    if exchange.result == ExchangeResult::Silent && waited < WAIT_MIN {
+    let is_open = match &exchange.result {
+        ExchangeResult::Silent => true,
+        // The connection opened, and the check ended before an answer.
+        ExchangeResult::Broken { .. } => is_cut && cx.left() <= REPORT_MARGIN,
+        ExchangeResult::Answered { .. }
+        | ExchangeResult::Refused
+        | ExchangeResult::Unreachable { .. }
+        | ExchangeResult::Channel { .. }
+        | ExchangeResult::NotAsked { .. } => false,
+    };
+    if is_open && waited < WAIT_MIN {
         let reason = format!(
             "the check's time ran out after {} ms without an answer",
             waited.as_millis()

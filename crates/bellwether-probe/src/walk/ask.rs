@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use bellwether_model::dns::{Exchange, ExchangeResult, HostSeen, ListedBy, Question, Transport};
+use bellwether_model::dns::{
+    Exchange, ExchangeResult, HostSeen, ListedBy, Question, Rcode, Transport,
+};
 use bellwether_model::{DnsName, Origin};
 
 use super::judge::is_answered;
@@ -48,15 +50,15 @@ impl Level {
         // Names of root and TLD servers are looked up only if nobody gives their addresses; what
         // the operator wrote down is taken at its word.
         let is_wanted = !has_addresses || (!is_operators && self.zone.labels().len() >= 2);
+        // Only the zone's own servers can tell of a name inside it, and they are being asked: who
+        // looks it up before one answers asks the same silent servers again.
+        let is_own = name.is_at_or_below(&self.zone) && !given.is_empty();
         if is_wanted && self.looked_up.insert(name.clone()) {
-            let look_up = self.walk.host(name.clone(), waits);
-            let job_name = name.clone();
-            self.jobs.push(Box::pin(async move {
-                Done::Host {
-                    name: job_name,
-                    answer: look_up.await,
-                }
-            }));
+            if is_own && !self.answered {
+                self.to_look_up.push(name.clone());
+            } else {
+                self.look_up(name.clone(), waits);
+            }
         }
         let origin = if is_operators {
             Origin::Operator
@@ -65,6 +67,24 @@ impl Level {
         };
         for address in given.into_iter().chain(known) {
             self.ask_server((name.clone(), address), origin, waits);
+        }
+    }
+
+    fn look_up(&mut self, name: DnsName, waits: u32) {
+        let answer = self.walk.host(name.clone(), waits);
+        self.jobs.push(Box::pin(async move {
+            Done::Host {
+                name,
+                answer: answer.await,
+            }
+        }));
+    }
+
+    /// A server of the zone answered: those that it may know of are looked up.
+    pub(super) fn look_up_own(&mut self, waits: u32) {
+        self.answered = true;
+        for name in std::mem::take(&mut self.to_look_up) {
+            self.look_up(name, waits);
         }
     }
 
@@ -271,23 +291,60 @@ impl Level {
         }
     }
 
-    /// A server that drops questions with EDNS is asked without, once it is known to answer so.
+    /// A server that fails the name is asked for it in small letters: some fail whatever is not.
+    pub(super) fn retry_small(&mut self, server: &Server) {
+        let Some(exchanges) = self.servers.get(server).filter(|_| self.full) else {
+            return;
+        };
+        let is_own = |e: &&Exchange| {
+            e.question.name == self.trace.name && e.transport == Transport::Udp && e.edns
+        };
+        let own = || exchanges.iter().filter(is_own);
+        let failed = |e: &&Exchange| {
+            let response = e.response().filter(|_| !e.lower_case);
+            response.is_some_and(|r| {
+                r.rcode != Rcode::NOERROR && r.aliases(&self.trace.name).is_empty()
+            })
+        };
+        let small = || own().filter(|e| e.lower_case);
+        // One question tells whether the others are worth asking.
+        let helped = small().any(is_good);
+        let is_open = |e: &&Exchange| {
+            let first = !self.small_asked.contains(server);
+            (first || helped) && !small().any(|s| s.question == e.question)
+        };
+        let open = own().filter(failed).filter(is_open);
+        let questions: Vec<Question> = open.map(|e| e.question.clone()).collect();
+        let most = if helped { questions.len() } else { 1 };
+        for question in questions.into_iter().take(most) {
+            self.small_asked.insert(server.clone());
+            let small = Ask {
+                lower_case: true,
+                alone: true,
+                ..self.ask_of(server, &question.name, &question.rtype)
+            };
+            self.push_ask(server, small);
+        }
+    }
+
+    /// A server that drops or fails questions with EDNS is asked without, once it is known to answer so.
     pub(super) fn retry_plain(&mut self, server: &Server) {
         let Some(exchanges) = self.servers.get(server) else {
             return;
         };
         // Who answers others with EDNS has something against this one's answer, not against EDNS.
         let over_udp = |e: &&Exchange| e.transport == Transport::Udp;
-        let answered = exchanges.iter().filter(over_udp).filter(|e| is_answered(e));
+        let answered = exchanges.iter().filter(over_udp).filter(|e| is_served(e));
         if !answered.clone().any(|e| !e.edns) || answered.clone().any(|e| e.edns) {
             return;
         }
         let is_own = |e: &&Exchange| e.question.name == self.trace.name;
-        let silent = exchanges
+        let failed = |e: &&Exchange| e.result == ExchangeResult::Silent || is_answered(e);
+        let failing = exchanges
             .iter()
             .filter(is_own)
-            .filter(|e| e.edns && e.result == ExchangeResult::Silent);
-        let again: Vec<Question> = silent
+            .filter(|e| e.edns && failed(e));
+        let again: Vec<Question> = failing
             .map(|e| e.question.clone())
             .filter(|q| !exchanges.iter().any(|e| e.question == *q && !e.edns))
             .collect();
@@ -299,6 +356,17 @@ impl Level {
             self.push_ask(server, plain);
         }
     }
+}
+
+/// Did the server say what there is?
+fn is_served(exchange: &Exchange) -> bool {
+    let rcode = exchange.response().map(|r| r.rcode);
+    matches!(rcode, Some(Rcode::NOERROR | Rcode::NXDOMAIN))
+}
+
+fn is_good(exchange: &Exchange) -> bool {
+    let rcode = exchange.response().map(|r| r.rcode);
+    rcode == Some(Rcode::NOERROR)
 }
 
 /// Adds what is not there yet.

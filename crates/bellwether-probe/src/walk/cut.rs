@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use bellwether_model::DnsName;
 use bellwether_model::dns::{ListedBy, Referral, Response};
@@ -42,6 +43,27 @@ impl Cut {
         }
     }
 
+    /// Does a delegation say nothing new?
+    fn holds(&self, referral: &Referral, glue: &Glue, given_by: &str) -> bool {
+        let is_known = |name: &DnsName| {
+            let held = self.hosts.get(name);
+            held.is_some_and(|held| glue.get(name).is_none_or(|more| more.is_subset(held)))
+        };
+        self.ttl <= referral.ttl
+            && self.given_by.contains(given_by)
+            && referral.names.iter().all(is_known)
+    }
+
+    /// Has every name server inside the zone an address from the parent? Those without may have one
+    /// that the parent left out.
+    pub(super) fn is_glued(&self) -> bool {
+        let mut inside = self
+            .hosts
+            .iter()
+            .filter(|(name, _)| name.is_at_or_below(&self.zone));
+        inside.all(|(_, addresses)| !addresses.is_empty())
+    }
+
     /// Tells a level all that is known of its zone.
     pub(super) fn tell_all(&self, tell: &mpsc::UnboundedSender<Tell>) {
         if self.parent.is_none() {
@@ -72,7 +94,7 @@ impl Cut {
 
 impl Walk {
     /// The cut at this very zone, which must be known.
-    pub(super) fn cut_at(&self, zone: &DnsName) -> Cut {
+    pub(super) fn cut_at(&self, zone: &DnsName) -> Rc<Cut> {
         let cuts = self.inner.cuts.borrow();
         cuts.get(zone)
             .cloned()
@@ -80,20 +102,20 @@ impl Walk {
     }
 
     /// The deepest known cut at or above a name.
-    pub(super) fn deepest_cut(&self, name: &DnsName) -> Cut {
+    pub(super) fn deepest_cut(&self, name: &DnsName) -> Rc<Cut> {
         self.deepest(name, |_| true)
     }
 
     /// Where the walk to an alias begins: at the deepest known cut that is part of the chain of
     /// signatures. Look-ups of name servers learn cuts too, and ask nobody to vouch for them.
-    pub(super) fn deepest_level(&self, name: &DnsName) -> Cut {
+    pub(super) fn deepest_level(&self, name: &DnsName) -> Rc<Cut> {
         let levels = self.inner.levels.borrow();
         self.deepest(name, |zone| {
             !self.wants_signatures() || levels.contains(zone)
         })
     }
 
-    fn deepest(&self, name: &DnsName, fits: impl Fn(&DnsName) -> bool) -> Cut {
+    fn deepest(&self, name: &DnsName, fits: impl Fn(&DnsName) -> bool) -> Rc<Cut> {
         let cuts = self.inner.cuts.borrow();
         let mut at = Some(name.clone());
         while let Some(zone) = at {
@@ -115,14 +137,21 @@ impl Walk {
         waits: u32,
     ) {
         let mut cuts = self.inner.cuts.borrow_mut();
-        let cut = cuts.entry(referral.zone.clone()).or_insert_with(|| Cut {
-            zone: referral.zone.clone(),
-            parent: Some(parent.clone()),
-            hosts: Glue::new(),
-            ttl: referral.ttl,
-            given_by: BTreeSet::new(),
-            waits,
+        let cut = cuts.entry(referral.zone.clone()).or_insert_with(|| {
+            Rc::new(Cut {
+                zone: referral.zone.clone(),
+                parent: Some(parent.clone()),
+                hosts: Glue::new(),
+                ttl: referral.ttl,
+                given_by: BTreeSet::new(),
+                waits,
+            })
         });
+        // Most look-ups are told what is known already; a large set is not copied for that.
+        if cut.holds(referral, glue, given_by) {
+            return;
+        }
+        let cut = Rc::make_mut(cut);
         cut.ttl = cut.ttl.min(referral.ttl);
         cut.given_by.insert(given_by.to_owned());
         for name in &referral.names {

@@ -26,6 +26,9 @@ const REFERRALS_MAX: usize = 16;
 const SERVERS_MAX: usize = 4;
 /// Name servers without glue looked up for one zone on the way.
 const HOSTS_MAX: usize = 3;
+/// Look-ups that ask a parent once more since no server of its child can be asked, for each child: what
+/// the parent left out of one answer it seldom tells in many others.
+const ABOVE_MAX: u32 = 8;
 /// The next server is asked beside the first if that one has not answered by then.
 const HEDGE: Duration = Duration::from_millis(300);
 
@@ -40,6 +43,8 @@ pub(super) struct Errand {
     hosts_left: Rc<Cell<u32>>,
     /// The exchange that ended last.
     last: Rc<RefCell<Option<Exchange>>>,
+    /// A question was not asked, or its answer not waited for or kept.
+    cut_short: Rc<Cell<bool>>,
 }
 
 impl Errand {
@@ -50,6 +55,7 @@ impl Errand {
             left: Rc::new(Cell::new(QUERIES_PER_LOOKUP_MAX)),
             hosts_left: Rc::new(Cell::new(HOSTS_PER_LOOKUP_MAX)),
             last: Rc::default(),
+            cut_short: Rc::default(),
         }
     }
 
@@ -158,7 +164,7 @@ impl Walk {
         let mut first_failure: Option<HostFailure> = None;
         // A circle found at first is what a second try runs out of questions over.
         let told = |first: &Option<HostFailure>, now: HostFailure| match first {
-            Some(circle @ HostFailure::Cycle { .. }) => circle.clone(),
+            Some(telling @ (HostFailure::Cycle { .. } | HostFailure::NoRoute)) => telling.clone(),
             Some(_) | None => now,
         };
         for _ in 0..REFERRALS_MAX {
@@ -167,7 +173,9 @@ impl Walk {
                 (Ok(addresses), _) => addresses,
                 // The parent's servers may hold the zone too, or know glue that they left out of
                 // another answer.
-                (Err(failure), Some(parent)) if first_failure.is_none() => {
+                (Err(failure), Some(parent))
+                    if first_failure.is_none() && self.may_ask_above(&cut, &failure) =>
+                {
                     first_failure = Some(failure);
                     cut = self.cut_at(parent);
                     let above = self.servers(&cut, &errand, &mut waits).await;
@@ -177,9 +185,10 @@ impl Walk {
             };
             let answer = self.hedged(&cut, &addresses, name, rtypes, &errand).await;
             let Some((address, exchanges, spent)) = answer else {
-                let failure = match errand.left.get() {
-                    0 => HostFailure::Limit,
-                    _ => HostFailure::ServersFail,
+                let failure = if errand.left.get() == 0 || errand.cut_short.get() {
+                    HostFailure::Limit
+                } else {
+                    HostFailure::ServersFail
                 };
                 return Err(told(&first_failure, failure));
             };
@@ -193,7 +202,7 @@ impl Walk {
                 }
                 _ => {
                     return Ok(Iterated {
-                        zone: cut.zone,
+                        zone: cut.zone.clone(),
                         exchanges,
                         waits,
                     });
@@ -201,6 +210,17 @@ impl Walk {
             }
         }
         Err(HostFailure::Limit)
+    }
+
+    /// May the parent's servers be asked again for what they said nothing of? Counts it.
+    fn may_ask_above(&self, cut: &Cut, failure: &HostFailure) -> bool {
+        if *failure == HostFailure::NoRoute && cut.is_glued() {
+            return false;
+        }
+        let mut above = self.inner.above.borrow_mut();
+        let asked = above.entry(cut.zone.clone()).or_default();
+        *asked += 1;
+        *asked <= ABOVE_MAX
     }
 
     /// Addresses of a zone's servers: those known, else those looked up.
@@ -215,13 +235,8 @@ impl Walk {
             Some(_) => Origin::Network,
         };
         let usable = |a: &IpAddr| self.barred(*a, origin).is_none();
-        let mut known: Vec<IpAddr> = cut
-            .hosts
-            .values()
-            .flatten()
-            .copied()
-            .filter(usable)
-            .collect();
+        let given = || cut.hosts.values().flatten().copied();
+        let mut known: Vec<IpAddr> = given().filter(usable).collect();
         known.sort();
         known.dedup();
         if !known.is_empty() {
@@ -230,13 +245,18 @@ impl Walk {
         let stack = &errand.stack;
         let circle = |host: &DnsName| stack.iter().position(|waiting| waiting == host);
         let mut failure = match cut.hosts.keys().find_map(circle) {
+            _ if given().any(|a| self.no_way(a).is_some()) => HostFailure::NoRoute,
             Some(at) => HostFailure::Cycle {
                 names: stack[at..].to_vec(),
             },
             None => HostFailure::ServersFail,
         };
-        let others = cut.hosts.keys().filter(|host| circle(host).is_none());
-        for host in others.take(HOSTS_MAX) {
+        // Who is inside the zone and has glue is known to the zone's own servers alone.
+        let others = cut.hosts.iter().filter(|(host, given)| {
+            let is_inside = host.is_at_or_below(&cut.zone) && !given.is_empty();
+            !is_inside && circle(host).is_none()
+        });
+        for host in others.map(|(host, _)| host).take(HOSTS_MAX) {
             let answer = self.host_within(host.clone(), *waits, errand.clone()).await;
             let usable: Vec<IpAddr> = answer.addresses.into_iter().filter(usable).collect();
             if !usable.is_empty() {
@@ -245,7 +265,7 @@ impl Walk {
             }
             let is_telling = matches!(
                 answer.failure,
-                Some(HostFailure::Cycle { .. } | HostFailure::Limit)
+                Some(HostFailure::Cycle { .. } | HostFailure::Limit | HostFailure::NoRoute)
             );
             if let (HostFailure::ServersFail, Some(theirs), true) =
                 (&failure, answer.failure, is_telling)
@@ -326,11 +346,15 @@ impl Walk {
             };
             let Some(left) = errand.left.get().checked_sub(1) else {
                 let reason = format!("a look-up's limit of {QUERIES_PER_LOOKUP_MAX} questions");
+                errand.cut_short.set(true);
                 return (wanted.not_asked(reason), 0);
             };
             errand.left.set(left);
             let (mut exchanges, _) = self.ask(&wanted).await;
             let last = exchanges.pop().expect("a question leaves an exchange");
+            if !last.was_asked() {
+                errand.cut_short.set(true);
+            }
             *errand.last.borrow_mut() = Some(last.clone());
             let spent = exchanges.iter().map(waits).sum::<u32>() + waits(&last);
             (last, spent)
@@ -378,6 +402,9 @@ fn describe(name: &DnsName, failure: &HostFailure) -> String {
         }
         HostFailure::Limit => {
             format!("the way to {name} is longer than {QUERIES_PER_LOOKUP_MAX} questions")
+        }
+        HostFailure::NoRoute => {
+            format!("this machine has no route to any name server on the way to {name}")
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use super::ask::{ADDRESSES_MAX, HOSTS_MAX};
 use super::cut::Glue;
 use super::host::HostAnswer;
-use super::judge::{ns_set, soa_owner};
+use super::judge::{is_answered, ns_set, soa_owner};
 use super::{ALIASES_MAX, QUERIES_MAX, Trace, Walk};
 use crate::large::is_large;
 
@@ -94,6 +94,9 @@ pub(crate) struct Level {
     /// with the waits until then.
     pub(super) own_sets: BTreeMap<Server, (Vec<DnsName>, u32)>,
     pub(super) looked_up: BTreeSet<DnsName>,
+    /// Names inside the zone that wait for the first answer of one of its servers.
+    pub(super) to_look_up: Vec<DnsName>,
+    pub(super) answered: bool,
     /// When each server's address was known, in waits.
     pub(super) known_at: BTreeMap<Server, u32>,
     /// Every server is asked everything.
@@ -104,6 +107,8 @@ pub(crate) struct Level {
     /// Servers asked for the zone's keys.
     pub(super) keys_asked: BTreeSet<Server>,
     pub(super) cds_asked: bool,
+    /// Servers asked for the name in small letters.
+    pub(super) small_asked: BTreeSet<Server>,
     /// What was asked again with more room (no question) or with less.
     pub(super) climbed: BTreeSet<(Server, Option<Question>)>,
     /// A name beside the target's that must not exist, once it was asked for.
@@ -147,12 +152,15 @@ impl Level {
             late: false,
             own_sets: BTreeMap::new(),
             looked_up: BTreeSet::new(),
+            to_look_up: Vec::new(),
+            answered: false,
             known_at: BTreeMap::new(),
             full,
             apex_asked: false,
             pool_asked: false,
             keys_asked: BTreeSet::new(),
             cds_asked: false,
+            small_asked: BTreeSet::new(),
             climbed: BTreeSet::new(),
             canary: None,
             ds_asked: BTreeSet::new(),
@@ -253,6 +261,9 @@ impl Level {
                     self.read(&server, exchange, waits);
                     self.note_large(exchange);
                 }
+                if exchanges.iter().any(is_answered) {
+                    self.look_up_own(waits);
+                }
                 let told_keys = self.told_keys(&exchanges);
                 self.servers
                     .entry(server.clone())
@@ -260,6 +271,7 @@ impl Level {
                     .extend(exchanges);
                 self.ask_keys(told_keys);
                 self.retry_plain(&server);
+                self.retry_small(&server);
                 self.climb(&server);
             }
             Done::Host { name, answer } => self.take_host(name, answer),

@@ -125,7 +125,9 @@ struct Inner {
     port: u16,
     /// Why no question goes out over IPv6, if none does.
     no_v6: Option<String>,
-    cuts: RefCell<BTreeMap<DnsName, Cut>>,
+    cuts: RefCell<BTreeMap<DnsName, Rc<Cut>>>,
+    /// Look-ups that asked a parent once more, since no server of its child could be asked.
+    above: RefCell<BTreeMap<DnsName, u32>>,
     hosts: RefCell<HashMap<DnsName, HostAnswer>>,
     traced: RefCell<BTreeSet<DnsName>>,
     /// Zones at which a level began: what is delegated below them is asked with its signatures.
@@ -164,7 +166,8 @@ impl Walk {
     /// The same with name servers at another port, for tests without privilege.
     pub(crate) fn with_port(cx: &Cx, owners: Rc<Owners>, tasks: Tasks, port: u16) -> Self {
         let mut cuts = BTreeMap::new();
-        cuts.insert(DnsName::root(), Cut::root(&cx.job().root_hints));
+        let root = Cut::root(&cx.job().root_hints);
+        cuts.insert(DnsName::root(), Rc::new(root));
         let inner = Inner {
             cx: cx.clone(),
             owners,
@@ -174,6 +177,7 @@ impl Walk {
             port,
             no_v6: no_v6_route(cx),
             cuts: RefCell::new(cuts),
+            above: RefCell::default(),
             hosts: RefCell::default(),
             traced: RefCell::default(),
             levels: RefCell::default(),
@@ -248,7 +252,13 @@ impl Walk {
         let (tell, told) = mpsc::unbounded_channel();
         cut.tell_all(&tell);
         let base = trace.base.max(cut.waits);
-        let level = Level::new(self, Rc::new(trace), cut.zone, cut.parent, base);
+        let level = Level::new(
+            self,
+            Rc::new(trace),
+            cut.zone.clone(),
+            cut.parent.clone(),
+            base,
+        );
         self.begin(level, told);
     }
 
@@ -358,6 +368,12 @@ impl Walk {
 
     /// Why this address is not asked, if it is not.
     fn barred(&self, address: IpAddr, origin: Origin) -> Option<String> {
+        self.no_way(address)
+            .or_else(|| self.cx().dialer().permits(address, origin).err())
+    }
+
+    /// Why this address cannot be asked from here: no fault of whoever stands there.
+    fn no_way(&self, address: IpAddr) -> Option<String> {
         let family = Family::of(address);
         if let Some(only) = self.cx().job().family
             && only != family
@@ -370,10 +386,8 @@ impl Walk {
             return Some(reason.clone());
         }
         // Says nothing of the server: the fault is on this side.
-        if !self.cx().dialer().has_route(self.socket(address)) {
-            return Some(format!("{NO_ROUTE}route to {address}"));
-        }
-        self.cx().dialer().permits(address, origin).err()
+        let routed = self.cx().dialer().has_route(self.socket(address));
+        (!routed).then(|| format!("{NO_ROUTE}route to {address}"))
     }
 
     /// Asks, within the walk's limit.

@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use bellwether_model::DnsName;
-use bellwether_model::dns::{HostFailure, HostSeen, ListedBy, Rcode, ZoneSeen};
+use bellwether_model::dns::{Exchange, HostFailure, HostSeen, ListedBy, Rcode, ZoneSeen};
 use bellwether_model::job::{Event, Job, RootHint};
 use bellwether_model::report::{Baseline, BaselineServer, BaselineZone};
 use bellwether_model::{NotRunReason, Outcome, ProbeKind};
@@ -128,6 +129,48 @@ fn a_healthy_tree() {
     assert!(seen.found.iter().all(|f| f.waits == 3), "{:?}", seen.found);
     assert!(seen.zones.iter().all(|(_, waits)| *waits <= 4));
     assert!(seen.queries <= 25, "{}", seen.queries);
+}
+
+/// A parent whose forty name servers all have glue there, at addresses that nobody here has a route to.
+fn far_away() -> World {
+    let mut lines = String::new();
+    for i in 1..=40 {
+        let _ = write!(
+            lines,
+            "svc.test. NS n{i}.svc.test.\nn{i}.svc.test. A 203.0.113.{i}\n"
+        );
+    }
+    vec![root(), (3, vec![zone("test.", lines.leak())])]
+}
+
+#[test]
+fn glue_that_no_route_leads_to_is_not_looked_up() {
+    let seen = walk(far_away());
+    let own = &seen["svc.test."];
+    assert_eq!(own.parent_sets[0].names.len(), 40);
+    let exchanges = own.servers.iter().flat_map(|s| &s.exchanges);
+    assert!(exchanges.clone().count() > 0);
+    assert!(exchanges.clone().all(Exchange::lacked_route));
+    assert!(own.hosts.iter().all(|h| h.failure.is_none()));
+    assert!(seen.queries <= 6, "{}", seen.queries);
+}
+
+#[test]
+fn a_name_whose_servers_have_no_route_fails_by_that() {
+    let tld = "svc.test. NS ns1.dns.far.";
+    let seen = walk(vec![
+        (
+            2,
+            vec![zone(
+                ".",
+                "test. NS ns.nic.test.\nns.nic.test. A 127.0.0.3\nfar. NS ns.far.\nns.far. A 203.0.113.1",
+            )],
+        ),
+        (3, vec![zone("test.", tld)]),
+    ]);
+    let ns1 = host(&seen["svc.test."], "ns1.dns.far.");
+    assert_eq!(ns1.failure, Some(HostFailure::NoRoute));
+    assert!(seen.queries <= 8, "{}", seen.queries);
 }
 
 #[test]

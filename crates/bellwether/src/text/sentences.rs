@@ -48,6 +48,12 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "this machine has no route: {attempts} connection attempts ended before a packet left",
     ),
     Sentence::new(
+        K::OutOfReach,
+        "",
+        "",
+        "this machine has no route to any {what}: {addresses}",
+    ),
+    Sentence::new(
         K::NothingLeaves,
         "",
         "",
@@ -252,6 +258,18 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "{name_server} [says|say] NXDOMAIN for {name} {types}, and [has|have] the name",
     ),
     Sentence::new(
+        K::NsTypeFails,
+        "name_server",
+        "",
+        "{name_server} [fails|fail] {name} {types} ({answer}), and [answers|answer] other types",
+    ),
+    Sentence::new(
+        K::NsSmallLettersOnly,
+        "name_server",
+        "answer",
+        "{name_server} [answers|answer] small letters only, and capital ones with {answer}",
+    ),
+    Sentence::new(
         K::NsCaseNotKept,
         "name_server",
         "how",
@@ -291,7 +309,7 @@ pub(super) const SENTENCES: &[Sentence] = &[
         K::NsEdnsFails,
         "name_server",
         "",
-        "{name_server} [answers|answer] plain queries and not those with EDNS",
+        "{name_server} [answers|answer] plain queries and not those with EDNS ({answer})",
     ),
     Sentence::new(
         K::NsDeniesExistingName,
