@@ -68,6 +68,8 @@ facts! {
     ParentServersFail = "parent_servers_fail", "no server of the parent zone gives a usable answer";
     ParentServersDiffer = "parent_servers_differ", "servers of the parent zone give different NS sets";
     RegistryServersFail = "registry_servers_fail", "no server of the zone under which names are registered gives a usable answer";
+    RegistryServerFails = "registry_server_fails", "a server of the zone under which names are registered gives no usable answer, others delegate";
+    RegistryServerDenies = "registry_server_denies", "a server of the zone under which names are registered denies, with authority, a name that others delegate";
     NsDeniesExistingName = "ns_denies_existing_name", "one name server denies, with authority, a name that others have";
     AllNsServfail = "all_ns_servfail", "every name server answers SERVFAIL";
     SerialBehind = "serial_behind", "a name server serves an older serial of the zone than others";

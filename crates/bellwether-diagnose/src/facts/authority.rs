@@ -33,6 +33,50 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
         denials(hop, index, facts);
         serials(hop, knew_it, facts);
     }
+    for zone in &picture.above {
+        on_the_way(zone, facts);
+    }
+}
+
+/// Servers of a zone above that do not delegate what others of it do.
+fn on_the_way(hop: &Hop<'_>, facts: &mut Facts) {
+    let delegates = |s: &&ServerView<'_>| s.status == ServerStatus::Denies(AnswerKind::Referral);
+    let have: Vec<&str> = hop
+        .delegated()
+        .filter(delegates)
+        .map(|s| s.label.as_str())
+        .collect();
+    if have.is_empty() {
+        return;
+    }
+    let zone = Some(&hop.seen.zone);
+    for server in hop.denying_delegation() {
+        let value = json!({
+            "name": hop.seen.name, "zone": hop.seen.zone, "name_server": server.label,
+            "answer": status_word(&server.status), "others_have_it": have,
+        });
+        let kind = match hop.is_registry() {
+            true => FactKind::RegistryServerDenies,
+            false => FactKind::NsDeniesExistingName,
+        };
+        facts.add_in(zone, kind, subject(server), value, [hop.id]);
+    }
+    // Of the root's servers one more or less is nobody's loss.
+    if hop.seen.zone.is_root() {
+        return;
+    }
+    for server in hop.delegated().filter(|s| s.status.is_unusable()) {
+        if !hop.is_registry() {
+            status(hop, server, facts);
+            continue;
+        }
+        let value = json!({
+            "zone": hop.seen.zone, "name_server": server.label,
+            "answer": status_word(&server.status),
+        });
+        let kind = FactKind::RegistryServerFails;
+        facts.add_in(zone, kind, subject(server), value, [hop.id]);
+    }
 }
 
 /// No resolver gets anything but SERVFAIL here: the servers run and have lost their zone.

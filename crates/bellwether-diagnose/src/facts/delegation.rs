@@ -345,7 +345,7 @@ fn parents(picture: &Picture<'_>, facts: &mut Facts) {
         if level.holds_name {
             continue;
         }
-        let dead = level.servers.iter().all(|s| !s.answers());
+        let dead = level.servers.iter().all(|s| !is_of_use(s));
         // Whom nobody could ask has not failed: no route is our own fault.
         let asked = |s: &ServerSeen| s.exchanges.iter().any(Exchange::was_asked);
         if dead && level.servers.iter().any(asked) {
@@ -360,6 +360,15 @@ fn parents(picture: &Picture<'_>, facts: &mut Facts) {
         }
     }
     disagreement(picture, facts);
+}
+
+/// Did it say anything but an error, and that with authority or with a referral?
+fn is_of_use(server: &ServerSeen) -> bool {
+    let mut responses = server.exchanges.iter().filter_map(Exchange::response);
+    responses.any(|r| {
+        let is_final = matches!(r.rcode, Rcode::NOERROR | Rcode::NXDOMAIN);
+        is_final && (r.flags.aa || !r.authority.is_empty())
+    })
 }
 
 /// The walk ended at a zone that denies the name although the name belongs to a zone below it.

@@ -68,7 +68,7 @@ pub(super) fn delegation(picture: &Picture<'_>, candidate: &Candidate, scope: &S
 }
 
 /// The verb's ending after `all 1 name server` and `1 of 4 name servers`.
-fn plural(subject: &str) -> &'static str {
+pub(super) fn plural(subject: &str) -> &'static str {
     if subject.starts_with("1 of") || subject.ends_with("name server") {
         "s"
     } else {
@@ -322,8 +322,12 @@ fn odd_servers(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, zone
         let known = fact(candidate, FactKind::NsDeniesExistingName);
         let (name, answer) = known.map_or(("", ""), |k| (value(k, "name"), value(k, "answer")));
         let denies = if s.is_empty() { "deny" } else { "denies" };
+        let have = match picture.above.iter().any(|h| h.seen.zone.as_str() == zone) {
+            true => "delegate it",
+            false => "have it",
+        };
         return format!(
-            "{some} of {zone} {denies} {name} with authority ({answer}), and the others have it: {}",
+            "{some} of {zone} {denies} {name} with authority ({answer}), and the others {have}: {}",
             servers(labels)
         );
     }
@@ -455,7 +459,11 @@ fn are_all(picture: &Picture<'_>, candidate: &Candidate, labels: &BTreeSet<Strin
 
 /// `2 of 4 name servers`; where a name has several addresses and not all of them are meant,
 /// `1 of 8 addresses of name servers`.
-fn of_servers(picture: &Picture<'_>, candidate: &Candidate, labels: &BTreeSet<String>) -> String {
+pub(super) fn of_servers(
+    picture: &Picture<'_>,
+    candidate: &Candidate,
+    labels: &BTreeSet<String>,
+) -> String {
     let hop = hop(picture, candidate);
     let all: Vec<&str> = hop.map_or_else(Vec::new, |h| {
         h.delegated().map(|s| s.label.as_str()).collect()
@@ -480,10 +488,7 @@ fn of_servers(picture: &Picture<'_>, candidate: &Candidate, labels: &BTreeSet<St
 }
 
 fn hop<'p, 'a>(picture: &'p Picture<'a>, candidate: &Candidate) -> Option<&'p Hop<'a>> {
-    picture
-        .hops
-        .iter()
-        .find(|h| Some(&h.seen.zone) == candidate.zone.as_ref())
+    picture.zone(candidate.zone.as_ref()?)
 }
 
 /// A value without quotes.

@@ -150,6 +150,18 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "{name_servers} of {zone} [gives|give] no usable answer",
     ),
     Sentence::new(
+        K::RegistryServerFails,
+        "name_server",
+        "answer",
+        "{name_server} of {zone} [gives|give] no usable answer ({answer})",
+    ),
+    Sentence::new(
+        K::RegistryServerDenies,
+        "name_server",
+        "",
+        "{name_server} of {zone} [says|say] {answer} for {name}, with authority; {others_have_it} delegate it",
+    ),
+    Sentence::new(
         K::NsRcode,
         "name_server",
         "rcode",
