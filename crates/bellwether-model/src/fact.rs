@@ -64,6 +64,7 @@ facts! {
     NsShareNetwork = "ns_share_network", "every name server stands in one network";
     NsShareOwner = "ns_share_owner", "every name server belongs to one operator's AS";
     GlueDiffers = "glue_differs", "glue at the parent and the name server's own address records differ";
+    GlueAstray = "glue_astray", "the parent's glue for a name server leads where nothing usable answers; the name server itself answers at another address";
     ParentNxdomain = "parent_nxdomain", "the parent's servers say that the delegated name does not exist";
     ParentServersFail = "parent_servers_fail", "no server of the parent zone gives a usable answer";
     ParentServersDiffer = "parent_servers_differ", "servers of the parent zone give different NS sets";
@@ -123,6 +124,7 @@ facts! {
     ResolverLacksAlgorithm = "resolver_lacks_algorithm", "a resolver checks other zones, and refuses this one, whose algorithm those do not use";
     ResolverServesStale = "resolver_serves_stale", "a resolver says that its answer is older than its TTL, since no name server answers (RFC 8767)";
     ResolverTtlAboveZone = "resolver_ttl_above_zone", "a resolver keeps its answer for longer than the zone's TTL";
+    ResolverAnswerKept = "resolver_answer_kept", "a resolver's answer, which no name server gives, has less time left than the zone's TTL: it was looked up earlier";
     ResolverHoldsOldDs = "resolver_holds_old_ds", "a resolver holds DS records that the parent no longer gives";
     ResolverTwoAnswers = "resolver_two_answers", "two answers come to one question, the first of them unlike the authority's";
     ResolverAnswerForeign = "resolver_answer_foreign", "a resolver's addresses belong to an operator that neither the authority's nor the baseline's do";

@@ -275,6 +275,7 @@ fn hosts(hop: &Hop<'_>, facts: &mut Facts) {
             | None => {}
         }
         forbidden(hop, host, facts);
+        astray(hop, host, facts);
         if let Some(resolved) = host.resolved.as_ref().filter(|r| !r.is_empty())
             && !host.glue.is_empty()
             && !host.glue.iter().any(|g| resolved.contains(g))
@@ -283,6 +284,36 @@ fn hosts(hop: &Hop<'_>, facts: &mut Facts) {
             let subject = Subject::NameServer(host.name.clone(), None);
             facts.add_in(zone, FactKind::GlueDiffers, subject, value, [hop.id]);
         }
+    }
+}
+
+/// Glue that leads to something else than the name server, which answers at another address: by its
+/// own zone's word or, where that cannot be asked, by the baseline's.
+fn astray(hop: &Hop<'_>, host: &HostSeen, facts: &mut Facts) {
+    let resolved = host.resolved.as_ref().filter(|r| !r.is_empty());
+    let own = resolved.unwrap_or(&host.known);
+    if host.glue.is_empty() || host.glue.iter().any(|g| own.contains(g)) {
+        return;
+    }
+    let at = |all: &[IpAddr]| -> Vec<&ServerView<'_>> {
+        let mine = hop.servers.iter().filter(|s| s.seen.name == host.name);
+        mine.filter(|s| all.contains(&s.seen.address)).collect()
+    };
+    let (given, right) = (at(&host.glue), at(own));
+    let is_useful =
+        |s: &&ServerView<'_>| matches!(s.status, ServerStatus::Answers | ServerStatus::Denies(_));
+    let all_fail = !given.is_empty() && given.iter().all(|s| s.status.is_unusable());
+    if !all_fail || !right.iter().any(is_useful) {
+        return;
+    }
+    let zone = Some(&hop.seen.zone);
+    for server in given {
+        let value = json!({
+            "name_server": host.name, "address": server.seen.address.to_string(),
+            "answer": status_word(&server.status), "own": addresses(own),
+        });
+        let subject = Subject::NameServer(host.name.clone(), Some(server.seen.address));
+        facts.add_in(zone, FactKind::GlueAstray, subject, value, [hop.id]);
     }
 }
 

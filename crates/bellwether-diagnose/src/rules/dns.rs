@@ -208,22 +208,30 @@ pub const RULES: &[Rule] = &[
         ..UNRESOLVABLE
     },
     Rule {
+        over: Over::NameServers,
+        requires: &[F::GlueAstray],
+        remedy: "Have the glue beside the NS set at the parent (at your registrar) corrected: the name server itself answers, at another address.",
+        ..UNRESOLVABLE
+    },
+    Rule {
         requires: &[F::NsRcode],
-        excludes: &[F::AllNsServfail],
+        excludes: &[F::AllNsServfail, F::GlueAstray],
         ..LAME
     },
     Rule {
         requires: &[F::NsNotAuthoritative],
+        excludes: &[F::GlueAstray],
         ..LAME
     },
     Rule {
         requires: &[F::NsSilent],
-        excludes: &[F::Port53Dead],
+        excludes: &[F::Port53Dead, F::GlueAstray],
         supports: &[(F::RepliesDiscarded, 0)],
         ..UNRESPONSIVE
     },
     Rule {
         requires: &[F::NsRcode, F::AllNsServfail],
+        excludes: &[F::GlueAstray],
         cap: 80,
         ..UNRESPONSIVE
     },

@@ -147,7 +147,28 @@ fn wrong_denials(picture: &Picture<'_>, candidate: &Candidate) -> BTreeSet<Strin
         .collect()
 }
 
+/// Glue that leads elsewhere than to the name server.
+fn astray(candidate: &Candidate, zone: &str) -> Option<String> {
+    let known = facts_of(candidate, FactKind::GlueAstray);
+    let each: Vec<String> = known
+        .iter()
+        .map(|k| {
+            let own = list(strings(Some(k), "/own"));
+            let (name, at) = (value(k, "name_server"), value(k, "address"));
+            format!(
+                "{name} at {at} ({}), and it is at {own}",
+                value(k, "answer")
+            )
+        })
+        .collect();
+    let leads = "the parent's glue for";
+    (!each.is_empty()).then(|| format!("{leads} {zone} leads to {}", each.join("; to ")))
+}
+
 fn unresolvable(candidate: &Candidate, zone: &str) -> String {
+    if let Some(told) = astray(candidate, zone) {
+        return told;
+    }
     let named = hosts(candidate.group.servers());
     let one = candidate.group.subjects.len() == 1;
     if let Some(alias) = fact(candidate, FactKind::NsIsCname) {

@@ -162,6 +162,12 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "{name_server} of {zone} [says|say] {answer} for {name}, with authority; {others_have_it} delegate it",
     ),
     Sentence::new(
+        K::GlueAstray,
+        "",
+        "",
+        "the parent leads to {name_server} at {address} ({answer}); it answers at {own}",
+    ),
+    Sentence::new(
         K::NsRcode,
         "name_server",
         "rcode",
@@ -550,6 +556,12 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "resolver",
         "",
         "from {resolver} {first} came first (TTL {first_ttl}), then {second} (TTL {second_ttl})",
+    ),
+    Sentence::new(
+        K::ResolverAnswerKept,
+        "resolver",
+        "",
+        "{resolver} [has|have] {seconds_left} s left for it, of the zone's {zone_ttl} s",
     ),
     Sentence::new(
         K::ResolverAnswerForeign,
