@@ -66,6 +66,7 @@ facts! {
     GlueDiffers = "glue_differs", "glue at the parent and the name server's own address records differ";
     GlueAstray = "glue_astray", "the parent's glue for a name server leads where nothing usable answers; the name server itself answers at another address";
     ParentNxdomain = "parent_nxdomain", "the parent's servers say that the delegated name does not exist";
+    DelegationGone = "delegation_gone", "a zone of the baseline is no longer delegated, and the zone above it answers for its names";
     ParentServersFail = "parent_servers_fail", "no server of the parent zone gives a usable answer";
     ParentServersDiffer = "parent_servers_differ", "servers of the parent zone give different NS sets";
     RegistryServersFail = "registry_servers_fail", "no server of the zone under which names are registered gives a usable answer";
@@ -74,6 +75,7 @@ facts! {
     NsDeniesExistingName = "ns_denies_existing_name", "one name server denies, with authority, a name that others have";
     AllNsServfail = "all_ns_servfail", "every name server answers SERVFAIL";
     SerialBehind = "serial_behind", "a name server serves an older serial of the zone than others";
+    NsAnswersAlone = "ns_answers_alone", "one name server gives addresses that no other gives, all others agree, and the serials are the same";
     NsSilent = "ns_silent", "a name server's address does not answer";
     NsTcpFails = "ns_tcp_fails", "a name server answers over UDP and not over TCP";
     NsTruncated = "ns_truncated", "a name server's answer is truncated over UDP and does not come over TCP";

@@ -21,6 +21,13 @@ pub(super) fn delegation(picture: &Picture<'_>, candidate: &Candidate, scope: &S
     match candidate.rule.cause {
         Cause::DnsDelegationWrongNs => wrong_ns(picture, candidate, scope, &zone),
         Cause::DnsDelegationMissing => {
+            if let Some(gone) = fact(candidate, FactKind::DelegationGone) {
+                return format!(
+                    "{} is no longer delegated: the servers of {} answer for it, by a wildcard",
+                    value(gone, "zone"),
+                    value(gone, "parent")
+                );
+            }
             let denied = fact(candidate, FactKind::ParentNxdomain);
             let (missing, parent, rcode) = denied.map_or(("", "", ""), |d| {
                 (value(d, "zone"), value(d, "parent"), value(d, "rcode"))
@@ -352,6 +359,15 @@ fn odd_servers(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, zone
             servers(labels)
         );
     }
+    if let Some(known) = fact(candidate, FactKind::NsAnswersAlone) {
+        return format!(
+            "{some} of {zone} give{s} {} for {}, all others {}, and the serials are the same: {}",
+            list(strings(Some(known), "/addresses")),
+            value(known, "name"),
+            list(strings(Some(known), "/others")),
+            servers(labels)
+        );
+    }
     let known = fact(candidate, FactKind::SerialBehind);
     let number = |key: &str| {
         known
@@ -416,6 +432,13 @@ fn record_wrong(candidate: &Candidate, scope: &Scope, zone: &str) -> String {
             value(known, "what"),
             plain(&known.value["expected"]),
             plain(&known.value["found"])
+        );
+    }
+    if zone.is_empty() {
+        return format!(
+            "every name server also answers {} ({}), which is not yours",
+            list(scope.addresses.clone()),
+            list(scope.owners.clone())
         );
     }
     let before = strings(fact(candidate, FactKind::RecordsChanged), "/before");

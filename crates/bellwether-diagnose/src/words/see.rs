@@ -364,7 +364,9 @@ fn dns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
         || fact(candidate, FactKind::GlueAstray).is_some()
     {
         let parent = parent_server(picture, candidate)?;
+        let gone = fact(candidate, FactKind::DelegationGone);
         let zone = fact(candidate, FactKind::ParentNxdomain)
+            .or(gone)
             .map(|f| value(f, "zone").to_owned())
             .or_else(|| candidate.zone.as_ref().map(ToString::to_string))?;
         return Some(format!("dig @{parent} {} NS +norec", asked(&zone)));

@@ -312,6 +312,18 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "{name_server} [says|say] {answer} for {name}, with authority; {others_have_it} have it",
     ),
     Sentence::new(
+        K::NsAnswersAlone,
+        "name_server",
+        "",
+        "{name_server} [gives|give] {addresses} for {name}, all others {others}, at the same serial {serial}",
+    ),
+    Sentence::new(
+        K::DelegationGone,
+        "",
+        "",
+        "the servers of {parent} no longer delegate {zone}, and answer for it",
+    ),
+    Sentence::new(
         K::SerialBehind,
         "name_server",
         "",
