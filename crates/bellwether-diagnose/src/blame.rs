@@ -7,7 +7,8 @@ use bellwether_model::Cause;
 use bellwether_model::dns::AnswerKind;
 use bellwether_model::fact::Subject;
 
-use crate::picture::{Hop, Picture, ResolverStatus, ServerStatus};
+use crate::picture::dnssec::Why;
+use crate::picture::{ChainState, Hop, Picture, ResolverStatus, ServerStatus};
 use crate::rules::Blame;
 use crate::units::Unit;
 
@@ -80,7 +81,7 @@ pub fn explained(
         Blame::UnusableServers => unusable(picture, failing, group),
         Blame::DenyingServers => denying(picture, failing, group),
         Blame::AnswersOfServers => of_servers(picture, failing, group),
-        Blame::ZoneData => zone_data(picture, failing, cause, group),
+        Blame::ZoneData => zone_data(picture, failing, group),
         Blame::Port53 => port53(picture, failing),
         Blame::StrictResolvers => strict(picture, failing, group),
         Blame::Validation => validation(picture, failing, group),
@@ -136,8 +137,21 @@ fn wrong_side(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) ->
             |u| matches!(u, Unit::Server(l) if wrong.contains(l)),
         ));
         units.extend(wrong_values(picture, failing, hop, &wrong));
+        if is_unsigned_elsewhere(picture, hop) {
+            units.extend(validation(picture, failing, group));
+        }
     }
     units
+}
+
+/// Do the servers that the parent leads to lack what its DS records promise of this very zone?
+fn is_unsigned_elsewhere(picture: &Picture<'_>, hop: &Hop<'_>) -> bool {
+    let chains = picture.chains_of_hops();
+    let mut problems = chains.filter_map(|chain| match &chain.state {
+        ChainState::Bogus(problem) => Some(problem),
+        ChainState::Secure | ChainState::Insecure | ChainState::Unknown => None,
+    });
+    problems.any(|p| p.zone == hop.seen.zone && matches!(p.why, Why::NoKeys | Why::OtherKeys))
 }
 
 /// Look-ups of other record types that end with what only the wrong servers give.
@@ -337,12 +351,7 @@ fn answers_of(
     })
 }
 
-fn zone_data(
-    picture: &Picture<'_>,
-    failing: &BTreeSet<Unit>,
-    cause: Cause,
-    group: &Group,
-) -> BTreeSet<Unit> {
+fn zone_data(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTreeSet<Unit> {
     let hop = picture.hops.iter().find(|h| group.is_about(h));
     let agreed: BTreeSet<IpAddr> = picture
         .hops
@@ -350,17 +359,13 @@ fn zone_data(
         .flat_map(|h| h.delegated())
         .flat_map(|s| s.addresses.iter().copied())
         .collect();
-    debug_assert_eq!(
-        cause,
-        Cause::DnsZoneRecordWrong,
-        "the only cause that blames zone data"
-    );
     let Some(_) = hop else { return BTreeSet::new() };
     let mut units = only(
         failing,
         |u| matches!(u, Unit::Address(a) if agreed.contains(a)),
     );
-    if failing.contains(&Unit::Own) {
+    // What signatures alone make fail is no matter of the data.
+    if failing.contains(&Unit::Own) && !picture.is_bogus() {
         units.extend(resolution(picture, failing));
         if !picture.context.expect.exists || !picture.context.expect.values.is_empty() {
             units.extend(only(failing, |u| matches!(u, Unit::Resolver(_))));

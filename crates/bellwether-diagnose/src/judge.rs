@@ -172,9 +172,16 @@ fn assign(
             // follows from it; another explanation of the same look-up would be a contradiction,
             // and whose the address is belongs to that look-up.
             let is_look_up = matches!(rule.cause.layer(), Some(Layer::Dns));
+            // What foreign servers lack of the signatures follows from the delegation to them.
+            let is_theirs = rule.cause == Cause::DnsDnssecDsMismatch
+                && cast.iter().any(|c| {
+                    let (led, its) = (&c.candidate, c.role == Role::Root);
+                    its && led.rule.blame == Blame::WrongSide && led.zone == candidate.zone
+                });
             let follows = rule.over == Over::Addresses
                 && rule.cause != Cause::IpOwnerUnexpected
-                && !is_look_up;
+                && !is_look_up
+                || is_theirs;
             follows.then_some((Role::Consequence, Severity::Critical))
         } else {
             quiet(picture, &candidate, &cast, &blamed, &unusable)

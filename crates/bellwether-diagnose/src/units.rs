@@ -50,6 +50,15 @@ pub fn failing(picture: &Picture<'_>) -> BTreeSet<Unit> {
             }
         }
     }
+    if picture
+        .hops
+        .iter()
+        .any(|h| h.delegated().any(|s| s.status == ServerStatus::Answers))
+    {
+        for server in picture.above.iter().flat_map(Hop::denying_delegation) {
+            units.insert(Unit::Server(server.label.clone()));
+        }
+    }
     for view in picture.addresses.values() {
         if view.attempt.fails()
             && is_given(picture, view)
@@ -193,6 +202,22 @@ pub fn own_share(picture: &Picture<'_>, units: &BTreeSet<Unit>) -> f64 {
     if units.contains(&Unit::Own) {
         return 1.0;
     }
+    // Whom one server on the way sends off with a denial asks no further.
+    let passing = picture.above.iter().map(|zone| {
+        let usable = zone.delegated().filter(|s| !s.status.is_unusable());
+        let told = usable.map(|s| match units.contains(&Unit::Server(s.label.clone())) {
+            true => 0.0,
+            false => 1.0,
+        });
+        let told: Vec<f64> = told.collect();
+        if told.is_empty() { 1.0 } else { mean(&told) }
+    });
+    let passing: f64 = passing.product();
+    1.0 - passing * (1.0 - share_below(picture, units))
+}
+
+/// The same of those who come as far as the zone that holds the name.
+fn share_below(picture: &Picture<'_>, units: &BTreeSet<Unit>) -> f64 {
     if picture.context.target.name().is_none() || picture.hops.is_empty() {
         let all = picture.addresses.keys().copied().collect();
         return families_share(picture, &all, units);

@@ -65,13 +65,18 @@ facts! {
     NsShareNetwork = "ns_share_network", "every name server stands in one network";
     NsShareOwner = "ns_share_owner", "every name server belongs to one operator's AS";
     GlueDiffers = "glue_differs", "glue at the parent and the name server's own address records differ";
+    GlueAstray = "glue_astray", "the parent's glue for a name server leads where nothing usable answers; the name server itself answers at another address";
     ParentNxdomain = "parent_nxdomain", "the parent's servers say that the delegated name does not exist";
+    DelegationGone = "delegation_gone", "a zone of the baseline is no longer delegated, and the zone above it answers for its names";
     ParentServersFail = "parent_servers_fail", "no server of the parent zone gives a usable answer";
     ParentServersDiffer = "parent_servers_differ", "servers of the parent zone give different NS sets";
     RegistryServersFail = "registry_servers_fail", "no server of the zone under which names are registered gives a usable answer";
+    RegistryServerFails = "registry_server_fails", "a server of the zone under which names are registered gives no usable answer, others delegate";
+    RegistryServerDenies = "registry_server_denies", "a server of the zone under which names are registered denies, with authority, a name that others delegate";
     NsDeniesExistingName = "ns_denies_existing_name", "one name server denies, with authority, a name that others have";
     AllNsServfail = "all_ns_servfail", "every name server answers SERVFAIL";
     SerialBehind = "serial_behind", "a name server serves an older serial of the zone than others";
+    NsAnswersAlone = "ns_answers_alone", "one name server gives addresses that no other gives, all others agree, and the serials are the same";
     NsSilent = "ns_silent", "a name server's address does not answer";
     NsTcpFails = "ns_tcp_fails", "a name server answers over UDP and not over TCP";
     NsTruncated = "ns_truncated", "a name server's answer is truncated over UDP and does not come over TCP";
@@ -125,6 +130,7 @@ facts! {
     ResolverLacksAlgorithm = "resolver_lacks_algorithm", "a resolver checks other zones, and refuses this one, whose algorithm those do not use";
     ResolverServesStale = "resolver_serves_stale", "a resolver says that its answer is older than its TTL, since no name server answers (RFC 8767)";
     ResolverTtlAboveZone = "resolver_ttl_above_zone", "a resolver keeps its answer for longer than the zone's TTL";
+    ResolverAnswerKept = "resolver_answer_kept", "a resolver's answer, which no name server gives, has less time left than the zone's TTL: it was looked up earlier";
     ResolverHoldsOldDs = "resolver_holds_old_ds", "a resolver holds DS records that the parent no longer gives";
     ResolverTwoAnswers = "resolver_two_answers", "two answers come to one question, the first of them unlike the authority's";
     ResolverAnswerForeign = "resolver_answer_foreign", "a resolver's addresses belong to an operator that neither the authority's nor the baseline's do";

@@ -32,6 +32,51 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
         all_servfail(hop, facts);
         denials(hop, index, facts);
         serials(hop, knew_it, facts);
+        alone(picture, hop, facts);
+    }
+    for zone in &picture.above {
+        on_the_way(zone, facts);
+    }
+}
+
+/// Servers of a zone above that do not delegate what others of it do.
+fn on_the_way(hop: &Hop<'_>, facts: &mut Facts) {
+    let delegates = |s: &&ServerView<'_>| s.status == ServerStatus::Denies(AnswerKind::Referral);
+    let have: Vec<&str> = hop
+        .delegated()
+        .filter(delegates)
+        .map(|s| s.label.as_str())
+        .collect();
+    if have.is_empty() {
+        return;
+    }
+    let zone = Some(&hop.seen.zone);
+    for server in hop.denying_delegation() {
+        let value = json!({
+            "name": hop.seen.name, "zone": hop.seen.zone, "name_server": server.label,
+            "answer": status_word(&server.status), "others_have_it": have,
+        });
+        let kind = match hop.is_registry() {
+            true => FactKind::RegistryServerDenies,
+            false => FactKind::NsDeniesExistingName,
+        };
+        facts.add_in(zone, kind, subject(server), value, [hop.id]);
+    }
+    // Of the root's servers one more or less is nobody's loss.
+    if hop.seen.zone.is_root() {
+        return;
+    }
+    for server in hop.delegated().filter(|s| s.status.is_unusable()) {
+        if !hop.is_registry() {
+            status(hop, server, facts);
+            continue;
+        }
+        let value = json!({
+            "zone": hop.seen.zone, "name_server": server.label,
+            "answer": status_word(&server.status),
+        });
+        let kind = FactKind::RegistryServerFails;
+        facts.add_in(zone, kind, subject(server), value, [hop.id]);
     }
 }
 
@@ -221,6 +266,52 @@ fn serials(hop: &Hop<'_>, knew_it: bool, facts: &mut Facts) {
             value,
             [hop.id],
         );
+    }
+}
+
+/// A server whose addresses nobody else gives, while all others agree: no serial tells why.
+///
+/// Two against one at least, or the baseline tells which of the two is older. Where answers take turns
+/// the others do not agree.
+fn alone(picture: &Picture<'_>, hop: &Hop<'_>, facts: &mut Facts) {
+    let answering: Vec<&ServerView<'_>> = hop
+        .delegated()
+        .filter(|s| s.status == ServerStatus::Answers && s.aliases.is_empty())
+        .filter(|s| !s.addresses.is_empty())
+        .collect();
+    let serials: Vec<Option<u32>> = answering.iter().map(|s| s.serial).collect();
+    if serials.iter().any(|s| s.is_none() || *s != serials[0]) {
+        return;
+    }
+    let baseline = picture.context.baseline.iter();
+    let before: Vec<_> = baseline
+        .flat_map(|b| b.addresses.iter().map(|a| a.address))
+        .collect();
+    for server in &answering {
+        let others: Vec<&&ServerView<'_>> = answering
+            .iter()
+            .filter(|s| s.seen.name != server.seen.name)
+            .collect();
+        // One server at several addresses has one copy.
+        let names: std::collections::BTreeSet<&DnsName> =
+            others.iter().map(|s| &s.seen.name).collect();
+        let Some(first) = others.first() else {
+            continue;
+        };
+        let agree = others.iter().all(|s| s.addresses == first.addresses);
+        let is_apart = first.addresses.is_disjoint(&server.addresses);
+        let is_old = server.addresses.iter().all(|a| before.contains(a))
+            && !first.addresses.iter().any(|a| before.contains(a));
+        if !agree || !is_apart || !(names.len() >= 2 || is_old) {
+            continue;
+        }
+        let value = json!({
+            "name": hop.seen.name, "name_server": server.label, "serial": server.serial,
+            "addresses": addresses(&server.addresses), "others": addresses(&first.addresses),
+        });
+        let zone = Some(&hop.seen.zone);
+        let kind = FactKind::NsAnswersAlone;
+        facts.add_in(zone, kind, subject(server), value, [hop.id]);
     }
 }
 

@@ -10,7 +10,7 @@ use bellwether_model::observation::DnsPurpose;
 use serde_json::json;
 
 use super::{Facts, addresses};
-use crate::picture::{Picture, ResolverView};
+use crate::picture::{Picture, ResolverView, ServerStatus, ServerView};
 
 /// A resolver's cached answer that takes longer than this does not come from its cache alone.
 const SLOW_MS: f64 = 800.0;
@@ -18,6 +18,8 @@ const SLOW_MS: f64 = 800.0;
 const QUICK_MS: f64 = 300.0;
 /// Fewer answers than this may be chance.
 const SLOW_MIN: usize = 3;
+/// Seconds that answers made by policy, or steered, live at most, as a rule.
+const SHORT_TTL: u32 = 300;
 
 pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     let authority: BTreeSet<IpAddr> = picture
@@ -53,7 +55,10 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
                 [resolver.id],
             );
         }
-        foreign(picture, resolver, &subject, &authority, facts);
+        let is_foreign = foreign(picture, resolver, &subject, &authority, facts);
+        if !is_foreign || picture.context.baseline.is_none() {
+            kept(picture, resolver, &subject, &authority, facts);
+        }
         old_ds(picture, resolver, &subject, facts);
         slow(picture, resolver, &subject, facts);
     }
@@ -72,29 +77,87 @@ pub(crate) fn authority_ttl(picture: &Picture<'_>) -> Option<u32> {
     records.max()
 }
 
-/// Addresses of an operator that nothing else of the service belongs to.
-fn foreign(
+/// Another answer than the authority's, with less time left than the zone gives: it was looked up
+/// before the zone changed.
+///
+/// Answers that are steered differ too. They live for minutes at most, differ from server to server
+/// or from question to question, or from one resolver to the next.
+fn kept(
     picture: &Picture<'_>,
     resolver: &ResolverView<'_>,
     subject: &Subject,
     authority: &BTreeSet<IpAddr>,
     facts: &mut Facts,
 ) {
-    let Some(baseline) = &picture.context.baseline else {
+    let extra = |r: &ResolverView<'_>| -> BTreeSet<IpAddr> {
+        r.addresses.difference(authority).copied().collect()
+    };
+    let mine = extra(resolver);
+    let (Some(left), Some(whole)) = (resolver.ttl, authority_ttl(picture)) else {
         return;
     };
+    // What policy puts in place is given with a short time too.
+    let is_running = left > SHORT_TTL && left < whole;
+    let Some(hop) = picture.last_hop() else {
+        return;
+    };
+    let answers = || {
+        hop.delegated()
+            .filter(|s| s.status == ServerStatus::Answers)
+    };
+    let of_one = |server: &ServerView<'_>| {
+        let about = server.seen.exchanges.iter();
+        let about = about.filter(|e| e.question.name == hop.seen.name);
+        let given = about.filter_map(|e| {
+            let mut all = e.response()?.addresses(&e.question);
+            all.sort();
+            Some((e.question.rtype.clone(), all)).filter(|(_, all)| !all.is_empty())
+        });
+        given.collect::<BTreeSet<_>>()
+    };
+    let sets: BTreeSet<_> = answers().map(of_one).collect();
+    let is_steady = sets.len() == 1
+        && sets.iter().all(|set| {
+            let types: BTreeSet<&String> = set.iter().map(|(rtype, _)| rtype).collect();
+            types.len() == set.len()
+        });
+    let others = picture.resolvers.iter().map(extra);
+    let is_shared = others.into_iter().all(|e| e.is_empty() || e == mine);
+    if mine.is_empty() || !is_running || !is_steady || !is_shared {
+        return;
+    }
+    let value = json!({
+        "resolver": resolver.label, "addresses": addresses(&mine), "seconds_left": left, "zone_ttl": whole,
+    });
+    let kind = FactKind::ResolverAnswerKept;
+    facts.add(kind, subject.clone(), value, [resolver.id, hop.id]);
+}
+
+/// Addresses of an operator that nothing else of the service belongs to. Without a baseline nobody
+/// knows who else serves the name: there they must show certificates for other names as well.
+fn foreign(
+    picture: &Picture<'_>,
+    resolver: &ResolverView<'_>,
+    subject: &Subject,
+    authority: &BTreeSet<IpAddr>,
+    facts: &mut Facts,
+) -> bool {
+    let baseline = picture.context.baseline.as_ref();
     let owner = |a: &IpAddr| picture.addresses.get(a).and_then(|v| v.owner.as_ref());
     let extra: BTreeSet<IpAddr> = resolver.addresses.difference(authority).copied().collect();
     let theirs: Vec<_> = extra.iter().filter_map(owner).collect();
-    let before = baseline.addresses.iter().filter_map(|b| b.owner.as_ref());
+    let is_a_strangers = |a: &IpAddr| picture.addresses.get(a).is_some_and(|v| v.is_a_strangers());
+    let before = baseline.iter().flat_map(|b| &b.addresses);
+    let before = before.filter_map(|b| b.owner.as_ref());
     let ours: Vec<_> = authority.iter().filter_map(owner).chain(before).collect();
     let is_ours = |o: &&bellwether_model::Owner| ours.iter().any(|own| own.same_operator(o));
     if theirs.is_empty()
         || theirs.len() < extra.len()
         || ours.is_empty()
         || theirs.iter().any(is_ours)
+        || baseline.is_none() && !extra.iter().all(is_a_strangers)
     {
-        return;
+        return false;
     }
     let text: BTreeSet<String> = theirs.iter().map(ToString::to_string).collect();
     let value =
@@ -105,6 +168,7 @@ fn foreign(
         value,
         [resolver.id],
     );
+    true
 }
 
 /// Tags of the DS records that a resolver holds, against the parent's.

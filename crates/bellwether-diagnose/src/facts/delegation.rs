@@ -199,8 +199,28 @@ fn owners(
         .flat_map(|b| b.addresses.iter());
     let mut before: Vec<_> = old_gives.iter().filter_map(owner).collect();
     before.extend(baseline.filter_map(|b| b.owner.clone()));
-    let after: Vec<_> = new_gives.iter().filter_map(owner).collect();
+    let mut after: Vec<_> = new_gives.iter().filter_map(owner).collect();
     if before.is_empty() || after.is_empty() {
+        return;
+    }
+    // Beside the earlier addresses there may be some that show certificates for other names.
+    let baseline = picture.context.baseline.iter().flat_map(|b| &b.addresses);
+    let mut known: BTreeSet<IpAddr> = baseline.map(|b| b.address).collect();
+    known.extend(old_gives);
+    let is_a_strangers = |a: &&IpAddr| {
+        picture
+            .addresses
+            .get(*a)
+            .is_some_and(|v| v.is_a_strangers())
+    };
+    let strange: Vec<_> = new_gives
+        .difference(&known)
+        .filter(is_a_strangers)
+        .collect();
+    if !strange.is_empty() {
+        after = strange.into_iter().filter_map(owner).collect();
+    }
+    if after.is_empty() {
         return;
     }
     if !after
@@ -277,6 +297,7 @@ fn hosts(hop: &Hop<'_>, facts: &mut Facts) {
             | None => {}
         }
         forbidden(hop, host, facts);
+        astray(hop, host, facts);
         if let Some(resolved) = host.resolved.as_ref().filter(|r| !r.is_empty())
             && !host.glue.is_empty()
             && !host.glue.iter().any(|g| resolved.contains(g))
@@ -285,6 +306,36 @@ fn hosts(hop: &Hop<'_>, facts: &mut Facts) {
             let subject = Subject::NameServer(host.name.clone(), None);
             facts.add_in(zone, FactKind::GlueDiffers, subject, value, [hop.id]);
         }
+    }
+}
+
+/// Glue that leads to something else than the name server, which answers at another address: by its
+/// own zone's word or, where that cannot be asked, by the baseline's.
+fn astray(hop: &Hop<'_>, host: &HostSeen, facts: &mut Facts) {
+    let resolved = host.resolved.as_ref().filter(|r| !r.is_empty());
+    let own = resolved.unwrap_or(&host.known);
+    if host.glue.is_empty() || host.glue.iter().any(|g| own.contains(g)) {
+        return;
+    }
+    let at = |all: &[IpAddr]| -> Vec<&ServerView<'_>> {
+        let mine = hop.servers.iter().filter(|s| s.seen.name == host.name);
+        mine.filter(|s| all.contains(&s.seen.address)).collect()
+    };
+    let (given, right) = (at(&host.glue), at(own));
+    let is_useful =
+        |s: &&ServerView<'_>| matches!(s.status, ServerStatus::Answers | ServerStatus::Denies(_));
+    let all_fail = !given.is_empty() && given.iter().all(|s| s.status.is_unusable());
+    if !all_fail || !right.iter().any(is_useful) {
+        return;
+    }
+    let zone = Some(&hop.seen.zone);
+    for server in given {
+        let value = json!({
+            "name_server": host.name, "address": server.seen.address.to_string(),
+            "answer": status_word(&server.status), "own": addresses(own),
+        });
+        let subject = Subject::NameServer(host.name.clone(), Some(server.seen.address));
+        facts.add_in(zone, FactKind::GlueAstray, subject, value, [hop.id]);
     }
 }
 
@@ -342,12 +393,13 @@ fn parents(picture: &Picture<'_>, facts: &mut Facts) {
     // Only the target's own name: what an alias leads to is told of the alias.
     if let Some(hop) = picture.own_hop() {
         denial(picture, hop, facts);
+        answered_above(picture, hop, facts);
     }
     for (id, level) in &picture.levels {
         if level.holds_name {
             continue;
         }
-        let dead = level.servers.iter().all(|s| !s.answers());
+        let dead = level.servers.iter().all(|s| !is_of_use(s));
         // Whom nobody could ask has not failed: no route is our own fault.
         let asked = |s: &ServerSeen| s.exchanges.iter().any(Exchange::was_asked);
         if dead && level.servers.iter().any(asked) {
@@ -362,6 +414,44 @@ fn parents(picture: &Picture<'_>, facts: &mut Facts) {
         }
     }
     disagreement(picture, facts);
+}
+
+/// Did it say anything but an error, and that with authority or with a referral?
+fn is_of_use(server: &ServerSeen) -> bool {
+    let mut responses = server.exchanges.iter().filter_map(Exchange::response);
+    responses.any(|r| {
+        let is_final = matches!(r.rcode, Rcode::NOERROR | Rcode::NXDOMAIN);
+        is_final && (r.flags.aa || !r.authority.is_empty())
+    })
+}
+
+/// A zone of the baseline is no longer delegated, and the zone above it answers in its place.
+fn answered_above(picture: &Picture<'_>, hop: &Hop<'_>, facts: &mut Facts) {
+    let answers = hop.delegated().any(|s| s.status == ServerStatus::Answers);
+    let Some(zone) = remembered_zone(picture, hop).filter(|_| answers && hop.is_reached()) else {
+        return;
+    };
+    let is_delegated = |(_, z): &&(&str, &ZoneSeen)| z.zone == zone && !z.parent_sets.is_empty();
+    if picture.levels.iter().any(|level| is_delegated(&level)) {
+        return;
+    }
+    let labels: Vec<&str> = hop.delegated().map(|s| s.label.as_str()).collect();
+    let value = json!({ "zone": zone, "parent": hop.seen.zone, "given_by": labels });
+    facts.add(FactKind::DelegationGone, zone_subject(hop), value, [hop.id]);
+    if let Some((id, below)) = picture.levels.iter().find(|(_, z)| z.zone == zone) {
+        still_answering(hop, id, below, facts);
+    }
+}
+
+/// The highest zone between the one where the walk ended and the name that the baseline knows.
+fn remembered_zone(picture: &Picture<'_>, hop: &Hop<'_>) -> Option<DnsName> {
+    let (name, above) = (&hop.seen.name, &hop.seen.zone);
+    let baseline = picture.context.baseline.as_ref()?;
+    let between =
+        baseline.zones.iter().map(|z| &z.zone).filter(|zone| {
+            **zone != *above && zone.is_at_or_below(above) && name.is_at_or_below(zone)
+        });
+    between.min_by_key(|zone| zone.labels().len()).cloned()
 }
 
 /// The walk ended at a zone that denies the name although the name belongs to a zone below it.
@@ -433,13 +523,8 @@ fn still_answering(hop: &Hop<'_>, id: &str, below: &ZoneSeen, facts: &mut Facts)
 fn missing_zone(picture: &Picture<'_>, hop: &Hop<'_>) -> Option<DnsName> {
     let name = &hop.seen.name;
     let above = &hop.seen.zone;
-    if let Some(baseline) = &picture.context.baseline {
-        let between = baseline.zones.iter().map(|z| &z.zone).filter(|zone| {
-            **zone != *above && zone.is_at_or_below(above) && name.is_at_or_below(zone)
-        });
-        if let Some(highest) = between.min_by_key(|zone| zone.labels().len()) {
-            return Some(highest.clone());
-        }
+    if let Some(highest) = remembered_zone(picture, hop) {
+        return Some(highest);
     }
     let deeper = picture.levels.iter().any(|(_, z)| {
         z.name == *name

@@ -19,7 +19,10 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
 /// Names of name servers to which the parent's own name was appended: a zone file reads a name
 /// without its final dot as relative (RFC 1035 section 5.1).
 fn doubled(picture: &Picture<'_>, hop: &Hop<'_>, facts: &mut Facts) {
-    let Some(parent) = hop.seen.parent.as_ref().filter(|p| !p.is_root()) else {
+    let is_registry = |p: &&DnsName| public_suffix(&hop.seen.name).is_at_or_below(p);
+    let parent = hop.seen.parent.as_ref().filter(|p| !p.is_root());
+    // In a zone of one's own nobody else has lost the dot: such a name has no address, as others.
+    let Some(parent) = parent.filter(is_registry) else {
         return;
     };
     for host in hop.seen.hosts.iter().filter(|h| is_lost(h)) {

@@ -23,6 +23,7 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     aliases(picture, facts);
     private(picture, facts);
     changed(picture, facts);
+    added(picture, facts);
     unexpected(picture, facts);
     size(picture, facts);
     existence(picture, facts);
@@ -140,6 +141,51 @@ fn changed(picture: &Picture<'_>, facts: &mut Facts) {
         };
         let value = json!({ "before": text(&earlier), "after": text(&after) });
         facts.add(FactKind::OwnerChanged, zone(hop), value, [hop.id]);
+    }
+}
+
+/// Addresses beside known ones: of an operator that none of the baseline's belongs to, and whose hosts
+/// show certificates for other names. All servers give them, and they are the same as before.
+fn added(picture: &Picture<'_>, facts: &mut Facts) {
+    let (Some(hop), Some(baseline)) = (picture.last_hop(), &picture.context.baseline) else {
+        return;
+    };
+    let moved = [
+        FactKind::ParentNsChanged,
+        FactKind::NsUnexpected,
+        FactKind::RecordsChanged,
+    ];
+    if moved.iter().any(|kind| facts.holds(*kind, &zone(hop))) {
+        return;
+    }
+    let earlier: Vec<_> = baseline
+        .addresses
+        .iter()
+        .filter_map(|a| a.owner.as_ref())
+        .collect();
+    let known = |a: &IpAddr| baseline.addresses.iter().any(|b| b.address == *a);
+    let text = |owner: &bellwether_model::Owner| owner.to_string();
+    for view in picture
+        .addresses
+        .values()
+        .filter(|v| v.is_a_strangers() && !known(&v.address))
+    {
+        let Some(owner) = &view.owner else { continue };
+        let mut servers = hop
+            .delegated()
+            .filter(|s| s.status == ServerStatus::Answers)
+            .peekable();
+        let everywhere =
+            servers.peek().is_some() && servers.all(|s| s.addresses.contains(&view.address));
+        if !everywhere || earlier.is_empty() || earlier.iter().any(|e| e.same_operator(owner)) {
+            continue;
+        }
+        let before: BTreeSet<String> = earlier.iter().map(|o| text(o)).collect();
+        let value = json!({
+            "address": view.address.to_string(), "before": before, "after": [text(owner)],
+        });
+        let subject = Subject::Address(view.address);
+        facts.add(FactKind::OwnerChanged, subject, value, [hop.id]);
     }
 }
 

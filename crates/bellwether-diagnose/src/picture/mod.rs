@@ -1,6 +1,7 @@
 //! The observations of one check, put in order: which name servers gave what, what resolvers made
 //! of it, and what became of every address. Still facts only; nothing here is a cause.
 
+pub mod above;
 pub mod addresses;
 pub mod clients;
 pub mod dnssec;
@@ -36,6 +37,8 @@ pub struct Picture<'a> {
     pub levels: Vec<Seen<'a, bellwether_model::dns::ZoneSeen>>,
     /// The zones that hold the target's name and the names it is an alias of, in that order.
     pub hops: Vec<Hop<'a>>,
+    /// The zones above those, on the way from the root, whose servers delegate.
+    pub above: Vec<Hop<'a>>,
     /// One entry for each resolver that was asked.
     pub resolvers: Vec<ResolverView<'a>>,
     /// One entry for each address of the target.
@@ -88,6 +91,7 @@ impl<'a> Picture<'a> {
         chains.sort_by(|a, b| a.seen.name.cmp(&b.seen.name));
         controls.sort_by_key(|(_, c)| (c.control.clone(), c.via.clone()));
         let hops = zones::hops(context, &levels);
+        let above = above::zones(context, &levels, &hops);
         let mut resolvers = resolvers::views(context, &matrix, &controls);
         let addresses = addresses::views(context, &sorted, &found, &hops, &resolvers);
         let is_checked = |r: &ResolverView<'_>| r.is_usable() && r.authentic;
@@ -99,6 +103,7 @@ impl<'a> Picture<'a> {
             context,
             levels,
             hops,
+            above,
             resolvers,
             addresses,
             chains,
@@ -126,6 +131,13 @@ impl<'a> Picture<'a> {
     #[must_use]
     pub fn last_hop(&self) -> Option<&Hop<'a>> {
         self.hops.last()
+    }
+
+    /// A zone on the alias chain, or above it.
+    #[must_use]
+    pub fn zone(&self, zone: &bellwether_model::DnsName) -> Option<&Hop<'a>> {
+        let mut all = self.hops.iter().chain(&self.above);
+        all.find(|h| h.seen.zone == *zone)
     }
 
     /// The signatures on the way to the target's name and to each that it is an alias of.

@@ -258,7 +258,7 @@ fn on_the_way(levels: &[Seen<'_, ZoneSeen>], zone: &ZoneSeen) -> bool {
     !zone.parent_sets.is_empty() && nearer.is_none_or(|(_, z)| on_the_way(levels, z))
 }
 
-fn hop<'a>(context: &'a Context, id: &'a str, seen: &'a ZoneSeen) -> Hop<'a> {
+pub(super) fn hop<'a>(context: &'a Context, id: &'a str, seen: &'a ZoneSeen) -> Hop<'a> {
     let before = context
         .baseline
         .as_ref()

@@ -109,6 +109,14 @@ pub const RULES: &[Rule] = &[
         cap: 85,
         ..WRONG_NS
     },
+    // ... and give others beside the earlier addresses, which the earlier servers do not.
+    Rule {
+        requires: &[F::ParentNsChanged, F::OwnerChanged, F::OldNsAnswer],
+        excludes: &[F::NsAnswersDisjoint, F::NewNsUnusable, F::RecordsChanged],
+        prior: 0,
+        cap: 85,
+        ..WRONG_NS
+    },
     // Declared name servers instead of a baseline.
     Rule {
         requires: &[F::NsUnexpected, F::NsAnswersDisjoint],
@@ -187,6 +195,22 @@ pub const RULES: &[Rule] = &[
         remedy: "Look at the registration first (expired, on hold, deleted?), then have the NS set put back at the registrar.",
         not_excluded: NO_HOLD,
     },
+    // The zone above does not deny the name: a wildcard of it answers.
+    Rule {
+        cause: Cause::DnsDelegationMissing,
+        over: Over::Zones,
+        requires: &[F::DelegationGone, F::WildcardAnswers],
+        excludes: &[F::ParentNxdomain],
+        supports: &[(F::OldNsAnswer, 10)],
+        prior: 20,
+        cap: 90,
+        blame: Blame::ZoneData,
+        alone: Alone::Drop,
+        remedy: "Put the NS set back into the zone above; a wildcard there answers for every name of the zone that is gone.",
+        not_excluded: &[
+            "that the zone was given up on purpose: its records then belong into the zone above",
+        ],
+    },
     Rule {
         requires: &[F::NsIsCname],
         ..UNRESOLVABLE
@@ -208,22 +232,30 @@ pub const RULES: &[Rule] = &[
         ..UNRESOLVABLE
     },
     Rule {
+        over: Over::NameServers,
+        requires: &[F::GlueAstray],
+        remedy: "Have the glue beside the NS set at the parent (at your registrar) corrected: the name server itself answers, at another address.",
+        ..UNRESOLVABLE
+    },
+    Rule {
         requires: &[F::NsRcode],
-        excludes: &[F::AllNsServfail],
+        excludes: &[F::AllNsServfail, F::GlueAstray],
         ..LAME
     },
     Rule {
         requires: &[F::NsNotAuthoritative],
+        excludes: &[F::GlueAstray],
         ..LAME
     },
     Rule {
         requires: &[F::NsSilent],
-        excludes: &[F::Port53Dead],
+        excludes: &[F::Port53Dead, F::GlueAstray],
         supports: &[(F::RepliesDiscarded, 0)],
         ..UNRESPONSIVE
     },
     Rule {
         requires: &[F::NsRcode, F::AllNsServfail],
+        excludes: &[F::GlueAstray],
         cap: 80,
         ..UNRESPONSIVE
     },
@@ -256,6 +288,23 @@ pub const RULES: &[Rule] = &[
         alone: Alone::Warn,
         remedy: "Load the zone on that server again, or take the server out of the NS set until it has the zone.",
         not_excluded: &[],
+    },
+    // The same serial and other data: the zone was changed without a new serial, so that no transfer
+    // is due.
+    Rule {
+        cause: Cause::DnsAuthStaleSecondary,
+        over: Over::NameServers,
+        requires: &[F::NsAnswersAlone],
+        excludes: &[F::SerialBehind],
+        supports: &[],
+        prior: 15,
+        cap: 75,
+        blame: Blame::AnswersOfServers,
+        alone: Alone::Notice,
+        remedy: "Compare that server's copy with the others': raise the zone's serial and transfer it again, or take the server out of the NS set.",
+        not_excluded: &[
+            "that the copies differ on purpose, by region for instance: the operator would know",
+        ],
     },
     Rule {
         cause: Cause::DnsAuthStaleSecondary,
@@ -318,6 +367,15 @@ pub const RULES: &[Rule] = &[
         excludes: &[F::ParentNsChanged, F::NsUnexpected, F::PrivateAddress],
         prior: 20,
         cap: 90,
+        ..RECORD_WRONG
+    },
+    // Beside addresses that are right.
+    Rule {
+        over: Over::Addresses,
+        requires: &[F::OwnerChanged, F::CertNamesDiffer],
+        prior: 15,
+        cap: 80,
+        blame: Blame::Addresses,
         ..RECORD_WRONG
     },
     Rule {

@@ -29,6 +29,27 @@ pub const RULES: &[Rule] = &[
         requires: &[F::RegistryServersFail],
         ..UNREACHABLE
     },
+    // Some of them, while others delegate: resolvers try the next one.
+    Rule {
+        over: Over::NameServers,
+        requires: &[F::RegistryServerFails],
+        excludes: &[F::ControlsFailed, F::Port53Dead],
+        blame: Blame::UnusableServers,
+        ..UNREACHABLE
+    },
+    Rule {
+        cause: Cause::RegTldBadData,
+        over: Over::NameServers,
+        requires: &[F::RegistryServerDenies],
+        excludes: &[],
+        supports: &[],
+        prior: 30,
+        cap: 95,
+        blame: Blame::DenyingServers,
+        alone: Alone::Warn,
+        remedy: "Nothing in your zone mends this: tell the registry which of its servers denies the name; until then resolvers that ask it believe the denial.",
+        not_excluded: &[],
+    },
     Rule {
         cause: Cause::RegTldBadData,
         over: Over::Hosts,

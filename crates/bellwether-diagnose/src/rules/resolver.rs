@@ -108,6 +108,20 @@ pub const RULES: &[Rule] = &[
         requires: &[F::ResolverAnswerDiffers, F::CacheNsDiffer],
         ..STALE
     },
+    // Nothing but the time left tells that the answer is an older one.
+    Rule {
+        requires: &[F::ResolverAnswerDiffers, F::ResolverAnswerKept],
+        excludes: &[
+            F::ResolverFailsControls,
+            F::ResolverSinkhole,
+            F::ResolverTwoAnswers,
+        ],
+        cap: 70,
+        not_excluded: &[
+            "that the answer is made by policy, or that the name servers answer that resolver's network otherwise: its time running down as it is asked again, and asking them from there, would tell",
+        ],
+        ..STALE
+    },
     Rule {
         requires: &[F::ResolverDeniesExistingName, F::ResolverNegativeCached],
         excludes: &[F::AnswerTooLarge, F::ResolverFailsControls],
@@ -166,6 +180,7 @@ pub const RULES: &[Rule] = &[
             F::CacheNsDiffer,
             F::ResolverTtlAboveZone,
             F::ResolverServesStale,
+            F::ResolverAnswerKept,
         ],
         prior: 5,
         cap: 65,

@@ -21,6 +21,13 @@ pub(super) fn delegation(picture: &Picture<'_>, candidate: &Candidate, scope: &S
     match candidate.rule.cause {
         Cause::DnsDelegationWrongNs => wrong_ns(picture, candidate, scope, &zone),
         Cause::DnsDelegationMissing => {
+            if let Some(gone) = fact(candidate, FactKind::DelegationGone) {
+                return format!(
+                    "{} is no longer delegated: the servers of {} answer for it, by a wildcard",
+                    value(gone, "zone"),
+                    value(gone, "parent")
+                );
+            }
             let denied = fact(candidate, FactKind::ParentNxdomain);
             let (missing, parent, rcode) = denied.map_or(("", "", ""), |d| {
                 (value(d, "zone"), value(d, "parent"), value(d, "rcode"))
@@ -68,7 +75,7 @@ pub(super) fn delegation(picture: &Picture<'_>, candidate: &Candidate, scope: &S
 }
 
 /// The verb's ending after `all 1 name server` and `1 of 4 name servers`.
-fn plural(subject: &str) -> &'static str {
+pub(super) fn plural(subject: &str) -> &'static str {
     if subject.starts_with("1 of") || subject.ends_with("name server") {
         "s"
     } else {
@@ -147,7 +154,28 @@ fn wrong_denials(picture: &Picture<'_>, candidate: &Candidate) -> BTreeSet<Strin
         .collect()
 }
 
+/// Glue that leads elsewhere than to the name server.
+fn astray(candidate: &Candidate, zone: &str) -> Option<String> {
+    let known = facts_of(candidate, FactKind::GlueAstray);
+    let each: Vec<String> = known
+        .iter()
+        .map(|k| {
+            let own = list(strings(Some(k), "/own"));
+            let (name, at) = (value(k, "name_server"), value(k, "address"));
+            format!(
+                "{name} at {at} ({}), and it is at {own}",
+                value(k, "answer")
+            )
+        })
+        .collect();
+    let leads = "the parent's glue for";
+    (!each.is_empty()).then(|| format!("{leads} {zone} leads to {}", each.join("; to ")))
+}
+
 fn unresolvable(candidate: &Candidate, zone: &str) -> String {
+    if let Some(told) = astray(candidate, zone) {
+        return told;
+    }
     let named = hosts(candidate.group.servers());
     let one = candidate.group.subjects.len() == 1;
     if let Some(alias) = fact(candidate, FactKind::NsIsCname) {
@@ -325,8 +353,21 @@ fn odd_servers(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, zone
         let known = fact(candidate, FactKind::NsDeniesExistingName);
         let (name, answer) = known.map_or(("", ""), |k| (value(k, "name"), value(k, "answer")));
         let denies = if s.is_empty() { "deny" } else { "denies" };
+        let have = match picture.above.iter().any(|h| h.seen.zone.as_str() == zone) {
+            true => "delegate it",
+            false => "have it",
+        };
         return format!(
-            "{some} of {zone} {denies} {name} with authority ({answer}), and the others have it: {}",
+            "{some} of {zone} {denies} {name} with authority ({answer}), and the others {have}: {}",
+            servers(labels)
+        );
+    }
+    if let Some(known) = fact(candidate, FactKind::NsAnswersAlone) {
+        return format!(
+            "{some} of {zone} give{s} {} for {}, all others {}, and the serials are the same: {}",
+            list(strings(Some(known), "/addresses")),
+            value(known, "name"),
+            list(strings(Some(known), "/others")),
             servers(labels)
         );
     }
@@ -396,6 +437,13 @@ fn record_wrong(candidate: &Candidate, scope: &Scope, zone: &str) -> String {
             plain(&known.value["found"])
         );
     }
+    if zone.is_empty() {
+        return format!(
+            "every name server also answers {} ({}), which is not yours",
+            list(scope.addresses.clone()),
+            list(scope.owners.clone())
+        );
+    }
     let before = strings(fact(candidate, FactKind::RecordsChanged), "/before");
     let was = if before.is_empty() {
         String::new()
@@ -458,7 +506,11 @@ fn are_all(picture: &Picture<'_>, candidate: &Candidate, labels: &BTreeSet<Strin
 
 /// `2 of 4 name servers`; where a name has several addresses and not all of them are meant,
 /// `1 of 8 addresses of name servers`.
-fn of_servers(picture: &Picture<'_>, candidate: &Candidate, labels: &BTreeSet<String>) -> String {
+pub(super) fn of_servers(
+    picture: &Picture<'_>,
+    candidate: &Candidate,
+    labels: &BTreeSet<String>,
+) -> String {
     let hop = hop(picture, candidate);
     let all: Vec<&str> = hop.map_or_else(Vec::new, |h| {
         h.delegated().map(|s| s.label.as_str()).collect()
@@ -483,10 +535,7 @@ fn of_servers(picture: &Picture<'_>, candidate: &Candidate, labels: &BTreeSet<St
 }
 
 fn hop<'p, 'a>(picture: &'p Picture<'a>, candidate: &Candidate) -> Option<&'p Hop<'a>> {
-    picture
-        .hops
-        .iter()
-        .find(|h| Some(&h.seen.zone) == candidate.zone.as_ref())
+    picture.zone(candidate.zone.as_ref()?)
 }
 
 /// A value without quotes.

@@ -407,9 +407,12 @@ fn dns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
     }
     if candidate.rule.cause == Cause::DnsDelegationMissing
         || candidate.rule.over == Over::Zones && is_delegation(candidate)
+        || fact(candidate, FactKind::GlueAstray).is_some()
     {
         let parent = parent_server(picture, candidate)?;
+        let gone = fact(candidate, FactKind::DelegationGone);
         let zone = fact(candidate, FactKind::ParentNxdomain)
+            .or(gone)
             .map(|f| value(f, "zone").to_owned())
             .or_else(|| candidate.zone.as_ref().map(ToString::to_string))?;
         return Some(format!("dig @{parent} {} NS +norec", asked(&zone)));
@@ -461,7 +464,10 @@ fn dns(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
 /// A name server's name that has no address: the delegation without glue, or the name itself.
 fn without_address(picture: &Picture<'_>, candidate: &Candidate, host: &DnsName) -> String {
     let zone = candidate.zone.as_ref();
-    if fact(candidate, FactKind::NsCycle).is_some()
+    let of_parent = [FactKind::NsCycle, FactKind::NsNameDoubled];
+    if of_parent
+        .iter()
+        .any(|kind| fact(candidate, *kind).is_some())
         && let (Some(parent), Some(zone)) = (parent_server(picture, candidate), zone)
     {
         return format!("dig @{parent} {} NS +norec", asked(zone.as_str()));

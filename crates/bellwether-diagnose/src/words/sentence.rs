@@ -30,7 +30,7 @@ pub fn summary(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> S
         Some(Layer::Dns) if cause.code().starts_with("dns.transport.") => {
             super::transport::sentence(candidate)
         }
-        Some(Layer::Reg) => steering::registry(candidate),
+        Some(Layer::Reg) => steering::registry(picture, candidate),
         Some(Layer::Dns) if cause.code().starts_with("dns.steering.") => {
             steering::steering(picture, candidate, scope)
         }

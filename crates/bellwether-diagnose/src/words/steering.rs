@@ -3,7 +3,8 @@
 use bellwether_model::report::Scope;
 use bellwether_model::{Cause, FactKind};
 
-use super::naming::{hosts, owned};
+use super::dns::{of_servers, plural};
+use super::naming::{hosts, owned, servers};
 use super::read::{each, fact, facts_of, strings, value};
 use super::{count, list};
 use crate::candidates::Candidate;
@@ -11,9 +12,31 @@ use crate::facts::Known;
 use crate::picture::Picture;
 
 /// What a registry does wrong.
-pub(super) fn registry(candidate: &Candidate) -> String {
+pub(super) fn registry(picture: &Picture<'_>, candidate: &Candidate) -> String {
     let zone = candidate.zone.as_ref();
     let zone = zone.map(ToString::to_string).unwrap_or_default();
+    let labels = candidate.group.servers();
+    let some = of_servers(picture, candidate, &labels);
+    let s = plural(&some);
+    if let Some(denied) = fact(candidate, FactKind::RegistryServerDenies) {
+        let (denies, name) = (
+            if s.is_empty() { "deny" } else { "denies" },
+            value(denied, "name"),
+        );
+        return format!(
+            "{some} of {zone} {denies} {name} with authority ({}), and the others delegate it: {}",
+            value(denied, "answer"),
+            servers(labels)
+        );
+    }
+    let failing = facts_of(candidate, FactKind::RegistryServerFails);
+    if !failing.is_empty() {
+        return format!(
+            "{some} of {zone} give{s} no usable answer ({}): {}",
+            list(each(&failing, "answer")),
+            servers(labels)
+        );
+    }
     let doubled = facts_of(candidate, FactKind::NsNameDoubled);
     let Some(first) = doubled.first() else {
         return format!("no server of {zone} answers; nothing below it can be found");

@@ -156,6 +156,24 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "{name_servers} of {zone} [gives|give] no usable answer",
     ),
     Sentence::new(
+        K::RegistryServerFails,
+        "name_server",
+        "answer",
+        "{name_server} of {zone} [gives|give] no usable answer ({answer})",
+    ),
+    Sentence::new(
+        K::RegistryServerDenies,
+        "name_server",
+        "",
+        "{name_server} of {zone} [says|say] {answer} for {name}, with authority; {others_have_it} delegate it",
+    ),
+    Sentence::new(
+        K::GlueAstray,
+        "",
+        "",
+        "the parent leads to {name_server} at {address} ({answer}); it answers at {own}",
+    ),
+    Sentence::new(
         K::NsRcode,
         "name_server",
         "rcode",
@@ -316,6 +334,18 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "name_server",
         "",
         "{name_server} [says|say] {answer} for {name}, with authority; {others_have_it} have it",
+    ),
+    Sentence::new(
+        K::NsAnswersAlone,
+        "name_server",
+        "",
+        "{name_server} [gives|give] {addresses} for {name}, all others {others}, at the same serial {serial}",
+    ),
+    Sentence::new(
+        K::DelegationGone,
+        "",
+        "",
+        "the servers of {parent} no longer delegate {zone}, and answer for it",
     ),
     Sentence::new(
         K::SerialBehind,
@@ -562,6 +592,12 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "resolver",
         "",
         "from {resolver} {first} came first (TTL {first_ttl}), then {second} (TTL {second_ttl})",
+    ),
+    Sentence::new(
+        K::ResolverAnswerKept,
+        "resolver",
+        "",
+        "{resolver} [has|have] {seconds_left} s left for it, of the zone's {zone_ttl} s",
     ),
     Sentence::new(
         K::ResolverAnswerForeign,
