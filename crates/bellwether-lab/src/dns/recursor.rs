@@ -39,7 +39,7 @@ const TURNS_MAX: usize = 5;
 /// How deep look-ups of name servers' addresses may nest.
 const NESTING_MAX: usize = 6;
 /// How many name servers' names are looked up for one question: circles of them lead to thousands.
-const LOOKUPS_MAX: u32 = 64;
+const LOOKUPS_MAX: u32 = 20;
 /// TTL of a negative answer without SOA record, seconds.
 const NEGATIVE_TTL: u32 = 60;
 

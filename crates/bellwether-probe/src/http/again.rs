@@ -79,7 +79,8 @@ pub(super) async fn ask(asked: &Asked<'_>, ways: &[Way], seen: &HttpSeen) -> Vec
 }
 
 /// Do users get what we get? Asked where a body is declared, since only then is it known what they
-/// must get: that pages differ by client is no fault. What differs is asked for more than once.
+/// must get: that pages differ by client is no fault. What differs is asked for more than once. Behind
+/// redirects, which take their time, it is left alone.
 pub(super) async fn as_browser(asked: &Asked<'_>, seen: &HttpSeen) -> Vec<Again> {
     let expect = &asked.cx.job().expect;
     let is_good = seen.result == HttpResult::Response
@@ -87,7 +88,7 @@ pub(super) async fn as_browser(asked: &Asked<'_>, seen: &HttpSeen) -> Vec<Again>
             .status
             .is_some_and(|status| expect.takes_status(status))
         && seen.expectations.iter().all(|e| e.met);
-    if expect.body.is_none() || !is_good {
+    if expect.body.is_none() || seen.hop > 0 || !is_good {
         return Vec::new();
     }
     let mut all_ways = ask(asked, &[Way::BrowserName], seen).await;
