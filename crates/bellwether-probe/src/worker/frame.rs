@@ -98,3 +98,21 @@ fn length(head: [u8; 4]) -> Result<usize, FrameError> {
     }
     Ok(len)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_stand_one_behind_the_other() {
+        let mut bytes = Vec::new();
+        append(&mut bytes, &"one").unwrap();
+        append_content(&mut bytes, b"\"two\"").unwrap();
+        assert!(append(&mut bytes, &"x".repeat(FRAME_LEN_MAX)).is_err());
+        assert!(append_content(&mut bytes, &vec![b'x'; FRAME_LEN_MAX + 1]).is_err());
+        let mut from = bytes.as_slice();
+        assert_eq!(read::<String>(&mut from).unwrap(), "one");
+        assert_eq!(read::<String>(&mut from).unwrap(), "two");
+        assert!(from.is_empty());
+    }
+}
