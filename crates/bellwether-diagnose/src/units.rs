@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bellwether_model::Layer;
 use bellwether_model::dns::{AnswerKind, Exchange, HostFailure, HostSeen};
 use bellwether_model::egress::AddressClass;
 use bellwether_model::net::Family;
+use bellwether_model::{DnsName, Layer};
 
 use crate::picture::{AddressView, Attempt, Hop, Picture, ResolverView, ServerStatus, ServerView};
 
@@ -135,6 +135,9 @@ fn is_cut_short(hop: &Hop<'_>) -> bool {
     if !hop.is_reached() && hop.delegated().any(refers) {
         return true;
     }
+    if leads_on(hop) {
+        return true;
+    }
     // An address that nobody may ask is another matter: it is the fault of whoever gives it.
     let unasked = |s: &ServerView<'_>| {
         let is_public = AddressClass::of(s.seen.address).is_public();
@@ -143,6 +146,20 @@ fn is_cut_short(hop: &Hop<'_>) -> bool {
     let lost = |h: &HostSeen| matches!(h.failure, Some(HostFailure::NoRoute | HostFailure::Limit));
     hop.delegated().next().is_none()
         && (hop.servers.iter().any(unasked) || hop.seen.hosts.iter().any(lost))
+}
+
+/// Does the last zone that was walked lead on, to a name that was not?
+pub(crate) fn leads_on(hop: &Hop<'_>) -> bool {
+    let answers = |s: &&ServerView<'_>| s.status == ServerStatus::Answers;
+    let leads = |s: &ServerView<'_>| {
+        let circles =
+            |end: &DnsName| *end == hop.seen.name || s.aliases[..s.aliases.len() - 1].contains(end);
+        s.leads_to.is_empty()
+            && s.values.is_empty()
+            && s.aliases.last().is_some_and(|end| !circles(end))
+    };
+    let mut answering = hop.delegated().filter(answers).peekable();
+    answering.peek().is_some() && answering.all(leads)
 }
 
 /// Only the vantage's own resolvers know the name, and they answer privately: an internal service,

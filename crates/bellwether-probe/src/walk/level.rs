@@ -21,7 +21,7 @@ use super::ask::{ADDRESSES_MAX, HOSTS_MAX};
 use super::cut::Glue;
 use super::host::HostAnswer;
 use super::judge::{is_answered, ns_set, soa_owner};
-use super::{ALIASES_MAX, QUERIES_MAX, Trace, Walk};
+use super::{ALIASES_MAX, OCTETS_MAX, QUERIES_MAX, Trace, Walk};
 
 /// The resolvers are asked about the zone by then, although its servers do not answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -318,6 +318,11 @@ impl Level {
         if self.walk.is_spent() {
             return Some(format!(
                 "the walk's limit of {QUERIES_MAX} questions is reached"
+            ));
+        }
+        if self.walk.is_full() {
+            return Some(format!(
+                "the walk's limit of {OCTETS_MAX} octets of answers is reached"
             ));
         }
         if self.cut_short {
