@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use bellwether_model::FactKind;
-use bellwether_model::dns::Exchange;
 use bellwether_model::egress::AddressClass;
 use bellwether_model::fact::Subject;
 use bellwether_model::net::Family;
 use serde_json::json;
 
 use super::{Facts, addresses};
-use crate::picture::{Hop, Picture, ResolverView, ServerStatus, ServerView};
+use crate::picture::{Hop, Picture, ServerStatus, ServerView};
 
 /// Bytes of a DNS header, and of a question without its name (RFC 1035 section 4.1).
 const HEADER_LEN: usize = 12;
@@ -19,9 +18,6 @@ const QUESTION_FIXED_LEN: usize = 5;
 /// Bytes of an A and of an AAAA record whose owner is a compression pointer.
 const A_LEN: usize = 16;
 const AAAA_LEN: usize = 28;
-
-/// Aliases in a row that no resolver has to follow: most stop between 8 and 16.
-const ALIASES_MIN: usize = 8;
 
 pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     aliases(picture, facts);
@@ -82,24 +78,11 @@ fn aliases(picture: &Picture<'_>, facts: &mut Facts) {
     }
 }
 
-/// Aliases that lead on past where we follow them. Resolvers follow more, or fewer: only where each of them
-/// gives up it is too long for users.
+/// Aliases that lead on past where we and every resolver follow them.
 fn endless(picture: &Picture<'_>, facts: &mut Facts) {
-    let Some((last, first)) = picture.hops.last().zip(picture.own_hop()) else {
+    let Some((first, all)) = picture.own_hop().zip(crate::units::endless(picture)) else {
         return;
     };
-    let asked = |r: &&ResolverView<'_>| r.seen.answers.iter().any(Exchange::was_asked);
-    let mut resolvers = picture.resolvers.iter().filter(asked).peekable();
-    let given_up = resolvers.peek().is_some() && resolvers.all(|r| !r.is_usable());
-    let on = last.delegated().find_map(|s| s.aliases.last());
-    let Some(next) = on.filter(|_| given_up && crate::units::leads_on(last)) else {
-        return;
-    };
-    let mut all: Vec<_> = picture.hops.iter().map(|h| h.seen.name.clone()).collect();
-    if all.len() < ALIASES_MIN || all.contains(next) {
-        return;
-    }
-    all.push(next.clone());
     let value = json!({ "aliases": super::names(&all), "endless": true });
     let from = picture.hops.iter().map(|h| h.id);
     facts.add(FactKind::CnameLoop, zone(first), value, from);

@@ -62,6 +62,8 @@ pub const QUERIES_MAX: u32 = 300;
 pub const OCTETS_MAX: usize = 512 * 1024;
 /// Longest alias chain followed (resolvers stop between 8 and 16).
 pub const ALIASES_MAX: usize = 8;
+/// Names walked in one check: an alias for each question, and another for each of them, is a tree.
+const NAMES_MAX: usize = 2 * ALIASES_MAX;
 /// A public IPv6 address, of a root server: is there a route to it?
 const V6_LANDMARK: &str = "[2001:503:ba3e::2:30]:53";
 
@@ -229,8 +231,11 @@ impl Walk {
     }
 
     fn trace(&self, trace: Trace) {
-        if !self.inner.traced.borrow_mut().insert(trace.name.clone()) {
-            return;
+        {
+            let mut traced = self.inner.traced.borrow_mut();
+            if traced.len() >= NAMES_MAX || !traced.insert(trace.name.clone()) {
+                return;
+            }
         }
         let cut = if trace.depth == 0 {
             self.cut_at(&DnsName::root())
