@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bellwether_model::Layer;
 use bellwether_model::dns::{AnswerKind, Exchange, HostFailure, HostSeen};
 use bellwether_model::egress::AddressClass;
 use bellwether_model::net::Family;
+use bellwether_model::{DnsName, Layer};
 
 use crate::picture::{AddressView, Attempt, Hop, Picture, ResolverView, ServerStatus, ServerView};
 
@@ -128,7 +128,7 @@ pub fn own_fails(picture: &Picture<'_>) -> bool {
     if picture.is_bogus() {
         return true;
     }
-    if is_cut_short(hop) {
+    if is_cut_short(picture, hop) {
         return false;
     }
     let ends = hop.delegated().any(|s| {
@@ -139,19 +139,64 @@ pub fn own_fails(picture: &Picture<'_>) -> bool {
 
 /// Did our own iteration end for reasons of this side: no route, a limit, the check's time? That says
 /// nothing of the name.
-fn is_cut_short(hop: &Hop<'_>) -> bool {
+fn is_cut_short(picture: &Picture<'_>, hop: &Hop<'_>) -> bool {
     let refers = |s: &ServerView<'_>| s.status == ServerStatus::Denies(AnswerKind::Referral);
     if !hop.is_reached() && hop.delegated().any(refers) {
         return true;
+    }
+    if leads_on(picture, hop) {
+        return endless(picture).is_none();
     }
     // An address that nobody may ask is another matter: it is the fault of whoever gives it.
     let unasked = |s: &ServerView<'_>| {
         let is_public = AddressClass::of(s.seen.address).is_public();
         is_public && matches!(s.status, ServerStatus::NotAsked(_))
     };
+    // Others might have answered, had our limits or the time not ended it.
+    let limited = |s: &ServerView<'_>| {
+        let lacks_way = s.seen.exchanges.iter().any(Exchange::lacked_route);
+        unasked(s) && !lacks_way && picture.judges(Family::of(s.seen.address))
+    };
+    if hop.servers.iter().any(limited) {
+        return true;
+    }
     let lost = |h: &HostSeen| matches!(h.failure, Some(HostFailure::NoRoute | HostFailure::Limit));
     hop.delegated().next().is_none()
         && (hop.servers.iter().any(unasked) || hop.seen.hosts.iter().any(lost))
+}
+
+/// Aliases in a row that no resolver has to follow: most stop between 8 and 16.
+const ALIASES_MIN: usize = 8;
+
+/// The chain of aliases, where it leads on past what was walked and every resolver gives up on it. Resolvers
+/// follow more than we do, or fewer: one that comes to an end shows that users do.
+pub(crate) fn endless(picture: &Picture<'_>) -> Option<Vec<DnsName>> {
+    let last = picture.last_hop().filter(|hop| leads_on(picture, hop))?;
+    let asked = |r: &&ResolverView<'_>| r.seen.answers.iter().any(Exchange::was_asked);
+    let mut resolvers = picture.resolvers.iter().filter(asked).peekable();
+    if resolvers.peek().is_none() || resolvers.any(ResolverView::is_usable) {
+        return None;
+    }
+    let mut all: Vec<DnsName> = picture.hops.iter().map(|h| h.seen.name.clone()).collect();
+    let next = last.delegated().find_map(|s| s.aliases.last())?;
+    all.push(next.clone());
+    (all.len() > ALIASES_MIN).then_some(all)
+}
+
+/// Does the last zone that was walked lead on, to a name that was not?
+fn leads_on(picture: &Picture<'_>, hop: &Hop<'_>) -> bool {
+    let answers = |s: &&ServerView<'_>| s.status == ServerStatus::Answers;
+    let leads = |s: &ServerView<'_>| {
+        let circles = |end: &DnsName| {
+            let is_back = picture.hops.iter().any(|h| h.seen.name == *end);
+            is_back || s.aliases[..s.aliases.len() - 1].contains(end)
+        };
+        s.leads_to.is_empty()
+            && s.values.is_empty()
+            && s.aliases.last().is_some_and(|end| !circles(end))
+    };
+    let mut answering = hop.delegated().filter(answers).peekable();
+    answering.peek().is_some() && answering.all(leads)
 }
 
 /// Only the vantage's own resolvers know the name, and they answer privately: an internal service,

@@ -52,6 +52,7 @@ fn aliases(picture: &Picture<'_>, facts: &mut Facts) {
             facts.add(FactKind::CnameLoop, subject, value, from);
         }
     }
+    endless(picture, facts);
     let Some(last) = picture.hops.last() else {
         return;
     };
@@ -76,6 +77,16 @@ fn aliases(picture: &Picture<'_>, facts: &mut Facts) {
         let from = picture.hops.iter().map(|h| h.id);
         facts.add(FactKind::CnameTargetMissing, zone(before), value, from);
     }
+}
+
+/// Aliases that lead on past where we and every resolver follow them.
+fn endless(picture: &Picture<'_>, facts: &mut Facts) {
+    let Some((first, all)) = picture.own_hop().zip(crate::units::endless(picture)) else {
+        return;
+    };
+    let value = json!({ "aliases": super::names(&all), "endless": true });
+    let from = picture.hops.iter().map(|h| h.id);
+    facts.add(FactKind::CnameLoop, zone(first), value, from);
 }
 
 /// Private addresses in what the public tree answers.

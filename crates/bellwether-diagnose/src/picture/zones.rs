@@ -440,7 +440,13 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStat
         return ServerStatus::Error(rcode);
     }
     let cut = responses.iter().find(|(e, r)| r.is_cut(&e.question));
-    if let Some((_, response)) = cut {
+    if let Some((exchange, response)) = cut {
+        // Whether the whole comes over TCP nobody waited for.
+        let mut again = seen.exchanges.iter();
+        let unread = again.find(|e| e.question == exchange.question && !e.was_asked());
+        if let Some(reason) = unread.and_then(not_asked) {
+            return ServerStatus::NotAsked(reason);
+        }
         return match &response.malformed {
             Some(complaint) => ServerStatus::Malformed {
                 complaint: complaint.clone(),

@@ -393,6 +393,15 @@ fn odd_servers(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, zone
 
 fn record_wrong(candidate: &Candidate, scope: &Scope, zone: &str) -> String {
     if let Some(known) = fact(candidate, FactKind::CnameLoop) {
+        let names = strings(Some(known), "/aliases");
+        if known.value["endless"] == true
+            && let [first, .., last] = names.as_slice()
+        {
+            return format!(
+                "{first} is an alias of an alias, and so on: after {} of them the chain still leads on, to {last}, and no resolver follows it to an end",
+                names.len() - 1
+            );
+        }
         return format!(
             "the aliases in {zone} lead in a circle: {}",
             strings(Some(known), "/aliases").join(" → ")

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use domain::base::iana::Rtype;
 
-use super::{FORMERR, Manner, NOERROR, NXDOMAIN, REFUSED, Reaction, Reply, Transport, decoys};
-use crate::scenario::{Answers, Edns, Hostile, ServerBug, ServerWords};
+use super::{
+    FORMERR, Manner, NOERROR, NXDOMAIN, REFUSED, Reaction, Reply, SERVFAIL, Transport, decoys,
+};
+use crate::scenario::{Answers, CapitalsWord, Edns, Hostile, ServerBug, ServerWords};
 use crate::sign::denial::Proof;
 use crate::world::roots::root_servers;
 use crate::world::topology::Topology;
@@ -83,7 +85,11 @@ impl Behaviour {
         match self.edns {
             Edns::Drop if asked => Some(Reaction::Silent),
             Edns::Formerr if asked => Some(Reaction::answer(Reply::rcode(FORMERR), after, false)),
-            Edns::On | Edns::Off | Edns::Drop | Edns::Formerr => None,
+            Edns::Refused if asked => Some(Reaction::answer(Reply::rcode(REFUSED), after, false)),
+            Edns::Servfail if asked => Some(Reaction::answer(Reply::rcode(SERVFAIL), after, false)),
+            Edns::On | Edns::Off | Edns::Drop | Edns::Formerr | Edns::Refused | Edns::Servfail => {
+                None
+            }
         }
     }
 }
@@ -93,10 +99,24 @@ impl ServerBug {
     fn drops(&self, qtype: Rtype, manner: Manner) -> bool {
         // Types that nobody has assigned (RFC 6895 section 3.1).
         let is_unknown = qtype.to_int() >= 0xff00;
-        self.capitals.is_some() && manner.capitals
+        let silent = &self.silent_for_types;
+        let is_silent = silent
+            .iter()
+            .any(|t| t.parse().is_ok_and(|t: Rtype| t == qtype));
+        is_silent
+            || self.capitals == Some(CapitalsWord::Silent) && manner.capitals
             || self.unknown_options.is_some() && manner.unknown_option
             || self.unknown_types.is_some() && is_unknown
             || self.ns_questions.is_some() && qtype == Rtype::NS
+    }
+
+    /// What a question with capital letters gets, if it is no answer.
+    fn refuses(&self, manner: Manner) -> Option<u8> {
+        match self.capitals.filter(|_| manner.capitals)? {
+            CapitalsWord::Silent => None,
+            CapitalsWord::Nxdomain => Some(NXDOMAIN),
+            CapitalsWord::Refused => Some(REFUSED),
+        }
     }
 
     /// What becomes of a right answer.
@@ -169,6 +189,10 @@ impl Authorities {
             .is_some_and(|bug| bug.drops(qtype, manner))
         {
             return Reaction::Silent;
+        }
+        let refused = behaviour.bug.as_ref().and_then(|bug| bug.refuses(manner));
+        if let Some(rcode) = refused {
+            return Reaction::answer(Reply::rcode(rcode), after, behaviour.edns == Edns::On);
         }
         let proving = manner.dnssec_ok && behaviour.edns == Edns::On;
         let question = (qname, qtype);

@@ -97,6 +97,18 @@ pub enum PathWord {
     Silent,
 }
 
+/// What a question with capital letters gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CapitalsWord {
+    /// No answer.
+    Silent,
+    /// NXDOMAIN.
+    Nxdomain,
+    /// REFUSED.
+    Refused,
+}
+
 /// What an authoritative server gets wrong.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -107,9 +119,12 @@ pub struct ServerBug {
     /// The question comes back in lower case.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub lower_case: bool,
-    /// No answer to questions with capital letters.
+    /// What questions with capital letters get.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub capitals: Option<SilentWord>,
+    pub capitals: Option<CapitalsWord>,
+    /// No answer to questions for these types.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub silent_for_types: Vec<String>,
     /// No answer to questions with an EDNS option that it does not know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown_options: Option<SilentWord>,

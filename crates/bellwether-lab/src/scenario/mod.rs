@@ -41,7 +41,7 @@ pub use behaviour::{ControlsSpec, ResolverWords, ServerWords};
 pub use certificate::CertificateSpec;
 pub use expect::ExpectSpec;
 pub use forgery::{InjectedSpec, RewriteSpec};
-pub use hostile::{Hostile, PathSpec, ServerBug};
+pub use hostile::{CapitalsWord, Hostile, PathSpec, ServerBug};
 pub use http::{
     H2Word, Hex, HttpSpec, RawPiece, RawSpec, RawThen, RawWhen, RefusesSpec, SometimesSpec,
 };

@@ -106,6 +106,10 @@ pub enum Edns {
     Drop,
     /// Answers them with FORMERR.
     Formerr,
+    /// Answers them with REFUSED.
+    Refused,
+    /// Answers them with SERVFAIL.
+    Servfail,
 }
 
 impl Serialize for Edns {
@@ -115,6 +119,8 @@ impl Serialize for Edns {
             Self::Off => serializer.serialize_bool(false),
             Self::Drop => serializer.serialize_str("drop"),
             Self::Formerr => serializer.serialize_str("formerr"),
+            Self::Refused => serializer.serialize_str("refused"),
+            Self::Servfail => serializer.serialize_str("servfail"),
         }
     }
 }
@@ -126,7 +132,7 @@ impl<'de> Deserialize<'de> for Edns {
             type Value = Edns;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("true, false, drop or formerr")
+                f.write_str("true, false, drop, formerr, refused or servfail")
             }
 
             fn visit_bool<E: Error>(self, on: bool) -> Result<Edns, E> {
@@ -139,9 +145,11 @@ impl<'de> Deserialize<'de> for Edns {
                     "false" => Ok(Edns::Off),
                     "drop" => Ok(Edns::Drop),
                     "formerr" => Ok(Edns::Formerr),
+                    "refused" => Ok(Edns::Refused),
+                    "servfail" => Ok(Edns::Servfail),
                     other => Err(E::unknown_variant(
                         other,
-                        &["true", "false", "drop", "formerr"],
+                        &["true", "false", "drop", "formerr", "refused", "servfail"],
                     )),
                 }
             }
@@ -156,7 +164,7 @@ impl JsonSchema for Edns {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "enum": [true, false, "drop", "formerr"] })
+        json_schema!({ "enum": [true, false, "drop", "formerr", "refused", "servfail"] })
     }
 }
 

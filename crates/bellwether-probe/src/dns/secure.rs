@@ -184,6 +184,20 @@ fn judge(status: u16, content_type: Option<&[u8]>) -> Result<(), ExchangeResult>
     Err(no_answer(Some(status), content_type, "no DNS message came"))
 }
 
+/// A body that holds no plain DNS message: none at all, or a coded one (we ask for no coding).
+fn judge_body(status: u16, coding: Option<&[u8]>, body: &[u8]) -> Result<(), ExchangeResult> {
+    let is_coded = |coding: &&[u8]| !coding.trim_ascii().eq_ignore_ascii_case(b"identity");
+    if let Some(coding) = coding.filter(is_coded) {
+        let coding = bellwether_model::text::inert_bytes(coding, WORDS_LEN_MAX);
+        let error = format!("the answer is coded ({coding}), and no coding was asked for");
+        return Err(no_answer(Some(status), None, &error));
+    }
+    if body.is_empty() {
+        return Err(no_answer(Some(status), None, "the answer is empty"));
+    }
+    Ok(())
+}
+
 /// The id is 0, so that answers can be cached (RFC 8484 section 4.1); it is put back afterwards.
 fn body_of(query: &Query) -> Bytes {
     let mut bytes = query.bytes.clone();
@@ -229,11 +243,13 @@ async fn over_h2(
         let (response, mut body) = client.send_request(request, false).map_err(broken)?;
         body.send_data(body_of(query), true).map_err(broken)?;
         let response = response.await.map_err(broken)?;
-        let content_type = response.headers().get("content-type");
-        judge(
-            response.status().as_u16(),
-            content_type.map(http::HeaderValue::as_bytes),
-        )?;
+        let status = response.status().as_u16();
+        let header = |name| {
+            let value = response.headers().get(name);
+            value.map(|v: &http::HeaderValue| v.as_bytes().to_vec())
+        };
+        judge(status, header("content-type").as_deref())?;
+        let coding = header("content-encoding");
         let mut came = Vec::new();
         let mut source = response.into_body();
         while let Some(part) = source.data().await {
@@ -249,6 +265,7 @@ async fn over_h2(
                 ));
             }
         }
+        judge_body(status, coding.as_deref(), &came)?;
         Ok(with_id(came, query))
     };
     // The connection moves the frames for the exchange, and ends with it.
@@ -301,10 +318,12 @@ async fn over_http_1(
             Some("the answer ends early")
         }
     };
-    match wrong {
-        Some(error) => Err(no_answer(Some(head.status), None, error)),
-        None => Ok(with_id(body.into_parts().0, query)),
+    if let Some(error) = wrong {
+        return Err(no_answer(Some(head.status), None, error));
     }
+    let bytes = body.into_parts().0;
+    judge_body(head.status, head.values("content-encoding").next(), &bytes)?;
+    Ok(with_id(bytes, query))
 }
 
 #[cfg(test)]
@@ -372,6 +391,8 @@ mod tests {
             format!("{head}Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"),
             "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n".to_owned(),
             "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            format!("{head}Content-Length: 0\r\n\r\n"),
+            format!("{head}Content-Encoding: gzip\r\nContent-Length: 8\r\n\r\n{body}"),
             "SSH-2.0-x\r\n".to_owned(),
         ] {
             let ended = answered(&query, &wrong).await;

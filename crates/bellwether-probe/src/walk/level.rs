@@ -21,7 +21,7 @@ use super::ask::{ADDRESSES_MAX, HOSTS_MAX};
 use super::cut::Glue;
 use super::host::HostAnswer;
 use super::judge::{is_answered, ns_set, soa_owner};
-use super::{ALIASES_MAX, QUERIES_MAX, Trace, Walk};
+use super::{ALIASES_MAX, OCTETS_MAX, QUERIES_MAX, Trace, Walk};
 use crate::large::is_large;
 
 /// The resolvers are asked about the zone by then, although its servers do not answer.
@@ -345,6 +345,11 @@ impl Level {
         }
         if self.late {
             return Some("its servers took longer than a probe may".to_owned());
+        }
+        if self.walk.is_full() {
+            return Some(format!(
+                "the walk's limit of {OCTETS_MAX} octets of answers is reached"
+            ));
         }
         if self.cut_short {
             return Some(format!(

@@ -58,10 +58,13 @@ pub use iterate::{Failed, Iterated};
 /// delegations must not make us a nuisance.
 pub const QUERIES_MAX: u32 = 300;
 /// Octets of responses that are kept of one check's walks, records and all: a record costs some
-/// ten times its octets once it is read, and a healthy walk brings 30 KiB.
-pub const OCTETS_MAX: usize = 1024 * 1024;
+/// ten times its octets once it is read, and a healthy walk brings 30 KiB, a signed one of a large zone some
+/// 200.
+pub const OCTETS_MAX: usize = 512 * 1024;
 /// Longest alias chain followed (resolvers stop between 8 and 16).
 pub const ALIASES_MAX: usize = 8;
+/// Names walked in one check: an alias for each question, and another for each of them, is a tree.
+const NAMES_MAX: usize = 2 * ALIASES_MAX;
 /// A public IPv6 address, of a root server: is there a route to it?
 const V6_LANDMARK: &str = "[2001:503:ba3e::2:30]:53";
 
@@ -121,6 +124,8 @@ struct Inner {
     asked: Cell<u32>,
     /// Octets of responses kept.
     kept: Cell<usize>,
+    /// Something was not kept.
+    is_full: Cell<bool>,
     /// Port of every name server: 53, but for the tests.
     port: u16,
     /// Why no question goes out over IPv6, if none does.
@@ -174,6 +179,7 @@ impl Walk {
             tasks,
             asked: Cell::new(0),
             kept: Cell::new(0),
+            is_full: Cell::new(false),
             port,
             no_v6: no_v6_route(cx),
             cuts: RefCell::new(cuts),
@@ -241,8 +247,11 @@ impl Walk {
     }
 
     fn trace(&self, trace: Trace) {
-        if !self.inner.traced.borrow_mut().insert(trace.name.clone()) {
-            return;
+        {
+            let mut traced = self.inner.traced.borrow_mut();
+            if traced.len() >= NAMES_MAX || !traced.insert(trace.name.clone()) {
+                return;
+            }
         }
         let cut = if trace.depth == 0 {
             self.cut_at(&DnsName::root())
@@ -403,22 +412,21 @@ impl Walk {
         (exchanges, waits)
     }
 
-    /// Keeps the head of a response alone once the walk has kept enough.
+    /// Keeps no more responses once the walk has kept enough: what is not kept says nothing of the server.
     fn bound(&self, exchange: &mut Exchange) {
-        let ExchangeResult::Answered { response } = &mut exchange.result else {
+        let ExchangeResult::Answered { response } = &exchange.result else {
             return;
         };
         let kept = self.inner.kept.get() + response.size;
         if kept <= OCTETS_MAX {
             return self.inner.kept.set(kept);
         }
-        response.answer.clear();
-        response.authority.clear();
-        response.additional.clear();
-        response.raw = None;
-        response.malformed = Some(format!(
-            "not kept: the walk's limit of {OCTETS_MAX} octets is reached"
-        ));
+        self.inner.is_full.set(true);
+        exchange.result = ExchangeResult::NotAsked {
+            reason: format!(
+                "its answer is not kept: the walk's limit of {OCTETS_MAX} octets is reached"
+            ),
+        };
     }
 
     /// Where an address is asked.
@@ -429,6 +437,10 @@ impl Walk {
     /// A level ended after so many waits.
     fn note_waits(&self, waits: u32) {
         self.inner.waits.set(self.inner.waits.get().max(waits));
+    }
+
+    fn is_full(&self) -> bool {
+        self.inner.is_full.get()
     }
 
     fn is_spent(&self) -> bool {
