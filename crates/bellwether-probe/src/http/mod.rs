@@ -40,7 +40,7 @@ pub(crate) use body::Room;
 use connect::How;
 use cookie::Jar;
 pub(crate) use exchange::converse;
-use exchange::{Agent, Exchange, Request, exchange};
+use exchange::{Agent, Exchange, HEAD_WAIT, Request, exchange};
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::read_response;
 use redirect::{Next, Visit, next, oddity, shown};
@@ -51,6 +51,9 @@ const ADDRESSES_MAX: usize = 3;
 
 /// Longest time for asking again over HTTP/1.1 what HTTP/2 did not answer.
 const FALLBACK_WAIT: Duration = Duration::from_secs(12);
+
+/// Time that has to be left to ask over HTTP/1.1.
+const EARLY_LEFT_MIN: Duration = Duration::from_secs(2);
 
 /// Bytes of a body that are read where only its status counts.
 const ONCE_LEN_MAX: usize = 16 * 1024;
@@ -251,7 +254,19 @@ impl Trail<'_> {
         if !ready.is_h2 {
             return exchange(self.cx, &mut *ready.wire, &request).await;
         }
-        let (mut h2, mut came) = h2::exchange(self.cx, &mut *ready.wire, &request).await;
+        let mut early = None;
+        let (mut h2, mut came) = {
+            let asked = h2::exchange(self.cx, &mut *ready.wire, &request);
+            let mut asked = std::pin::pin!(asked);
+            let mut over_h1 = Box::pin(self.early(hop, seen.address, &request));
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut asked => break done,
+                    answer = &mut over_h1, if early.is_none() => early = Some(answer),
+                }
+            }
+        };
         drop(ready);
         if h2.result.is_untaken() {
             *waits += 3;
@@ -269,22 +284,37 @@ impl Trail<'_> {
             return came;
         }
         *waits += 3;
+        let came = match early.flatten() {
+            Some(came) => Some(came),
+            None => self.over_h1(hop, seen.address, &request).await,
+        };
+        came.unwrap_or_else(|| Exchange::ended(failure, 0.0))
+    }
+
+    /// The same over HTTP/1.1, on a connection of its own.
+    async fn over_h1(&self, hop: &Hop, to: SocketAddr, request: &Request) -> Option<Exchange> {
         let how = How {
             alpn: tls::HTTP_1_1,
             mss: None,
         };
-        let over_h1 = async {
-            let url = &hop.visit.url;
-            let opened = connect::open(self.cx, seen.address, hop.origin, url, &how).await;
+        let asked = async {
+            let opened = connect::open(self.cx, to, hop.origin, &hop.visit.url, &how).await;
             let (mut ready, _) = opened.ok()?;
-            Some(exchange(self.cx, &mut *ready.wire, &request).await)
+            Some(exchange(self.cx, &mut *ready.wire, request).await)
         };
         // With too little time left nothing is begun that could take the record along.
-        let came = match patience(self.cx, FALLBACK_WAIT) {
-            Some(wait) => tokio::time::timeout(wait, over_h1).await.ok().flatten(),
-            None => None,
-        };
-        came.unwrap_or_else(|| Exchange::ended(failure, 0.0))
+        let wait = patience(self.cx, FALLBACK_WAIT)?;
+        tokio::time::timeout(wait, asked).await.ok().flatten()
+    }
+
+    /// The same while HTTP/2 is still silent, where the check ends before HTTP/1.1 had its turn.
+    async fn early(&self, hop: &Hop, to: SocketAddr, request: &Request) -> Option<Exchange> {
+        let left = self.cx.left();
+        if left >= HEAD_WAIT + EARLY_LEFT_MIN || left / 2 < EARLY_LEFT_MIN {
+            return None;
+        }
+        tokio::time::sleep(left / 2).await;
+        self.over_h1(hop, to, request).await
     }
 
     /// The same over HTTP/2 on a connection of its own; `None` if there is none.
