@@ -9,7 +9,7 @@ use bellwether_model::net::TcpResult;
 use bellwether_model::report::Finding;
 use bellwether_model::service::StatusRange;
 
-use crate::fixture::{World, mismatch, told};
+use crate::fixture::{World, ip, mismatch, told};
 
 /// The healthy world, its request changed.
 fn asked(change: impl Fn(&mut HttpSeen)) -> Judged {
@@ -41,7 +41,7 @@ fn behind_a_redirect(change: impl Fn(&mut HttpSeen)) -> Judged {
         });
         next.hop = 1;
         next.url = "https://login.other.test/x".into();
-        next.address = "54.160.171.9:443".parse().unwrap();
+        next.address = (ip("54.160.171.9"), 443).into();
         change(next);
         hop.id.push('0');
         further.push(hop);
