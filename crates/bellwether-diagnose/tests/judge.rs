@@ -3,6 +3,7 @@
 mod cert;
 mod dnssec;
 mod fixture;
+mod http;
 
 use bellwether_diagnose::diagnose;
 use bellwether_model::net::{TcpResult, TriesSeen, TryCount, TryDepth, TryEnd};

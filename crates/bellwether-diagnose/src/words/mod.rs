@@ -6,6 +6,7 @@ mod details;
 mod dns;
 mod dnssec;
 mod handshake;
+mod http;
 mod naming;
 mod read;
 mod remedy;

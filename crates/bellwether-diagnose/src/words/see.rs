@@ -35,6 +35,7 @@ pub fn see(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
             let zone = candidate.zone.as_ref()?;
             Some(format!("dig {} NS", asked(zone.as_str())))
         }
+        Some(Layer::Http) if unresolved(candidate).is_some() => unresolved(candidate),
         Some(layer @ (Layer::Net | Layer::Route | Layer::Tls | Layer::Http)) => {
             let address = first_address(candidate)?;
             at_address(picture, address, layer, Some(candidate))
@@ -42,6 +43,13 @@ pub fn see(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
         Some(Layer::App | Layer::Promise) => Some(question(picture, None, None)),
         None => dns(picture, candidate),
     }
+}
+
+/// The name of a redirect's host, where that leads to no address.
+fn unresolved(candidate: &Candidate) -> Option<String> {
+    let known = fact(candidate, FactKind::RedirectFails)?;
+    let target: Target = value(known, "location").parse().ok()?;
+    Some(format!("dig {} A", asked(target.name()?.as_str())))
 }
 
 /// The command for a failure that no rule explains: asks again what failed lowest.

@@ -78,7 +78,7 @@ async fn over_either(asked: &Asked<'_>, mut ready: Ready) -> (Option<H2Seen>, Ex
     let (stop, stopped) = oneshot::channel();
     let run = h2::exchange_until(asked.cx, &mut *ready.wire, &request, stopped);
     let mut run = Box::pin(run);
-    let alone = timeout(H2_ALONE, &mut run).await;
+    let alone = timeout(H2_ALONE.min(asked.cx.left() / 2), &mut run).await;
     let (seen, came) = match alone {
         Ok((seen, Some(came))) => return (Some(seen), came, 0),
         Ok((seen, None)) if seen.result.is_untaken() => {

@@ -33,16 +33,19 @@ pub(crate) enum Framing {
 
 impl Head {
     /// Parses a head that ends where `bytes` end: by the rules, else as browsers do, who pass over
-    /// lines that are no headers.
+    /// lines that are no headers. Folded lines and control characters are how one message is made to
+    /// look like two: they stay wrong.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let error = match Self::read(bytes, &httparse::ParserConfig::default()) {
             Ok(head) => return Ok(head),
             Err(error) => error,
         };
+        if bytes.split(|b| *b == b'\n').any(is_dangerous) {
+            return Err(error);
+        }
         let mut lenient = httparse::ParserConfig::default();
         lenient
             .allow_spaces_after_header_name_in_responses(true)
-            .allow_obsolete_multiline_headers_in_responses(true)
             .allow_multiple_spaces_in_response_status_delimiters(true)
             .ignore_invalid_headers_in_responses(true);
         match Self::read(bytes, &lenient) {
@@ -180,6 +183,13 @@ impl Head {
     }
 }
 
+/// Could readers disagree about where this line begins or ends?
+fn is_dangerous(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let is_folded = line.first().is_some_and(|b| matches!(b, b' ' | b'\t'));
+    is_folded || line.iter().any(|b| b.is_ascii_control() && *b != b'\t')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +237,9 @@ mod tests {
             "HTTP/1.1 99999 X\r\n\r\n",
             "HTTP/1.1 abc\r\n\r\n",
             "ICY 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA: b\r\n folded\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA : b\r\nC: \x1b[2J\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA : b\rC: d\r\n\r\n",
             "HTTP/1.1 200 OK\r\nA\0: b\r\n\r\n",
         ] {
             assert!(Head::parse(bad.as_bytes()).is_err(), "{bad:?}");
@@ -240,12 +253,7 @@ mod tests {
 
     #[test]
     fn what_browsers_pass_over_is_noted() {
-        for line in [
-            "A: b\r\n folded",
-            "Content-Length : 5",
-            "This is junk",
-            ": x",
-        ] {
+        for line in ["Content-Length : 5", "This is junk", ": x"] {
             let text = format!("HTTP/1.1 200 OK\r\n{line}\r\nX: y\r\n\r\n");
             let head = Head::parse(text.as_bytes()).unwrap();
             assert_eq!(head.values("x").count(), 1, "{line}");
