@@ -12,6 +12,7 @@ use bellwether_model::{Cause, Channel, DnsName, FactKind, Layer};
 
 use super::read::{fact, value};
 use crate::candidates::Candidate;
+use crate::facts::delegation::OWN_ZONE_FAILS;
 use crate::picture::{Attempt, Picture};
 use crate::rules::Over;
 use crate::units::Unit;
@@ -424,7 +425,12 @@ fn without_address(picture: &Picture<'_>, candidate: &Candidate, host: &DnsName)
     {
         return format!("dig @{parent} {} NS +norec", asked(zone.as_str()));
     }
-    format!("dig {} A", asked(host.as_str()))
+    let missing = fact(candidate, FactKind::NsAddressMissing);
+    let trace = match missing.map(|k| value(k, "because")) {
+        Some(OWN_ZONE_FAILS) => " +trace",
+        Some(_) | None => "",
+    };
+    format!("dig {} A{trace}", asked(host.as_str()))
 }
 
 /// What a name server at fault is asked.
