@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use bellwether_model::Cause;
-use bellwether_model::dns::AnswerKind;
+use bellwether_model::dns::{AnswerKind, Transport};
 use bellwether_model::fact::Subject;
 
 use crate::picture::dnssec::Why;
-use crate::picture::{ChainState, Hop, Picture, ResolverStatus, ServerStatus};
+use crate::picture::{ChainState, Hop, Picture, ResolverStatus, ServerStatus, ServerView};
 use crate::rules::Blame;
 use crate::units::Unit;
 
@@ -225,18 +225,34 @@ fn strict(picture: &Picture<'_>, failing: &BTreeSet<Unit>, group: &Group) -> BTr
     if !picture.hops.iter().any(|h| breaks_all(&h)) {
         return BTreeSet::new();
     }
+    // Without EDNS no signatures come: who validates a zone that the parent vouches for finds none.
+    let hops = picture.hops.iter();
+    let without_edns = hops
+        .filter(breaks_all)
+        .any(|h| h.delegated().all(lacks_edns));
     let gives_up = |label: &str| {
         let found = picture.resolvers.iter().find(|r| r.label == label);
         found.is_some_and(|r| {
             matches!(r.status, ResolverStatus::Error(_) | ResolverStatus::Silent)
                 && r.controls_work != Some(false)
-                && !crate::facts::dnssec::fails_checked(r)
+                && (!crate::facts::dnssec::fails_checked(r)
+                    || without_edns && !picture.is_bogus() && !picture.validates())
         })
     };
     only(
         failing,
         |u| matches!(u, Unit::Resolver(label) if gives_up(label)),
     )
+}
+
+/// Does it answer questions without EDNS only?
+fn lacks_edns(server: &ServerView<'_>) -> bool {
+    let answers = |edns: bool| {
+        let over_udp = server.seen.exchanges.iter();
+        let mut over_udp = over_udp.filter(|e| e.transport == Transport::Udp);
+        over_udp.any(|e| e.edns == edns && e.response().is_some())
+    };
+    answers(false) && !answers(true)
 }
 
 /// What fails by a check of signatures. Of resolvers named in the group only those.

@@ -45,7 +45,8 @@ pub fn judge(picture: &Picture<'_>) -> Judgement {
     if !left.is_empty() {
         findings.push(words::unexplained(picture, &facts, &left));
     }
-    let verdict = verdict(picture, &failing, &mut findings);
+    let at_fault = at_fault(&cast);
+    let verdict = verdict(picture, &failing, &at_fault, &mut findings);
     sort(&mut findings);
     let diagnosis = diagnosis(picture, &cast, &findings, &refuted);
     Judgement {
@@ -340,8 +341,22 @@ fn confidence(candidate: &Candidate) -> f64 {
     ((1.0 / (1.0 + odds)).min(cap) * 100.0).round() / 100.0
 }
 
+/// What resolvers do by themselves, by the roots that blame them.
+fn at_fault(cast: &[Cast]) -> BTreeSet<Unit> {
+    let roots = cast.iter().filter(|c| c.role == Role::Root);
+    let theirs = roots.filter(|c| c.candidate.rule.blame == Blame::Resolvers);
+    theirs
+        .flat_map(|c| c.candidate.explains.iter().cloned())
+        .collect()
+}
+
 /// The verdict; a fault of our own resolver steps back where the service is broken by itself.
-fn verdict(picture: &Picture<'_>, failing: &BTreeSet<Unit>, findings: &mut [Finding]) -> Verdict {
+fn verdict(
+    picture: &Picture<'_>,
+    failing: &BTreeSet<Unit>,
+    at_fault: &BTreeSet<Unit>,
+    findings: &mut [Finding],
+) -> Verdict {
     let is_ours = |f: &Finding| f.layer == Layer::Monitor && f.role == Role::Root;
     let others = findings.iter().any(|f| f.role == Role::Root && !is_ours(f));
     if others {
@@ -360,7 +375,11 @@ fn verdict(picture: &Picture<'_>, failing: &BTreeSet<Unit>, findings: &mut [Find
         .iter()
         .map(|r| units::resolver_share(picture, r, failing))
         .collect();
-    if !units::split_horizon(picture) {
+    // Our own iteration is no user's path: it counts for resolvers that were not asked, unless each
+    // that was asked fails by itself.
+    let fails_itself = |r| units::resolver_share(picture, r, at_fault) >= 1.0;
+    let all_fail = !picture.resolvers.is_empty() && picture.resolvers.iter().all(fails_itself);
+    if !units::split_horizon(picture) && !all_fail {
         shares.push(units::own_share(picture, failing));
     }
     let everything = shares.iter().all(|s| *s >= 1.0);

@@ -11,7 +11,7 @@ use bellwether_model::{FactKind, Layer};
 
 use crate::blame;
 use crate::candidates::Candidate;
-use crate::picture::Picture;
+use crate::picture::{Picture, ResolverView};
 use crate::rules::{Blame, Over};
 use crate::units::{self, Unit};
 
@@ -27,7 +27,10 @@ pub fn of(picture: &Picture<'_>, candidate: &Candidate, role: Role) -> Scope {
     let families = if failing.is_empty() && addresses.is_empty() {
         Vec::new()
     } else {
-        families(picture, &addresses)
+        match refused_families(picture, candidate) {
+            some if !some.is_empty() && addresses.is_empty() => some,
+            _ => families(picture, &addresses),
+        }
     };
     let owners: BTreeSet<String> = addresses
         .iter()
@@ -105,8 +108,7 @@ fn resolvers(picture: &Picture<'_>, candidate: &Candidate, addresses: &[IpAddr])
     if candidate.rule.over == Over::Vantage {
         return Vec::new();
     }
-    let gives =
-        |r: &crate::picture::ResolverView<'_>| addresses.iter().any(|a| r.addresses.contains(a));
+    let gives = |r: &ResolverView<'_>| addresses.iter().any(|a| r.addresses.contains(a));
     let mut labels: Vec<String> = picture
         .resolvers
         .iter()
@@ -131,9 +133,46 @@ fn resolvers(picture: &Picture<'_>, candidate: &Candidate, addresses: &[IpAddr])
 }
 
 /// Does it refuse answers of a zone whose signatures do not hold, be it of one type only?
-fn refuses(candidate: &Candidate, resolver: &crate::picture::ResolverView<'_>) -> bool {
+fn refuses(candidate: &Candidate, resolver: &ResolverView<'_>) -> bool {
     let is_zones = candidate.rule.over == Over::Zones && candidate.rule.blame == Blame::Validation;
     is_zones && crate::facts::dnssec::fails_checked(resolver)
+}
+
+/// Of a resolver's users, which part fails because it refuses the addresses of one family?
+fn refused(picture: &Picture<'_>, candidate: &Candidate, resolver: &ResolverView<'_>) -> f64 {
+    if !refuses(candidate, resolver) {
+        return 0.0;
+    }
+    let offered = picture.families().into_iter();
+    let shares: Vec<f64> = offered
+        .filter(|family| picture.judges(*family))
+        .map(|family| {
+            if fails_family(resolver, family) {
+                1.0
+            } else {
+                0.0
+            }
+        })
+        .collect();
+    units::mean(&shares)
+}
+
+/// The families of the name that resolvers refuse for their signatures.
+fn refused_families(picture: &Picture<'_>, candidate: &Candidate) -> Vec<String> {
+    let refusing = picture.resolvers.iter().filter(|r| refuses(candidate, r));
+    let refusing: Vec<&ResolverView<'_>> = refusing.collect();
+    let offered = picture.families().into_iter();
+    let failing = offered.filter(|family| refusing.iter().any(|r| fails_family(r, *family)));
+    failing.map(|f| f.name().to_owned()).collect()
+}
+
+/// Does it give nothing usable for addresses of this family?
+fn fails_family(resolver: &ResolverView<'_>, family: Family) -> bool {
+    let rtype = match family {
+        Family::V4 => "A",
+        Family::V6 => "AAAA",
+    };
+    resolver.failing_types.iter().any(|t| t == rtype)
 }
 
 fn families(picture: &Picture<'_>, addresses: &[IpAddr]) -> Vec<String> {
@@ -177,7 +216,10 @@ fn share(picture: &Picture<'_>, candidate: &Candidate) -> f64 {
         picture
             .resolvers
             .iter()
-            .map(|r| units::resolver_share(picture, r, &candidate.explains))
+            .map(|r| {
+                let share = units::resolver_share(picture, r, &candidate.explains);
+                share.max(refused(picture, candidate, r))
+            })
             .collect()
     };
     let share = units::mean(&shares);

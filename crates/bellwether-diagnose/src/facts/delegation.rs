@@ -14,6 +14,9 @@ use serde_json::json;
 use super::{Facts, addresses, names};
 use crate::picture::{Basis, Hop, Picture, ServerStatus, ServerView};
 
+/// Why a name server's name has no address, where the servers of its own zone do not tell.
+pub(crate) const OWN_ZONE_FAILS: &str = "the servers of its own zone give no usable answer";
+
 pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     for hop in picture.hops.iter().filter(|h| h.is_reached()) {
         changes(picture, hop, facts);
@@ -284,7 +287,7 @@ fn hosts(hop: &Hop<'_>, facts: &mut Facts) {
                 facts.add_in(zone, FactKind::NsAddressMissing, subject, value, [hop.id]);
             }
             Some(HostFailure::ServersFail) if host.findable().is_empty() => {
-                let value = missing(host, "its own zone does not answer");
+                let value = missing(host, OWN_ZONE_FAILS);
                 facts.add_in(zone, FactKind::NsAddressMissing, subject, value, [hop.id]);
             }
             Some(
@@ -416,12 +419,13 @@ fn parents(picture: &Picture<'_>, facts: &mut Facts) {
     disagreement(picture, facts);
 }
 
-/// Did it say anything but an error, and that with authority or with a referral?
+/// Did it say anything but an error, and that with authority or with a referral? What could not be
+/// kept or read may have been one.
 fn is_of_use(server: &ServerSeen) -> bool {
     let mut responses = server.exchanges.iter().filter_map(Exchange::response);
     responses.any(|r| {
         let is_final = matches!(r.rcode, Rcode::NOERROR | Rcode::NXDOMAIN);
-        is_final && (r.flags.aa || !r.authority.is_empty())
+        is_final && (r.flags.aa || !r.authority.is_empty() || r.malformed.is_some() || r.flags.tc)
     })
 }
 

@@ -1,6 +1,6 @@
 //! Sentences about delegation, name servers, zones and resolvers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_model::report::Scope;
 use bellwether_model::{Cause, FactKind};
@@ -46,12 +46,7 @@ pub(super) fn delegation(picture: &Picture<'_>, candidate: &Candidate, scope: &S
         }
         Cause::DnsDelegationLame => {
             let found = candidate.group.servers();
-            let rcodes = each(&facts_of(candidate, FactKind::NsRcode), "rcode");
-            let how = if rcodes.is_empty() {
-                "without authority".to_owned()
-            } else {
-                list(rcodes)
-            };
+            let how = lame_how(candidate);
             let some = of_servers(picture, candidate, &found);
             format!(
                 "{some} of {zone} answer{} {how}: {}{}",
@@ -72,6 +67,33 @@ pub(super) fn delegation(picture: &Picture<'_>, candidate: &Candidate, scope: &S
         }
         _ => format!("{} at {zone}", candidate.rule.cause.definition()),
     }
+}
+
+/// `REFUSED`, or where they differ `REFUSED (2) and an upward referral (1)`.
+fn lame_how(candidate: &Candidate) -> String {
+    let mut kinds: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for known in &candidate.facts {
+        let is_upward = known.value["upward_referral"].as_bool() == Some(true);
+        let how = if known.kind == FactKind::NsRcode {
+            value(known, "rcode")
+        } else if known.kind != FactKind::NsNotAuthoritative {
+            continue;
+        } else if is_upward {
+            "with an upward referral"
+        } else {
+            "without authority"
+        };
+        let how = how.to_owned();
+        let label = value(known, "name_server").to_owned();
+        kinds.entry(how).or_default().insert(label);
+    }
+    if kinds.len() == 1 {
+        return list(kinds.into_keys());
+    }
+    let counted = kinds
+        .into_iter()
+        .map(|(how, labels)| format!("{how} ({})", labels.len()));
+    list(counted)
 }
 
 /// The verb's ending after `all 1 name server` and `1 of 4 name servers`.

@@ -5,9 +5,9 @@ use bellwether_model::report::Scope;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::list;
 use super::read::{fact, strings, value};
 use super::time::moment;
+use super::{list, number_of_hosts};
 use crate::candidates::Candidate;
 use crate::facts::Known;
 
@@ -150,16 +150,20 @@ fn quiet(now: Timestamp, candidate: &Candidate) -> String {
         );
     }
     if let Some(k) = known(FactKind::NsRrsigEnded) {
+        let who = strings_of(candidate, FactKind::NsRrsigEnded);
+        let s = if number_of_hosts(&who) == 1 { "s" } else { "" };
         return format!(
-            "{} gives signatures that ended {}; the other servers' hold",
-            list(strings_of(candidate, FactKind::NsRrsigEnded)),
+            "{} give{s} signatures that ended {}; the other servers' hold",
+            list(who),
             moment(now, value(k, "ended"))
         );
     }
     if let Some(k) = known(FactKind::NsRrsigBad) {
+        let who = strings_of(candidate, FactKind::NsRrsigBad);
+        let s = if number_of_hosts(&who) == 1 { "s" } else { "" };
         return format!(
-            "what {} gives for {} does not stand a check of its signatures; the other servers' does",
-            list(strings_of(candidate, FactKind::NsRrsigBad)),
+            "what {} give{s} for {} does not stand a check of its signatures; the other servers' does",
+            list(who),
             set(k)
         );
     }

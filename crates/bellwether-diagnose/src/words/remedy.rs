@@ -8,7 +8,8 @@ use super::read::{each, fact, facts_of, value};
 use super::time::span;
 use crate::blame;
 use crate::candidates::Candidate;
-use crate::picture::Picture;
+use crate::facts::delegation::OWN_ZONE_FAILS;
+use crate::picture::{Attempt, Picture};
 use crate::rules::Blame;
 
 /// What to do about a candidate.
@@ -20,6 +21,7 @@ pub fn remedy(picture: &Picture<'_>, candidate: &Candidate) -> String {
             wrong_ns(picture, candidate)
         }
         Cause::DnsDelegationUnresolvable => unresolvable(candidate),
+        Cause::DnsAuthStaleSecondary => newest_fails(picture, candidate),
         Cause::DnsZoneRecordWrong => record_wrong(picture, candidate),
         Cause::DnsZoneRecordMissing => record_missing(picture),
         Cause::NetTcpRefused | Cause::NetTcpFiltered => redirect(candidate),
@@ -47,6 +49,13 @@ fn unresolvable(candidate: &Candidate) -> Option<String> {
             "Give each of these names address records of its own instead of the alias, or name what it is an alias of in the NS set.".to_owned(),
         );
     }
+    let missing = facts_of(candidate, FactKind::NsAddressMissing);
+    if !missing.is_empty() && each(&missing, "because") == [OWN_ZONE_FAILS] {
+        return Some(format!(
+            "Mend the name servers that {} lie below (See), or their delegation; until then list name servers whose names can be found.",
+            hosts(each(&missing, "name_server"))
+        ));
+    }
     let circle = facts_of(candidate, FactKind::NsCycle);
     if circle.is_empty() {
         return None;
@@ -55,6 +64,30 @@ fn unresolvable(candidate: &Candidate) -> Option<String> {
         "Have the addresses of {} put beside the NS set at the parent (glue, at your registrar), or use name servers outside the zone.",
         hosts(each(&circle, "name_server"))
     ))
+}
+
+/// To transfer the newest copy mends nothing where that one leads to what fails.
+fn newest_fails(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
+    fact(candidate, FactKind::SerialBehind)?;
+    let zone = picture.zone(candidate.zone.as_ref()?)?;
+    let behind = candidate.group.servers();
+    let leads_to = |is_behind: bool| {
+        let servers = zone.delegated();
+        let servers = servers.filter(move |s| behind.contains(&s.label) == is_behind);
+        let all = servers.flat_map(|s| s.leads_to.iter().copied());
+        all.collect::<std::collections::BTreeSet<_>>()
+    };
+    let attempt = |a: &std::net::IpAddr| picture.addresses.get(a).map(|v| &v.attempt);
+    let newest = leads_to.clone()(false);
+    let older = leads_to(true);
+    let fails = !newest.is_empty()
+        && newest
+            .iter()
+            .all(|a| attempt(a).is_some_and(Attempt::fails));
+    let works = older.iter().any(|a| attempt(a).is_some_and(Attempt::works));
+    (fails && works).then(|| {
+        "Look first whether the newest copy is right: what it leads to fails, what the older ones lead to works. Transfer it only then.".to_owned()
+    })
 }
 
 fn record_wrong(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {

@@ -12,6 +12,7 @@ use bellwether_model::{Cause, Channel, DnsName, FactKind, Layer};
 
 use super::read::{fact, value};
 use crate::candidates::Candidate;
+use crate::facts::delegation::OWN_ZONE_FAILS;
 use crate::facts::http::over_h2_fails;
 use crate::picture::addresses::tls_fails;
 use crate::picture::{Attempt, Picture};
@@ -480,7 +481,12 @@ fn without_address(picture: &Picture<'_>, candidate: &Candidate, host: &DnsName)
     {
         return format!("dig @{parent} {} NS +norec", asked(zone.as_str()));
     }
-    format!("dig {} A", asked(host.as_str()))
+    let missing = fact(candidate, FactKind::NsAddressMissing);
+    let trace = match missing.map(|k| value(k, "because")) {
+        Some(OWN_ZONE_FAILS) => " +trace",
+        Some(_) | None => "",
+    };
+    format!("dig {} A{trace}", asked(host.as_str()))
 }
 
 /// What a name server at fault is asked.

@@ -150,7 +150,9 @@ fn told(part: Part) -> Told {
     let text = part
         .frame
         .replace(ABOUT, &listed(&part.about))
-        .replace(EACH, &words::list(part.each));
+        .replace(EACH, &words::list(part.each))
+        // A word that is empty leaves its space.
+        .replace(" ;", ";");
     let mut from = part.from;
     from.sort_by_key(|id| (id.len(), id.clone()));
     Told {

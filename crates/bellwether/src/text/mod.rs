@@ -337,24 +337,20 @@ impl Page {
 
     /// What stands beside the root.
     fn others(&mut self, report: &Report) {
-        let roots = report
-            .findings
-            .iter()
-            .filter(|f| f.role == Role::Root)
-            .skip(1);
-        let warnings = report.findings.iter().filter(|f| f.role == Role::Warning);
-        let beside: Vec<_> = roots
-            .map(|f| ("Also", f))
-            .chain(warnings.map(|f| ("Besides", f)))
-            .collect();
-        for (label, finding) in beside.iter().take(self.budget.others) {
+        let of = |role| report.findings.iter().filter(move |f| f.role == role);
+        let roots = of(Role::Root).skip(1).map(|f| ("Also", f));
+        // What breaks the service besides is told whole, whatever the room.
+        let most = self.budget.others.max(roots.clone().count());
+        let warnings = of(Role::Warning).map(|f| ("Besides", f));
+        let beside: Vec<_> = roots.chain(warnings).collect();
+        for (label, finding) in beside.iter().take(most) {
             self.labelled(
                 label,
                 &format!("{}: {}", finding.cause, shown(&finding.summary)),
             );
         }
-        if beside.len() > self.budget.others {
-            let left = count(beside.len() - self.budget.others, "other finding");
+        if beside.len() > most {
+            let left = count(beside.len() - most, "other finding");
             self.labelled("", &format!("and {left}: --format json"));
         }
     }

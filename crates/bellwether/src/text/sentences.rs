@@ -309,7 +309,7 @@ pub(super) const SENTENCES: &[Sentence] = &[
         K::Port53Dead,
         "",
         "",
-        "nothing answers on port 53 over {protocols}; {addresses} addresses of the service connect",
+        "nothing answers on port 53 over {protocols}; addresses of the service that connect: {addresses}",
     ),
     Sentence::new(
         K::ResolverLosesLarge,
