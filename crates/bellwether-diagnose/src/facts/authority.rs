@@ -160,10 +160,7 @@ fn transports(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
         Some(rcode) => matches!(rcode, Rcode::SERVFAIL | Rcode::REFUSED | Rcode::BADVERS),
     };
     let serves = |e: &&Exchange| e.response().is_some_and(|r| r.flags.aa) && is_good(e);
-    if !with_edns.is_empty()
-        && with_edns.iter().all(|e| fails(e))
-        && plain.iter().any(|e| serves(e))
-    {
+    if !with_edns.is_empty() && with_edns.iter().all(fails) && plain.iter().any(serves) {
         let rcode = with_edns.iter().find_map(|e| Some(e.response()?.rcode));
         let answer = rcode.map_or("no answer".to_owned(), |r| r.to_string());
         let value = json!({ "name_server": server.label, "answer": answer });

@@ -83,6 +83,26 @@ fn candidate_starts_with_name(text: &str) -> bool {
         .is_some_and(|w| w.contains('.') || w.contains(':'))
 }
 
+/// Addresses without a route that are told one by one.
+const SHOWN_MAX: usize = 3;
+
+/// What this machine has no route to.
+fn out_of_reach(far: &Known) -> String {
+    let addresses = strings(Some(far), "/addresses");
+    let mut shown: Vec<String> = addresses.iter().take(SHOWN_MAX).cloned().collect();
+    if addresses.len() > shown.len() {
+        shown.push(format!("{} more", addresses.len() - shown.len()));
+    }
+    let at = match shown.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", list(shown)),
+    };
+    format!(
+        "this machine has no route to any {}{at}: what is there is not judged from here",
+        value(far, "what")
+    )
+}
+
 fn monitor(candidate: &Candidate) -> String {
     let first = candidate.facts.first();
     match candidate.rule.cause {
@@ -94,20 +114,7 @@ fn monitor(candidate: &Candidate) -> String {
                 );
             }
             if let Some(far) = fact(candidate, FactKind::OutOfReach) {
-                let addresses = strings(Some(far), "/addresses");
-                let some: Vec<&String> = addresses.iter().take(3).collect();
-                let more = match addresses.len().saturating_sub(some.len()) {
-                    0 => String::new(),
-                    more => format!(" and {more} more"),
-                };
-                let at = match some.is_empty() {
-                    true => String::new(),
-                    false => format!(" ({}{more})", list(some)),
-                };
-                return format!(
-                    "this machine has no route to any {}{at}: what is there is not judged from here",
-                    value(far, "what")
-                );
+                return out_of_reach(far);
             }
             let failed = first
                 .and_then(|f| f.value.get("failed"))

@@ -233,17 +233,7 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
             break;
         }
     }
-    let is_open = match &exchange.result {
-        ExchangeResult::Silent => true,
-        // The connection opened, and the check ended before an answer.
-        ExchangeResult::Broken { .. } => is_cut && cx.left() <= REPORT_MARGIN,
-        ExchangeResult::Answered { .. }
-        | ExchangeResult::Refused
-        | ExchangeResult::Unreachable { .. }
-        | ExchangeResult::Channel { .. }
-        | ExchangeResult::NotAsked { .. } => false,
-    };
-    if is_open && waited < WAIT_MIN {
+    if is_open(cx, &exchange.result, is_cut) && waited < WAIT_MIN {
         let reason = format!(
             "the check's time ran out after {} ms without an answer",
             waited.as_millis()
@@ -252,6 +242,21 @@ pub async fn ask(cx: &Cx, ask: &Ask) -> Exchange {
     }
     exchange.discarded = discards.list();
     exchange
+}
+
+/// Might an answer have come yet, had the wait been longer? `is_cut` if the check's end was
+/// nearer than that.
+fn is_open(cx: &Cx, result: &ExchangeResult, is_cut: bool) -> bool {
+    match result {
+        ExchangeResult::Silent => true,
+        // The connection opened, and the check ended before an answer.
+        ExchangeResult::Broken { .. } => is_cut && cx.left() <= REPORT_MARGIN,
+        ExchangeResult::Answered { .. }
+        | ExchangeResult::Refused
+        | ExchangeResult::Unreachable { .. }
+        | ExchangeResult::Channel { .. }
+        | ExchangeResult::NotAsked { .. } => false,
+    }
 }
 
 fn result(ask: &Ask, query: &Query, outcome: Result<Vec<u8>, ExchangeResult>) -> ExchangeResult {
