@@ -25,6 +25,7 @@ pub fn remedy(picture: &Picture<'_>, candidate: &Candidate) -> String {
         Cause::DnsZoneRecordWrong => record_wrong(picture, candidate),
         Cause::DnsZoneRecordMissing => record_missing(picture),
         Cause::NetTcpRefused | Cause::NetTcpFiltered => redirect(candidate),
+        Cause::HttpWrongContent => chain(candidate),
         Cause::TlsNameMismatch => by_address(&picture.context.target),
         _ => None,
     }
@@ -142,6 +143,14 @@ fn redirect(candidate: &Candidate) -> Option<String> {
     });
     is_led.then(|| {
         "Bring back the host that the service redirects to, or redirect elsewhere.".to_owned()
+    })
+}
+
+/// A chain without an end is no circle.
+fn chain(candidate: &Candidate) -> Option<String> {
+    let known = fact(candidate, FactKind::RedirectLoop)?;
+    (value(known, "reason") == "limit").then(|| {
+        "Look where the chain of redirects should end, and let the first one lead there: clients give up after ten to twenty.".to_owned()
     })
 }
 

@@ -159,7 +159,9 @@ fn led_to(
         (Layer::Tls, _) => view.led_to(),
         _ => None,
     }?;
-    let target = hop.url.parse().ok()?;
+    // A URL that was too long to be kept whole would ask for something else.
+    let url = Some(&hop.url).filter(|url| !url.ends_with('…'))?;
+    let target = url.parse().ok()?;
     (hop.hop > 0).then_some((target, hop.address))
 }
 

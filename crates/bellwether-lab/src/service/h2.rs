@@ -126,11 +126,7 @@ where
             }
             H2Word::Close => return stream.shutdown().await,
             H2Word::Goaway | H2Word::GoawayUnprocessed => {
-                let payload = match word {
-                    H2Word::Goaway => [id.to_be_bytes(), INTERNAL_ERROR].concat(),
-                    _ => vec![0; 8],
-                };
-                stream.write_all(&frame(GOAWAY, 0, 0, &payload)).await?;
+                stream.write_all(&farewell(word, id)).await?;
                 stream.flush().await?;
                 // As proper servers do: what the client still sends must not reset the connection.
                 while next(&mut stream).await?.is_some() {}
@@ -144,12 +140,7 @@ where
                 std::future::pending::<()>().await;
             }
             H2Word::Reset | H2Word::Http11Required => {
-                let reason = match word {
-                    H2Word::Reset => INTERNAL_ERROR,
-                    _ => HTTP_1_1_REQUIRED,
-                };
-                let reset = frame(RST_STREAM, 0, id, &reason);
-                stream.write_all(&reset).await?;
+                stream.write_all(&farewell(word, id)).await?;
             }
             H2Word::Push => {
                 // Promises stream 2: GET / of the host `pushed`.
@@ -170,6 +161,19 @@ where
             }
         }
         stream.flush().await?;
+    }
+}
+
+/// The frame by which a request, or all of them, are given up.
+fn farewell(word: H2Word, id: u32) -> Vec<u8> {
+    match word {
+        H2Word::Goaway => {
+            let payload = [id.to_be_bytes(), INTERNAL_ERROR].concat();
+            frame(GOAWAY, 0, 0, &payload)
+        }
+        H2Word::Http11Required => frame(RST_STREAM, 0, id, &HTTP_1_1_REQUIRED),
+        H2Word::Reset => frame(RST_STREAM, 0, id, &INTERNAL_ERROR),
+        _ => frame(GOAWAY, 0, 0, &[0; 8]),
     }
 }
 
