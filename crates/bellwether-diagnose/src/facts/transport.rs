@@ -300,7 +300,9 @@ fn case(server: &ServerView<'_>) -> Option<(String, Option<String>)> {
     let failing: Vec<&Exchange> = answered()
         .filter(|e| !e.lower_case && !is_good(e))
         .collect();
-    let all_small = answered().count() >= CASE_MIN && answered().all(|e| e.lower_case);
+    // A flood of other messages drowns first tries, whatever their letters.
+    let is_quiet = over_udp().all(|e| e.discarded.is_empty());
+    let all_small = is_quiet && answered().count() >= CASE_MIN && answered().all(|e| e.lower_case);
     if is_small && (all_small || failing.len() >= CASE_MIN) {
         let rcode = failing.iter().find_map(|e| Some(e.response()?.rcode));
         let answer = rcode.map_or("no answer".to_owned(), |r| r.to_string());
