@@ -258,10 +258,7 @@ pub(super) fn of_problem<'c>(
             FactKind::CertWeak,
             json!({ "index": index, "reason": reason }),
         ),
-        CertProblem::LongPath { intermediates } => (
-            FactKind::CertWeak,
-            json!({ "reason": long_path(*intermediates) }),
-        ),
+        CertProblem::LongPath { intermediates } => long(*intermediates),
         CertProblem::BadSignature { index } => (
             FactKind::CertWeak,
             json!({ "index": index, "reason": "a signature does not verify" }),
@@ -273,6 +270,11 @@ pub(super) fn of_problem<'c>(
         CertProblem::Other { detail } => (FactKind::CertWeak, json!({ "reason": detail })),
     };
     vec![one]
+}
+
+fn long(intermediates: usize) -> (FactKind, Value) {
+    let value = json!({ "reason": long_path(intermediates) });
+    (FactKind::CertWeak, value)
 }
 
 /// Why a long path is refused.

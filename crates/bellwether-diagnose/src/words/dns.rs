@@ -9,6 +9,7 @@ use super::naming::{hosts, number_of_hosts, owned, servers};
 use super::read::{each, fact, facts_of, strings, value};
 use super::{count, list};
 use crate::candidates::Candidate;
+use crate::facts::Known;
 use crate::facts::delegation::status_word;
 use crate::picture::{Hop, Picture, ServerStatus};
 
@@ -413,21 +414,26 @@ fn odd_servers(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, zone
     )
 }
 
+/// Aliases that lead to no end.
+fn endless(known: &Known, zone: &str) -> String {
+    let names = strings(Some(known), "/aliases");
+    if known.value["endless"] == true
+        && let [first, .., last] = names.as_slice()
+    {
+        return format!(
+            "{first} is an alias of an alias, and so on: after {} of them the chain still leads on, to {last}, and no resolver follows it to an end",
+            names.len() - 1
+        );
+    }
+    format!(
+        "the aliases in {zone} lead in a circle: {}",
+        names.join(" → ")
+    )
+}
+
 fn record_wrong(candidate: &Candidate, scope: &Scope, zone: &str) -> String {
     if let Some(known) = fact(candidate, FactKind::CnameLoop) {
-        let names = strings(Some(known), "/aliases");
-        if known.value["endless"] == true
-            && let [first, .., last] = names.as_slice()
-        {
-            return format!(
-                "{first} is an alias of an alias, and so on: after {} of them the chain still leads on, to {last}, and no resolver follows it to an end",
-                names.len() - 1
-            );
-        }
-        return format!(
-            "the aliases in {zone} lead in a circle: {}",
-            strings(Some(known), "/aliases").join(" → ")
-        );
+        return endless(known, zone);
     }
     if let Some(known) = fact(candidate, FactKind::CnameTargetMissing) {
         return format!(

@@ -29,23 +29,8 @@ pub(super) fn sentence(now: Timestamp, candidate: &Candidate, scope: &Scope) -> 
         return sentence;
     }
     let refused = refused(candidate);
-    if let Some(k) = known(FactKind::DsMatchesNoKey).filter(|k| same_tag(k)) {
-        let why = if disjoint(k, "ds_algorithms", "key_algorithms") {
-            let (ds, keys) = (numbers(k, "ds_algorithms"), numbers(k, "key_algorithms"));
-            format!("says algorithm {ds}, and the key is of algorithm {keys}")
-        } else {
-            "holds the digest of another key".to_owned()
-        };
-        let (tags, zone) = (numbers(k, "ds_tags"), value(k, "zone"));
-        return format!("the parent's DS record for key {tags} of {zone} {why}: {refused}");
-    }
     if let Some(k) = known(FactKind::DsMatchesNoKey) {
-        return format!(
-            "the parent vouches for key {} of {}, and the zone is signed with {}: {refused}",
-            numbers(k, "ds_tags"),
-            value(k, "zone"),
-            numbers(k, "key_tags"),
-        );
+        return format!("{}: {refused}", unmatched(k));
     }
     if let Some(k) = known(FactKind::DnskeyMissing) {
         return format!(
@@ -195,9 +180,24 @@ fn set(known: &Known) -> String {
     format!("{} {}", value(known, "name"), value(known, "type"))
 }
 
-/// Does the parent vouch for a tag that a key of the zone has?
-fn same_tag(known: &Known) -> bool {
-    !disjoint(known, "ds_tags", "key_tags")
+/// What the parent vouches for, where it is none of the zone's keys. Where the tags agree, what does
+/// not fit is the algorithm, or the digest.
+fn unmatched(known: &Known) -> String {
+    let (tags, zone) = (numbers(known, "ds_tags"), value(known, "zone"));
+    if disjoint(known, "ds_tags", "key_tags") {
+        let keys = numbers(known, "key_tags");
+        return format!(
+            "the parent vouches for key {tags} of {zone}, and the zone is signed with {keys}"
+        );
+    }
+    let why = if disjoint(known, "ds_algorithms", "key_algorithms") {
+        let (ds, keys) = ("ds_algorithms", "key_algorithms");
+        let (ds, keys) = (numbers(known, ds), numbers(known, keys));
+        format!("says algorithm {ds}, and the key is of algorithm {keys}")
+    } else {
+        "holds the digest of another key".to_owned()
+    };
+    format!("the parent's DS record for key {tags} of {zone} {why}")
 }
 
 fn disjoint(known: &Known, one: &str, other: &str) -> bool {

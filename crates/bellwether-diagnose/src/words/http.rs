@@ -30,16 +30,15 @@ pub(super) fn http(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) 
         .map(|f| value(f, "url"))
         .find(|u| !u.is_empty())
         .unwrap_or("");
-    let url = short(url);
-    let url = url.as_str();
+    let url = &short(url);
+    let is_blocked = candidate.rule.cause == Cause::HttpBlockedByPolicy;
+    if let Some(known) = fact(candidate, FactKind::BrowsersRefused).filter(|_| is_blocked) {
+        let gets = value(known, "browser");
+        return format!(
+            "{url} gives us what is declared at {who}, and a client with a browser's name {gets}"
+        );
+    }
     match candidate.rule.cause {
-        Cause::HttpBlockedByPolicy if fact(candidate, FactKind::BrowsersRefused).is_some() => {
-            let gets = fact(candidate, FactKind::BrowsersRefused);
-            let gets = gets.map_or("", |k| value(k, "browser"));
-            format!(
-                "{url} gives us what is declared at {who}, and a client with a browser's name {gets}"
-            )
-        }
         Cause::HttpStatus5xx | Cause::HttpOriginUnreachable | Cause::HttpBlockedByPolicy => {
             let status = status.map(|s| s.to_string()).unwrap_or_default();
             let made = if candidate.rule.cause == Cause::HttpOriginUnreachable {
@@ -61,10 +60,9 @@ pub(super) fn http(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) 
         Cause::HttpH2Broken => {
             let known = fact(candidate, FactKind::H2Fails);
             let (what, detail) = known.map_or(("", ""), |k| (value(k, "what"), value(k, "detail")));
-            let detail = if detail.is_empty() {
-                String::new()
-            } else {
-                format!(" ({detail})")
+            let detail = match detail {
+                "" => String::new(),
+                detail => format!(" ({detail})"),
             };
             format!("HTTP/2 fails at {who}, HTTP/1.1 works there: {what}{detail}")
         }
@@ -75,9 +73,9 @@ pub(super) fn http(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) 
             if let Some(known) = fact(candidate, FactKind::RedirectLoop) {
                 let (from, to) = (short(value(known, "url")), short(value(known, "location")));
                 if value(known, "reason") == "limit" {
+                    let from = short(&picture.context.target.text);
                     return format!(
-                        "more than ten redirects lead from {} on to {to}, without an end",
-                        short(&picture.context.target.text)
+                        "more than ten redirects lead from {from} on to {to}, without an end"
                     );
                 }
                 return format!("redirects lead in a circle: {from} → {to}");

@@ -328,8 +328,6 @@ async fn over_http_1(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
-
     use bellwether_model::DnsName;
     use bellwether_model::dns::Question;
 

@@ -144,11 +144,7 @@ fn keys_of(
     }
     let sets = || given.iter().map(|(_, _, signed)| dnskeys(signed, level));
     let mut all: Vec<Key> = Vec::new();
-    for key in sets().flatten() {
-        if all.len() < KEYS_MAX && !all.contains(&key) {
-            all.push(key);
-        }
-    }
+    sets().for_each(|keys| add(&mut all, keys));
     let fits = |key: &Key| vouchers.iter().take(KEYS_MAX).any(|v| v.fits(apex, key));
     let vouched: Vec<Key> = all.iter().filter(|k| fits(k)).cloned().collect();
     let mut key_answers = Vec::new();
@@ -172,12 +168,7 @@ fn keys_of(
                 .iter()
                 .any(|s| s.result == SignatureResult::Verified);
             if verified {
-                // Every server sends the same ones.
-                for key in dnskeys(signed, level) {
-                    if trusted.len() < KEYS_MAX && !trusted.contains(&key) {
-                        trusted.push(key);
-                    }
-                }
+                add(&mut trusted, dnskeys(signed, level));
             }
             seen.rrsets.push(rrset);
         }
@@ -201,6 +192,15 @@ fn keys_of(
         cds: Vec::new(),
     };
     (zone, own)
+}
+
+/// Adds keys that are not there yet: every server sends the same ones.
+fn add(known: &mut Vec<Key>, keys: Vec<Key>) {
+    for key in keys {
+        if known.len() < KEYS_MAX && !known.contains(&key) {
+            known.push(key);
+        }
+    }
 }
 
 fn dnskeys(signed: &Signed, level: &ZoneSeen) -> Vec<Key> {

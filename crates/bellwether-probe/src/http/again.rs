@@ -43,7 +43,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// Which requests would tell more of what came of the first one.
-pub(super) fn ways(expect: &Expect, seen: &HttpSeen) -> Vec<Way> {
+fn ways(expect: &Expect, seen: &HttpSeen) -> Vec<Way> {
     let end = seen.body.as_ref().map(|body| body.end);
     let coding = seen.body.as_ref().and_then(|body| body.coding.as_ref());
     let is_miscoded = coding.is_some_and(|coding| {
@@ -69,8 +69,26 @@ pub(super) fn ways(expect: &Expect, seen: &HttpSeen) -> Vec<Way> {
     }
 }
 
+/// What more tells of the last hop: other ways to ask where it failed, unless what was asked beside
+/// it tells that already, and a browser's name where it did not.
+pub(super) async fn once_more(
+    asked: &Asked<'_>,
+    seen: &HttpSeen,
+    beside: Vec<Again>,
+) -> Vec<Again> {
+    let again = match ways(&asked.cx.job().expect, seen)[..] {
+        [Way::SmallSegments] if !beside.is_empty() => beside,
+        ref ways => ask(asked, ways, seen).await,
+    };
+    if again.is_empty() {
+        as_browser(asked, seen).await
+    } else {
+        again
+    }
+}
+
 /// Asks again in these ways, if there is time for as long a wait as that for the first answer.
-pub(super) async fn ask(asked: &Asked<'_>, ways: &[Way], seen: &HttpSeen) -> Vec<Again> {
+async fn ask(asked: &Asked<'_>, ways: &[Way], seen: &HttpSeen) -> Vec<Again> {
     let waited = Duration::try_from_secs_f64(seen.phases.wait_ms / 1000.0).unwrap_or_default();
     if asked.cx.left_of_probe() < waited + TIME_MIN {
         return Vec::new();
@@ -81,7 +99,7 @@ pub(super) async fn ask(asked: &Asked<'_>, ways: &[Way], seen: &HttpSeen) -> Vec
 /// Do users get what we get? Asked where a body is declared, since only then is it known what they
 /// must get: that pages differ by client is no fault. What differs is asked for more than once. Behind
 /// redirects, which take their time, it is left alone.
-pub(super) async fn as_browser(asked: &Asked<'_>, seen: &HttpSeen) -> Vec<Again> {
+async fn as_browser(asked: &Asked<'_>, seen: &HttpSeen) -> Vec<Again> {
     let expect = &asked.cx.job().expect;
     let is_good = seen.result == HttpResult::Response
         && seen

@@ -22,7 +22,7 @@ mod redirect;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use bellwether_model::http::{HttpResult, HttpSeen, Phases, Redirect, RedirectEnd, Way};
+use bellwether_model::http::{HttpResult, HttpSeen, Phases, Redirect, RedirectEnd};
 use bellwether_model::observation::NotRun;
 use bellwether_model::target::Scheme;
 use bellwether_model::tls::CertProblem;
@@ -217,20 +217,13 @@ impl Trail<'_> {
             }
         };
         if following.is_none() {
-            let expect = &self.cx.job().expect;
             let asked = again::Asked {
                 cx,
                 visit: &hop.visit,
                 to: seen.address,
                 origin: hop.origin,
             };
-            seen.again = match again::ways(expect, &seen)[..] {
-                [Way::SmallSegments] if !beside.is_empty() => beside,
-                ref ways => again::ask(&asked, ways, &seen).await,
-            };
-            if seen.again.is_empty() {
-                seen.again = again::as_browser(&asked, &seen).await;
-            }
+            seen.again = again::once_more(&asked, &seen, beside).await;
             waits += u32::from(!seen.again.is_empty()) * again::WAITS;
         }
         (seen, following, waits)

@@ -29,7 +29,7 @@ pub(super) fn who(report: &Report, diagnosis: &Diagnosis) -> String {
         [h2] if h2 == "h2" => format!("{whom} over HTTP/2"),
         refusing => {
             let kinds = refusing.iter().map(|name| kind_of_client(name));
-            format!("{whom} with {}", list(&kinds.collect::<Vec<_>>()))
+            format!("{whom} with {}", list(kinds))
         }
     };
     let share = diagnosis.scope.share;
