@@ -16,7 +16,10 @@ const LAYERS: &[(&str, u8)] = &[
     ("bellwether-pki", 1),
     ("bellwether-diagnose", 1),
     ("bellwether-probe", 2),
+    ("bellwether-store", 2),
     ("bellwether-lab", 2),
+    ("bellwether-agent", 3),
+    ("bellwether-hub", 3),
     ("bellwether", 4),
     ("bellwether-bench", 4),
     ("bellwether-fuzz", 4),
@@ -54,6 +57,16 @@ const NEVER: &[(&str, &[&str], &str)] = &[
         "bellwether-probe",
         &["bellwether-diagnose", "bellwether-config"],
         "probes never judge",
+    ),
+    (
+        "bellwether-store",
+        &["bellwether-diagnose", "bellwether-probe", "tokio"],
+        "the store keeps, and neither judges nor asks",
+    ),
+    (
+        "bellwether-hub",
+        &["bellwether-probe"],
+        "the hub asks no target",
     ),
 ];
 

@@ -162,6 +162,11 @@ pub enum Order {
         /// The job.
         job: Box<Job>,
     },
+    /// A job that no order will name any more.
+    Forget {
+        /// Its number.
+        setting: u32,
+    },
     /// A probe, or several that follow one another.
     Probe {
         /// Comes back with what was seen.
@@ -174,7 +179,7 @@ pub enum Order {
 }
 
 /// What a worker of many probes is to ask.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wanted {
     /// A resolver for the addresses (type A) of a name, over UDP.
@@ -194,6 +199,55 @@ pub enum Wanted {
         /// The address.
         address: IpAddr,
     },
+    /// What one user does once: resolve through one resolver, connect to one address, and go on as
+    /// far up as the target says.
+    Visit {
+        /// What is asked.
+        ask: Box<CheckAsk>,
+        /// The resolver to ask: its place among the job's; none for a target that is an address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resolver: Option<u32>,
+        /// Picks one of the addresses found, sorted, each in its turn and the families by turns.
+        turn: u32,
+        /// When all of it must be over, milliseconds from its start.
+        deadline_ms: u64,
+    },
+    /// Everything that `check` asks. What root and top-level domains say is shared with the
+    /// worker's other traces for as long as its TTL allows.
+    Trace {
+        /// What is asked.
+        ask: Box<CheckAsk>,
+        /// What was last known good.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        baseline: Option<Box<Baseline>>,
+        /// As of when validity is judged; now, if left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        now: Option<Timestamp>,
+        /// When all of it must be over, milliseconds from its start.
+        deadline_ms: u64,
+    },
+}
+
+/// What one check asks, apart from what is common to all checks of an agent: it stands in place of
+/// the job's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckAsk {
+    /// What to aim at.
+    pub target: Target,
+    /// An echo, and nothing above it.
+    #[serde(default)]
+    pub icmp_only: bool,
+    /// What a healthy answer is like.
+    #[serde(default)]
+    pub expect: Expect,
+    /// The client certificate to show where the target asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<ClientIdentity>,
+    /// Connections to make to each address of a trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<u32>,
+    /// Longest time of one probe, milliseconds.
+    pub timeout_ms: u64,
 }
 
 /// What a worker of many probes says of one order.
@@ -203,4 +257,7 @@ pub struct Told {
     pub number: u64,
     /// The records, in order; their ids are empty.
     pub observations: Vec<Observation>,
+    /// DNS queries sent.
+    #[serde(default)]
+    pub queries: u32,
 }

@@ -13,6 +13,8 @@
 //! - [`rtype`]: record types by name
 //! - [`dns`], [`dnssec`], [`tls`], [`http`], [`net`]: what the probes of each layer saw
 //! - [`observation`]: the record of one probe run
+//! - [`run`]: a run of a check as a row, and envelopes of them
+//! - [`incident`]: open matters with their timeline
 //! - [`report`]: the report of one check, and its [`Baseline`]
 //! - [`text`]: what strangers wrote, made harmless to show
 //! - [`job`]: the envelope between a supervisor and its worker process
@@ -23,6 +25,7 @@ pub mod dnssec;
 pub mod egress;
 pub mod fact;
 pub mod http;
+pub mod incident;
 pub mod job;
 pub mod layer;
 pub mod name;
@@ -32,6 +35,7 @@ pub mod owner;
 pub mod report;
 pub mod resolver;
 pub mod rtype;
+pub mod run;
 pub mod service;
 pub mod target;
 pub mod text;
@@ -40,11 +44,13 @@ pub mod tls;
 pub use cause::Cause;
 pub use egress::{Egress, Origin};
 pub use fact::{Fact, FactKind};
+pub use incident::Incident;
 pub use layer::Layer;
 pub use name::DnsName;
 pub use observation::{NotRun, NotRunReason, Observation, Outcome, ProbeKind};
 pub use owner::Owner;
 pub use report::{Baseline, Diagnosis, Finding, Report, Scope, Verdict};
 pub use resolver::{Channel, Resolver, ResolverAddress};
+pub use run::{CheckId, Digest, Envelope, Run, VantageId};
 pub use service::{Expect, Service};
 pub use target::Target;

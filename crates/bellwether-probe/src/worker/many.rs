@@ -104,6 +104,10 @@ async fn take_orders(
                 }
                 continue;
             }
+            Order::Forget { setting } => {
+                settings.remove(&setting);
+                continue;
+            }
             Order::Probe {
                 number,
                 setting,
@@ -158,6 +162,7 @@ async fn run(cx: &Cx, wanted: &Wanted) {
             let (_unserved, served) = oneshot::channel();
             icmp::run(cx, *address, Origin::Operator, 0, served).await;
         }
+        Wanted::Visit { .. } | Wanted::Trace { .. } => {}
     }
 }
 
@@ -230,11 +235,13 @@ fn kind(wanted: &Wanted) -> ProbeKind {
         Wanted::Dns { .. } => ProbeKind::Dns,
         Wanted::Address { .. } => ProbeKind::Tcp,
         Wanted::Echo { .. } => ProbeKind::Icmp,
+        Wanted::Visit { .. } | Wanted::Trace { .. } => ProbeKind::Addresses,
     }
 }
 
 fn address(wanted: &Wanted) -> IpAddr {
     match wanted {
+        Wanted::Visit { .. } | Wanted::Trace { .. } => IpAddr::from([0, 0, 0, 0]),
         Wanted::Dns { server, .. } => server.ip(),
         Wanted::Address { address } | Wanted::Echo { address } => *address,
     }
@@ -263,6 +270,7 @@ fn unknown(number: u64, wanted: &Wanted) -> Told {
     Told {
         number,
         observations: vec![observation],
+        queries: 0,
     }
 }
 
