@@ -6,7 +6,7 @@
 //! The data runs one way: observations → [`picture`] (put in order) → [`facts`] (typed, each with
 //! what it speaks of) → [`rules`] (causes as rows) → [`candidates`] (rows that fire, with the
 //! failures of users, [`units`], that they explain, [`blame`]) → [`judge`] (roots, consequences,
-//! warnings, verdict) → [`words`], [`scope`], [`layers`].
+//! warnings, verdict) → [`words`], [`scope`], [`layers`]; [`report`] puts it together.
 //!
 //! The heart is provenance: a failing address is explained by the delegation, the name server or
 //! the resolver that handed it out before TLS or HTTP is blamed.
@@ -18,6 +18,7 @@ pub mod facts;
 pub mod judge;
 pub mod layers;
 pub mod picture;
+pub mod report;
 pub mod rules;
 pub mod scope;
 pub mod suffix;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use bellwether_diagnose::report::{self, Seen};
 use bellwether_model::Observation;
 use bellwether_model::job::Job;
 use bellwether_probe::worker::{self, Ended, Supervised};
@@ -12,7 +13,7 @@ use crate::cli::{CheckArgs, Format};
 use crate::exit::{Exit, say};
 use crate::progress::Progress;
 use crate::save::Save;
-use crate::{job, judge, output};
+use crate::{job, output};
 
 /// The exit code of a check that Ctrl-C cut short: 128 and the signal's number, as shells write it.
 /// Its report is of what was known by then.
@@ -29,14 +30,15 @@ pub(crate) fn run(args: CheckArgs) -> Result<Exit> {
     let supervised = supervise(&job, &args)?;
     let took_ms = start.elapsed().as_secs_f64() * 1000.0;
     let ended = supervised.ended;
-    let report = judge::report(judge::Seen {
+    let seen = Seen {
         context,
         began,
         took_ms,
         queries: supervised.queries,
         peak_kib: supervised.peak_kib,
         observations: supervised.observations,
-    });
+    };
+    let report = report::report(seen, crate::VERSION);
     let saved = save.map(|save| save.write(&report)).transpose();
     output::report(&report, args.output)?;
     if let Err(error) = saved {

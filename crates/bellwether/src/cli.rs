@@ -35,6 +35,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Check(Box<CheckArgs>),
     Diagnose(DiagnoseArgs),
+    Serve(ServeArgs),
+    Status(StatusArgs),
+    Incidents(IncidentsArgs),
+    /// Copy or verify the data directory of `serve`.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  bellwether store backup /backup/bellwether-2026-11-21\n  \
+        bellwether store check --data-dir /var/lib/bellwether"
+    )]
+    Store(StoreCommand),
     Drill(DrillArgs),
     Explain(ExplainArgs),
     /// Validate configuration, or print a JSON Schema for editors; nobody is asked.
@@ -189,6 +199,138 @@ pub(crate) struct DiagnoseArgs {
     pub(crate) strict: bool,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+/// Watch services for as long as it runs: each check at its interval, a trace where something
+/// fails, incidents with their timeline; page and API at `--listen`.
+///
+/// Asks what `check` asks, over and over. Reads FILE again when it changes and on SIGHUP; a file
+/// with a mistake leaves the old one in force. Ends on SIGTERM and Ctrl-C, within ten seconds.
+#[derive(Args, Debug)]
+#[command(
+    about = "Watch services, and tell what is broken and since when",
+    after_help = "Examples:\n  bellwether serve -c bellwether.yaml\n  \
+        bellwether serve -c /etc/bellwether/ --data-dir /var/lib/bellwether\n\n\
+        Exit codes: 0 ended as asked, 1 it could not go on, 2 usage or configuration error."
+)]
+pub(crate) struct ServeArgs {
+    /// The configuration: a file, or a directory of files; by default `bellwether.yaml` here or
+    /// in /etc/bellwether, if there is one
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where everything is kept [default: `hub.data_dir`, /var/lib/bellwether if it can be
+    /// written to, else ~/.local/state/bellwether]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where page and API are [default: `hub.listen`, 127.0.0.1:8400]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// How the log on stderr is written; $BELLWETHER_LOG takes directives like `warn,hub=debug`
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log: LogFormat,
+}
+
+/// How a log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Which hub to ask.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct HubArgs {
+    /// The hub
+    #[arg(long, value_name = "URL", env = "BELLWETHER_HUB", default_value = "http://127.0.0.1:8400", help_heading = "Hub")]
+    pub(crate) hub: String,
+    /// A file with the token [default: $BELLWETHER_TOKEN]
+    #[arg(long, value_name = "FILE", help_heading = "Hub")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// How the answer of a hub is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RemoteFormat {
+    /// For people.
+    Text,
+    /// JSON, as the hub's API has it.
+    Json,
+}
+
+/// Print what is true now: services, configuration, open incidents; from a running hub.
+#[derive(Args, Debug)]
+#[command(after_help = "Exit codes: 0 all healthy, 1 some degraded or broken, 2 usage error or no \
+    hub, 3 some unknown and none broken.")]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = RemoteFormat::Text)]
+    pub(crate) format: RemoteFormat,
+}
+
+/// Read incidents of a running hub, take one on, or write a note to it.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  bellwether incidents\n  bellwether incidents show 3\n  \
+    bellwether incidents ack 3\n  bellwether incidents note 3 'registrar called, ticket 4711'\n\n\
+    Exit codes: 0 done, 2 usage error or no hub.")]
+pub(crate) struct IncidentsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<IncidentsCommand>,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = RemoteFormat::Text, global = true)]
+    pub(crate) format: RemoteFormat,
+}
+
+/// What to do with incidents.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IncidentsCommand {
+    /// List those that are not resolved.
+    List {
+        /// The resolved ones too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one with its timeline.
+    Show {
+        /// Its number
+        id: u64,
+    },
+    /// Take one on.
+    Ack {
+        /// Its number
+        id: u64,
+    },
+    /// Write a note to one.
+    Note {
+        /// Its number
+        id: u64,
+        /// The note
+        text: String,
+    },
+}
+
+/// The data directory.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Copy it, also while `serve` runs: the copy is as of one moment.
+    Backup {
+        /// A directory that does not exist yet
+        to: PathBuf,
+        /// What to copy
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Verify every checksum in it: exit 0, or 1 with what is damaged.
+    Check {
+        /// What to verify
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
 }
 
 /// Rehearse an outage in an Internet in a box; nothing leaves this machine.

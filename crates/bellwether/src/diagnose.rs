@@ -1,10 +1,11 @@
 //! `diagnose`: judge a saved report again.
 
 use anyhow::{Result, bail};
+use bellwether_diagnose::report::{self, Seen};
 
 use crate::cli::DiagnoseArgs;
 use crate::exit::Exit;
-use crate::{files, job, judge, output};
+use crate::{files, job, output};
 
 /// Runs the command.
 pub(crate) fn run(args: &DiagnoseArgs) -> Result<Exit> {
@@ -19,14 +20,15 @@ pub(crate) fn run(args: &DiagnoseArgs) -> Result<Exit> {
     if let Some(path) = &args.baseline {
         context.baseline = Some(job::baseline(path, &context.target)?);
     }
-    let report = judge::report(judge::Seen {
+    let seen = Seen {
         context,
         began: saved.began,
         took_ms: saved.took_ms,
         queries: saved.queries,
         peak_kib: saved.peak_kib,
         observations: saved.observations,
-    });
+    };
+    let report = report::report(seen, crate::VERSION);
     output::report(&report, args.output)?;
     Ok(Exit::of(&report, args.strict))
 }

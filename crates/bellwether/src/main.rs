@@ -5,8 +5,9 @@
 //!
 //! - `cli`: what may be typed
 //! - `check`, `diagnose`, `drill`, `explain`, `config`: one module each command
+//! - `serve`: the hub with its built-in agent; `status`, `incidents` (`remote`), `store`: to read and
+//!   act on one, and to copy its data
 //! - `job`: from the command line to a job
-//! - `judge`: from observations to a report
 //! - `text`: a report for people
 //! - `worker`: both ends of the killable child process, as far as they are the binary's
 //! - `allocator`: the last net against runaway allocation in a worker
@@ -21,11 +22,13 @@ mod exit;
 mod explain;
 mod files;
 mod job;
-mod judge;
 mod output;
 mod progress;
+mod remote;
 mod save;
 mod schema;
+mod serve;
+mod store;
 mod text;
 mod worker;
 
@@ -36,6 +39,9 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 use crate::exit::{Exit, say};
 
+/// The version of the program.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting::new();
 
@@ -43,6 +49,10 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Check(args) => check::run(*args),
         Command::Diagnose(args) => diagnose::run(&args),
+        Command::Serve(args) => serve::run(args),
+        Command::Status(args) => remote::status::run(&args),
+        Command::Incidents(args) => remote::incidents::run(&args),
+        Command::Store(command) => store::run(&command),
         Command::Drill(args) => drill::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Config(command) => config::run(&command),

@@ -51,6 +51,12 @@ pub(crate) fn json_of(report: &Report) -> Result<String> {
     serde_json::to_string_pretty(report).context("failed to write the report as JSON")
 }
 
+/// A value as JSON, indented.
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).context("failed to write JSON")?;
+    print(&format!("{text}\n"))
+}
+
 /// One observation as ndjson.
 pub(crate) fn observation(observation: &Observation) -> Result<()> {
     print(&typed("observation", observation))

@@ -1,28 +1,31 @@
-//! From observations to a report.
+//! From what a check saw to its report.
 
-use bellwether_diagnose::{Judged, Situation, diagnose};
 use bellwether_model::report::{Context, REPORT_SCHEMA};
 use bellwether_model::{Observation, Report};
 use jiff::Timestamp;
 
+use crate::{Judged, Situation, diagnose};
+
 /// What a check gave.
-pub(crate) struct Seen {
+#[derive(Clone, Debug)]
+pub struct Seen {
     /// What it was given.
-    pub(crate) context: Context,
+    pub context: Context,
     /// When it began.
-    pub(crate) began: Timestamp,
-    /// How long it took.
-    pub(crate) took_ms: f64,
+    pub began: Timestamp,
+    /// How long it took, milliseconds.
+    pub took_ms: f64,
     /// DNS queries sent.
-    pub(crate) queries: u32,
+    pub queries: u32,
     /// The most memory that a worker held, KiB.
-    pub(crate) peak_kib: Option<u64>,
+    pub peak_kib: Option<u64>,
     /// What was seen.
-    pub(crate) observations: Vec<Observation>,
+    pub observations: Vec<Observation>,
 }
 
-/// Judges what was seen.
-pub(crate) fn report(seen: Seen) -> Report {
+/// Judges what was seen; `version` is that of the program.
+#[must_use]
+pub fn report(seen: Seen, version: &str) -> Report {
     let Seen {
         context,
         began,
@@ -48,7 +51,7 @@ pub(crate) fn report(seen: Seen) -> Report {
     } = situation;
     Report {
         schema: REPORT_SCHEMA.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: version.to_owned(),
         target: context.target.text.clone(),
         began,
         took_ms: round(took_ms),

@@ -1,0 +1,10 @@
+//! Commands that read and act on a running hub, through its API.
+//!
+//! - `client`: one request, one answer
+//! - `status`, `incidents`: the commands
+//! - `when`: times and ages in words
+
+mod client;
+pub(crate) mod incidents;
+pub(crate) mod status;
+mod when;

@@ -1,0 +1,220 @@
+//! `status`: what is true now, from a running hub.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use bellwether_model::text::inert;
+use bellwether_model::{Incident, Verdict};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::client::Client;
+use super::when::{clock, span};
+use crate::cli::{RemoteFormat, StatusArgs};
+use crate::exit::Exit;
+use crate::output;
+
+/// Longest name that is shown whole.
+const NAME_SHOWN_MAX: usize = 60;
+
+/// A page of services.
+#[derive(Deserialize, Serialize)]
+struct Services {
+    services: Vec<Service>,
+    next: Option<String>,
+}
+
+/// A service, as far as it is shown.
+#[derive(Deserialize, Serialize)]
+struct Service {
+    name: String,
+    verdict: Verdict,
+    cause: Option<String>,
+    since: Option<Timestamp>,
+    judged_at: Option<Timestamp>,
+    stale: bool,
+}
+
+/// A page of incidents.
+#[derive(Deserialize)]
+struct Incidents {
+    incidents: Vec<Incident>,
+}
+
+/// The configuration in force, as far as it is shown.
+#[derive(Deserialize)]
+struct Configuration {
+    generation: u64,
+    since: Timestamp,
+    #[serde(default)]
+    refused: Option<Refused>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    at: Timestamp,
+    problems: Vec<String>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
+    let client = Client::new(&args.hub)?;
+    let mut services: Vec<Service> = Vec::new();
+    let mut path = "/api/v1/services".to_owned();
+    loop {
+        let page: Services = client.get(&path)?;
+        services.extend(page.services);
+        match page.next {
+            Some(next) => path = format!("/api/v1/services?after={next}"),
+            None => break,
+        }
+    }
+    let exit = exit(&services);
+    if args.format == RemoteFormat::Json {
+        output::json(&serde_json::json!({ "services": services }))?;
+        return Ok(exit);
+    }
+    let configuration: Configuration = client.get("/api/v1/configuration")?;
+    let open: Incidents = client.get("/api/v1/incidents?state=open")?;
+    let now = Timestamp::now();
+    let text = text(client.place(), &services, &configuration, &open.incidents, now);
+    output::print(&text)?;
+    Ok(exit)
+}
+
+/// 1 where users fail, 3 where nothing is known, 0 where all is well.
+fn exit(services: &[Service]) -> Exit {
+    let any = |wanted: &[Verdict]| services.iter().any(|s| wanted.contains(&s.verdict));
+    if any(&[Verdict::Broken, Verdict::Degraded]) {
+        Exit::Broken
+    } else if any(&[Verdict::Unknown]) {
+        Exit::Ourselves
+    } else {
+        Exit::Fine
+    }
+}
+
+fn text(
+    place: &str,
+    services: &[Service],
+    configuration: &Configuration,
+    open: &[Incident],
+    now: Timestamp,
+) -> String {
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "hub {place}, configuration {} in force since {} UTC",
+        configuration.generation,
+        clock(configuration.since, now)
+    );
+    if let Some(Refused { at, problems }) = &configuration.refused {
+        let at = clock(*at, now);
+        let _ = writeln!(text, "! a newer configuration was REFUSED at {at} UTC; the old one runs on:");
+        for problem in problems {
+            let _ = writeln!(text, "    {}", inert(problem, 500));
+        }
+    }
+    let shown = |service: &Service| inert(&service.name, NAME_SHOWN_MAX);
+    let width = services.iter().map(|s| shown(s).chars().count()).max();
+    let width = width.unwrap_or(0);
+    for service in services {
+        let _ = writeln!(text, "{}", line(service, &shown(service), width, now));
+    }
+    let count = |verdict| services.iter().filter(|s| s.verdict == verdict).count();
+    let counts: Vec<String> = [
+        Verdict::Healthy,
+        Verdict::Degraded,
+        Verdict::Broken,
+        Verdict::Unknown,
+    ]
+    .into_iter()
+    .filter(|v| count(*v) > 0)
+    .map(|v| format!("{} {}", count(v), v.name()))
+    .collect();
+    let _ = writeln!(text, "{} services: {}", services.len(), counts.join(", "));
+    for incident in open {
+        let _ = writeln!(
+            text,
+            "incident {}: {} since {} UTC ({}): bellwether incidents show {}",
+            incident.id,
+            incident.cause.code(),
+            clock(incident.began, now),
+            span(incident.began, now),
+            incident.id
+        );
+    }
+    text
+}
+
+fn line(service: &Service, name: &str, width: usize, now: Timestamp) -> String {
+    let (mark, verdict) = match service.verdict {
+        Verdict::Healthy => ('✓', "healthy "),
+        Verdict::Degraded => ('✗', "DEGRADED"),
+        Verdict::Broken => ('✗', "BROKEN  "),
+        Verdict::Unknown => ('?', "unknown "),
+    };
+    let mut line = format!("  {mark} {name:<width$}  {verdict}");
+    if let Some(cause) = &service.cause {
+        let _ = write!(line, "  {}", inert(cause, NAME_SHOWN_MAX));
+    }
+    if let Some(since) = service.since.filter(|_| service.verdict != Verdict::Healthy) {
+        let _ = write!(line, "  since {} UTC ({})", clock(since, now), span(since, now));
+    }
+    match service.judged_at {
+        Some(at) if service.stale => {
+            let _ = write!(line, "  no result for {}", span(at, now));
+        }
+        Some(at) => {
+            let _ = write!(line, "  judged {} ago", span(at, now));
+        }
+        None => line.push_str("  not judged yet"),
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_printed() {
+        let service = |name: &str, verdict, cause: Option<&str>, stale| Service {
+            name: name.to_owned(),
+            verdict,
+            cause: cause.map(str::to_owned),
+            since: Some(at("2026-11-21T11:00:00Z")),
+            judged_at: Some(at("2026-11-21T11:09:00Z")),
+            stale,
+        };
+        let services = [
+            service("shop", Verdict::Healthy, None, false),
+            service("pay", Verdict::Degraded, Some("dns.delegation.wrong_ns"), false),
+            service("mail", Verdict::Unknown, None, true),
+        ];
+        let configuration = Configuration {
+            generation: 4,
+            since: at("2026-11-20T08:00:00Z"),
+            refused: Some(Refused {
+                at: at("2026-11-21T11:05:00Z"),
+                problems: vec!["bellwether.yaml:3:5: unknown key `ulr`".to_owned()],
+            }),
+        };
+        let text = text("127.0.0.1:8400", &services, &configuration, &[], at("2026-11-21T11:10:00Z"));
+        let expected = "\
+hub 127.0.0.1:8400, configuration 4 in force since 2026-11-20 08:00:00 UTC
+! a newer configuration was REFUSED at 11:05:00 UTC; the old one runs on:
+    bellwether.yaml:3:5: unknown key `ulr`
+  ✓ shop  healthy   judged 60 s ago
+  ✗ pay   DEGRADED  dns.delegation.wrong_ns  since 11:00:00 UTC (10 min)  judged 60 s ago
+  ? mail  unknown   since 11:00:00 UTC (10 min)  no result for 60 s
+3 services: 1 healthy, 1 degraded, 1 unknown
+";
+        assert_eq!(text, expected);
+        assert_eq!(exit(&services), Exit::Broken);
+    }
+}
