@@ -6,9 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bellwether_config::Config;
 use bellwether_model::report::LayerReport;
-use bellwether_model::{Cause, CheckId, Digest, Run, VantageId, Verdict};
+use bellwether_model::{Cause, CheckId, Digest, Incident, Run, VantageId, Verdict};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The key of the board's checkpoint.
+pub const CHECKPOINT: &str = "board";
 
 /// How long after its second missed interval a verdict counts as too old.
 pub const STALE_GRACE: Duration = Duration::from_secs(10);
@@ -33,6 +38,8 @@ pub struct ServiceState {
     pub verdict: Verdict,
     /// The cause, where one is known.
     pub cause: Option<Cause>,
+    /// One sentence, of the worst of its checks.
+    pub summary: String,
     /// Since when the verdict is what it is; `None` before the first.
     pub since: Option<Timestamp>,
     /// When it was last judged: the oldest of its checks' last judgements.
@@ -97,6 +104,25 @@ pub struct Told {
     pub stale: bool,
 }
 
+/// What is kept of a check over a restart.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    check: CheckId,
+    verdict: Verdict,
+    #[serde(default)]
+    cause: Option<Cause>,
+    summary: String,
+    since: Timestamp,
+    #[serde(default)]
+    judged_at: Option<Timestamp>,
+    #[serde(default)]
+    traced_at: Option<Timestamp>,
+    #[serde(default)]
+    evidence: Option<Digest>,
+    #[serde(default)]
+    layers: Vec<LayerReport>,
+}
+
 impl Board {
     /// A service as it is told at a time.
     #[must_use]
@@ -104,11 +130,187 @@ impl Board {
         let service = self.services.get(name)?;
         let mut checks = service.checks.iter().filter_map(|id| self.checks.get(id));
         let stale = checks.any(|check| check.is_stale(now));
-        // What is broken stays so until something says otherwise; what was healthy is unknown.
         Some(Told {
-            verdict: if stale { Verdict::Unknown } else { service.verdict },
+            verdict: if stale {
+                Verdict::Unknown
+            } else {
+                service.verdict
+            },
             cause: service.cause,
             stale,
         })
+    }
+
+    /// Takes over a configuration; what stays keeps its state. Tells which checks are gone.
+    pub fn configure(&mut self, config: &Config, now: Timestamp) -> Vec<CheckId> {
+        let mut known = std::mem::take(&mut self.checks);
+        let mut services = BTreeMap::new();
+        for service in &config.services {
+            let mut checks = Vec::new();
+            for check in &service.checks {
+                let id = CheckId::new(&service.name, &check.name);
+                let mut state = known
+                    .remove(&id)
+                    .unwrap_or_else(|| CheckState::new(now));
+                state.target.clone_from(&check.target.text);
+                state.every = check.every;
+                self.checks.insert(id.clone(), state);
+                checks.push(id);
+            }
+            let before = self.services.remove(&service.name);
+            let mut state = before.unwrap_or_else(ServiceState::new);
+            state.labels.clone_from(&service.labels);
+            state.needs.clone_from(&service.needs);
+            state.checks = checks;
+            services.insert(service.name.clone(), state);
+        }
+        self.services = services;
+        let names: Vec<String> = self.services.keys().cloned().collect();
+        for name in names {
+            self.sum_up(&name, now);
+        }
+        known.into_keys().collect()
+    }
+
+    /// Puts the incidents that are not resolved to their services.
+    pub fn place(&mut self, open: &[Incident]) {
+        for service in self.services.values_mut() {
+            service.incidents.clear();
+        }
+        for incident in open {
+            for affected in &incident.checks {
+                let name = affected.check.rsplit_once('/').map_or("", |(s, _)| s);
+                if let Some(service) = self.services.get_mut(name)
+                    && !service.incidents.contains(&incident.id)
+                {
+                    service.incidents.push(incident.id);
+                }
+            }
+        }
+    }
+
+    /// Puts a service together from its checks: the worst counts. Tells what it is now, if that
+    /// changed.
+    pub fn sum_up(&mut self, name: &str, now: Timestamp) -> Option<(Verdict, Option<Cause>)> {
+        let service = self.services.get_mut(name)?;
+        let checks: Vec<&CheckState> = service
+            .checks
+            .iter()
+            .filter_map(|id| self.checks.get(id))
+            .collect();
+        let worst = checks.iter().max_by_key(|check| weight(check.verdict))?;
+        let before = (service.verdict, service.cause);
+        service.cause = worst.cause;
+        if service.verdict != worst.verdict || service.since.is_none() {
+            service.since = worst.since;
+        }
+        service.verdict = worst.verdict;
+        service.summary.clone_from(&worst.summary);
+        service.judged_at = checks
+            .iter()
+            .map(|check| check.judged_at)
+            .min()
+            .flatten();
+        service.why_unknown = (worst.verdict == Verdict::Unknown).then(|| match worst.judged_at {
+            Some(_) => worst.summary.clone(),
+            None => format!("not judged yet, {} s after the start", {
+                now.duration_since(worst.known_since).as_secs().max(0)
+            }),
+        });
+        let after = (service.verdict, service.cause);
+        (before != after).then_some(after)
+    }
+
+    /// What is to be known after a restart.
+    #[must_use]
+    pub fn checkpoint(&self) -> Vec<u8> {
+        let kept: Vec<Kept> = self
+            .checks
+            .iter()
+            .filter_map(|(id, check)| {
+                Some(Kept {
+                    check: id.clone(),
+                    verdict: check.verdict,
+                    cause: check.cause,
+                    summary: check.summary.clone(),
+                    since: check.since?,
+                    judged_at: check.judged_at,
+                    traced_at: check.traced_at,
+                    evidence: check.evidence,
+                    layers: check.layers.clone(),
+                })
+            })
+            .collect();
+        serde_json::to_vec(&kept).unwrap_or_default()
+    }
+
+    /// Takes over what was known before a restart, of checks that are still configured. A verdict
+    /// keeps its age: what is too old by now is told as unknown.
+    pub fn restore(&mut self, bytes: &[u8], now: Timestamp) {
+        let kept: Vec<Kept> = serde_json::from_slice(bytes).unwrap_or_default();
+        for kept in kept {
+            let Some(check) = self.checks.get_mut(&kept.check) else {
+                continue;
+            };
+            check.verdict = kept.verdict;
+            check.cause = kept.cause;
+            check.summary = kept.summary;
+            check.since = Some(kept.since);
+            check.judged_at = kept.judged_at;
+            check.traced_at = kept.traced_at;
+            check.evidence = kept.evidence;
+            check.layers = kept.layers;
+        }
+        let names: Vec<String> = self.services.keys().cloned().collect();
+        for name in names {
+            self.sum_up(&name, now);
+        }
+    }
+}
+
+impl CheckState {
+    fn new(now: Timestamp) -> Self {
+        Self {
+            target: String::new(),
+            every: Duration::ZERO,
+            known_since: now,
+            verdict: Verdict::Unknown,
+            cause: None,
+            summary: String::new(),
+            since: None,
+            judged_at: None,
+            layers: Vec::new(),
+            traced_at: None,
+            evidence: None,
+            last: BTreeMap::new(),
+            poisoned: None,
+        }
+    }
+}
+
+impl ServiceState {
+    fn new() -> Self {
+        Self {
+            labels: BTreeMap::new(),
+            needs: Vec::new(),
+            verdict: Verdict::Unknown,
+            cause: None,
+            summary: String::new(),
+            since: None,
+            judged_at: None,
+            checks: Vec::new(),
+            incidents: Vec::new(),
+            why_unknown: None,
+        }
+    }
+}
+
+/// Which of several verdicts a service has: users who fail count more than what is not known.
+fn weight(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Healthy => 0,
+        Verdict::Unknown => 1,
+        Verdict::Degraded => 2,
+        Verdict::Broken => 3,
     }
 }

@@ -1,8 +1,10 @@
 //! What all parts of the hub hold in common.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bellwether_config::Config;
@@ -13,12 +15,75 @@ use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::board::Board;
+use crate::tasks::TaskStates;
 
 /// What all parts of the hub hold in common.
 pub struct Shared {
     /// What is true now.
     pub board: RwLock<Board>,
-    /// The configuration in force, and what became of the newest file.
+    /// Something that is wrong with ourselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// Since when.
+    pub since: Timestamp,
+    /// What, in words.
+    pub what: String,
+}
+
+impl Shared {
+    /// Reads the board.
+    pub fn board<T>(&self, read: impl FnOnce(&Board) -> T) -> T {
+        read(&self.board.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes the board: the judge's right alone.
+    pub(crate) fn board_mut<T>(&self, change: impl FnOnce(&mut Board) -> T) -> T {
+        change(&mut self.board.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells whoever listens.
+    pub(crate) fn say(&self, event: Event) {
+        // Nobody listening is no error.
+        let _ = self.events.send(event);
+    }
+
+    /// A part is in trouble, or no longer.
+    pub(crate) fn trouble(&self, part: &'static str, what: Option<String>) {
+        let mut troubles = self.troubles.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(what) = what else {
+            troubles.remove(part);
+            return;
+        };
+        let trouble = troubles.entry(part).or_insert_with(|| Trouble {
+            since: Timestamp::now(),
+            what: String::new(),
+        });
+        trouble.what = what;
+    }
+
+    /// What is wrong with ourselves, by part.
+    #[must_use]
+    pub fn troubles(&self) -> BTreeMap<&'static str, Trouble> {
+        let troubles = self.troubles.read();
+        troubles.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The judge goes round.
+    pub(crate) fn judge_beat(&self) {
+        let age = self.started_at.elapsed().as_millis();
+        let age = u64::try_from(age).unwrap_or(u64::MAX);
+        self.judge_beat.store(age, Ordering::Relaxed);
+    }
+
+    /// How long ago the judge went round.
+    #[must_use]
+    pub fn judge_age(&self) -> Duration {
+        let beat = Duration::from_millis(self.judge_beat.load(Ordering::Relaxed));
+        self.started_at.elapsed().saturating_sub(beat)
+    }
+}
+
+/// The configuration in force, and what became of the newest file.
     pub configured: ArcSwap<Configured>,
     /// Runs.
     pub observations: Arc<dyn ObservationStore>,
@@ -30,8 +95,16 @@ pub struct Shared {
     pub acts: mpsc::Sender<Act>,
     /// Counts of ourselves.
     pub figures: Figures,
+    /// What is wrong with ourselves, by the part that is in trouble.
+    pub troubles: RwLock<BTreeMap<&'static str, Trouble>>,
+    /// When the judge last went round, milliseconds since the process started.
+    pub judge_beat: AtomicU64,
+    /// How the background tasks fare.
+    pub tasks: TaskStates,
     /// When this process started.
     pub started: Timestamp,
+    /// The same by a clock that never jumps.
+    pub started_at: Instant,
     /// The data directory.
     pub data_dir: PathBuf,
     /// The version of the program.
@@ -142,8 +215,12 @@ pub struct Figures {
     pub traces: AtomicU64,
     /// Workers that were replaced.
     pub workers_replaced: AtomicU64,
+    /// Traces that the rules panicked over.
+    pub judge_panics: AtomicU64,
+    /// Runs that were given up, since the disk took none and memory was full.
+    pub lost: AtomicU64,
     /// Background tasks that panicked or ended and were started again.
-    pub tasks_restarted: AtomicU64,
+    pub tasks_restarted: Arc<AtomicU64>,
     /// Configurations that were refused.
     pub refused_configurations: AtomicU64,
 }

@@ -22,6 +22,7 @@ mod exit;
 mod explain;
 mod files;
 mod job;
+mod log;
 mod output;
 mod progress;
 mod remote;

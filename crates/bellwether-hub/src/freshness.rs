@@ -1,0 +1,115 @@
+//! Silence is never green: checks that give no result, as reports about ourselves.
+
+use std::time::Duration;
+
+use bellwether_model::report::{REPORT_SCHEMA, Role, Severity};
+use bellwether_model::{Cause, CheckId, Diagnosis, Finding, Layer, Report, Scope, VantageId, Verdict};
+use jiff::Timestamp;
+
+use crate::board::{Board, STALE_GRACE};
+
+/// Checks that gave no result for two intervals, each with the time of its last.
+#[must_use]
+pub fn silent(board: &Board, now: Timestamp) -> Vec<(CheckId, Timestamp)> {
+    let is_silent = |since: Timestamp, every: Duration| {
+        let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        age > every * 2 + STALE_GRACE
+    };
+    board
+        .checks
+        .iter()
+        .map(|(id, check)| (id, check, check.judged_at.unwrap_or(check.known_since)))
+        // What this process has not had the time to ask yet is not its silence.
+        .map(|(id, check, since)| (id, check, since.max(check.known_since)))
+        .filter(|(_, check, since)| is_silent(*since, check.every))
+        .map(|(id, _, since)| (id.clone(), since))
+        .collect()
+}
+
+/// The report of a check without a result.
+#[must_use]
+pub fn no_result(check: &CheckId, since: Timestamp, version: &str, now: Timestamp) -> Report {
+    let age = now.duration_since(since).as_secs();
+    let summary = format!(
+        "{check} gave no result for {age} s: its probes do not end, or nobody runs them; what is true of it is unknown"
+    );
+    report(check, Cause::MonitorProbeHung, summary, since, version, now)
+}
+
+/// The report of a check whose probes bring down workers.
+#[must_use]
+pub fn poisoned(check: &CheckId, why: &str, version: &str, now: Timestamp) -> Report {
+    let why = bellwether_model::text::inert(why, 300);
+    let summary = format!(
+        "the probes of {check} bring down their worker ({why}); it is asked apart from all others, which go on in time"
+    );
+    report(check, Cause::MonitorCheckPoisoned, summary, now, version, now)
+}
+
+fn report(
+    check: &CheckId,
+    cause: Cause,
+    summary: String,
+    since: Timestamp,
+    version: &str,
+    now: Timestamp,
+) -> Report {
+    let remedy = match cause {
+        Cause::MonitorCheckPoisoned => format!(
+            "Take {check} out of the configuration, and report the bug with the evidence of its last trace"
+        ),
+        _ => "Look at the log of `bellwether serve` and at the load of this machine; `bellwether status` shows which other checks are silent".to_owned(),
+    };
+    let scope = Scope {
+        vantages: vec![VantageId::LOCAL.to_owned()],
+        since: Some(since),
+        ..Scope::default()
+    };
+    let layer = Layer::Monitor;
+    let finding = Finding {
+        cause,
+        layer,
+        role: Role::Root,
+        severity: Severity::Critical,
+        confidence: 0.99,
+        scope: scope.clone(),
+        summary: summary.clone(),
+        remedy: remedy.clone(),
+        see: None,
+        facts: Vec::new(),
+        evidence: Vec::new(),
+    };
+    let diagnosis = Diagnosis {
+        cause,
+        layer,
+        severity: Severity::Critical,
+        confidence: 0.99,
+        summary,
+        scope,
+        consequences: Vec::new(),
+        remedy,
+        see: None,
+        evidence: Vec::new(),
+        facts: Vec::new(),
+        alternatives: Vec::new(),
+        not_excluded: Vec::new(),
+        details: Vec::new(),
+    };
+    Report {
+        schema: REPORT_SCHEMA.to_owned(),
+        version: version.to_owned(),
+        target: check.to_string(),
+        began: now,
+        took_ms: 0.0,
+        verdict: Verdict::Unknown,
+        diagnosis: Some(diagnosis),
+        findings: vec![finding],
+        layers: Vec::new(),
+        controls: Vec::new(),
+        critical_path: 0,
+        queries: 0,
+        peak_kib: None,
+        context: None,
+        observations: Vec::new(),
+    }
+}

@@ -1,0 +1,531 @@
+//! Judging: what agents harvest becomes verdicts and incidents.
+//!
+//! One owner of all that is judged, so that order is plain: runs go to be kept and to detection,
+//! traces are diagnosed, both are folded into the [`Book`] of incidents, and what changes is stored
+//! before it is told. Should it panic, it is made again from what was stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bellwether_agent::{Harvest, Own, Trace};
+use bellwether_diagnose::detect::{Detector, Heard};
+use bellwether_diagnose::incidents::{self, Book, JudgedTrace, Update};
+use bellwether_diagnose::report::Seen;
+use bellwether_model::run::RunOutcome;
+use bellwether_model::{CheckId, Digest, Incident, Report, Run, VantageId, Verdict};
+use bellwether_store::{Change, StoreError};
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use crate::agents::Agents;
+use crate::board::CheckState;
+use crate::freshness;
+use crate::keep::Keeper;
+use crate::shared::{Act, ActError, ActKind, Configured, Event, Shared};
+
+/// How often time alone is looked at: holds that end, results that did not come.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the state of detection is written down.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// While it stays broken in the same way, a report is kept this often.
+const EVIDENCE_EVERY: Duration = Duration::from_secs(600);
+/// What was harvested at once is taken at once, up to this many.
+const AT_ONCE: usize = 256;
+/// Changes that wait for a store that takes none: beyond it, the oldest evidence is given up.
+const UNSAVED_MAX: usize = 4_096;
+
+/// Keys of checkpoints.
+const DETECTION: &str = "detection";
+const INCIDENTS: &str = "incidents";
+/// Before a check's id: what was last known good of it.
+pub const BASELINE: &str = "baseline/";
+
+/// What the judge takes in. It outlives the judge.
+pub struct Inbox {
+    /// From the agents.
+    pub harvest: mpsc::Receiver<Harvest>,
+    /// From people.
+    pub acts: mpsc::Receiver<Act>,
+    /// A new configuration is in force.
+    pub configured: mpsc::Receiver<Arc<Configured>>,
+}
+
+/// The judge.
+pub struct Judge {
+    shared: Arc<Shared>,
+    agents: Agents,
+    keeper: Keeper,
+    book: Book,
+    detector: Detector,
+    /// What stands in the last report kept of each check.
+    kept: BTreeMap<CheckId, Kept>,
+    /// What could not be stored yet, oldest first.
+    unsaved: Vec<Change>,
+    /// Checks that gave no result for two intervals.
+    silent: BTreeSet<CheckId>,
+    checkpointed: Timestamp,
+}
+
+/// The last report that was kept of a check.
+struct Kept {
+    at: Timestamp,
+    verdict: Verdict,
+    cause: Option<bellwether_model::Cause>,
+}
+
+impl Judge {
+    /// From what was stored.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn restore(
+        shared: Arc<Shared>,
+        agents: Agents,
+        keeper: Keeper,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let state = &shared.state;
+        let memory = state.checkpoint(INCIDENTS)?;
+        let open = state.open_incidents()?;
+        let book = Book::restore(open, memory.as_deref(), state.next_incident()?);
+        let detector = match state.checkpoint(DETECTION)? {
+            Some(bytes) => Detector::restore(&bytes).unwrap_or_default(),
+            None => Detector::default(),
+        };
+        let mut judge = Self {
+            shared,
+            agents,
+            keeper,
+            book,
+            detector,
+            kept: BTreeMap::new(),
+            unsaved: Vec::new(),
+            silent: BTreeSet::new(),
+            checkpointed: now,
+        };
+        let configured = judge.shared.configured.load_full();
+        judge.configure(&configured, now);
+        Ok(judge)
+    }
+
+    /// Judges until the inbox is closed.
+    pub async fn run(mut self, inbox: &mut Inbox) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut harvest = Vec::with_capacity(AT_ONCE);
+        loop {
+            tokio::select! {
+                biased;
+                Some(configured) = inbox.configured.recv() => {
+                    self.configure(&configured, Timestamp::now());
+                }
+                Some(act) = inbox.acts.recv() => self.act(act, Timestamp::now()),
+                _ = tick.tick() => self.tick(Timestamp::now()),
+                taken = inbox.harvest.recv_many(&mut harvest, AT_ONCE) => {
+                    if taken == 0 {
+                        self.checkpoint(Timestamp::now());
+                        return;
+                    }
+                    let now = Timestamp::now();
+                    for one in harvest.drain(..) {
+                        self.take(one, now);
+                    }
+                }
+            }
+            self.shared.judge_beat();
+        }
+    }
+
+    fn take(&mut self, harvest: Harvest, now: Timestamp) {
+        match harvest {
+            Harvest::Run(run) => self.ran(run, now),
+            Harvest::Trace(trace) => self.traced(*trace, now),
+            Harvest::Own(own) => self.own(&own),
+        }
+    }
+
+    fn ran(&mut self, run: Run, now: Timestamp) {
+        let figures = &self.shared.figures;
+        figures.runs[run.outcome as usize].fetch_add(1, Ordering::Relaxed);
+        let mut updates = Vec::new();
+        for signal in self.detector.step(&Heard::of(&run), now) {
+            updates.extend(self.book.signal(&signal, now));
+        }
+        updates.extend(self.book.ran(&run, now));
+        if run.outcome != RunOutcome::NotRun {
+            let began = run.began();
+            self.shared.board_mut(|board| {
+                if let Some(check) = board.checks.get_mut(&run.check) {
+                    check.judged_at = check.judged_at.max(Some(began));
+                    // The first run says more than nothing; a trace follows.
+                    if check.since.is_none() && run.outcome == RunOutcome::Ok {
+                        check.verdict = Verdict::Healthy;
+                        check.since = Some(began);
+                        "a first run was served".clone_into(&mut check.summary);
+                    }
+                }
+            });
+        }
+        self.shared.board_mut(|board| {
+            if let Some(check) = board.checks.get_mut(&run.check) {
+                check.last.insert(run.vantage.clone(), run.clone());
+            }
+        });
+        let service = run.check.service().to_owned();
+        self.keeper.keep(run);
+        self.update(updates, Vec::new(), now);
+        self.tell(&service, now);
+    }
+
+    fn traced(&mut self, trace: Trace, now: Timestamp) {
+        self.shared.figures.traces.fetch_add(1, Ordering::Relaxed);
+        let Trace {
+            check,
+            context,
+            began,
+            took_ms,
+            queries,
+            observations,
+            why: _,
+        } = trace;
+        let vantage = VantageId::new(&context.vantage);
+        let version = self.shared.version;
+        let seen = Seen {
+            context,
+            began,
+            took_ms,
+            queries,
+            peak_kib: None,
+            observations,
+        };
+        // A rule that panics over what a stranger sent costs this trace alone.
+        let judged = std::panic::catch_unwind(move || bellwether_diagnose::report::report(seen, version));
+        let Ok(report) = judged else {
+            self.shared.figures.judge_panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(%check, "a trace cannot be judged: the rules panicked over it");
+            return;
+        };
+        self.judged(&check, &vantage, &report, now);
+    }
+
+    /// A judged trace goes into the book and onto the board.
+    fn judged(&mut self, check: &CheckId, vantage: &VantageId, report: &Report, now: Timestamp) {
+        let Ok(bytes) = serde_json::to_vec(report) else {
+            return;
+        };
+        let digest = Digest(Sha256::digest(&bytes).into());
+        let judged = JudgedTrace {
+            check,
+            vantage,
+            report,
+            evidence: Some(digest),
+            depends: &[],
+        };
+        let updates = self.book.traced(&judged, now);
+        let refers = |update: &Update| match update {
+            Update::Changed { incident, .. } => incident.evidence.contains(&digest),
+            Update::WantTrace { .. } | Update::Follow { .. } => false,
+        };
+        let is_kept = updates.iter().any(refers) || self.is_news(check, report, now);
+        let mut changes = Vec::new();
+        if is_kept {
+            changes.push(Change::Evidence { at: now, bytes });
+            let kept = Kept {
+                at: now,
+                verdict: report.verdict,
+                cause: report.diagnosis.as_ref().map(|d| d.cause),
+            };
+            self.kept.insert(check.clone(), kept);
+        }
+        if let Some(baseline) = bellwether_diagnose::baseline_of(report) {
+            if let Ok(bytes) = serde_json::to_vec(&baseline) {
+                changes.push(Change::Checkpoint {
+                    key: format!("{BASELINE}{check}"),
+                    bytes: Some(bytes),
+                });
+            }
+            self.agents.baseline(check, Some(Arc::new(baseline)));
+        }
+        self.update(updates, changes, now);
+        let is_held = !self.book.of_check(check).is_empty();
+        self.shared.board_mut(|board| {
+            if let Some(state) = board.checks.get_mut(check) {
+                show(state, report, is_held, is_kept.then_some(digest));
+            }
+        });
+        self.tell(check.service(), now);
+    }
+
+    /// Is a report worth keeping for itself? The first, a change, and now and then what stays broken.
+    fn is_news(&self, check: &CheckId, report: &Report, now: Timestamp) -> bool {
+        let Some(kept) = self.kept.get(check) else {
+            return true;
+        };
+        let cause = report.diagnosis.as_ref().map(|d| d.cause);
+        let is_old = now.duration_since(kept.at) >= EVIDENCE_EVERY.try_into().unwrap_or_default();
+        (kept.verdict, kept.cause) != (report.verdict, cause)
+            || report.verdict != Verdict::Healthy && is_old
+    }
+
+    fn own(&mut self, own: &Own) {
+        match own {
+            Own::WorkerReplaced { why, under_way } => {
+                let figures = &self.shared.figures;
+                figures.workers_replaced.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(why, under_way, "a worker was replaced; what it had under way is repeated");
+            }
+            Own::CheckPoisoned { check, why } => {
+                tracing::error!(%check, why, "the probes of this check bring down their worker; it is asked apart from now on");
+                self.shared.board_mut(|board| {
+                    if let Some(state) = board.checks.get_mut(check) {
+                        state.poisoned = Some(why.clone());
+                    }
+                });
+                self.poisoned(check, why);
+            }
+            Own::CheckWell { check } => {
+                tracing::info!(%check, "the probes of this check leave their worker alone again");
+                self.shared.board_mut(|board| {
+                    if let Some(state) = board.checks.get_mut(check) {
+                        state.poisoned = None;
+                    }
+                });
+            }
+        }
+    }
+
+    /// A check that brings down workers is an incident of ours, named at once.
+    fn poisoned(&mut self, check: &CheckId, why: &str) {
+        let now = Timestamp::now();
+        let report = freshness::poisoned(check, why, self.shared.version, now);
+        self.ourselves(check, &report, now);
+    }
+
+    /// What is wrong with ourselves is judged like a trace; it needs no second look.
+    fn ourselves(&mut self, check: &CheckId, report: &Report, now: Timestamp) {
+        let vantage = VantageId::new(VantageId::LOCAL);
+        self.judged(check, &vantage, report, now);
+        self.judged(check, &vantage, report, now);
+    }
+
+    fn act(&mut self, act: Act, now: Timestamp) {
+        let Act {
+            incident,
+            what,
+            by,
+            done,
+        } = act;
+        let what = match what {
+            ActKind::Acknowledge => incidents::Act::Acknowledge,
+            ActKind::Note(text) => incidents::Act::Note(text),
+        };
+        let answer = match self.book.act(incident, &what, &by, now) {
+            Ok(updates) => {
+                self.update(updates, Vec::new(), now);
+                if self.unsaved.is_empty() {
+                    let changed = self.book.incident(incident).cloned();
+                    changed.ok_or(ActError::Unknown(incident))
+                } else {
+                    Err(ActError::Store("the store takes nothing now; it is tried again".to_owned()))
+                }
+            }
+            Err(incidents::ActError::Unknown(id)) => match self.shared.state.incident(id) {
+                Ok(Some(_)) => Err(ActError::Resolved(id)),
+                Ok(None) => Err(ActError::Unknown(id)),
+                Err(error) => Err(ActError::Store(error.to_string())),
+            },
+            Err(incidents::ActError::Resolved(id)) => Err(ActError::Resolved(id)),
+        };
+        // Whoever asked may have gone.
+        let _ = done.send(answer);
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        let updates = self.book.tick(now);
+        self.update(updates, Vec::new(), now);
+        self.watch_freshness(now);
+        if !self.unsaved.is_empty() {
+            self.save(Vec::new());
+        }
+        let age = now.duration_since(self.checkpointed);
+        if age >= CHECKPOINT_EVERY.try_into().unwrap_or_default() || age.is_negative() {
+            self.checkpoint(now);
+        }
+    }
+
+    /// A check without a result for two intervals is an alarm about ourselves.
+    fn watch_freshness(&mut self, now: Timestamp) {
+        let found = self.shared.board(|board| freshness::silent(board, now));
+        for (check, since) in &found {
+            if !self.silent.contains(check) {
+                let report = freshness::no_result(check, *since, self.shared.version, now);
+                self.ourselves(check, &report, now);
+            }
+        }
+        self.silent = found.into_iter().map(|(check, _)| check).collect();
+    }
+
+    /// Makes what follows from a new configuration.
+    fn configure(&mut self, configured: &Configured, now: Timestamp) {
+        let config = &configured.config;
+        let (checks, vantages) = crate::settings::detection(config);
+        self.detector.configure(&checks, &vantages);
+        let needs = config.services.iter();
+        self.book
+            .set_needs(needs.map(|s| (s.name.clone(), s.needs.clone())).collect());
+        let gone = self.shared.board_mut(|board| board.configure(config, now));
+        let mut updates = Vec::new();
+        for check in gone {
+            updates.extend(self.book.gone(&check, now));
+            self.kept.remove(&check);
+            self.silent.remove(&check);
+        }
+        self.update(updates, Vec::new(), now);
+        self.place_incidents();
+    }
+
+    /// Stores what changed, then tells it.
+    fn update(&mut self, updates: Vec<Update>, mut changes: Vec<Change>, now: Timestamp) {
+        let mut newest: BTreeMap<u64, Box<Incident>> = BTreeMap::new();
+        for update in updates {
+            match update {
+                Update::Changed { incident, notice } => {
+                    if let Some(notice) = notice {
+                        changes.push(Change::Notice(bellwether_store::Notice {
+                            id: 0,
+                            incident: notice.incident,
+                            at: notice.at,
+                            kind: notice.kind.name().to_owned(),
+                            text: notice.text.clone(),
+                        }));
+                        tracing::warn!(incident = notice.incident, kind = notice.kind.name(), "{}", notice.text);
+                    }
+                    newest.insert(incident.id, incident);
+                }
+                Update::WantTrace { check, vantage: _ } => self.agents.trace(&check),
+                Update::Follow {
+                    check,
+                    vantage: _,
+                    every,
+                } => self.agents.follow(&check, every),
+            }
+        }
+        let has_incidents = !newest.is_empty();
+        for incident in newest.values() {
+            changes.push(Change::Incident(incident.clone()));
+        }
+        if has_incidents {
+            let bytes = Some(self.book.checkpoint());
+            let key = INCIDENTS.to_owned();
+            changes.push(Change::Checkpoint { key, bytes });
+        }
+        if changes.is_empty() {
+            return;
+        }
+        self.save(changes);
+        if has_incidents {
+            self.place_incidents();
+        }
+        for incident in newest.into_values() {
+            for affected in &incident.checks {
+                let service = affected.check.rsplit_once('/').map_or("", |(s, _)| s);
+                self.tell(service, now);
+            }
+            self.shared.say(Event::Incident { incident });
+        }
+    }
+
+    /// Stores changes, after those that could not be stored before.
+    fn save(&mut self, changes: Vec<Change>) {
+        self.unsaved.extend(changes);
+        // The disk is waited for here and nowhere else; others go on meanwhile.
+        let saved = tokio::task::block_in_place(|| self.shared.state.commit(&self.unsaved));
+        match saved {
+            Ok(()) => {
+                self.unsaved.clear();
+                self.shared.trouble("state", None);
+            }
+            Err(error) => {
+                self.shared.trouble("state", Some(error.to_string()));
+                self.give_up_evidence();
+            }
+        }
+    }
+
+    /// What is told matters more than what proves it.
+    fn give_up_evidence(&mut self) {
+        if self.unsaved.len() <= UNSAVED_MAX {
+            return;
+        }
+        self.unsaved.retain(|change| {
+            !matches!(change, Change::Evidence { .. } | Change::Checkpoint { .. })
+        });
+        let surplus = self.unsaved.len().saturating_sub(UNSAVED_MAX);
+        if surplus > 0 {
+            tracing::error!(surplus, "changes of incidents are given up: the store takes none");
+            self.unsaved.drain(..surplus);
+        }
+    }
+
+    fn checkpoint(&mut self, now: Timestamp) {
+        self.checkpointed = now;
+        let board = self.shared.board(crate::board::Board::checkpoint);
+        let of = |key: &str, bytes| Change::Checkpoint {
+            key: key.to_owned(),
+            bytes: Some(bytes),
+        };
+        self.save(vec![
+            of(DETECTION, self.detector.checkpoint()),
+            of(INCIDENTS, self.book.checkpoint()),
+            of(crate::board::CHECKPOINT, board),
+        ]);
+    }
+
+    /// Puts the open incidents onto the board.
+    fn place_incidents(&self) {
+        let open: Vec<Incident> = self.book.open().cloned().collect();
+        self.shared.board_mut(|board| board.place(&open));
+    }
+
+    /// Puts a service's verdict together anew, and says so if it changed.
+    fn tell(&self, service: &str, now: Timestamp) {
+        let changed = self.shared.board_mut(|board| board.sum_up(service, now));
+        if let Some((verdict, cause)) = changed {
+            self.shared.say(Event::Service {
+                name: service.to_owned(),
+                verdict,
+                cause: cause.map(|c| c.code().to_owned()),
+                at: now,
+            });
+        }
+    }
+}
+
+/// Puts a report onto the board. What is broken counts when it was confirmed: until then the
+/// verdict stays what it was, unless there was none.
+fn show(state: &mut CheckState, report: &Report, is_held: bool, evidence: Option<Digest>) {
+    state.judged_at = state.judged_at.max(Some(report.began));
+    state.traced_at = Some(report.began);
+    state.layers.clone_from(&report.layers);
+    if evidence.is_some() {
+        state.evidence = evidence;
+    }
+    let counts = report.verdict == Verdict::Healthy || is_held || state.since.is_none();
+    if !counts {
+        return;
+    }
+    let cause = report.diagnosis.as_ref().map(|d| d.cause);
+    if state.verdict != report.verdict || state.since.is_none() {
+        state.since = Some(report.began);
+    }
+    state.verdict = report.verdict;
+    state.cause = cause;
+    state.summary = match &report.diagnosis {
+        Some(diagnosis) => diagnosis.summary.clone(),
+        None => "every path that a user could take works".to_owned(),
+    };
+}

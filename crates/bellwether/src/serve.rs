@@ -1,0 +1,184 @@
+//! `serve`: the hub with its built-in agent, page and API, for as long as nobody ends it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bellwether_hub::{Hub, HubOptions};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{LogFormat, ServeArgs};
+use crate::exit::{Exit, say};
+
+/// Where a configuration is looked for, if none is named.
+const CONFIG_PLACES: [&str; 2] = ["bellwether.yaml", "/etc/bellwether"];
+/// Where data is kept by default on a machine that is set up for it.
+const DATA_DIR: &str = "/var/lib/bellwether";
+/// Longest time from the wish to end until the end.
+const STOP_WAIT: Duration = Duration::from_secs(9);
+/// Directives of the log, as `tracing_subscriber::EnvFilter` reads them.
+const LOG_VARIABLE: &str = "BELLWETHER_LOG";
+
+/// Runs the command.
+pub(crate) fn run(args: &ServeArgs) -> Result<Exit> {
+    let path = args.config.clone().or_else(found);
+    let config = match &path {
+        Some(path) => crate::config::load(path)?,
+        None => bellwether_config::Loaded::default(),
+    };
+    start_log(args.log)?;
+    let data_dir = data_dir(args.data_dir.as_deref(), &config.config)?;
+    let listen = args.listen.unwrap_or(config.config.hub.listen);
+    let options = HubOptions {
+        path,
+        config,
+        data_dir,
+        version: crate::VERSION,
+        worker: Arc::new(crate::worker::many),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("bellwether")
+        .build()
+        .context("failed to start the runtime")?;
+    let exit = runtime.block_on(serve(options, listen));
+    // A reader that hangs does not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    exit
+}
+
+async fn serve(options: HubOptions, listen: SocketAddr) -> Result<Exit> {
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| {
+            format!("failed to listen at {listen}; does another one run there? `--listen` names another place")
+        })?;
+    let place = listener.local_addr().unwrap_or(listen);
+    let mut hangup = signal(SignalKind::hangup()).context("failed to take SIGHUP")?;
+    let mut term = signal(SignalKind::terminate()).context("failed to take SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to take SIGINT")?;
+    let path = options.path.clone();
+    let hub = Hub::start(options, listener).await?;
+    greet(&hub, place, path.as_deref());
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    let watchdog = sd_notify::watchdog_enabled().map(|span| span / 2);
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                let _ = sd_notify::notify(&[NotifyState::Reloading]);
+                hub.reload();
+                let _ = sd_notify::notify(&[NotifyState::Ready]);
+            }
+            _ = term.recv() => break,
+            _ = interrupt.recv() => break,
+            () = beat(watchdog) => {
+                // The system restarts a hub that stands still, so a beat is given only by one
+                // whose schedule and judge move.
+                if hub.moves() {
+                    let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+                }
+            }
+        }
+    }
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    tracing::info!("ending");
+    // Asked a second time, it ends at once: what is acknowledged is safe in any case.
+    tokio::select! {
+        stopped = tokio::time::timeout(STOP_WAIT, hub.stop()) => {
+            if stopped.is_err() {
+                tracing::warn!("something did not end in time");
+            }
+        }
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(Exit::Fine)
+}
+
+async fn beat(every: Option<Duration>) {
+    match every {
+        Some(every) => tokio::time::sleep(every).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a person sees who starts it by hand.
+fn greet(hub: &Hub, place: SocketAddr, path: Option<&Path>) {
+    let counts = hub.counts();
+    match path {
+        Some(path) => say(&format!(
+            "bellwether {} watches {} services ({} checks) of `{}`; page and API at http://{place}/",
+            crate::VERSION,
+            counts.services,
+            counts.checks,
+            path.display()
+        )),
+        None => say(&format!(
+            "bellwether {} watches nothing yet; page and API at http://{place}/\n\
+             Write three lines into bellwether.yaml, and start it again here (or name the file by -c):\n\n\
+             services:\n  - name: shop\n    url: https://www.shop.example/\n",
+            crate::VERSION
+        )),
+    }
+    for notice in hub.notices() {
+        say(&format!("note: {notice}"));
+    }
+    if let Some(token) = hub.first_token() {
+        say(&format!(
+            "The token for writing (acknowledge, counters), shown this once:\n\n    {token}\n\n\
+             Keep it: `export BELLWETHER_TOKEN=…` for `bellwether incidents ack`."
+        ));
+    }
+}
+
+/// A configuration in one of the usual places.
+fn found() -> Option<PathBuf> {
+    CONFIG_PLACES
+        .iter()
+        .map(PathBuf::from)
+        .find(|place| place.exists())
+}
+
+/// Where data is kept.
+pub(crate) fn data_dir(
+    given: Option<&Path>,
+    config: &bellwether_config::Config,
+) -> Result<PathBuf> {
+    if let Some(dir) = given.or(config.hub.data_dir.as_deref()) {
+        return Ok(dir.to_owned());
+    }
+    let shared = Path::new(DATA_DIR);
+    if std::fs::create_dir_all(shared).is_ok() && writable(shared) {
+        return Ok(shared.to_owned());
+    }
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    match state.or(home) {
+        Some(state) => Ok(state.join("bellwether")),
+        None => bail!("no place for data: {DATA_DIR} cannot be written to, and there is no $HOME; name one by `--data-dir`"),
+    }
+}
+
+fn writable(dir: &Path) -> bool {
+    tempfile::tempfile_in(dir).is_ok()
+}
+
+fn start_log(format: LogFormat) -> Result<()> {
+    use tracing_subscriber::EnvFilter;
+    let filter = match std::env::var(LOG_VARIABLE) {
+        Ok(directives) => EnvFilter::try_new(&directives)
+            .with_context(|| format!("${LOG_VARIABLE} is no list of directives: `{directives}`"))?,
+        Err(_) => EnvFilter::new("info"),
+    };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(crate::log::Stderr::start());
+    match format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
