@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -50,15 +50,18 @@ impl Shared {
     /// A part is in trouble, or no longer.
     pub(crate) fn trouble(&self, part: &'static str, what: Option<String>) {
         let mut troubles = self.troubles.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(what) = what else {
+        if let Some(what) = what {
+            let trouble = troubles.entry(part).or_insert_with(|| Trouble {
+                since: Timestamp::now(),
+                what: String::new(),
+            });
+            trouble.what = what;
+        } else {
             troubles.remove(part);
-            return;
-        };
-        let trouble = troubles.entry(part).or_insert_with(|| Trouble {
-            since: Timestamp::now(),
-            what: String::new(),
-        });
-        trouble.what = what;
+        }
+        let all: Vec<&str> = troubles.values().map(|t| t.what.as_str()).collect();
+        let all = (!all.is_empty()).then(|| all.join("; "));
+        self.health.set_trouble(all);
     }
 
     /// What is wrong with ourselves, by part.
@@ -95,6 +98,8 @@ impl Shared {
     pub acts: mpsc::Sender<Act>,
     /// Counts of ourselves.
     pub figures: Figures,
+    /// How we are ourselves.
+    pub health: Health,
     /// What is wrong with ourselves, by the part that is in trouble.
     pub troubles: RwLock<BTreeMap<&'static str, Trouble>>,
     /// When the judge last went round, milliseconds since the process started.
@@ -223,4 +228,61 @@ pub struct Figures {
     pub tasks_restarted: Arc<AtomicU64>,
     /// Configurations that were refused.
     pub refused_configurations: AtomicU64,
+    /// How late runs began.
+    pub lateness: Lateness,
+}
+
+/// How late runs began, as a histogram.
+#[derive(Debug, Default)]
+pub struct Lateness {
+    counts: [AtomicU64; Self::BOUNDS_MS.len() + 1],
+    sum_micros: AtomicU64,
+}
+
+impl Lateness {
+    /// Upper bounds, milliseconds: around the promise (p99 at most 25 ms), and up to an interval.
+    pub const BOUNDS_MS: [u64; 9] = [1, 5, 10, 25, 50, 100, 1_000, 10_000, 60_000];
+
+    /// Counts a run that began so late.
+    pub fn observe(&self, late: Duration) {
+        let within = |bound: &u64| late <= Duration::from_millis(*bound);
+        let at = Self::BOUNDS_MS.iter().position(within);
+        self.counts[at.unwrap_or(Self::BOUNDS_MS.len())].fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+        self.sum_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Runs for each bound, those beyond the last one at the end, and the sum in seconds.
+    #[must_use]
+    pub fn counts(&self) -> ([u64; Self::BOUNDS_MS.len() + 1], f64) {
+        let counts = self.counts.each_ref().map(|n| n.load(Ordering::Relaxed));
+        let sum = Duration::from_micros(self.sum_micros.load(Ordering::Relaxed));
+        (counts, sum.as_secs_f64())
+    }
+}
+
+/// How we are ourselves, as those say who know: the start, the keeper of runs, the configuration.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// The store is open and the schedule runs.
+    pub ready: AtomicBool,
+    /// What is wrong with the store, in words, as long as it is.
+    pub store_trouble: RwLock<Option<String>>,
+    /// Receivers that are configured: with none, nobody is told.
+    pub receivers: AtomicUsize,
+}
+
+impl Health {
+    /// What is wrong with the store, if something is.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let trouble = self.store_trouble.read();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says what is wrong with the store, or that nothing is.
+    pub fn set_trouble(&self, trouble: Option<String>) {
+        let place = self.store_trouble.write();
+        *place.unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
 }
