@@ -60,6 +60,37 @@ pub fn accepts(text: &str) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
+/// The certificates of a PEM text, DER in base64, each one of which can be trusted.
+///
+/// # Errors
+/// What is wrong with it, in words, with the cure.
+pub fn of_pem(text: &str) -> Result<Vec<String>, String> {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once(BEGIN) {
+        let Some((body, after)) = after.split_once(END) else {
+            return Err(format!("it has a certificate without its `{END}` line"));
+        };
+        let body: String = body.split_ascii_whitespace().collect();
+        if let Err(why) = accepts(&body) {
+            let number = found.len() + 1;
+            return Err(format!(
+                "certificate {number} cannot be trusted: {why}; export it again as PEM"
+            ));
+        }
+        found.push(body);
+        rest = after;
+    }
+    if found.is_empty() {
+        return Err(format!(
+            "it holds no certificate; PEM with `{BEGIN}` is read here"
+        ));
+    }
+    Ok(found)
+}
+
 fn load(extra: &[String]) -> Anchors {
     let mut anchors = Anchors::mozilla();
     // What cannot be read of the host's store is not trusted; a host without one is no fault.

@@ -3,8 +3,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use bellwether_model::DnsName;
-use bellwether_model::job::Control;
+use bellwether_model::dns::ResolverOrigin;
+use bellwether_model::job::{Control, ResolverAsk};
+use bellwether_model::{Channel, DnsName};
 
 /// Public resolvers of three operators in three networks. They are asked for public names only
 /// (the privacy rule is in [`resolvers`](crate::resolvers)).
@@ -27,6 +28,55 @@ pub fn default_controls() -> Vec<Control> {
     let mut controls = vec![Control::Name(name)];
     controls.extend(DEFAULT_RESOLVERS.map(Control::Address));
     controls
+}
+
+/// Where the system says which resolvers are its own.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// The system's own resolvers, as they are asked.
+#[must_use]
+pub fn system_asks() -> Vec<ResolverAsk> {
+    // A file that is not there means what an empty one means (resolv.conf(5)).
+    let resolv_conf = std::fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+    let asks = system_resolvers(&resolv_conf).into_iter();
+    asks.map(|address| ResolverAsk {
+        label: label(address),
+        address,
+        channel: Channel::Plain,
+        origin: ResolverOrigin::System,
+    })
+    .collect()
+}
+
+/// The public resolvers, as they are asked for public names.
+#[must_use]
+pub fn default_asks() -> Vec<ResolverAsk> {
+    let asks = DEFAULT_RESOLVERS.iter().map(|ip| ResolverAsk {
+        label: ip.to_string(),
+        address: (*ip, DNS_PORT).into(),
+        channel: Channel::Plain,
+        origin: ResolverOrigin::Default,
+    });
+    asks.collect()
+}
+
+/// Leaves one ask for each place.
+pub fn once_each(asks: &mut Vec<ResolverAsk>) {
+    let mut seen = Vec::new();
+    asks.retain(|ask| {
+        let place = (ask.address, ask.channel.clone());
+        let is_new = !seen.contains(&place);
+        seen.push(place);
+        is_new
+    });
+}
+
+/// A resolver as asked: its address, with the port if that is not 53.
+fn label(address: SocketAddr) -> String {
+    match address.port() {
+        DNS_PORT => address.ip().to_string(),
+        _ => address.to_string(),
+    }
 }
 
 /// The resolvers that a `resolv.conf` names; this host's own if it names none (`resolv.conf(5)`).

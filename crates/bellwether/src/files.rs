@@ -80,28 +80,6 @@ fn is_newer(schema: &str) -> bool {
 
 /// The certificates of a PEM file, DER in base64.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<String>> {
-    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-    const END: &str = "-----END CERTIFICATE-----";
     let text = text("the certificates", path)?;
-    let shown = path.display();
-    let mut found = Vec::new();
-    let mut rest = text.as_str();
-    while let Some((_, after)) = rest.split_once(BEGIN) {
-        let (body, after) = after
-            .split_once(END)
-            .with_context(|| format!("`{shown}` has a certificate without its `{END}` line"))?;
-        let body: String = body.split_ascii_whitespace().collect();
-        if let Err(why) = roots::accepts(&body) {
-            let number = found.len() + 1;
-            bail!(
-                "`{shown}`: certificate {number} cannot be trusted: {why}; export it again as PEM"
-            );
-        }
-        found.push(body);
-        rest = after;
-    }
-    if found.is_empty() {
-        bail!("`{shown}` holds no certificate; PEM with `{BEGIN}` is read here");
-    }
-    Ok(found)
+    roots::of_pem(&text).map_err(|why| anyhow!("`{}`: {why}", path.display()))
 }

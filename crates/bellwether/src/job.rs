@@ -8,11 +8,11 @@ use bellwether_model::job::{Control, JOB_SCHEMA, Job, ResolverAsk, RootHint};
 use bellwether_model::net::Family;
 use bellwether_model::report::Context as CheckContext;
 use bellwether_model::service::ClientIdentity;
-use bellwether_model::{Baseline, Channel, Egress, Expect, Service, Target, Verdict};
+use bellwether_model::{Baseline, Egress, Expect, Service, Target, Verdict};
 
 use bellwether_probe::hints::{parse_hints, parse_trust_anchor, shipped_anchor, shipped_hints};
 use bellwether_probe::owners::Owners;
-use bellwether_probe::system::{DEFAULT_RESOLVERS, default_controls, system_resolvers};
+use bellwether_probe::system::{default_asks, default_controls, once_each, system_asks};
 
 use crate::cli::{CheckArgs, ControlArg, ResolverArg};
 use crate::files;
@@ -112,28 +112,11 @@ fn deadline_ms(seconds: f64) -> u64 {
     (seconds * 1000.0) as u64
 }
 
-/// Where the system says which resolvers are its own.
-const RESOLV_CONF: &str = "/etc/resolv.conf";
-
 fn resolvers(args: &CheckArgs) -> Result<Vec<ResolverAsk>> {
-    // A file that is not there means what an empty one means (resolv.conf(5)).
-    let resolv_conf = std::fs::read_to_string(RESOLV_CONF).unwrap_or_default();
-    let system = |origin| {
-        system_resolvers(&resolv_conf)
-            .into_iter()
-            .map(move |address| ResolverAsk {
-                label: label(address),
-                address,
-                channel: Channel::Plain,
-                origin,
-            })
-    };
     let mut all: Vec<ResolverAsk> = Vec::new();
     for resolver in &args.resolvers {
         match resolver {
-            ResolverArg::System => {
-                all.extend(system(ResolverOrigin::System));
-            }
+            ResolverArg::System => all.extend(system_asks()),
             ResolverArg::Address(given) => all.push(ResolverAsk {
                 label: given.text.clone(),
                 address: given.address,
@@ -143,30 +126,11 @@ fn resolvers(args: &CheckArgs) -> Result<Vec<ResolverAsk>> {
         }
     }
     if args.resolvers.is_empty() {
-        all.extend(system(ResolverOrigin::System));
-        all.extend(DEFAULT_RESOLVERS.iter().map(|ip| ResolverAsk {
-            label: ip.to_string(),
-            address: (*ip, 53).into(),
-            channel: Channel::Plain,
-            origin: ResolverOrigin::Default,
-        }));
+        all.extend(system_asks());
+        all.extend(default_asks());
     }
-    let mut seen = Vec::new();
-    all.retain(|r| {
-        let place = (r.address, r.channel.clone());
-        let new = !seen.contains(&place);
-        seen.push(place);
-        new
-    });
+    once_each(&mut all);
     Ok(all)
-}
-
-/// A resolver as asked: its address, with the port if that is not 53.
-fn label(address: std::net::SocketAddr) -> String {
-    match address.port() {
-        53 => address.ip().to_string(),
-        _ => address.to_string(),
-    }
 }
 
 fn controls(args: &CheckArgs) -> Result<Vec<Control>> {

@@ -1,0 +1,466 @@
+//! The hub as a whole: what is started, in which order, and how it ends.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bellwether_agent::{AgentHandle, Harvest, Plan};
+use bellwether_config::{Config, Loaded};
+use bellwether_model::{Baseline, CheckId, Digest};
+use bellwether_store::embedded::{Embedded, Options};
+use bellwether_store::{Change, Retention, StateStore, StoreError};
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::sync::{Mutex, broadcast, mpsc, watch};
+
+use crate::access::{self, Access};
+use crate::agents::Agents;
+use crate::api;
+use crate::board::{self, Board};
+use crate::judge::{self, Inbox, Judge};
+use crate::keep::{KeepError, Keeper};
+use crate::reload::{LOOK_EVERY, Looks};
+use crate::shared::{Configured, Event, Figures, Health, Refused, Shared};
+use crate::tasks::Tasks;
+
+/// What was harvested and waits for the judge.
+const HARVEST_MAX: usize = 4_096;
+/// What people did and waits for the judge.
+const ACTS_MAX: usize = 64;
+/// Events that a slow listener may be behind.
+const EVENTS_MAX: usize = 1_024;
+/// How often the store seals, folds and drops.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(20);
+/// A judge that did not go round for so long stands still.
+const MOVES_WITHIN: Duration = Duration::from_secs(30);
+/// Longest time for runs that wait at the end.
+const FLUSH_WAIT: Duration = Duration::from_secs(3);
+/// Longest time for what is under way at the end.
+const AGENT_WAIT: Duration = Duration::from_secs(4);
+/// One day.
+const DAY: u64 = 86_400;
+
+/// What a hub is started with.
+pub struct HubOptions {
+    /// The configuration's file or directory, if there is one.
+    pub path: Option<PathBuf>,
+    /// What it holds.
+    pub config: Loaded,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// The version of the program.
+    pub version: &'static str,
+    /// Starts a worker process.
+    pub worker: Arc<dyn Fn() -> Command + Send + Sync>,
+}
+
+/// Why a hub does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// The data directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The thread that keeps runs.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    /// A file that the configuration names.
+    #[error(transparent)]
+    Settings(#[from] bellwether_agent::settings::SettingsError),
+}
+
+/// How much is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Services.
+    pub services: usize,
+    /// Checks.
+    pub checks: usize,
+}
+
+/// A running hub.
+pub struct Hub {
+    shared: Arc<Shared>,
+    agent: Arc<AgentHandle>,
+    keeper: Keeper,
+    reload: Arc<tokio::sync::Notify>,
+    stop: watch::Sender<bool>,
+    judged: mpsc::Receiver<()>,
+    harvest: Option<mpsc::Sender<Harvest>>,
+    first_token: Option<String>,
+    notices: Vec<String>,
+    tasks: Tasks,
+}
+
+impl Hub {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// The data directory is in use, damaged or of a newer version; a file that the configuration
+    /// names cannot be read.
+    pub async fn start(options: HubOptions, listener: TcpListener) -> Result<Self, HubError> {
+        let HubOptions {
+            path,
+            config,
+            data_dir,
+            version,
+            worker,
+        } = options;
+        let now = Timestamp::now();
+        let store = Arc::new(Embedded::open(&data_dir, Options::at(now))?);
+        let first_token = access::first_token(&*store, now)?;
+        let mut tasks = Tasks::new();
+        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let (acts, acts_in) = mpsc::channel(ACTS_MAX);
+        let notices = config.config.notices();
+        let is_open = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
+        let generation = next_generation(&*store, &config, now)?;
+        let shared = Arc::new(Shared {
+            board: RwLock::new(Board::default()),
+            configured: ArcSwap::from_pointee(Configured {
+                generation,
+                since: now,
+                config: Arc::new(config.config),
+                path,
+                refused: None,
+            }),
+            observations: store.clone(),
+            state: store.clone(),
+            events,
+            acts,
+            figures: Figures::default(),
+            health: Health::default(),
+            troubles: RwLock::default(),
+            judge_beat: AtomicU64::new(0),
+            tasks: tasks.states(),
+            started: now,
+            started_at: Instant::now(),
+            data_dir,
+            version,
+        });
+        let configured = shared.configured.load_full();
+        restore_board(&shared, &configured, now)?;
+        let plan = plan(&shared, &configured)?;
+        let (harvest, harvest_in) = mpsc::channel(HARVEST_MAX);
+        let agent = Arc::new(AgentHandle::start(worker, plan, harvest.clone()));
+        // Two starts within a nanosecond have the same number; nothing rests on it.
+        let boot = u64::try_from(now.as_nanosecond()).unwrap_or_default();
+        let keeper = Keeper::start(shared.clone(), boot)?;
+        let (configured_out, configured_in) = mpsc::channel(1);
+        let inbox = Arc::new(Mutex::new(Inbox {
+            harvest: harvest_in,
+            acts: acts_in,
+            configured: configured_in,
+        }));
+        let (judged_out, judged) = mpsc::channel(1);
+        let agents = Agents::local(agent.clone());
+        spawn_judge(&mut tasks, &shared, &agents, &keeper, inbox, judged_out);
+        spawn_maintenance(&mut tasks, &shared);
+        let reload = Arc::new(tokio::sync::Notify::new());
+        spawn_reload(&mut tasks, &shared, &agent, &reload, configured_out);
+        let (stop, stopped) = watch::channel(false);
+        let access = Access::new(is_open);
+        spawn_api(&mut tasks, &shared, access, listener, stopped);
+        shared.health.ready.store(true, Ordering::Relaxed);
+        Ok(Self {
+            shared,
+            agent,
+            keeper,
+            reload,
+            stop,
+            judged,
+            harvest: Some(harvest),
+            first_token,
+            notices,
+            tasks,
+        })
+    }
+
+    /// Reads the configuration again, now.
+    pub fn reload(&self) {
+        self.reload.notify_one();
+    }
+
+    /// Do judge and schedule move?
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        self.shared.judge_age() < MOVES_WITHIN
+    }
+
+    /// How much is watched.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.board(|board| Counts {
+            services: board.services.len(),
+            checks: board.checks.len(),
+        })
+    }
+
+    /// What a person should know of the configuration.
+    #[must_use]
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// The token that was made at the very first start.
+    #[must_use]
+    pub fn first_token(&self) -> Option<&str> {
+        self.first_token.as_deref()
+    }
+
+    /// Ends: what is under way is waited for shortly, what is known is kept.
+    pub async fn stop(mut self) {
+        self.shared.health.ready.store(false, Ordering::Relaxed);
+        let _ = self.stop.send(true);
+        self.agent.stop(AGENT_WAIT).await;
+        // With the last sender gone the judge takes in what is left, writes down where it stands,
+        // and ends.
+        drop(self.harvest.take());
+        let _ = self.judged.recv().await;
+        let keeper = self.keeper.clone();
+        let flushed = tokio::task::spawn_blocking(move || keeper.flush(FLUSH_WAIT)).await;
+        if !flushed.unwrap_or(false) {
+            tracing::error!("the last runs could not be kept");
+        }
+        drop(self.tasks);
+    }
+}
+
+/// The number of the configuration in force: the same as before a restart, if it is the same.
+fn next_generation(
+    store: &dyn StateStore,
+    config: &Loaded,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let digest = Digest::parse(&config.config.digest).unwrap_or(Digest([0; 32]));
+    let generation = match store.generation()? {
+        Some((generation, last)) if last == digest => return Ok(generation),
+        Some((generation, _)) => generation + 1,
+        None => 1,
+    };
+    store.commit(&[Change::Generation {
+        generation,
+        at: now,
+        digest,
+    }])?;
+    Ok(generation)
+}
+
+fn restore_board(shared: &Shared, configured: &Configured, now: Timestamp) -> Result<(), HubError> {
+    let kept = shared.state.checkpoint(board::CHECKPOINT)?;
+    shared.board_mut(|board| {
+        board.configure(&configured.config, now);
+        if let Some(kept) = kept {
+            board.restore(&kept, now);
+        }
+    });
+    Ok(())
+}
+
+/// What the built-in agent is to do.
+fn plan(shared: &Shared, configured: &Configured) -> Result<Plan, HubError> {
+    let kept = shared.state.checkpoints(judge::BASELINE)?;
+    let mut baselines = std::collections::BTreeMap::new();
+    for (key, bytes) in kept {
+        let id = key.strip_prefix(judge::BASELINE).and_then(CheckId::parse);
+        let baseline: Option<Baseline> = serde_json::from_slice(&bytes).ok();
+        if let (Some(id), Some(baseline)) = (id, baseline) {
+            baselines.insert(id, Arc::new(baseline));
+        }
+    }
+    let plan = bellwether_agent::settings::plan(&configured.config, configured.generation, &baselines)?;
+    Ok(plan)
+}
+
+fn spawn_judge(
+    tasks: &mut Tasks,
+    shared: &Arc<Shared>,
+    agents: &Agents,
+    keeper: &Keeper,
+    inbox: Arc<Mutex<Inbox>>,
+    judged: mpsc::Sender<()>,
+) {
+    let (shared, agents, keeper) = (shared.clone(), agents.clone(), keeper.clone());
+    let restarted = shared.figures.tasks_restarted.clone();
+    tasks.spawn("judge", restarted, move || {
+        let (shared, agents, keeper) = (shared.clone(), agents.clone(), keeper.clone());
+        let (inbox, judged) = (inbox.clone(), judged.clone());
+        async move {
+            let mut inbox = inbox.lock().await;
+            match Judge::restore(shared.clone(), agents, keeper, Timestamp::now()) {
+                Ok(judge) => {
+                    shared.trouble("judge", None);
+                    judge.run(&mut inbox).await;
+                    // The inbox is closed: that is the end, not a failure.
+                    let _ = judged.send(()).await;
+                    std::future::pending::<()>().await;
+                }
+                Err(error) => shared.trouble("judge", Some(error.to_string())),
+            }
+        }
+    });
+}
+
+fn spawn_maintenance(tasks: &mut Tasks, shared: &Arc<Shared>) {
+    let shared = shared.clone();
+    let restarted = shared.figures.tasks_restarted.clone();
+    tasks.spawn("store", restarted, move || {
+        let shared = shared.clone();
+        async move {
+            loop {
+                tokio::time::sleep(MAINTAIN_EVERY).await;
+                let shared = shared.clone();
+                let done = tokio::task::spawn_blocking(move || maintain(&shared)).await;
+                // A panic there is one of this task.
+                if let Err(error) = done
+                    && let Ok(panic) = error.try_into_panic()
+                {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+        }
+    });
+}
+
+fn maintain(shared: &Shared) {
+    let retention = shared.configured.load().config.retention;
+    let days = |span: Duration| u32::try_from(span.as_secs() / DAY).unwrap_or(u32::MAX);
+    let keep = Retention {
+        raw_days: days(retention.raw).max(1),
+        rollup_days: days(retention.rollups).max(1),
+        max_bytes: retention.max_size,
+    };
+    match shared.observations.maintain(Timestamp::now(), &keep) {
+        Ok(done) if done.damage.is_empty() => shared.trouble("store", None),
+        Ok(done) => shared.trouble("store", Some(done.damage.join("; "))),
+        Err(error) => shared.trouble("store", Some(error.to_string())),
+    }
+}
+
+fn spawn_reload(
+    tasks: &mut Tasks,
+    shared: &Arc<Shared>,
+    agent: &Arc<AgentHandle>,
+    asked: &Arc<tokio::sync::Notify>,
+    configured: mpsc::Sender<Arc<Configured>>,
+) {
+    let Some(path) = shared.configured.load().path.clone() else {
+        return;
+    };
+    let (shared, agent, asked) = (shared.clone(), agent.clone(), asked.clone());
+    let restarted = shared.figures.tasks_restarted.clone();
+    tasks.spawn("configuration", restarted, move || {
+        let (shared, agent, asked) = (shared.clone(), agent.clone(), asked.clone());
+        let (path, configured) = (path.clone(), configured.clone());
+        async move {
+            let mut named = Vec::new();
+            let mut before = Looks::at(&path, &named);
+            loop {
+                let is_asked = tokio::select! {
+                    () = asked.notified() => true,
+                    () = tokio::time::sleep(LOOK_EVERY) => false,
+                };
+                let looks = Looks::at(&path, &named);
+                if looks == before && !is_asked {
+                    continue;
+                }
+                let read = path.clone();
+                let loaded = tokio::task::spawn_blocking(move || bellwether_config::load(&read)).await;
+                let Ok(loaded) = loaded else {
+                    continue;
+                };
+                if let Ok(loaded) = &loaded {
+                    named.clone_from(&loaded.files);
+                }
+                before = Looks::at(&path, &named);
+                take_over(&shared, &agent, loaded, &configured).await;
+            }
+        }
+    });
+}
+
+/// A configuration that was read again comes into force, or is refused.
+async fn take_over(
+    shared: &Shared,
+    agent: &AgentHandle,
+    loaded: Result<Loaded, bellwether_config::Problems>,
+    judge: &mpsc::Sender<Arc<Configured>>,
+) {
+    let now = Timestamp::now();
+    let before = shared.configured.load_full();
+    let refuse = |problems: Vec<String>| {
+        for problem in &problems {
+            tracing::error!("the new configuration is refused, the old one stays in force: {problem}");
+        }
+        let refused = Some(Refused { at: now, problems });
+        shared.configured.store(Arc::new(Configured {
+            refused,
+            ..(*before).clone()
+        }));
+        let figures = &shared.figures;
+        figures.refused_configurations.fetch_add(1, Ordering::Relaxed);
+        shared.say(Event::Configuration {
+            generation: before.generation,
+            refused: true,
+        });
+    };
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(problems) => return refuse(problems.lines()),
+    };
+    if loaded.config.digest == before.config.digest {
+        if before.refused.is_some() {
+            shared.configured.store(Arc::new(Configured {
+                refused: None,
+                ..(*before).clone()
+            }));
+        }
+        return;
+    }
+    let next = Configured {
+        generation: before.generation + 1,
+        since: now,
+        config: Arc::new(loaded.config),
+        path: before.path.clone(),
+        refused: None,
+    };
+    let plan = match plan(shared, &next) {
+        Ok(plan) => plan,
+        Err(error) => return refuse(vec![error.to_string()]),
+    };
+    let change = Change::Generation {
+        generation: next.generation,
+        at: now,
+        digest: Digest::parse(&next.config.digest).unwrap_or(Digest([0; 32])),
+    };
+    if let Err(error) = tokio::task::block_in_place(|| shared.state.commit(&[change])) {
+        tracing::error!(%error, "the number of the new configuration could not be kept");
+    }
+    let next = Arc::new(next);
+    let generation = next.generation;
+    shared.configured.store(next.clone());
+    agent.plan(plan);
+    let _ = judge.send(next).await;
+    tracing::info!(generation, "a new configuration is in force");
+    shared.say(Event::Configuration {
+        generation,
+        refused: false,
+    });
+}
+
+fn spawn_api(
+    tasks: &mut Tasks,
+    shared: &Arc<Shared>,
+    access: Access,
+    listener: TcpListener,
+    stopped: watch::Receiver<bool>,
+) {
+    let restarted = shared.figures.tasks_restarted.clone();
+    let router = api::router(shared.clone(), access);
+    let listener = Arc::new(listener);
+    tasks.spawn("api", restarted, move || {
+        api::serve_http(listener.clone(), router.clone(), stopped.clone())
+    });
+}
