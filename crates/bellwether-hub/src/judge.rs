@@ -25,6 +25,7 @@ use crate::agents::Agents;
 use crate::board::CheckState;
 use crate::freshness;
 use crate::keep::Keeper;
+use crate::signals;
 use crate::shared::{Act, ActError, ActKind, Configured, Event, Shared};
 
 /// How often time alone is looked at: holds that end, results that did not come.
@@ -92,16 +93,13 @@ impl Judge {
         let memory = state.checkpoint(INCIDENTS)?;
         let open = state.open_incidents()?;
         let book = Book::restore(open, memory.as_deref(), state.next_incident()?);
-        let detector = match state.checkpoint(DETECTION)? {
-            Some(bytes) => Detector::restore(&bytes).unwrap_or_default(),
-            None => Detector::default(),
-        };
+        let detection = state.checkpoint(DETECTION)?;
         let mut judge = Self {
             shared,
             agents,
             keeper,
             book,
-            detector,
+            detector: Detector::default(),
             kept: BTreeMap::new(),
             unsaved: Vec::new(),
             silent: BTreeSet::new(),
@@ -109,6 +107,12 @@ impl Judge {
         };
         let configured = judge.shared.configured.load_full();
         judge.configure(&configured, now);
+        // One of another version is learned anew.
+        if let Some(bytes) = detection
+            && let Err(error) = judge.detector.restore(&bytes)
+        {
+            tracing::warn!(%error, "what detection had learned cannot be read; it is learned anew");
+        }
         Ok(judge)
     }
 
@@ -153,7 +157,9 @@ impl Judge {
         figures.runs[run.outcome as usize].fetch_add(1, Ordering::Relaxed);
         let mut updates = Vec::new();
         for signal in self.detector.step(&Heard::of(&run), now) {
-            updates.extend(self.book.signal(&signal, now));
+            if let Some(signal) = signals::of(&signal) {
+                updates.extend(self.book.signal(&signal, now));
+            }
         }
         updates.extend(self.book.ran(&run, now));
         if run.outcome != RunOutcome::NotRun {

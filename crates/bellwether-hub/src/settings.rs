@@ -1,0 +1,38 @@
+//! From a configuration to what judging needs of it.
+
+use bellwether_config::Config;
+use bellwether_diagnose::detect::{CheckMeta, VantageMeta};
+use bellwether_model::{CheckId, VantageId};
+
+/// Checks and vantages, as detection knows them. Checks of one service, and those of one zone,
+/// never excuse each other.
+#[must_use]
+pub fn detection(config: &Config) -> (Vec<CheckMeta>, Vec<VantageMeta>) {
+    let mut checks = Vec::new();
+    for service in &config.services {
+        for check in &service.checks {
+            let host = check.target.host_text();
+            let zone = bellwether_diagnose::suffix::registered(&host).unwrap_or(host);
+            checks.push(CheckMeta {
+                id: CheckId::new(&service.name, &check.name),
+                every: check.every,
+                depends: vec![format!("service {}", service.name), format!("zone {zone}")],
+                vantages: Vec::new(),
+                canary: false,
+            });
+        }
+    }
+    let mut vantages = vec![VantageMeta {
+        id: VantageId::new(VantageId::LOCAL),
+        region: None,
+        asn: None,
+        country: None,
+    }];
+    vantages.extend(config.vantages.iter().map(|vantage| VantageMeta {
+        id: VantageId::new(&vantage.name),
+        region: vantage.region.clone(),
+        asn: vantage.network,
+        country: None,
+    }));
+    (checks, vantages)
+}
