@@ -21,6 +21,14 @@ pub fn public_suffix(name: &DnsName) -> DnsName {
     }
 }
 
+/// The name below its public suffix under which it was registered: `example.co.uk.` of
+/// `www.example.co.uk.`.
+#[must_use]
+pub fn registered(name: &DnsName) -> DnsName {
+    let labels = |name: &DnsName| name.labels().len();
+    name.last_labels(labels(&public_suffix(name)) + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +40,8 @@ mod tests {
         assert_eq!(suffix("www.example.co.uk"), "co.uk.");
         assert_eq!(suffix("www.svc.test"), "test.");
         assert_eq!(suffix("someone.github.io"), "io.");
+        let registered = |text: &str| registered(&DnsName::typed(text).unwrap()).to_string();
+        assert_eq!(registered("www.shop.example.co.uk"), "example.co.uk.");
+        assert_eq!(registered("test"), "test.");
     }
 }

@@ -2,6 +2,7 @@
 
 use bellwether_config::Config;
 use bellwether_diagnose::detect::{CheckMeta, VantageMeta};
+use bellwether_diagnose::suffix::registered;
 use bellwether_model::{CheckId, VantageId};
 
 /// Checks and vantages, as detection knows them. Checks of one service, and those of one zone,
@@ -11,8 +12,10 @@ pub fn detection(config: &Config) -> (Vec<CheckMeta>, Vec<VantageMeta>) {
     let mut checks = Vec::new();
     for service in &config.services {
         for check in &service.checks {
-            let host = check.target.host_text();
-            let zone = bellwether_diagnose::suffix::registered(&host).unwrap_or(host);
+            let zone = match check.target.name() {
+                Some(name) => registered(name).to_string(),
+                None => check.target.host_text(),
+            };
             checks.push(CheckMeta {
                 id: CheckId::new(&service.name, &check.name),
                 every: check.every,
