@@ -7,11 +7,13 @@
 //! - [`serve()`]: the worker's end
 //! - [`serve_many()`]: the worker's end of a process that runs many probes
 //! - [`supervise()`]: the supervisor's end
+//! - [`pool`]: the scheduler's end of processes that run many probes
 //! - [`fault`]: workers that hang and die on purpose, for rehearsals
 
 pub mod fault;
 mod frame;
 mod many;
+pub mod pool;
 mod serve;
 mod supervise;
 
