@@ -1,5 +1,7 @@
 //! `worker`: the child process in which probes run.
 
+use std::os::fd::AsFd as _;
+
 use anyhow::{Context, Result};
 use bellwether_probe::{check, worker};
 
@@ -12,5 +14,19 @@ pub(crate) fn run(allocator: &Counting) -> Result<Exit> {
     let run = |cx| async move { check::run(&cx).await };
     worker::serve_with(std::io::stdin(), std::io::stdout(), run)
         .context("the worker could not work")?;
+    Ok(Exit::Fine)
+}
+
+/// Carries out the orders that come on stdin, until it ends.
+pub(crate) fn run_many(allocator: &Counting) -> Result<Exit> {
+    allocator.arm();
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let input = input.context("stdin cannot be taken")?;
+    let manner = worker::Manner {
+        at_once: worker::ORDERS_AT_ONCE,
+        remembers: true,
+        beats: true,
+    };
+    worker::serve_many(input, std::io::stdout(), manner).context("the worker could not work")?;
     Ok(Exit::Fine)
 }

@@ -442,7 +442,7 @@ impl Actor {
                 self.queue.pop_front();
                 continue;
             };
-            let most = self.settings.at_once.max(1);
+            let most = self.settings.at_once.clamp(1, super::AT_ONCE_MAX);
             let running = self
                 .slots
                 .iter_mut()

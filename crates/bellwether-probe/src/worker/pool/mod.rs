@@ -26,6 +26,8 @@ use tokio::sync::{mpsc, watch};
 
 use actor::Actor;
 
+/// Most load under way in one worker, whatever is asked for: the worker has room for more.
+const AT_ONCE_MAX: usize = 1024;
 /// Load of one trace in that of a visit: it asks some hundred questions, and a visit a handful.
 const TRACE_LOAD: usize = 16;
 
