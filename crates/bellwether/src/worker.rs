@@ -1,5 +1,6 @@
 //! `worker`: the child process in which probes run.
 
+use std::fs::File;
 use std::os::fd::AsFd as _;
 
 use anyhow::{Context, Result};
@@ -27,6 +28,9 @@ pub(crate) fn run_many(allocator: &Counting) -> Result<Exit> {
         remembers: true,
         beats: true,
     };
-    worker::serve_many(input, std::io::stdout(), manner).context("the worker could not work")?;
+    // Records are put together already: a second buffer would only look for ends of lines.
+    let output = std::io::stdout().as_fd().try_clone_to_owned();
+    let output = File::from(output.context("stdout cannot be taken")?);
+    worker::serve_many(input, output, manner).context("the worker could not work")?;
     Ok(Exit::Fine)
 }
