@@ -340,6 +340,7 @@ impl Actor {
         };
         if self.untold.len() < UNTOLD_MAX {
             self.untold.push_back(replaced);
+            self.tell();
         }
         for order in under_way.into_keys() {
             if let Some(open) = self.orders.get_mut(&order) {
