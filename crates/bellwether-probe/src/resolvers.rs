@@ -432,7 +432,7 @@ impl Resolve for Redirects {
 }
 
 /// Why a name leads to no address.
-fn without_address(name: &DnsName, whom: &str, exchanges: &[Exchange]) -> String {
+pub(crate) fn without_address(name: &DnsName, whom: &str, exchanges: &[Exchange]) -> String {
     let mut responses = exchanges.iter().filter_map(Exchange::response).peekable();
     if responses.peek().is_none() {
         return format!("{whom} does not answer for {name}");

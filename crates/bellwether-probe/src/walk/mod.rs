@@ -450,7 +450,7 @@ impl Walk {
 
 /// Why no question can go out over IPv6. Connecting a datagram socket asks the routing table and
 /// sends nothing.
-fn no_v6_route(cx: &Cx) -> Option<String> {
+pub(crate) fn no_v6_route(cx: &Cx) -> Option<String> {
     let landmark: SocketAddr = V6_LANDMARK
         .parse()
         .expect("a constant address is well formed");
