@@ -14,6 +14,7 @@
 pub mod baseline;
 pub mod blame;
 pub mod candidates;
+pub mod detect;
 pub mod facts;
 pub mod judge;
 pub mod layers;

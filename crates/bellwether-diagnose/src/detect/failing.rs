@@ -1,0 +1,295 @@
+//! Broken or not: one check's evidence over its vantages, from suspicion to all clear.
+
+use serde::{Deserialize, Serialize};
+
+use super::canary::Excuse;
+use super::cusum::{self, FAILING, Milli, NAT};
+use super::heard::{Group, VantageMeta};
+use super::learned::Learned;
+use super::signal::{Alarm, Channel, Signal};
+use super::{MINUTE, Micros, Now, SECOND, Watch, stamp};
+
+/// Visits of a burst: enough for the threshold of any fleet, and few enough to be cheap.
+const BURST: usize = 5;
+
+/// While a burst may still be on its way no second one is asked for: five visits two seconds apart.
+const BURST_TAKES: Micros = 10 * SECOND;
+
+/// A failure that says less than this is the vantage's own, and is not worth a burst.
+const BURST_WORTH: Milli = NAT;
+
+/// An end is told when it has held this long, at least two intervals.
+const HOLD_MIN: Micros = MINUTE;
+
+/// A vantage that was not heard from for this many intervals no longer holds up an end.
+const ABANDONED: Micros = 10;
+
+/// Failures that the vantage's own trouble explains are not learned as the check's.
+const TROUBLED: f64 = 0.1;
+
+/// Above this share of failing canaries the vantage is not well.
+const UNWELL: f64 = 0.2;
+
+/// What one vantage cannot tell.
+const CAVEAT_ONE: &str = "one vantage cannot separate itself from the target";
+
+/// What a few vantages cannot tell.
+const CAVEAT_FEW: &str = "fewer than six vantages cannot tell one region from all";
+
+/// Evidence against one check at one vantage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Cell {
+    /// The sum.
+    pub(super) sum: Milli,
+    /// The first failing run since it was nil.
+    since: Micros,
+    /// What is normal.
+    learned: Learned,
+}
+
+/// An alarm that was not cleared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Open {
+    /// The group, unless it is everybody.
+    group: Option<Group>,
+    /// When it was raised.
+    pub(super) alarmed: Micros,
+    /// The first success after the last failure.
+    healed: Option<Micros>,
+    /// Since when the evidence is gone, where it is.
+    up: Option<Micros>,
+    /// Since when it has been quiet after that.
+    quiet: Micros,
+}
+
+impl Cell {
+    fn hear(&mut self, bad: bool, at: Micros, excuse: Excuse, most: Milli, open: bool) -> Milli {
+        let normal = self.learned.share();
+        let q0 = excuse.failing.clamp(normal, 0.97);
+        let evidence = cusum::evidence(q0, bad);
+        if self.sum == 0 && bad {
+            self.since = at;
+        }
+        self.sum = cusum::add(self.sum, evidence, most);
+        if !open && excuse.failing < TROUBLED {
+            self.learned.hear(bad, self.sum > 0, at);
+        }
+        evidence
+    }
+}
+
+impl Watch {
+    /// Takes in whether a user was served.
+    pub(super) fn failing(
+        &mut self,
+        step: Now,
+        bad: bool,
+        last: impl Fn(usize) -> Micros + Copy,
+        vantages: &[VantageMeta],
+        signals: &mut Vec<Signal>,
+    ) {
+        if self.state.first_heard == 0 {
+            self.state.first_heard = step.now;
+        }
+        let open = self.state.open.is_some();
+        if !bad && !open && self.cells[step.vantage].sum == 0 {
+            // Nearly all results: nothing is suspected, and nothing can change.
+            self.cells[step.vantage].learned.hear(false, false, step.at);
+            return;
+        }
+        let live = self.plan.live(&self.state, step.now, last);
+        let most = self.plan.failing[live].clamp;
+        let evidence = self.cells[step.vantage].hear(bad, step.at, step.excuse, most, open);
+        if open {
+            self.healing(step, bad, live, last, vantages, signals);
+            return;
+        }
+        if !bad {
+            if step.confirms {
+                self.state.burst_until = step.now;
+            }
+            return;
+        }
+        if let Some(alarm) = self.crossing(step, live, last, vantages) {
+            self.raise(step, &alarm);
+            signals.push(Signal::Alarm(alarm));
+            signals.extend(self.told(step.now));
+        } else if !step.confirms && evidence >= BURST_WORTH && step.now >= self.state.burst_until {
+            self.state.burst_until = step.now + BURST_TAKES;
+            signals.push(Signal::Suspect {
+                check: self.id.clone(),
+                since: stamp(self.cells[step.vantage].since),
+                vantages: self.burst(step.vantage, last, vantages),
+            });
+        }
+    }
+
+    fn raise(&mut self, step: Now, alarm: &Alarm) {
+        for cell in &mut self.cells {
+            cell.learned.forget_pending();
+        }
+        self.state.flap.down(step.now);
+        self.state.open = Some(Open {
+            group: match &alarm.channel {
+                Channel::Global => None,
+                Channel::Group(group) => Some(group.clone()),
+            },
+            alarmed: step.now,
+            healed: None,
+            up: None,
+            quiet: step.now,
+        });
+    }
+
+    /// The alarm, if the evidence crosses its threshold.
+    fn crossing(
+        &self,
+        step: Now,
+        live: usize,
+        last: impl Fn(usize) -> Micros + Copy,
+        vantages: &[VantageMeta],
+    ) -> Option<Alarm> {
+        let plan = &self.plan;
+        // What is no longer heard from is no evidence of now.
+        let sum = |v: usize| {
+            if plan.is_fresh(last(v), step.now) {
+                self.cells[v].sum
+            } else {
+                0
+            }
+        };
+        let crossing = plan.fleet.crossing(&plan.failing[live], sum)?;
+        let holders = crossing
+            .members
+            .iter()
+            .copied()
+            .filter(|&v| sum(v) >= FAILING);
+        let onset = holders
+            .clone()
+            .map(|v| self.cells[v].since)
+            .min()
+            .unwrap_or(step.at);
+        let well = step.excuse.known && step.excuse.failing < UNWELL;
+        Some(Alarm {
+            check: self.id.clone(),
+            onset: stamp(onset),
+            channel: crossing
+                .group
+                .cloned()
+                .map_or(Channel::Global, Channel::Group),
+            vantages: holders.map(|v| vantages[v].id.clone()).collect(),
+            score: f64::from(crossing.score) / f64::from(NAT),
+            caveat: match live {
+                0 | 1 => (!well).then_some(CAVEAT_ONE),
+                2..=5 => Some(CAVEAT_FEW),
+                _ => None,
+            },
+        })
+    }
+
+    /// Follows an open alarm: does it widen, end, come back?
+    fn healing(
+        &mut self,
+        step: Now,
+        bad: bool,
+        live: usize,
+        last: impl Fn(usize) -> Micros + Copy,
+        vantages: &[VantageMeta],
+        signals: &mut Vec<Signal>,
+    ) {
+        let crossing = if bad {
+            self.crossing(step, live, last, vantages)
+        } else {
+            None
+        };
+        let abandoned = step.now - ABANDONED * self.plan.every - LATE_MIN;
+        let held = |&&v: &&usize| last(v) >= abandoned;
+        let members = self.plan.fleet.members.iter();
+        let sum: Milli = members.filter(held).map(|&v| self.cells[v].sum).sum();
+        let hold = HOLD_MIN.max(2 * self.plan.every);
+        let state = &mut self.state;
+        let Some(open) = &mut state.open else { return };
+        if bad {
+            open.healed = None;
+        } else {
+            open.healed.get_or_insert(step.at);
+        }
+        if sum >= FAILING {
+            open.quiet = step.now;
+        }
+        if let Some(alarm) = crossing {
+            if open.up.take().is_some() {
+                state.flap.down(step.now);
+            }
+            if open.group.is_some() && alarm.channel == Channel::Global {
+                open.group = None;
+                signals.push(Signal::Widened(alarm));
+            }
+        } else if open.up.is_none() && sum < FAILING && !bad {
+            open.up = Some(step.now);
+            open.quiet = step.now;
+            state.flap.up(step.now);
+        }
+        let over = open.up.is_some() && !bad && step.now - open.quiet >= hold;
+        if over && !state.flap.holds(step.now) {
+            let at = stamp(open.healed.unwrap_or(step.at));
+            state.open = None;
+            signals.push(Signal::Clear {
+                check: self.id.clone(),
+                at,
+            });
+            return;
+        }
+        signals.extend(self.told(step.now));
+    }
+
+    fn told(&mut self, now: Micros) -> Option<Signal> {
+        let flapping = self.state.flap.tell(now)?;
+        Some(Signal::Flapping {
+            check: self.id.clone(),
+            flapping,
+        })
+    }
+
+    /// Where to ask again: in turn a neighbour and those elsewhere, the longest unheard first, then
+    /// the place itself.
+    fn burst(
+        &self,
+        own: usize,
+        last: impl Fn(usize) -> Micros + Copy,
+        vantages: &[VantageMeta],
+    ) -> Vec<bellwether_model::VantageId> {
+        let fleet = &self.plan.fleet;
+        let mut turns: Vec<(usize, Micros, usize)> = Vec::new();
+        for region in fleet.regions() {
+            let mut held: Vec<usize> = region.iter().copied().filter(|&v| v != own).collect();
+            held.sort_by_key(|&v| (last(v), v));
+            let near = region.contains(&own);
+            turns.extend(held.into_iter().enumerate().map(|(turn, v)| {
+                // The neighbour goes first in each turn.
+                (turn * 2 + usize::from(!near), last(v), v)
+            }));
+        }
+        turns.sort_unstable();
+        let mut order: Vec<usize> = turns.into_iter().map(|(_, _, v)| v).collect();
+        order.push(own);
+        order
+            .iter()
+            .cycle()
+            .take(BURST)
+            .map(|&v| vantages[v].id.clone())
+            .collect()
+    }
+
+    /// Is there evidence against it there, or an alarm?
+    pub(super) fn is_suspicious(&self, vantage: usize) -> bool {
+        self.state.open.is_some()
+            || self.cells[vantage].sum > 0
+            || self.paces[vantage]
+                .as_ref()
+                .is_some_and(|pace| pace.is_suspicious())
+    }
+}
+
+/// However short the interval, a vantage that was heard from this recently holds up an end.
+const LATE_MIN: Micros = 10 * MINUTE;

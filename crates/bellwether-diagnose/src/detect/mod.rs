@@ -1,0 +1,334 @@
+//! Detection: from single results to "it is broken", "it is slow", "it comes and goes".
+//!
+//! Pure and streaming: each result is folded in as it arrives, order matters only within one check
+//! at one vantage, and sums over vantages do not depend on the order in which their results come.
+//! The work for a result is bounded by the number of vantages; nearly all results cost a few
+//! additions.
+//!
+//! - [`heard`]: what it is told; [`signal`]: what it says
+//! - `cusum`: the statistic; `learned`: what is normal; `canary`: is it the vantage?
+//! - `failing`: broken or not; `slow`: slow or not; `flap`: comes and goes
+//! - `checkpoint`: the state as bytes
+//!
+//! How well it does is measured by `cargo xtask truth detect` (docs/detect.md).
+
+mod canary;
+mod checkpoint;
+mod cusum;
+mod failing;
+mod flap;
+pub mod heard;
+mod learned;
+pub mod signal;
+mod slow;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bellwether_model::{CheckId, VantageId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use checkpoint::CheckpointError;
+pub use heard::{CheckMeta, Group, Heard, HeardKind, VantageMeta};
+pub use signal::{Alarm, Channel, Grade, Signal, SlowAlarm, SlowEnd};
+pub use slow::Profile;
+
+use cusum::{Fleet, Limits};
+use failing::{Cell, Open};
+use flap::Flap;
+use slow::{OpenSlow, Pace};
+
+/// Microseconds since 1970.
+type Micros = i64;
+
+const SECOND: Micros = 1_000_000;
+const MINUTE: Micros = 60 * SECOND;
+const DAY: Micros = 1440 * MINUTE;
+
+/// A run may take this long from its begin until it is heard of, besides two intervals; what is
+/// older goes to history only.
+const LATE: Micros = 30 * SECOND;
+
+/// A run that began later than this from now was made by a clock that is wrong.
+const AHEAD: Micros = 5 * SECOND;
+
+/// The state of detection: all checks at all vantages.
+#[derive(Clone, Debug, Default)]
+pub struct Detector {
+    vantages: Vec<VantageMeta>,
+    by_vantage: HashMap<VantageId, usize>,
+    by_check: HashMap<CheckId, usize>,
+    checks: Vec<Watch>,
+    /// The last result by vantage, then by check: read in bulk to judge a vantage.
+    seen: Vec<Vec<Seen>>,
+}
+
+/// The last result of a check at a vantage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Seen {
+    at: Micros,
+    bad: bool,
+    slow: bool,
+}
+
+/// What is known of one check.
+#[derive(Clone, Debug)]
+struct Watch {
+    id: CheckId,
+    depends: Vec<String>,
+    plan: Arc<Plan>,
+    /// Checks that are independent of this one.
+    canaries: Arc<[u32]>,
+    state: State,
+    /// By vantage.
+    cells: Vec<Cell>,
+    /// By vantage; made when the first latency is heard.
+    paces: Vec<Option<Box<Pace>>>,
+}
+
+/// What is known of one check over all vantages.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct State {
+    first_heard: Micros,
+    burst_until: Micros,
+    open: Option<Open>,
+    flap: Flap,
+    slow: Option<OpenSlow>,
+}
+
+/// What checks of the same interval at the same vantages share.
+#[derive(Debug)]
+struct Plan {
+    every: Micros,
+    fleet: Fleet,
+    /// By number of live vantages.
+    failing: Vec<Limits>,
+    shift: Vec<Limits>,
+    tail: Vec<Limits>,
+}
+
+/// A result, as the parts of detection take it in.
+#[derive(Clone, Copy, Debug)]
+struct Now {
+    vantage: usize,
+    at: Micros,
+    now: Micros,
+    confirms: bool,
+    excuse: canary::Excuse,
+}
+
+impl Detector {
+    /// Takes on a configuration. What is known of checks and vantages that stay is kept; the rest
+    /// is forgotten.
+    pub fn configure(&mut self, checks: &[CheckMeta], vantages: &[VantageMeta]) {
+        let mut old = std::mem::take(self);
+        let vantages: Vec<VantageMeta> = {
+            let mut sorted = vantages.to_vec();
+            sorted.sort_by(|a, b| a.id.cmp(&b.id));
+            sorted.dedup_by(|a, b| a.id == b.id);
+            sorted
+        };
+        self.by_vantage = vantages
+            .iter()
+            .enumerate()
+            .map(|(i, v)| (v.id.clone(), i))
+            .collect();
+        let was: Vec<Option<usize>> = vantages
+            .iter()
+            .map(|v| old.by_vantage.get(&v.id).copied())
+            .collect();
+        self.seen = vec![vec![Seen::default(); checks.len()]; vantages.len()];
+        let mut plans = HashMap::new();
+        for meta in checks {
+            if self.by_check.contains_key(&meta.id) {
+                continue;
+            }
+            let number = self.checks.len();
+            let plan = plan(meta, &self.by_vantage, &vantages, &mut plans);
+            let mut depends = meta.depends.clone();
+            depends.sort();
+            depends.dedup();
+            let mut watch = Watch {
+                id: meta.id.clone(),
+                depends,
+                plan,
+                canaries: Arc::from([]),
+                state: State::default(),
+                cells: vec![Cell::default(); vantages.len()],
+                paces: vec![None; vantages.len()],
+            };
+            if let Some(&before) = old.by_check.get(&meta.id) {
+                let kept = &mut old.checks[before];
+                watch.state = std::mem::take(&mut kept.state);
+                for (now, was) in was.iter().enumerate() {
+                    if let Some(was) = *was {
+                        watch.cells[now] = kept.cells[was];
+                        watch.paces[now] = kept.paces[was].take();
+                        self.seen[now][number] = old.seen[was][before];
+                    }
+                }
+            }
+            self.by_check.insert(meta.id.clone(), number);
+            self.checks.push(watch);
+        }
+        self.vantages = vantages;
+        let canaries: HashSet<&CheckId> = checks
+            .iter()
+            .filter(|meta| meta.canary)
+            .map(|meta| &meta.id)
+            .collect();
+        let preferred: Vec<bool> = self
+            .checks
+            .iter()
+            .map(|watch| canaries.contains(&watch.id))
+            .collect();
+        canary::choose(&mut self.checks, &preferred);
+    }
+
+    /// Folds in one result, and says what changes by it.
+    ///
+    /// What cannot be placed (an unknown check, a time in the future, a result older than two
+    /// intervals or than one already heard from there) changes nothing.
+    pub fn step(&mut self, heard: &Heard, now: Timestamp) -> Vec<Signal> {
+        let (Some(&check), Some(&vantage)) = (
+            self.by_check.get(&heard.check),
+            self.by_vantage.get(&heard.vantage),
+        ) else {
+            return Vec::new();
+        };
+        let (at, now) = (heard.at.as_microsecond(), now.as_microsecond());
+        let watch = &mut self.checks[check];
+        let late = at < now - 2 * watch.plan.every - LATE;
+        if late || at > now + AHEAD || at <= self.seen[vantage][check].at {
+            return Vec::new();
+        }
+        let (bad, latency) = match heard.kind {
+            HeardKind::Unknown => return Vec::new(),
+            HeardKind::Bad => (true, None),
+            HeardKind::Ok { total_us: 0, .. } => (false, None),
+            HeardKind::Ok { total_us, phases } => (false, Some((total_us, phases))),
+        };
+        let tail = latency.is_some_and(|(us, _)| watch.exceeds(vantage, us));
+        let suspicious = bad || tail || watch.is_suspicious(vantage);
+        let excuse = if suspicious {
+            canary::excuse(&self.checks, check, &self.seen[vantage], at)
+        } else {
+            canary::Excuse::default()
+        };
+        self.seen[vantage][check] = Seen {
+            at,
+            bad,
+            slow: tail,
+        };
+        let step = Now {
+            vantage,
+            at,
+            now,
+            confirms: heard.trigger == bellwether_model::run::Trigger::Confirm,
+            excuse,
+        };
+        let mut signals = Vec::new();
+        let seen = &self.seen;
+        let last = |v: usize| seen[v][check].at;
+        let watch = &mut self.checks[check];
+        watch.failing(step, bad, last, &self.vantages, &mut signals);
+        if let Some((total, phases)) = latency {
+            watch.pace(step, total, phases, last, &self.vantages, &mut signals);
+        }
+        signals
+    }
+
+    /// Sets what is usual for a check at a vantage at this time of day, as the store knows it. Until
+    /// it is set, an estimate is made from what is heard.
+    pub fn profile(&mut self, check: &CheckId, vantage: &VantageId, profile: Profile) {
+        if let (Some(&check), Some(&vantage)) =
+            (self.by_check.get(check), self.by_vantage.get(vantage))
+        {
+            self.checks[check].set_profile(vantage, profile);
+        }
+    }
+
+    /// Is there an alarm that was not cleared?
+    #[must_use]
+    pub fn is_open(&self, check: &CheckId) -> bool {
+        self.by_check
+            .get(check)
+            .is_some_and(|&check| self.checks[check].state.open.is_some())
+    }
+
+    /// Evidence against a check at each vantage, nats, sorted by vantage.
+    #[must_use]
+    pub fn evidence(&self, check: &CheckId) -> Vec<(VantageId, f64)> {
+        let Some(&check) = self.by_check.get(check) else {
+            return Vec::new();
+        };
+        let watch = &self.checks[check];
+        let of = |&v: &usize| {
+            let nats = f64::from(watch.cells[v].sum) / f64::from(cusum::NAT);
+            (self.vantages[v].id.clone(), nats)
+        };
+        watch.plan.fleet.members.iter().map(of).collect()
+    }
+}
+
+type Plans = HashMap<(Micros, Vec<usize>), Arc<Plan>>;
+
+fn plan(
+    meta: &CheckMeta,
+    by_vantage: &HashMap<VantageId, usize>,
+    vantages: &[VantageMeta],
+    plans: &mut Plans,
+) -> Arc<Plan> {
+    let every = Micros::try_from(meta.every.as_micros())
+        .unwrap_or(DAY)
+        .clamp(SECOND, 30 * DAY);
+    let mut members: Vec<usize> = meta
+        .vantages
+        .iter()
+        .filter_map(|v| by_vantage.get(v).copied())
+        .collect();
+    if members.is_empty() {
+        members = (0..vantages.len()).collect();
+    }
+    members.sort_unstable();
+    members.dedup();
+    let plan = || {
+        #[expect(clippy::cast_precision_loss, reason = "an interval in microseconds")]
+        let per_day = DAY as f64 / every as f64;
+        let by_live = |of: &dyn Fn(usize) -> Limits| (0..=members.len()).map(of).collect();
+        Arc::new(Plan {
+            every,
+            failing: by_live(&|live| Limits::failing(live, per_day)),
+            shift: by_live(&|live| Limits::of(live, slow::SHIFT_THRESHOLD)),
+            tail: by_live(&|live| Limits::of(live, slow::TAIL_THRESHOLD)),
+            fleet: Fleet::of(members.clone(), vantages),
+        })
+    };
+    Arc::clone(plans.entry((every, members.clone())).or_insert_with(plan))
+}
+
+impl Plan {
+    /// How many vantages were heard from within two intervals.
+    fn live(&self, state: &State, now: Micros, last: impl Fn(usize) -> Micros) -> usize {
+        let members = &self.fleet.members;
+        if now - state.first_heard < 2 * self.every + LATE {
+            // Those that had no turn yet count: the fleet is as large as it is configured.
+            return members.len();
+        }
+        members
+            .iter()
+            .filter(|&&v| self.is_fresh(last(v), now))
+            .count()
+    }
+
+    /// Was the last result there made within two intervals?
+    fn is_fresh(&self, last: Micros, now: Micros) -> bool {
+        last >= now - 2 * self.every - LATE
+    }
+}
+
+/// As a time.
+fn stamp(at: Micros) -> Timestamp {
+    Timestamp::from_microsecond(at).unwrap_or(Timestamp::UNIX_EPOCH)
+}
