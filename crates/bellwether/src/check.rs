@@ -71,20 +71,11 @@ fn supervise(job: &Job, args: &CheckArgs) -> Result<Supervised> {
         }
     };
     let supervised = runtime.block_on(worker::supervise_until(
-        command(),
+        crate::worker::one(),
         job,
         interrupted,
         on_event,
     ));
     progress.finish();
     Ok(supervised)
-}
-
-/// The same program as a worker.
-fn command() -> tokio::process::Command {
-    let mut command = tokio::process::Command::new("/proc/self/exe");
-    command.arg0("bellwether-worker").arg("worker");
-    // Ctrl-C is for us, who then say what is known; the worker ends with us.
-    command.process_group(0);
-    command
 }

@@ -5,9 +5,28 @@ use std::os::fd::AsFd as _;
 
 use anyhow::{Context, Result};
 use bellwether_probe::{check, worker};
+use tokio::process::Command;
 
 use crate::allocator::Counting;
 use crate::exit::Exit;
+
+/// The same program as a worker of one check.
+pub(crate) fn one() -> Command {
+    command(&["worker"])
+}
+
+/// The same program as a worker of many probes.
+pub(crate) fn many() -> Command {
+    command(&["worker", "--many"])
+}
+
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("bellwether-worker").args(words);
+    // Ctrl-C is for us, who then say what is known; the worker ends with us.
+    command.process_group(0);
+    command
+}
 
 /// Runs the job that comes on stdin.
 pub(crate) fn run(allocator: &Counting) -> Result<Exit> {
