@@ -14,6 +14,7 @@ use super::when::{clock, span};
 use crate::cli::{IncidentsArgs, IncidentsCommand, RemoteFormat};
 use crate::exit::Exit;
 use crate::output;
+use crate::text::row;
 
 /// Longest sentence that is shown.
 const SENTENCE_SHOWN_MAX: usize = 2_000;
@@ -29,8 +30,9 @@ struct Incidents {
 pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit> {
     let client = Client::new(&args.hub)?;
     let now = Timestamp::now();
+    let width = output::style().width;
     let one = |incident: &Incident| match args.format {
-        RemoteFormat::Text => output::print(&show(incident, now)),
+        RemoteFormat::Text => output::print(&show(incident, now, width)),
         RemoteFormat::Json => output::json(incident),
     };
     match args.command.as_ref().unwrap_or(&IncidentsCommand::List { all: false }) {
@@ -38,7 +40,7 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit> {
             let query = if *all { "" } else { "?state=unresolved" };
             let page: Incidents = client.get(&format!("/api/v1/incidents{query}"))?;
             match args.format {
-                RemoteFormat::Text => output::print(&list(&page.incidents, *all, now))?,
+                RemoteFormat::Text => output::print(&list(&page.incidents, *all, now, width))?,
                 RemoteFormat::Json => output::json(&page)?,
             }
         }
@@ -57,82 +59,100 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
-fn list(incidents: &[Incident], all: bool, now: Timestamp) -> String {
+fn list(incidents: &[Incident], all: bool, now: Timestamp, width: usize) -> String {
     if incidents.is_empty() {
-        let which = if all { "" } else { " open; `bellwether incidents list --all` shows the past" };
+        let which = if all {
+            ""
+        } else {
+            " is open; `bellwether incidents list --all` shows the past"
+        };
         return format!("no incident{which}\n");
     }
     let mut text = String::new();
     for incident in incidents {
         let until = incident.resolved.unwrap_or(now);
+        let how_long = if incident.resolved.is_some() {
+            "lasted"
+        } else {
+            "for"
+        };
         let _ = writeln!(
             text,
-            "{:>4}  {:<12}  {}  {} UTC, {}{}",
+            "{:>4}  {:<12}  {}  {} UTC, {how_long} {}",
             incident.id,
             incident.state.name(),
             incident.cause.code(),
             clock(incident.began, now),
-            if incident.resolved.is_some() { "lasted " } else { "for " },
             span(incident.began, until),
         );
-        let _ = writeln!(text, "      {}", inert(&incident.summary, SENTENCE_SHOWN_MAX));
+        text.push_str(&row("      ", &shown(&incident.summary), width));
     }
     text
 }
 
-fn show(incident: &Incident, now: Timestamp) -> String {
-    let mut text = String::new();
+fn show(incident: &Incident, now: Timestamp, width: usize) -> String {
     let mark = match incident.state {
         IncidentState::Open | IncidentState::Acknowledged => '✗',
         IncidentState::Mitigated | IncidentState::Resolved => '✓',
     };
-    let _ = writeln!(
-        text,
-        "{mark} incident {}, {}: {}, {:.0} % sure",
+    let mut text = format!(
+        "{mark} incident {}, {}: {}, {:.0} % sure\n",
         incident.id,
         incident.state.name().to_uppercase(),
         incident.cause.code(),
         incident.confidence * 100.0
     );
-    let _ = writeln!(text, "  {}", inert(&incident.summary, SENTENCE_SHOWN_MAX));
+    text.push_str(&row("  ", &shown(&incident.summary), width));
     text.push('\n');
-    let mut line = |label: &str, words: &str| {
-        if !words.is_empty() {
-            let _ = writeln!(text, "  {label:<9} {}", inert(words, SENTENCE_SHOWN_MAX));
-        }
-    };
-    line("Began", &format!("{} UTC", clock(incident.began, now)));
-    line("Alarm", &format!("{} UTC", clock(incident.opened, now)));
+    for (label, words) in labelled(incident, now) {
+        text.push_str(&row(&format!("  {label:<9} "), &words, width));
+    }
+    // A command is pasted: it stays whole.
+    if let Some(see) = &incident.see {
+        let _ = writeln!(text, "  {:<9} {}", "See", shown(see));
+    }
+    text.push('\n');
+    for moment in &incident.timeline {
+        let head = format!("  {}  ", clock(moment.at, now));
+        text.push_str(&row(&head, &shown(&moment.text), width));
+    }
+    text
+}
+
+/// What is told of an incident, each behind its label.
+fn labelled(incident: &Incident, now: Timestamp) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        ("Began", format!("{} UTC", clock(incident.began, now))),
+        ("Alarm", format!("{} UTC", clock(incident.opened, now))),
+    ];
     for (label, at) in [
         ("Taken on", incident.acknowledged),
         ("Healed", incident.mitigated),
         ("Resolved", incident.resolved),
     ] {
         if let Some(at) = at {
-            line(label, &format!("{} UTC, after {}", clock(at, now), span(incident.began, at)));
+            let after = span(incident.began, at);
+            rows.push((label, format!("{} UTC, after {after}", clock(at, now))));
         }
     }
-    let checks: Vec<&str> = incident.checks.iter().map(|c| c.check.as_str()).collect();
-    line("Checks", &checks.join(", "));
-    line("Who", &who(incident));
+    let checks: Vec<String> = incident.checks.iter().map(|c| shown(&c.check)).collect();
+    rows.push(("Checks", checks.join(", ")));
+    rows.push(("Who", shown(&who(incident))));
     for caveat in &incident.caveats {
-        line("Mind", caveat);
+        rows.push(("Mind", shown(caveat)));
     }
-    line("Do", &incident.remedy);
-    line("See", incident.see.as_deref().unwrap_or_default());
+    rows.push(("Do", shown(&incident.remedy)));
     if let Some(newest) = incident.evidence.last() {
-        line("Evidence", &format!("/api/v1/evidence/{newest} ({} reports)", incident.evidence.len()));
+        let reports = incident.evidence.len();
+        let words = format!("/api/v1/evidence/{newest} is the newest of {reports}");
+        rows.push(("Evidence", words));
     }
-    text.push('\n');
-    for moment in &incident.timeline {
-        let _ = writeln!(
-            text,
-            "  {}  {}",
-            clock(moment.at, now),
-            inert(&moment.text, SENTENCE_SHOWN_MAX)
-        );
-    }
-    text
+    rows.retain(|(_, words)| !words.is_empty());
+    rows
+}
+
+fn shown(text: &str) -> String {
+    inert(text, SENTENCE_SHOWN_MAX)
 }
 
 fn who(incident: &Incident) -> String {
