@@ -14,13 +14,11 @@ use bellwether_model::dns::{Exchange, ResolverOrigin, ResolverSeen};
 use bellwether_model::http::HttpSeen;
 use bellwether_model::job::CheckAsk;
 use bellwether_model::net::{IcmpResult, TcpResult};
-use bellwether_model::observation::{DnsPurpose, NotRun};
+use bellwether_model::observation::{DnsPurpose, DnsSeen, NotRun};
 use bellwether_model::report::Context;
 use bellwether_model::run::{Phases, RunOutcome};
 use bellwether_model::target::Scheme;
-use bellwether_model::{
-    Channel, Digest, Layer, NotRunReason, Observation, Outcome, ProbeKind,
-};
+use bellwether_model::{Channel, Digest, Layer, NotRunReason, Observation, Outcome, ProbeKind};
 use jiff::Timestamp;
 
 pub use steps::{Symptom, not_run};
@@ -89,7 +87,7 @@ enum Step {
 /// Judges the records of one visit. `now` is when the visit was made.
 #[must_use]
 pub fn row(ask: &CheckAsk, observations: Vec<Observation>, now: Timestamp) -> Judged {
-    let timed = Timed::of(&observations);
+    let timed = Timed::of(ask, &observations);
     let context = Context {
         target: ask.target.clone(),
         expect: ask.expect.clone(),
@@ -101,7 +99,7 @@ pub fn row(ask: &CheckAsk, observations: Vec<Observation>, now: Timestamp) -> Ju
     };
     let situation = Situation {
         context,
-        observations: with_resolver(observations),
+        observations: with_resolver(ask, observations),
     };
     let picture = Picture::of(&situation);
     let visit = Visit {
@@ -128,11 +126,18 @@ pub fn row(ask: &CheckAsk, observations: Vec<Observation>, now: Timestamp) -> Ju
     judged
 }
 
-/// Questions to a resolver outside a matrix are read as one: of a visit they are the same thing.
-fn with_resolver(observations: Vec<Observation>) -> Vec<Observation> {
-    let is_asked = |o: &Observation| {
-        matches!(&o.outcome, Outcome::Dns(seen) if seen.purpose == DnsPurpose::Answer)
+/// The question for the target's own name: redirects ask for others.
+fn own_question<'o>(ask: &CheckAsk, observation: &'o Observation) -> Option<&'o DnsSeen> {
+    let Outcome::Dns(seen) = &observation.outcome else {
+        return None;
     };
+    let is_own = ask.target.name() == Some(&seen.exchange.question.name);
+    (is_own && seen.purpose == DnsPurpose::Answer).then_some(seen)
+}
+
+/// Questions to a resolver outside a matrix are read as one: of a visit they are the same thing.
+fn with_resolver(ask: &CheckAsk, observations: Vec<Observation>) -> Vec<Observation> {
+    let is_asked = |o: &Observation| own_question(ask, o).is_some();
     if !observations.iter().any(is_asked) {
         return observations;
     }
@@ -321,7 +326,9 @@ impl Visit<'_> {
         let resolver = self.picture.resolvers.first();
         let view = self.dialled();
         let certificate = view.and_then(|view| view.chain().first());
-        let last = view.and_then(|view| view.http.last()).map(|(_, last)| *last);
+        let last = view
+            .and_then(|view| view.http.last())
+            .map(|(_, last)| *last);
         let asked = resolver.filter(|_| !self.ask.target.scheme.has_tcp());
         let answer = asked.and_then(|r| r.seen.answers.iter().rev().find_map(Exchange::response));
         let refused = self.picture.not_run.iter().find_map(|(_, _, n)| n.address);
@@ -345,13 +352,15 @@ impl Visit<'_> {
                 .or(last.and_then(|last| last.status)),
             size: answer
                 .map(|response| response.size as u64)
-                .or(last.and_then(|last| last.body.as_ref()).map(|body| body.size))
+                .or(last
+                    .and_then(|last| last.body.as_ref())
+                    .map(|body| body.size))
                 .map(|size| u32::try_from(size).unwrap_or(u32::MAX)),
             certificate: certificate.and_then(|cert| Digest::parse(&cert.sha256)),
             certificate_ends: certificate.and_then(|cert| cert.not_after),
             phases: Phases::default(),
             answers: values.unwrap_or_default(),
-            owners: owners.map(|owner| format!("{owner:?}")).collect(),
+            owners: owners.map(ToString::to_string).collect(),
         }
     }
 }
@@ -368,9 +377,14 @@ struct Timed {
 }
 
 impl Timed {
-    fn of(observations: &[Observation]) -> Self {
+    fn of(ask: &CheckAsk, observations: &[Observation]) -> Self {
         let mut timed = Self::default();
         for observation in observations {
+            if own_question(ask, observation).is_some() {
+                // Both types are asked at the same time.
+                let took = timed.dns_ms.unwrap_or(0.0).max(observation.took_ms);
+                timed.dns_ms = Some(took);
+            }
             timed.add(observation);
         }
         timed
@@ -378,11 +392,6 @@ impl Timed {
 
     fn add(&mut self, observation: &Observation) {
         match &observation.outcome {
-            Outcome::Dns(seen) if seen.purpose == DnsPurpose::Answer => {
-                // Both types are asked at the same time.
-                let took = self.dns_ms.unwrap_or(0.0).max(observation.took_ms);
-                self.dns_ms = Some(took);
-            }
             Outcome::ResolverMatrix(_) => self.dns_ms = Some(observation.took_ms),
             Outcome::Tcp(seen) if seen.result == TcpResult::Connected => {
                 self.connect_ms = Some(seen.connect_ms.unwrap_or(observation.took_ms));
@@ -412,7 +421,11 @@ impl Timed {
     /// Redirects add up; what they take to connect is a wait for the first byte, too.
     fn exchange(&mut self, seen: &HttpSeen) {
         let phases = &seen.phases;
-        let ways = if seen.hop > 0 { phases.connect_ms + phases.tls_ms } else { 0.0 };
+        let ways = if seen.hop > 0 {
+            phases.connect_ms + phases.tls_ms
+        } else {
+            0.0
+        };
         *self.first_byte_ms.get_or_insert(0.0) += phases.wait_ms + ways;
         *self.transfer_ms.get_or_insert(0.0) += phases.transfer_ms;
     }

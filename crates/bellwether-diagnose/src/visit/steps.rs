@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use bellwether_model::dns::{Exchange, ExchangeResult, Rcode};
 use bellwether_model::http::{BodyEnd, CodingEnd, HttpResult, HttpSeen, RedirectEnd};
 use bellwether_model::net::TcpResult;
-use bellwether_model::tls::{CertProblem, TlsResult, alert_name};
 use bellwether_model::run::RunOutcome;
+use bellwether_model::tls::{CertProblem, TlsResult, alert_name};
 use bellwether_model::{Expect, NotRunReason};
 
 use crate::facts::http::over_h2_fails;
@@ -30,8 +30,8 @@ pub(super) fn resolver(view: &ResolverView<'_>, wants_addresses: bool) -> Option
         ResolverStatus::Error(code) => rcode(*code),
         ResolverStatus::Silent if view.truncated => "dns.cut".into(),
         ResolverStatus::Silent => {
-            let asked = view.seen.answers.iter().filter(|e| e.was_asked());
-            silence(asked.last()?)
+            let mut asked = view.seen.answers.iter().filter(|e| e.was_asked());
+            silence(asked.next_back()?)
         }
     })
 }
@@ -138,10 +138,18 @@ fn exchange(expect: &Expect, view: &AddressView<'_>, last: &HttpSeen) -> (RunOut
     if let Some(problem) = last.problems.first() {
         return (RunOutcome::Failed, certificate(problem));
     }
-    if last.hop > 0 && last.connection.as_ref().is_some_and(|c| *c != TcpResult::Connected) {
+    if last.hop > 0
+        && last
+            .connection
+            .as_ref()
+            .is_some_and(|c| *c != TcpResult::Connected)
+    {
         return failed("http.redirect_unreachable");
     }
-    if let Some(code) = last.tls_alert.filter(|_| last.result != HttpResult::Response) {
+    if let Some(code) = last
+        .tls_alert
+        .filter(|_| last.result != HttpResult::Response)
+    {
         return (RunOutcome::Failed, alert(code));
     }
     match &last.result {
@@ -155,7 +163,11 @@ fn exchange(expect: &Expect, view: &AddressView<'_>, last: &HttpSeen) -> (RunOut
         return failed(word);
     }
     if let Some(status) = last.status.filter(|status| !expect.takes_status(*status)) {
-        let outcome = if status >= SERVER_ERROR_MIN { RunOutcome::Failed } else { RunOutcome::Wrong };
+        let outcome = if status >= SERVER_ERROR_MIN {
+            RunOutcome::Failed
+        } else {
+            RunOutcome::Wrong
+        };
         return (outcome, format!("http.status_{status}").into());
     }
     if let Some(word) = body(last) {
