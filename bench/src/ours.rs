@@ -29,6 +29,7 @@ pub(crate) fn work(remembers: bool) -> Result<()> {
     let manner = Manner {
         at_once: IN_FLIGHT,
         remembers,
+        beats: false,
     };
     let output: OwnedFd = std::io::stdout().as_fd().try_clone_to_owned()?;
     serve_many(input, std::fs::File::from(output), manner).context("the worker cannot work")

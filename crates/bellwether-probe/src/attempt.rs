@@ -51,7 +51,9 @@ pub(crate) async fn run(
         Err(failure) => (false, failure.as_ref().and_then(tries::after_connection)),
     };
     // After everything else, so that nothing of ours stands between one try and the next.
-    tries::run(cx, at, origin, suspected, waits).await;
+    if !cx.is_once() {
+        tries::run(cx, at, origin, suspected, waits).await;
+    }
     is_open
 }
 
@@ -97,12 +99,12 @@ async fn converse(
         }
     };
     let no_sni = async {
-        if seen.as_ref().is_some_and(asks_for_default) {
+        if !cx.is_once() && seen.as_ref().is_some_and(asks_for_default) {
             without_sni(cx, at, origin, waits).await;
         }
     };
     let hellos = async {
-        if let Some(seen) = &seen {
+        if let Some(seen) = seen.as_ref().filter(|_| !cx.is_once()) {
             shapes(cx, at, origin, seen, waits).await;
         }
     };
@@ -184,10 +186,10 @@ async fn handshake(
             tokio::select! {
                 biased;
                 shaken = &mut shaken => break shaken,
-                came = &mut small, if beside.is_none() => beside = Some(came),
+                came = &mut small, if beside.is_none() && !cx.is_once() => beside = Some(came),
             }
         };
-        if seen.result == TlsResult::Stalled {
+        if seen.result == TlsResult::Stalled && !cx.is_once() {
             seen.small_segments = match beside {
                 Some(came) => came,
                 None if start.elapsed() >= SUSPECTED_AFTER => small.await,

@@ -55,13 +55,35 @@ pub(crate) struct Setting {
     job: Job,
     dialer: Dialer,
     avoid: HashSet<String>,
+    is_once: bool,
 }
 
 impl Setting {
     pub(crate) fn new(job: Job) -> Rc<Self> {
         let dialer = Dialer::new(&job);
         let avoid = job.avoid.iter().cloned().collect();
-        Rc::new(Self { job, dialer, avoid })
+        Rc::new(Self {
+            job,
+            dialer,
+            avoid,
+            is_once: false,
+        })
+    }
+
+    /// For what one user does once: nothing is tried again or in another way.
+    pub(crate) fn once(job: Job) -> Rc<Self> {
+        let dialer = Dialer::new(&job);
+        Rc::new(Self {
+            job,
+            dialer,
+            avoid: HashSet::new(),
+            is_once: true,
+        })
+    }
+
+    /// The job.
+    pub(crate) fn job(&self) -> &Job {
+        &self.job
     }
 }
 
@@ -110,6 +132,11 @@ impl Cx {
     #[must_use]
     pub fn job(&self) -> &Job {
         &self.inner.setting.job
+    }
+
+    /// Is it what one user does once? Then nothing is tried again or in another way to learn more.
+    pub(crate) fn is_once(&self) -> bool {
+        self.inner.setting.is_once
     }
 
     /// Opens sockets.

@@ -201,6 +201,13 @@ async fn checking(
         .filter(|e| e.response().is_some_and(|r| r.rcode == Rcode::SERVFAIL))
         .map(|e| &e.question)
         .collect();
+    if let (Some(shared), Some(question)) = (&cx.memory().shared, failed.first()) {
+        // It may be the keys of a domain above that it stumbles over.
+        let name = &question.name;
+        for zone in [DnsName::root(), name.last_labels(1), name.last_labels(2)] {
+            shared.forget(&zone);
+        }
+    }
     if failed.is_empty() || cx.job().trust_anchor.is_empty() {
         return (Vec::new(), Vec::new(), 0);
     }
@@ -432,7 +439,7 @@ impl Resolve for Redirects {
 }
 
 /// Why a name leads to no address.
-fn without_address(name: &DnsName, whom: &str, exchanges: &[Exchange]) -> String {
+pub(crate) fn without_address(name: &DnsName, whom: &str, exchanges: &[Exchange]) -> String {
     let mut responses = exchanges.iter().filter_map(Exchange::response).peekable();
     if responses.peek().is_none() {
         return format!("{whom} does not answer for {name}");

@@ -110,3 +110,19 @@ pub(crate) fn awaited(socket: UdpSocket, wanted: Interest) -> std::io::Result<As
     let registered = unsafe { AsyncFd::register_with_interest(socket, wanted) };
     Ok(registered?)
 }
+
+/// Sets how many bytes a pipe holds (`fcntl(2)`, `F_SETPIPE_SZ`).
+#[expect(
+    unsafe_code,
+    reason = "neither std nor tokio has a safe fcntl(F_SETPIPE_SZ)"
+)]
+pub(crate) fn set_pipe_len(pipe: &impl AsFd, len: i32) -> std::io::Result<()> {
+    // SAFETY: the descriptor is open for as long as `pipe` is borrowed, and nothing is written
+    // through a pointer.
+    let status = unsafe { libc::fcntl(pipe.as_fd().as_raw_fd(), libc::F_SETPIPE_SZ, len) };
+    if status == -1 {
+        Err(std::io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}

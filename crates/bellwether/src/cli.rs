@@ -53,7 +53,11 @@ pub(crate) enum Command {
     Man,
     /// Probe as a child process: a job on stdin, events on stdout.
     #[command(hide = true)]
-    Worker,
+    Worker {
+        /// Take orders until stdin ends, many at a time, instead of one job.
+        #[arg(long)]
+        many: bool,
+    },
     /// Serve the Internet in a box as a child process of `drill`.
     #[command(hide = true)]
     DrillWorld {

@@ -48,7 +48,8 @@ fn main() -> ExitCode {
         Command::Config(command) => config::run(&command),
         Command::Completions { shell } => output::completions(shell),
         Command::Man => output::manual(),
-        Command::Worker => worker::run(&ALLOCATOR),
+        Command::Worker { many: false } => worker::run(&ALLOCATOR),
+        Command::Worker { many: true } => worker::run_many(&ALLOCATOR),
         Command::DrillWorld { job } => drill::world(&job),
     };
     match done {

@@ -49,7 +49,7 @@ pub(super) async fn ask(asked: &Asked<'_>, ready: Ready) -> First {
             tokio::select! {
                 biased;
                 first = &mut first => break first,
-                again = &mut small, if beside.is_none() => beside = Some(again),
+                again = &mut small, if beside.is_none() && !asked.cx.is_once() => beside = Some(again),
             }
         }
     };
@@ -57,7 +57,9 @@ pub(super) async fn ask(asked: &Asked<'_>, ready: Ready) -> First {
     let is_stuck = came.result == HttpResult::Stalled || end == Some(BodyEnd::Stalled);
     let beside = match beside {
         Some(again) => again,
-        None if is_stuck && start.elapsed() >= SUSPECTED_AFTER => small.await,
+        None if is_stuck && !asked.cx.is_once() && start.elapsed() >= SUSPECTED_AFTER => {
+            small.await
+        }
         None => Vec::new(),
     };
     First {

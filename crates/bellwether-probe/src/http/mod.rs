@@ -216,7 +216,7 @@ impl Trail<'_> {
                 self.take(cx, &hop, came, &mut seen).await
             }
         };
-        if following.is_none() {
+        if following.is_none() && !self.cx.is_once() {
             let asked = again::Asked {
                 cx,
                 visit: &hop.visit,

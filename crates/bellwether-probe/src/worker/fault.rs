@@ -1,13 +1,16 @@
 //! Workers that hang and die on purpose, so that surviving them can be rehearsed.
 //!
 //! A rehearsal hook: nothing of it happens unless the environment of the worker process says
-//! `BELLWETHER_WORKER_FAULT=KIND:KEY`. `KIND` is one of `hang`, `abort`, `alloc`, `panic`; `KEY`
+//! `BELLWETHER_WORKER_FAULT=KIND:KEY`. `KIND` is one of `hang`, `spin`, `abort`, `alloc`, `panic`; `KEY`
 //! is the beginning of the key of the probes over which it happens, for example `tls` or
 //! `tls 192.0.2.1:443 user`. `panic` happens inside probes of addresses (`tcp`, `tls`, `http`,
-//! `icmp`), the others as any probe begins.
+//! `icmp`), the others as any probe begins. In a worker of many probes `KEY` may also be the
+//! beginning of `host HOST:PORT`: then it happens as a visit or a trace of that target begins.
 
 use std::sync::OnceLock;
 use std::time::Duration;
+
+use bellwether_model::Target;
 
 /// The variable that arms a fault.
 pub const FAULT_VARIABLE: &str = "BELLWETHER_WORKER_FAULT";
@@ -27,6 +30,7 @@ struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Hang,
+    Spin,
     Panic,
     Abort,
     Alloc,
@@ -39,6 +43,7 @@ pub(super) fn arm() {
         let (kind, key) = text.split_once(':')?;
         let kind = match kind {
             "hang" => Kind::Hang,
+            "spin" => Kind::Spin,
             "panic" => Kind::Panic,
             "abort" => Kind::Abort,
             "alloc" => Kind::Alloc,
@@ -59,6 +64,10 @@ pub(super) fn strike(key: &str) {
     match armed(key) {
         None | Some(Kind::Panic) => {}
         Some(Kind::Abort) => std::process::abort(),
+        // As a parser would that goes in circles.
+        Some(Kind::Spin) => loop {
+            std::hint::spin_loop();
+        },
         Some(Kind::Hang) => loop {
             std::thread::sleep(Duration::from_secs(1));
         },
@@ -69,6 +78,15 @@ pub(super) fn strike(key: &str) {
                 taken.push(std::hint::black_box(vec![0u8; ALLOCATION_STEP]));
             }
         }
+    }
+}
+
+/// Called when an order for a target begins: whatever is armed for that, panics included.
+pub(super) fn strike_host(target: &Target) {
+    if ARMED.get().is_some_and(Option::is_some) {
+        let key = format!("host {}:{}", target.host_text(), target.port);
+        trip(&key);
+        strike(&key);
     }
 }
 

@@ -77,6 +77,34 @@ pub(crate) fn read<T: DeserializeOwned>(from: &mut impl Read) -> Result<T, Frame
     Ok(serde_json::from_slice(&bytes)?)
 }
 
+/// A frame of nothing: whoever says it lives.
+pub(super) const BEAT: [u8; 4] = [0; 4];
+
+/// What comes of a pipe that may carry beats.
+pub(super) enum Heard<T> {
+    /// A frame of nothing.
+    Beat,
+    /// Anything else.
+    Said(T),
+}
+
+/// Reads one frame, or one of nothing; `None` at the end of the pipe.
+pub(super) async fn hear<T: DeserializeOwned>(
+    from: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<Heard<T>>, FrameError> {
+    let mut head = [0; 4];
+    if from.read(&mut head[..1]).await? == 0 {
+        return Ok(None);
+    }
+    from.read_exact(&mut head[1..]).await?;
+    if head == BEAT {
+        return Ok(Some(Heard::Beat));
+    }
+    let mut bytes = vec![0; length(head)?];
+    from.read_exact(&mut bytes).await?;
+    Ok(Some(Heard::Said(serde_json::from_slice(&bytes)?)))
+}
+
 /// Reads one frame; `None` at the end of the pipe.
 pub(super) async fn next<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),

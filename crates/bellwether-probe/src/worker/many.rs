@@ -8,44 +8,57 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use bellwether_model::dns::{Question, ResolverOrigin};
-use bellwether_model::job::{Event, JOB_SCHEMA, Order, ResolverAsk, Told, Wanted};
-use bellwether_model::observation::{DnsPurpose, DnsSeen, NotRun};
-use bellwether_model::{DnsName, NotRunReason, Observation, Origin, Outcome, ProbeKind};
+use bellwether_model::job::{Event, FRAME_LEN_MAX, JOB_SCHEMA, Order, Told, Wanted};
+use bellwether_model::observation::NotRun;
+use bellwether_model::{NotRunReason, Observation, Outcome, ProbeKind};
 use futures_util::FutureExt as _;
 use tokio::io::BufReader;
 use tokio::net::unix::pipe;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
+use tokio::time::timeout;
 
-use super::WorkerError;
-use super::frame;
+use super::{WorkerError, fault, frame, orders};
 use crate::cx::{Cx, Setting};
-use crate::dns::exchange::{Ask, ask};
-use crate::http::{Resolve, Resolved};
 use crate::memory::Memory;
-use crate::{attempt, icmp};
+use crate::roots;
 
 /// Jobs that are known at the same time: a worker has the checks of one core.
 const SETTINGS_MAX: usize = 16_384;
 /// Orders under way at the same time, those that only wait included.
 const ORDERS_MAX: u32 = 4096;
+/// Orders that work at the same time in a worker of a pool: more than a pool gives one, so that the
+/// time of each runs from when it was given.
+pub const ORDERS_AT_ONCE: usize = 2048;
 /// Records that are written at once.
 const WRITE_LEN: usize = 48 * 1024;
 /// How often the clock is looked at while probes are under way: less than any of them waits.
 const BEAT: Duration = Duration::from_millis(10);
 /// The same while there are none.
 const BEAT_IDLE: Duration = Duration::from_millis(200);
+/// How long after its deadline an order may still end by itself.
+const GRACE: Duration = Duration::from_millis(50);
+/// Records of one order that are kept, bytes: more than any trace of a healthy service brings.
+const REPORT_LEN_MAX: usize = 8 * 1024 * 1024;
+/// Room for the end of a report.
+const REPORT_END_LEN: usize = 64;
 /// Bytes read of the orders at once.
 const READ_LEN: usize = 64 * 1024;
+
+/// How often it is said that the worker lives.
+const PULSE: Duration = Duration::from_millis(250);
+/// How often somebody beside looks whether the worker still does anything.
+const WATCH: Duration = Duration::from_secs(5);
+/// Looks that find the same before the worker ends itself: whoever started it would have ended it
+/// long before, and is gone.
+const WATCHES_MAX: u32 = 6;
 
 /// How a worker of many probes works.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +67,8 @@ pub struct Manner {
     pub at_once: usize,
     /// Does one probe learn from another?
     pub remembers: bool,
+    /// Does it say several times a second that it lives, as a [`Pool`](super::pool::Pool) wants?
+    pub beats: bool,
 }
 
 /// Takes orders from a pipe, until it ends, and says what was seen.
@@ -73,6 +88,7 @@ pub fn serve_many(
     local.block_on(&runtime, async move {
         let input = pipe::Receiver::from_owned_fd(input).map_err(WorkerError::Runtime)?;
         let said = Rc::new(Said::new(output));
+        fault::arm();
         tokio::select! {
             ended = take_orders(input, &said, manner) => ended,
             // Nobody listens any more.
@@ -91,7 +107,8 @@ async fn take_orders(
     let memory = Rc::new(Memory::of_many());
     let under_way = Arc::new(Semaphore::new(ORDERS_MAX as usize));
     let places = Arc::new(Semaphore::new(manner.at_once));
-    let _beat = Beat::start(under_way.clone());
+    let pulse = manner.beats.then(|| said.clone());
+    let _beat = Beat::start(under_way.clone(), pulse);
     // The supervisor is gone when the pipe ends: nobody wants what is under way.
     while let Some(order) = frame::next(&mut input).await.map_err(WorkerError::Job)? {
         let (number, setting, wanted) = match order {
@@ -99,6 +116,9 @@ async fn take_orders(
                 return Err(WorkerError::Schema(job.schema));
             }
             Order::Setting { setting, job } => {
+                if settings.is_empty() {
+                    roots::prepare(&job);
+                }
                 if settings.contains_key(&setting) || settings.len() < SETTINGS_MAX {
                     settings.insert(setting, Setting::new(*job));
                 }
@@ -115,7 +135,7 @@ async fn take_orders(
             } => (number, setting, wanted),
         };
         let Some(setting) = settings.get(&setting) else {
-            said.say(&unknown(number, &wanted));
+            said.say(&orders::unknown(number, &wanted, SETTINGS_MAX));
             continue;
         };
         // Both are there as long as this runs.
@@ -132,87 +152,103 @@ async fn take_orders(
         };
         let (setting, said) = (setting.clone(), said.clone());
         spawn_local(async move {
-            let report = Rc::new(RefCell::new(Report::new(number)));
-            let records = report.clone();
-            let cx = Cx::begin(setting, memory, move |event| {
-                if let Event::Observed { observation, .. } = event {
-                    records.borrow_mut().add(observation);
-                }
-            });
-            cx.hold(place);
-            if let Err(panic) = AssertUnwindSafe(run(&cx, &wanted)).catch_unwind().await {
-                cx.panicked(kind(&wanted), subject(&wanted), &*panic);
-            }
-            said.append(report.take());
+            let report = carry_out(number, setting, wanted, memory, place).await;
+            said.append(report);
             drop(order);
         });
     }
     Ok(())
 }
 
-async fn run(cx: &Cx, wanted: &Wanted) {
-    match wanted {
-        Wanted::Dns { server, name } => dns(cx, *server, name).await,
-        Wanted::Address { address } => {
-            // On the heap: it is the largest by far, and would be carried about with the others.
-            let resolve = Rc::new(Nowhere);
-            Box::pin(attempt::run(cx, *address, Origin::Operator, 0, resolve)).await;
+/// One order from its begin to its end.
+async fn carry_out(
+    number: u64,
+    setting: Rc<Setting>,
+    wanted: Wanted,
+    memory: Rc<Memory>,
+    place: OwnedSemaphorePermit,
+) -> Report {
+    let report = Rc::new(RefCell::new(Report::new(number)));
+    let records = report.clone();
+    let setting = orders::setting_for(setting, &wanted);
+    let cx = Cx::begin(setting, memory, move |event| match event {
+        Event::Started {
+            key,
+            probe,
+            stand_in,
+        } => {
+            records.borrow_mut().begin(key, *probe, stand_in);
+            fault::strike(key);
         }
-        Wanted::Echo { address } => {
-            let (_unserved, served) = oneshot::channel();
-            icmp::run(cx, *address, Origin::Operator, 0, served).await;
-        }
-        Wanted::Visit { .. } | Wanted::Trace { .. } => {}
-    }
-}
-
-async fn dns(cx: &Cx, server: SocketAddr, name: &DnsName) {
-    let question = Question {
-        name: name.clone(),
-        rtype: "A".to_owned(),
-    };
-    let stand_in = NotRun {
-        reason: NotRunReason::Deadline,
-        detail: String::new(),
-        subject: server.to_string(),
-        address: Some(server.ip()),
-        via: None,
-    };
-    let resolver = ResolverAsk {
-        label: String::new(),
-        address: server,
-        channel: bellwether_model::resolver::Channel::default(),
-        origin: ResolverOrigin::Given,
-    };
-    let wanted = Ask::resolver(&resolver, question);
+        Event::Observed { key, observation } => records.borrow_mut().end(key, observation),
+        Event::Done { .. } => {}
+    });
+    cx.hold(place);
     let run = async {
-        let seen = DnsSeen {
-            server: server.ip(),
-            purpose: DnsPurpose::Answer,
-            exchange: ask(cx, &wanted).await,
-        };
-        (Outcome::Dns(seen), 1)
+        fault::strike_host(&cx.job().target);
+        orders::run(&cx, &wanted).await;
     };
-    let key = format!("dns {server}");
-    cx.probe(ProbeKind::Dns, key, stand_in, run).await;
+    let time = cx.left_of_check() + GRACE;
+    match timeout(time, AssertUnwindSafe(run).catch_unwind()).await {
+        Ok(Ok(())) | Err(_) => {}
+        Ok(Err(panic)) => {
+            cx.panicked(orders::kind(&wanted), orders::subject(&wanted), &*panic);
+        }
+    }
+    // Probes that never said what became of them: their order ended before they did.
+    report.borrow_mut().close(cx.queries());
+    report.take()
 }
 
 /// A short timer that runs while anything is under way.
 ///
 /// The runtime is woken by a system call for each timer that is nearer than all before it: with
 /// none there, that is each timer of each probe.
+///
+/// It is also what shows that the worker goes on: it says so, if somebody is to hear it.
 struct Beat(JoinHandle<()>);
 
 impl Beat {
-    fn start(under_way: Arc<Semaphore>) -> Self {
+    fn start(under_way: Arc<Semaphore>, pulse: Option<Rc<Said>>) -> Self {
+        let turns = Arc::new(AtomicU64::new(0));
+        if let Some(said) = &pulse {
+            watch(Arc::downgrade(&turns));
+            said.beat();
+        }
         Self(spawn_local(async move {
+            let mut last = Instant::now();
             loop {
                 // With all places free nothing is under way; looked for again shortly.
                 let is_idle = under_way.available_permits() == ORDERS_MAX as usize;
                 tokio::time::sleep(if is_idle { BEAT_IDLE } else { BEAT }).await;
+                turns.fetch_add(1, Ordering::Relaxed);
+                if let Some(said) = &pulse
+                    && last.elapsed() >= PULSE
+                {
+                    last = Instant::now();
+                    said.beat();
+                }
             }
         }))
     }
+}
+
+/// Ends the process when nothing goes on in it: a probe that never lets go cannot see that nobody
+/// wants it any more. Ends with those whose turns it watches.
+fn watch(turns: Weak<AtomicU64>) {
+    std::thread::spawn(move || {
+        let (mut seen, mut same) = (0, 0);
+        loop {
+            std::thread::sleep(WATCH);
+            let Some(turns) = turns.upgrade() else { return };
+            let now = turns.load(Ordering::Relaxed);
+            same = if now == seen { same + 1 } else { 0 };
+            seen = now;
+            if same >= WATCHES_MAX {
+                std::process::abort();
+            }
+        }
+    });
 }
 
 impl Drop for Beat {
@@ -221,87 +257,83 @@ impl Drop for Beat {
     }
 }
 
-/// The names of redirects are another probe's matter.
-struct Nowhere;
-
-impl Resolve for Nowhere {
-    fn resolve(&self, name: DnsName) -> Pin<Box<dyn Future<Output = Resolved>>> {
-        Box::pin(async move { Err(format!("{name} is not looked up by a probe of an address")) })
-    }
-}
-
-fn kind(wanted: &Wanted) -> ProbeKind {
-    match wanted {
-        Wanted::Dns { .. } => ProbeKind::Dns,
-        Wanted::Address { .. } => ProbeKind::Tcp,
-        Wanted::Echo { .. } => ProbeKind::Icmp,
-        Wanted::Visit { .. } | Wanted::Trace { .. } => ProbeKind::Addresses,
-    }
-}
-
-fn address(wanted: &Wanted) -> IpAddr {
-    match wanted {
-        Wanted::Visit { .. } | Wanted::Trace { .. } => IpAddr::from([0, 0, 0, 0]),
-        Wanted::Dns { server, .. } => server.ip(),
-        Wanted::Address { address } | Wanted::Echo { address } => *address,
-    }
-}
-
-fn subject(wanted: &Wanted) -> String {
-    address(wanted).to_string()
-}
-
-/// What is said of an order by a job that is not known.
-fn unknown(number: u64, wanted: &Wanted) -> Told {
-    let observation = Observation {
-        id: String::new(),
-        probe: kind(wanted),
-        began: crate::cx::now(),
-        took_ms: 0.0,
-        waits: 0,
-        outcome: Outcome::NotRun(NotRun {
-            reason: NotRunReason::Limit,
-            detail: format!("no job of this number is known; at most {SETTINGS_MAX} are"),
-            subject: subject(wanted),
-            address: Some(address(wanted)),
-            via: None,
-        }),
-    };
-    Told {
-        number,
-        observations: vec![observation],
-        queries: 0,
-    }
-}
-
 /// A [`Told`] being written: the records of one order go to the pipe together.
 #[derive(Default)]
 struct Report {
     text: Vec<u8>,
     records: usize,
+    /// Probes that began and have not ended.
+    begun: Vec<Begun>,
+}
+
+struct Begun {
+    key: String,
+    probe: ProbeKind,
+    stand_in: NotRun,
+    began: jiff::Timestamp,
 }
 
 impl Report {
     fn new(number: u64) -> Self {
         let text = format!("{{\"number\":{number},\"observations\":[").into_bytes();
-        Self { text, records: 0 }
+        Self {
+            text,
+            ..Self::default()
+        }
+    }
+
+    fn begin(&mut self, key: &str, probe: ProbeKind, stand_in: &NotRun) {
+        self.begun.push(Begun {
+            key: key.to_owned(),
+            probe,
+            stand_in: stand_in.clone(),
+            began: crate::cx::now(),
+        });
+    }
+
+    fn end(&mut self, key: &str, observation: &Observation) {
+        // The last one that began is the first to end, as a rule.
+        if let Some(at) = self.begun.iter().rposition(|begun| begun.key == key) {
+            self.begun.swap_remove(at);
+        }
+        self.add(observation);
     }
 
     fn add(&mut self, observation: &Observation) {
+        // A frame has a bound, and a trace of a hostile tree must not bring its order to nothing.
+        if self.text.len() >= REPORT_LEN_MAX {
+            return;
+        }
         let len = self.text.len();
         if self.records > 0 {
             self.text.push(b',');
         }
         // Nothing in an observation fails to be written; if it did, the record is missing.
         match serde_json::to_writer(&mut self.text, observation) {
-            Ok(()) => self.records += 1,
-            Err(_) => self.text.truncate(len),
+            Ok(()) if self.text.len() < FRAME_LEN_MAX - REPORT_END_LEN => self.records += 1,
+            Ok(()) | Err(_) => self.text.truncate(len),
         }
     }
 
-    fn end(mut self) -> Vec<u8> {
-        self.text.extend_from_slice(b"]}");
-        self.text
+    fn close(&mut self, queries: u32) {
+        for begun in std::mem::take(&mut self.begun) {
+            let detail = "the order's time ran out first".to_owned();
+            let not_run = NotRun {
+                reason: NotRunReason::Deadline,
+                detail,
+                ..begun.stand_in
+            };
+            self.add(&Observation {
+                id: String::new(),
+                probe: begun.probe,
+                began: begun.began,
+                took_ms: 0.0,
+                waits: 0,
+                outcome: Outcome::NotRun(not_run),
+            });
+        }
+        let end = format!("],\"queries\":{queries}}}");
+        self.text.extend_from_slice(end.as_bytes());
     }
 }
 
@@ -325,14 +357,19 @@ impl Said {
     }
 
     fn append(self: &Rc<Self>, report: Report) {
-        let content = report.end();
-        let framed = frame::append_content(&mut self.bytes.borrow_mut(), &content);
+        let framed = frame::append_content(&mut self.bytes.borrow_mut(), &report.text);
         self.appended(framed.is_ok());
     }
 
     fn say(self: &Rc<Self>, told: &Told) {
         let framed = frame::append(&mut self.bytes.borrow_mut(), told);
         self.appended(framed.is_ok());
+    }
+
+    /// Says that the worker lives.
+    fn beat(&self) {
+        self.bytes.borrow_mut().extend_from_slice(&frame::BEAT);
+        self.write();
     }
 
     fn appended(self: &Rc<Self>, is_framed: bool) {
@@ -377,6 +414,7 @@ mod tests {
         let manner = Manner {
             at_once: 2,
             remembers: true,
+            beats: false,
         };
         let worker = std::thread::spawn(move || serve_many(input.into(), output, manner));
         let wanted = orders
@@ -462,6 +500,7 @@ mod tests {
         let manner = Manner {
             at_once: 1,
             remembers: false,
+            beats: false,
         };
         let ended = serve_many(input.into(), io::sink(), manner);
         assert!(matches!(ended, Err(WorkerError::Schema(_))));

@@ -7,20 +7,26 @@
 //! - [`serve()`]: the worker's end
 //! - [`serve_many()`]: the worker's end of a process that runs many probes
 //! - [`supervise()`]: the supervisor's end
+//! - [`pool`]: the scheduler's end of processes that run many probes
 //! - [`fault`]: workers that hang and die on purpose, for rehearsals
 
 pub mod fault;
 mod frame;
 mod many;
+mod orders;
+pub mod pool;
 mod serve;
 mod supervise;
+mod visit;
 
 pub use frame::FrameError;
 #[cfg(feature = "fuzzing")]
 pub(crate) use frame::read as read_frame;
-pub use many::{Manner, serve_many};
+pub use many::{Manner, ORDERS_AT_ONCE, serve_many};
 pub use serve::{WorkerError, serve, serve_with};
 pub use supervise::{Ended, Supervised, supervise, supervise_until};
 
+#[cfg(test)]
+mod orders_tests;
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ const RUN_MIN: Duration = Duration::from_millis(500);
 /// may have died by somebody else's hand; the third leaves out what was under way both times.
 const RUNS_MAX: usize = 3;
 /// How long to wait for a process that has said everything, or was killed.
-const EXIT_WAIT: Duration = Duration::from_millis(30);
+pub(super) const EXIT_WAIT: Duration = Duration::from_millis(30);
 /// Records of one check. A walk asks at most 300 queries; hostile targets do not get more.
 const OBSERVATIONS_MAX: usize = 10_000;
 /// Bytes kept of what a worker says to its standard error: the end of a panic message.
@@ -225,7 +225,7 @@ async fn end(child: &mut Child, ended: &Ended) -> Option<ExitStatus> {
 }
 
 /// The last bytes of a pipe.
-async fn tail(mut stderr: ChildStderr) -> Vec<u8> {
+pub(super) async fn tail(mut stderr: ChildStderr) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut chunk = [0; 1024];
     while let Ok(len @ 1..) = stderr.read(&mut chunk).await {
@@ -236,7 +236,7 @@ async fn tail(mut stderr: ChildStderr) -> Vec<u8> {
     kept
 }
 
-fn death(status: Option<ExitStatus>, words: Option<&[u8]>) -> String {
+pub(super) fn death(status: Option<ExitStatus>, words: Option<&[u8]>) -> String {
     let how = match status {
         Some(status) => status.to_string(),
         None => "it closed its pipe".to_owned(),
@@ -327,7 +327,7 @@ impl<F: FnMut(&Observation)> Record<F> {
 }
 
 /// A task that ends with its owner.
-struct Owned<T>(JoinHandle<T>);
+pub(super) struct Owned<T>(pub(super) JoinHandle<T>);
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {

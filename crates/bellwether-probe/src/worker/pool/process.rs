@@ -1,0 +1,209 @@
+//! One worker process with its pipes.
+
+use std::collections::BTreeMap;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bellwether_model::job::Told;
+use tokio::io::{AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::super::frame::{self, Heard as Frame};
+use super::super::supervise::{EXIT_WAIT, Owned, death, tail};
+
+/// Bytes that a pipe is to hold: a burst of orders goes out at once although the worker is busy.
+const PIPE_LEN: i32 = 1024 * 1024;
+/// Bytes read of what a worker says at once.
+const READ_LEN: usize = 64 * 1024;
+/// Frames written at once.
+const FRAMES_AT_ONCE: usize = 256;
+
+/// What comes of a worker.
+pub(super) enum Event {
+    /// An order came to its end in the worker of this number.
+    Told(u64, Told),
+    /// That worker says nothing any more; the reason, if it is not that its pipe ended.
+    Ended(u64, Option<String>),
+    /// A worker is gone.
+    Buried(Buried),
+}
+
+/// A worker that is gone.
+pub(super) struct Buried {
+    /// Had it one order at a time?
+    pub(super) is_apart: bool,
+    /// How it ended.
+    pub(super) why: String,
+    /// The orders that were under way in it.
+    pub(super) under_way: BTreeMap<u64, u64>,
+}
+
+/// Whether a worker says anything.
+#[derive(Default)]
+struct Voice {
+    /// Since it was last looked at.
+    now: AtomicBool,
+    /// Since it was started.
+    ever: AtomicBool,
+}
+
+/// A worker that runs.
+pub(super) struct Process {
+    /// Its number: that of no other one of this pool.
+    pub(super) number: u64,
+    /// Orders under way, each with the tick by which it must be over.
+    pub(super) under_way: BTreeMap<u64, u64>,
+    /// Their load.
+    pub(super) load: usize,
+    /// Ticks since it said anything.
+    pub(super) silent: u64,
+    /// Ticks since it has nothing to do.
+    pub(super) idle: u64,
+    /// Did it bring an order to its end?
+    pub(super) has_told: bool,
+    voice: Arc<Voice>,
+    frames: mpsc::UnboundedSender<Arc<[u8]>>,
+    child: Child,
+    words: Owned<Vec<u8>>,
+    _reader: Owned<()>,
+    _writer: Owned<()>,
+}
+
+impl Process {
+    /// Starts one.
+    pub(super) fn start(
+        mut command: Command,
+        number: u64,
+        events: &mpsc::Sender<Event>,
+    ) -> std::io::Result<Self> {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(std::io::Error::other("it has no pipes"));
+        };
+        // Smaller ones are as good, only slower: the system bounds them for each user.
+        let _ = crate::sys::set_pipe_len(&stdin, PIPE_LEN);
+        let _ = crate::sys::set_pipe_len(&stdout, PIPE_LEN);
+        let voice = Arc::new(Voice::default());
+        let (frames, waiting) = mpsc::unbounded_channel();
+        let reader = read(stdout, number, voice.clone(), events.clone());
+        Ok(Self {
+            number,
+            under_way: BTreeMap::new(),
+            load: 0,
+            silent: 0,
+            idle: 0,
+            has_told: false,
+            voice,
+            frames,
+            child,
+            words: Owned(tokio::spawn(tail(stderr))),
+            _reader: Owned(tokio::spawn(reader)),
+            _writer: Owned(tokio::spawn(write(stdin, waiting))),
+        })
+    }
+
+    /// Did it ever say anything?
+    pub(super) fn has_spoken(&self) -> bool {
+        self.voice.ever.load(Ordering::Relaxed)
+    }
+
+    /// Sends a frame, when there is room in the pipe.
+    pub(super) fn send(&self, frame: Arc<[u8]>) {
+        // Where the writer has ended the pipe has, and the reader says so.
+        let _ = self.frames.send(frame);
+    }
+
+    /// Counts a tick of silence, or none if it said something.
+    pub(super) fn tick(&mut self) {
+        if self.voice.now.swap(false, Ordering::Relaxed) {
+            self.silent = 0;
+        } else {
+            self.silent += 1;
+        }
+        self.idle = if self.under_way.is_empty() {
+            self.idle + 1
+        } else {
+            0
+        };
+    }
+
+    /// Ends it, if it has not ended, and learns how.
+    pub(super) async fn bury(mut self, is_apart: bool, why: Option<String>) -> Buried {
+        // One whose pipe has ended leaves by itself.
+        let mut exit: Option<ExitStatus> = None;
+        if why.is_none()
+            && let Ok(status) = timeout(EXIT_WAIT, self.child.wait()).await
+        {
+            exit = status.ok();
+        }
+        if exit.is_none() {
+            // SIGKILL ends a stopped process too. What is left of it is collected later.
+            let _ = self.child.start_kill();
+            let waited = timeout(EXIT_WAIT, self.child.wait()).await;
+            exit = waited.ok().and_then(Result::ok);
+        }
+        let why = match why {
+            Some(why) => why,
+            None => {
+                let words = timeout(EXIT_WAIT, &mut self.words.0).await;
+                death(exit, words.ok().and_then(Result::ok).as_deref())
+            }
+        };
+        Buried {
+            is_apart,
+            why,
+            under_way: std::mem::take(&mut self.under_way),
+        }
+    }
+}
+
+async fn read(stdout: ChildStdout, number: u64, voice: Arc<Voice>, events: mpsc::Sender<Event>) {
+    let mut stdout = BufReader::with_capacity(READ_LEN, stdout);
+    let why = loop {
+        let frame = frame::hear::<Told>(&mut stdout).await;
+        if matches!(frame, Ok(Some(_))) {
+            voice.now.store(true, Ordering::Relaxed);
+            voice.ever.store(true, Ordering::Relaxed);
+        }
+        match frame {
+            Ok(Some(Frame::Beat)) => {}
+            Ok(Some(Frame::Said(told))) => {
+                if events.send(Event::Told(number, told)).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => break None,
+            Err(error) => {
+                let cause = std::error::Error::source(&error);
+                let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
+                break Some(format!("what it says cannot be read: {error}{cause}"));
+            }
+        }
+    };
+    // If nobody hears it, the pool has ended.
+    let _ = events.send(Event::Ended(number, why)).await;
+}
+
+async fn write(mut stdin: ChildStdin, mut waiting: mpsc::UnboundedReceiver<Arc<[u8]>>) {
+    let mut frames = Vec::new();
+    let mut bytes = Vec::new();
+    while waiting.recv_many(&mut frames, FRAMES_AT_ONCE).await > 0 {
+        bytes.clear();
+        for frame in frames.drain(..) {
+            bytes.extend_from_slice(&frame);
+        }
+        if stdin.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}
