@@ -3,6 +3,21 @@
 //! It knows workers (of `bellwether-probe`) and a clock, and no store and no web. What it is to do
 //! comes as a [`Plan`]; what came of it leaves as [`Harvest`], in order for each check. It judges
 //! nothing: whether a service is broken is said by whoever takes the harvest.
+//!
+//! - [`wheel`]: when what is due; the grid of a check
+//! - `engine`: what to do next, without any input or output
+//! - `agent`: the loop around it, and its [`AgentHandle`]
+//! - `workers`: whoever carries out what is asked: [`Workers`]
+//! - `clock`: the clocks, and the time that the agent goes by
+//! - `figures`, `lateness`: counts of itself
+
+mod agent;
+mod clock;
+mod engine;
+mod figures;
+mod lateness;
+pub mod wheel;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +26,12 @@ use bellwether_model::job::{CheckAsk, Job};
 use bellwether_model::report::Context;
 use bellwether_model::{Baseline, CheckId, Observation, Run, VantageId};
 use jiff::Timestamp;
+
+pub use agent::{AgentHandle, Ended, start};
+pub use clock::{Clock, SystemClock};
+pub use figures::Figures;
+pub use lateness::Lateness;
+pub use workers::{Full, Said, Workers};
 
 /// Everything that an agent is to do.
 #[derive(Clone, Debug)]

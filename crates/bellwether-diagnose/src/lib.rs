@@ -24,6 +24,7 @@ pub mod rules;
 pub mod scope;
 pub mod suffix;
 pub mod units;
+pub mod visit;
 pub mod words;
 
 use bellwether_model::report::{Context, ControlReport, LayerReport};

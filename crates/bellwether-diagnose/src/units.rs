@@ -79,7 +79,7 @@ pub fn failing(picture: &Picture<'_>) -> BTreeSet<Unit> {
 }
 
 /// Are the declared record data there, if any are declared?
-fn has_values(picture: &Picture<'_>, found: &BTreeSet<String>) -> bool {
+pub(crate) fn has_values(picture: &Picture<'_>, found: &BTreeSet<String>) -> bool {
     let normal = |values: &mut dyn Iterator<Item = &String>| -> BTreeSet<String> {
         values.map(|v| crate::facts::zone::normal(v)).collect()
     };

@@ -14,7 +14,6 @@ use crate::canary;
 use crate::controls;
 use crate::cx::Cx;
 use crate::large;
-use crate::owners::Owners;
 use crate::resolvers::{self, Asking, Redirects, Working};
 use crate::system::DNS_PORT;
 use crate::tasks::TaskOwner;
@@ -27,16 +26,10 @@ pub async fn run(cx: &Cx) {
     run_at(cx, DNS_PORT).await;
 }
 
-async fn run_at(cx: &Cx, name_server_port: u16) {
+pub(crate) async fn run_at(cx: &Cx, name_server_port: u16) {
     let owner = TaskOwner::new();
     let tasks = owner.tasks();
-    // The command line has read the table before; one that is gone since only lowers confidence.
-    let table = cx.job().asn_table.as_deref();
-    let owners = Rc::new(
-        table
-            .and_then(|path| Owners::load(path).ok())
-            .unwrap_or_default(),
-    );
+    let owners = cx.memory().owners(cx.job().asn_table.as_deref());
     let walk = Walk::with_port(cx, owners.clone(), tasks.clone(), name_server_port);
     let working = Working::default();
     {

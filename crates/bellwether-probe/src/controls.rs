@@ -133,6 +133,15 @@ async fn probe(
         address,
         via: Some(via),
     };
+    let what = format!("{key} {address:?}");
+    let shared = cx.memory().shared.as_ref();
+    let run = async {
+        match shared {
+            // Many traces that begin together ask a control once.
+            Some(shared) => shared.control(&what, run).await,
+            None => run.await,
+        }
+    };
     cx.probe(ProbeKind::Control, key, stand_in, run).await;
 }
 

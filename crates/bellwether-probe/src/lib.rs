@@ -45,6 +45,7 @@ mod patience;
 mod pings;
 pub mod resolvers;
 pub mod roots;
+mod shared;
 mod sys;
 pub mod system;
 pub mod tasks;

@@ -3,14 +3,22 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use crate::budget::Budget;
+use crate::owners::Owners;
 use crate::pings::Pings;
+use crate::shared::Shared;
 use crate::tls;
 
 /// Longest datagram read. A query offers 1232 octets, but a server that ignores it is to be seen
 /// whole; this is the longest that UDP carries.
 const DATAGRAM_LEN_MAX: usize = 65_535;
+
+/// How long a table of prefixes counts as what the file holds: tables are made once a day.
+const OWNERS_AGE: Duration = Duration::from_secs(3600);
 
 /// What the checks and probes of one worker share.
 #[derive(Default)]
@@ -23,6 +31,10 @@ pub(crate) struct Memory {
     pub(crate) budget: Budget,
     /// Ping sockets, in a worker of many probes.
     pub(crate) pings: Option<Pings>,
+    /// What traces share, in a worker of many probes.
+    pub(crate) shared: Option<Shared>,
+    /// The table of prefixes that was read last.
+    owners: RefCell<Option<(PathBuf, Instant, Rc<Owners>)>>,
 }
 
 impl Memory {
@@ -30,8 +42,27 @@ impl Memory {
     pub(crate) fn of_many() -> Self {
         Self {
             pings: Some(Pings::default()),
+            shared: Some(Shared::default()),
             ..Self::default()
         }
+    }
+
+    /// The table of prefixes at this path, read now or lately.
+    pub(crate) fn owners(&self, path: Option<&Path>) -> Rc<Owners> {
+        let Some(path) = path else {
+            return Rc::default();
+        };
+        let mut kept = self.owners.borrow_mut();
+        if let Some((known, read, owners)) = &*kept
+            && known == path
+            && read.elapsed() < OWNERS_AGE
+        {
+            return owners.clone();
+        }
+        // Whoever gave it has read it before; one that is gone since only lowers confidence.
+        let owners = Rc::new(Owners::load(path).unwrap_or_default());
+        *kept = Some((path.to_owned(), Instant::now(), owners.clone()));
+        owners
     }
 }
 

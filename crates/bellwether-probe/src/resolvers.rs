@@ -201,6 +201,13 @@ async fn checking(
         .filter(|e| e.response().is_some_and(|r| r.rcode == Rcode::SERVFAIL))
         .map(|e| &e.question)
         .collect();
+    if let (Some(shared), Some(question)) = (&cx.memory().shared, failed.first()) {
+        // It may be the keys of a domain above that it stumbles over.
+        let name = &question.name;
+        for zone in [DnsName::root(), name.last_labels(1), name.last_labels(2)] {
+            shared.forget(&zone);
+        }
+    }
     if failed.is_empty() || cx.job().trust_anchor.is_empty() {
         return (Vec::new(), Vec::new(), 0);
     }

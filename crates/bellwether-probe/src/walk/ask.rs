@@ -267,10 +267,10 @@ impl Level {
     }
 
     pub(super) fn push_ask(&mut self, server: &Server, ask: Ask) {
-        let (walk, server) = (self.walk.clone(), server.clone());
+        let (walk, server, zone) = (self.walk.clone(), server.clone(), self.zone.clone());
         let before = self.known_at.get(&server).copied().unwrap_or(0);
         self.jobs.push(Box::pin(async move {
-            let (exchanges, waits) = walk.ask(&ask).await;
+            let (exchanges, waits) = walk.ask(&zone, &ask).await;
             Done::Asked {
                 server,
                 exchanges,

@@ -299,7 +299,7 @@ impl Walk {
         let mut running = FuturesUnordered::new();
         loop {
             if let Some(address) = waiting.next() {
-                running.push(self.one(*address, origin, name, &rtypes[..count], errand));
+                running.push(self.one(&cut.zone, *address, origin, name, &rtypes[..count], errand));
             } else if running.is_empty() {
                 return None;
             }
@@ -316,7 +316,7 @@ impl Walk {
                     }
                     let is_final = !refers_below(&cut.zone, name, exchanges.first());
                     if is_final && count < rtypes.len() {
-                        let rest = self.one(address, origin, name, &rtypes[count..], errand);
+                        let rest = self.one(&cut.zone, address, origin, name, &rtypes[count..], errand);
                         exchanges.extend(rest.await.1);
                     }
                     return Some((address, exchanges, spent));
@@ -328,6 +328,7 @@ impl Walk {
 
     async fn one(
         &self,
+        zone: &DnsName,
         address: IpAddr,
         origin: Origin,
         name: &DnsName,
@@ -350,7 +351,7 @@ impl Walk {
                 return (wanted.not_asked(reason), 0);
             };
             errand.left.set(left);
-            let (mut exchanges, _) = self.ask(&wanted).await;
+            let (mut exchanges, _) = self.ask(zone, &wanted).await;
             let last = exchanges.pop().expect("a question leaves an exchange");
             if !last.was_asked() {
                 errand.cut_short.set(true);

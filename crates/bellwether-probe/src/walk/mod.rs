@@ -35,17 +35,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use bellwether_model::dns::{Exchange, ExchangeResult, ListedBy, NO_ROUTE, Question, ZoneSeen};
+use bellwether_model::dns::{
+    Exchange, ExchangeResult, ListedBy, NO_ROUTE, Question, ServerSeen, ZoneSeen,
+};
 use bellwether_model::net::Family;
 use bellwether_model::observation::AddressSource;
 use bellwether_model::{DnsName, NotRun, NotRunReason, Origin, Outcome, ProbeKind};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::cx::Cx;
 use crate::dns::{Ask, ask_whole};
 use crate::dnssec;
 use crate::large::Large;
 use crate::owners::Owners;
+use crate::shared::Shared;
 use crate::system::DNS_PORT;
 use crate::tasks::Tasks;
 use cut::Cut;
@@ -290,6 +294,7 @@ impl Walk {
                 .probe(ProbeKind::Delegation, key, stand_in, level.run(told))
                 .await;
             if let Outcome::Delegation(seen) = outcome {
+                walk.doubt(&seen);
                 walk.inner.seen.borrow_mut().push(seen);
             }
             let open = walk.inner.open.get() - 1;
@@ -399,8 +404,54 @@ impl Walk {
         (!routed).then(|| format!("{NO_ROUTE}route to {address}"))
     }
 
+    /// Asks a server of a zone, or takes what it told another trace of this worker lately.
+    async fn ask(&self, zone: &DnsName, wanted: &Ask) -> (Vec<Exchange>, u32) {
+        let target = self.cx().job().target.name();
+        let shared = self.cx().memory().shared.as_ref();
+        let Some(shared) = shared.filter(|_| Shared::is_open_to(zone, wanted, target)) else {
+            return self.ask_anew(wanted).await;
+        };
+        let baseline = self.cx().job().baseline.as_ref();
+        let known = || {
+            let (mut exchange, waits) = shared.answer(zone, wanted, baseline, Instant::now())?;
+            self.bound(&mut exchange);
+            Some((vec![exchange], waits))
+        };
+        if let Some(known) = known() {
+            return known;
+        }
+        let turn = shared.turn(Shared::words(zone, wanted)).await;
+        if turn.is_none()
+            && let Some(known) = known()
+        {
+            return known;
+        }
+        let (exchanges, waits) = self.ask_anew(wanted).await;
+        shared.keep(zone, wanted, &exchanges, waits, Instant::now());
+        drop(turn);
+        (exchanges, waits)
+    }
+
+    /// Something is wrong with a zone, or with one below it: the traces to come ask anew who
+    /// delegates it.
+    fn doubt(&self, seen: &ZoneSeen) {
+        let Some(shared) = &self.cx().memory().shared else {
+            return;
+        };
+        // One dead address among those of a top-level domain is nothing new.
+        let mut servers = seen.servers.iter();
+        let is_wrong = if seen.zone.labels().len() < 2 {
+            !servers.any(ServerSeen::answers)
+        } else {
+            !servers.all(ServerSeen::answers)
+        };
+        if is_wrong || seen.stopped.is_some() {
+            shared.forget(&seen.zone);
+        }
+    }
+
     /// Asks, within the walk's limit.
-    async fn ask(&self, wanted: &Ask) -> (Vec<Exchange>, u32) {
+    async fn ask_anew(&self, wanted: &Ask) -> (Vec<Exchange>, u32) {
         let asked = self.inner.asked.get();
         if asked >= QUERIES_MAX {
             let reason = format!("the walk's limit of {QUERIES_MAX} questions is reached");

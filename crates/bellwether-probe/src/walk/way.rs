@@ -37,9 +37,9 @@ impl Level {
             Step::HereSomewhere if !self.apex_asked => {
                 self.apex_asked = true;
                 let ask = self.ask_of(server, &self.trace.name, "SOA");
-                let (walk, server) = (self.walk.clone(), server.clone());
+                let (walk, server, zone) = (self.walk.clone(), server.clone(), self.zone.clone());
                 self.jobs.push(Box::pin(async move {
-                    let (mut exchanges, spent) = walk.ask(&ask).await;
+                    let (mut exchanges, spent) = walk.ask(&zone, &ask).await;
                     Done::Apex {
                         server,
                         exchange: exchanges.pop().expect("a question leaves an exchange"),
@@ -110,9 +110,9 @@ impl Level {
         // The server holds a zone further down as well; the NS set there is all it can tell of
         // the delegation.
         let ask = self.ask_of(server, &apex, "NS");
-        let (walk, server) = (self.walk.clone(), server.clone());
+        let (walk, server, zone) = (self.walk.clone(), server.clone(), self.zone.clone());
         self.jobs.push(Box::pin(async move {
-            let (mut exchanges, spent) = walk.ask(&ask).await;
+            let (mut exchanges, spent) = walk.ask(&zone, &ask).await;
             Done::Below {
                 server,
                 apex,

@@ -27,4 +27,6 @@ pub use serve::{WorkerError, serve, serve_with};
 pub use supervise::{Ended, Supervised, supervise, supervise_until};
 
 #[cfg(test)]
+mod orders_tests;
+#[cfg(test)]
 mod tests;

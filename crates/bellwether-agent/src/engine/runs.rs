@@ -1,0 +1,620 @@
+//! From a slot that is due to its row, and the burst that confirms what was not expected.
+
+use std::sync::Arc;
+
+use bellwether_diagnose::visit::{self, Judged};
+use bellwether_model::job::{CheckAsk, Told, Wanted};
+use bellwether_model::run::{Run, RunOutcome, Trigger};
+use bellwether_model::{CheckId, NotRunReason};
+use jiff::Timestamp;
+
+use super::check::{Burst, Check, is_named, rotation};
+use super::{Engine, Key, Kind, Order, Rank, SLOT_LATE_MAX, Say, Timer};
+use crate::clock::{Micros, stamp};
+use crate::{Harvest, TraceWhy, wheel};
+
+/// What a visit has beyond the longest time of one of its steps: the last one is then waited for
+/// long enough to say that nothing came.
+const VISIT_ROOM_MS: u64 = 1000;
+/// How long after its deadline an order's end is waited for: the workers' supervisor ends one that is
+/// stuck after two seconds.
+const GRACE: Micros = 3_000_000;
+/// How long an order may wait inside the workers for room, where its interval allows for it.
+const ROOM_WAIT: Micros = 10_000_000;
+/// Runs of a burst.
+pub(super) const BURST_LEN: u8 = 5;
+/// From the begin of one to that of the next: a hiccup of seconds shows as one.
+pub(super) const BURST_GAP: Micros = 2_000_000;
+/// Runs of a burst that have to be ok to end it.
+const BURST_OK: u8 = 2;
+/// Bursts under way at the same time: an outage of everything is confirmed by its breadth.
+pub(super) const BURSTS_MAX: usize = 2048;
+
+impl Engine {
+    /// A slot of a check's grid has come.
+    pub(super) fn run_due(&mut self, at: usize, grid: u32) {
+        let now = self.now;
+        let Some(check) = self.checks[at].as_mut().filter(|check| check.grid == grid) else {
+            return;
+        };
+        let due = check.due;
+        check.due = wheel::next(now, check.every, check.phase);
+        let (next, every) = (check.due, check.every);
+        self.wheel.insert(next, Timer::Due { at, grid });
+        // All slots up to now but the newest have gone by, and that one too if it is long ago.
+        let passed = (next - due) / every - 1;
+        let newest = due + passed * every;
+        let is_late = now - newest > SLOT_LATE_MAX;
+        self.figures.slots_missed += passed + u64::from(is_late);
+        if self.is_stopping || is_late {
+            return;
+        }
+        if self.is_pressed() {
+            self.figures.slots_pressed += 1;
+            return;
+        }
+        self.take_slot(at, newest);
+    }
+
+    fn take_slot(&mut self, at: usize, due: Micros) {
+        let former = self.checks[at].as_ref().and_then(|check| check.run);
+        if let Some(number) = former {
+            return self.former(number, due);
+        }
+        let Some((key, apart)) = self.may_run(at, due) else {
+            return;
+        };
+        let Some(check) = self.checks[at].as_mut() else {
+            return;
+        };
+        let turn = check.turn;
+        check.turn = turn.wrapping_add(1);
+        let kind = Kind::Run {
+            trigger: Trigger::Schedule,
+            due,
+            turn,
+            is_turned: false,
+        };
+        let number = self.line_up(key, kind, apart);
+        if let (Some(check), Some(number)) = (self.check(key), number) {
+            check.run = Some(number);
+        }
+    }
+
+    /// The run before has not ended. One that still waits gives up its slot, not its place.
+    fn former(&mut self, number: u64, due: Micros) {
+        let Some(order) = self.orders.get_mut(&number).filter(|o| o.began.is_none()) else {
+            self.figures.slots_busy += 1;
+            return;
+        };
+        let Kind::Run {
+            trigger,
+            turn,
+            due: given_up,
+            ..
+        } = order.kind
+        else {
+            return;
+        };
+        order.kind = Kind::Run {
+            trigger,
+            due,
+            turn,
+            is_turned: false,
+        };
+        let about = About::of(order, given_up);
+        self.figures.overloaded += 1;
+        self.row(about, Judged::unknown("monitor.overload"));
+    }
+
+    /// Lines up an order of a check; its number.
+    pub(super) fn line_up(&mut self, key: Key, kind: Kind, apart: bool) -> Option<u64> {
+        self.number += 1;
+        let number = self.number;
+        let wall = self.wall;
+        let check = self.check(key)?;
+        let order = Order {
+            key,
+            id: check.planned.id.clone(),
+            ask: check.planned.ask.clone(),
+            host: check.host.clone(),
+            every: check.every,
+            kind,
+            began: None,
+            wall,
+            setting: 0,
+            resolver: None,
+            apart,
+            is_asked: false,
+            is_closed: false,
+            guard: 0,
+        };
+        let rank = match kind {
+            Kind::Run {
+                trigger: Trigger::Schedule,
+                ..
+            } => Rank::Due,
+            Kind::Run {
+                trigger: Trigger::Confirm,
+                ..
+            } => Rank::Confirm,
+            Kind::Trace { .. } => Rank::Trace,
+        };
+        self.places.enter(number, &order.host, rank);
+        self.orders.insert(number, order);
+        Some(number)
+    }
+
+    /// There is a place: begins what lined up. Does anybody still want it?
+    pub(super) fn begin(&mut self, number: u64) -> bool {
+        let Some(mut order) = self.orders.remove(&number) else {
+            return false;
+        };
+        if self.check(order.key).is_none() {
+            return false;
+        }
+        order.began = Some(self.now);
+        order.wall = self.wall;
+        match order.kind {
+            Kind::Run {
+                trigger, due, turn, ..
+            } => self.begin_run(number, order, trigger, due, turn),
+            Kind::Trace { .. } => self.begin_trace(number, order),
+        }
+        true
+    }
+
+    fn begin_run(
+        &mut self,
+        number: u64,
+        mut order: Order,
+        trigger: Trigger,
+        due: Micros,
+        turn: u32,
+    ) {
+        let now = self.now;
+        // What confirms is on no grid.
+        let due = if trigger == Trigger::Schedule {
+            due
+        } else {
+            now
+        };
+        let (resolver, address_turn) = self.way(&mut order, turn);
+        order.kind = Kind::Run {
+            trigger,
+            due,
+            turn,
+            is_turned: false,
+        };
+        if trigger == Trigger::Schedule {
+            let late = now - due;
+            self.lateness.record(late);
+            self.recent.record(now, late);
+            self.figures.waited += u64::from(late > 2 * wheel::TICK);
+        }
+        if is_named(&order.ask) && resolver.is_none() {
+            // A trace tells who may be asked.
+            self.want_trace(order.key.at, TraceWhy::Cadence);
+            self.orders.insert(number, order);
+            return self.close_run(
+                number,
+                Judged::unknown(visit::not_run(NotRunReason::Privacy)),
+                true,
+            );
+        }
+        self.send(number, order, resolver, address_turn);
+    }
+
+    /// Which resolver and address a run goes by.
+    fn way(&mut self, order: &mut Order, turn: u32) -> (Option<u32>, u32) {
+        let job = self.settings.job.clone();
+        let usable = match self.check(order.key) {
+            Some(check) if is_named(&order.ask) => check.resolvers(&job.resolvers),
+            Some(_) | None => Vec::new(),
+        };
+        let (resolver, address_turn) = rotation(turn, &usable);
+        let label = resolver.and_then(|at| self.settings.labels.get(at as usize));
+        order.resolver = label.cloned();
+        (resolver, address_turn)
+    }
+
+    /// Hands a visit to the workers.
+    fn send(&mut self, number: u64, mut order: Order, resolver: Option<u32>, turn: u32) {
+        let deadline_ms = order.ask.timeout_ms.saturating_add(VISIT_ROOM_MS);
+        let wanted = Wanted::Visit {
+            ask: Box::new((*order.ask).clone()),
+            resolver,
+            turn,
+            deadline_ms,
+        };
+        let deadline = deadline_ms.saturating_mul(1000);
+        let patience = deadline + GRACE;
+        order.guard = self.now + (patience + ROOM_WAIT).min(order.every.max(patience));
+        self.hand_over(number, order, wanted);
+    }
+
+    pub(super) fn hand_over(&mut self, number: u64, mut order: Order, wanted: Wanted) {
+        order.setting = self.settings.number;
+        order.is_asked = true;
+        self.settings.under_way += 1;
+        self.wheel.insert(order.guard, Timer::Guard(number));
+        self.says.push(Say::Ask {
+            number,
+            setting: order.setting,
+            wanted,
+            apart: order.apart,
+        });
+        self.orders.insert(number, order);
+    }
+
+    /// How long an order's end is waited for beyond its deadline, at most.
+    pub(super) fn patience() -> Micros {
+        GRACE + ROOM_WAIT
+    }
+
+    /// An order was carried out.
+    pub(super) fn told(&mut self, told: Told) {
+        let number = told.number;
+        let Some(order) = self.orders.get(&number) else {
+            return;
+        };
+        if order.is_closed {
+            self.figures.answers_late += 1;
+            self.forget(number);
+            return;
+        }
+        match order.kind {
+            Kind::Trace { .. } => self.traced(told),
+            Kind::Run { .. } => {
+                let key = order.key;
+                let judged = visit::row(&order.ask, told.observations, order.wall);
+                if judged.not_run == Some(NotRunReason::NoRoute) && self.turn_away(number) {
+                    return;
+                }
+                let is_well = judged.outcome != RunOutcome::NotRun;
+                self.close_run(number, judged, true);
+                if is_well {
+                    self.run_is_well(key);
+                }
+            }
+        }
+    }
+
+    /// This vantage has no way to the address: the same run goes to one of the other family, once.
+    fn turn_away(&mut self, number: u64) -> bool {
+        let Some(mut order) = self.orders.remove(&number) else {
+            return false;
+        };
+        let Kind::Run {
+            trigger,
+            due,
+            turn,
+            is_turned: false,
+        } = order.kind
+        else {
+            self.orders.insert(number, order);
+            return false;
+        };
+        order.kind = Kind::Run {
+            trigger,
+            due,
+            turn,
+            is_turned: true,
+        };
+        let (resolver, address_turn) = self.way(&mut order, turn);
+        if is_named(&order.ask) && resolver.is_none() {
+            self.orders.insert(number, order);
+            return false;
+        }
+        self.settle(order.setting);
+        self.number += 1;
+        let again = self.number;
+        if let Some(check) = self.check(order.key)
+            && check.run == Some(number)
+        {
+            check.run = Some(again);
+        }
+        if self.apart == Some(number) {
+            self.apart = Some(again);
+        }
+        self.send(again, order, resolver, address_turn.wrapping_add(1));
+        true
+    }
+
+    /// An order was not carried out.
+    pub(super) fn lost(&mut self, number: u64, reason: NotRunReason) {
+        self.end(number, visit::not_run(reason), true);
+    }
+
+    /// An order's end should have come.
+    pub(super) fn guard(&mut self, number: u64) {
+        let repeating = self.repeating;
+        let Some(order) = self.orders.get_mut(&number).filter(|o| !o.is_closed) else {
+            return;
+        };
+        let Some(began) = order.began else { return };
+        // A worker ended: what was under way in it is repeated one by one, within its interval.
+        let latest = repeating.min(began + order.every);
+        if latest > self.now {
+            order.guard = latest;
+            return self.wheel.insert(latest, Timer::Guard(number));
+        }
+        if order.guard > self.now {
+            return;
+        }
+        self.figures.hung += u64::from(matches!(order.kind, Kind::Run { .. }));
+        self.end(number, "monitor.probe_hung", false);
+    }
+
+    /// Ends an order without an answer. `is_over`: its end was told, nothing more will come.
+    pub(super) fn end(&mut self, number: u64, symptom: &'static str, is_over: bool) {
+        let Some(order) = self.orders.get(&number) else {
+            return;
+        };
+        match order.kind {
+            _ if order.is_closed => {
+                if is_over {
+                    self.forget(number);
+                }
+            }
+            Kind::Run { .. } => self.close_run(number, Judged::unknown(symptom), is_over),
+            Kind::Trace { .. } => {
+                self.figures.traces_lost += u64::from(order.began.is_some());
+                self.close_trace(number, is_over);
+            }
+        }
+    }
+
+    /// Ends all orders of a kind, when nothing more is to begin.
+    pub(super) fn end_where(&mut self, which: impl Fn(&Order) -> bool) {
+        let open = self.orders.iter().filter(|(_, o)| !o.is_closed && which(o));
+        let mut numbers: Vec<u64> = open.map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            self.end(number, "monitor.stopped", false);
+        }
+    }
+
+    /// What is left of an order when its end was told.
+    fn forget(&mut self, number: u64) {
+        if let Some(order) = self.orders.remove(&number)
+            && order.is_asked
+        {
+            self.settle(order.setting);
+        }
+    }
+
+    /// Gives up an order's place. What is still to come of it is known again by its number.
+    pub(super) fn release(&mut self, number: u64, is_over: bool) -> Option<About> {
+        let order = self.orders.get_mut(&number)?;
+        order.is_closed = true;
+        let due = match order.kind {
+            Kind::Run { due, .. } => due,
+            Kind::Trace { .. } => order.began.unwrap_or_default(),
+        };
+        let about = About::of(order, due);
+        let (host, order_is_asked) = (order.host.clone(), order.is_asked);
+        if about.began.is_some() {
+            self.places.leave(&host);
+        }
+        if is_over || !order_is_asked {
+            self.forget(number);
+        }
+        if self.apart == Some(number) {
+            self.apart = None;
+        }
+        Some(about)
+    }
+
+    fn close_run(&mut self, number: u64, judged: Judged, is_over: bool) {
+        let Some(about) = self.release(number, is_over) else {
+            return;
+        };
+        if let Some(check) = self.check(about.key)
+            && check.run == Some(number)
+        {
+            check.run = None;
+        }
+        self.learn(&about, &judged);
+        self.row(about, judged);
+    }
+
+    /// What a run shows beyond its row: something to confirm, to trace, or new.
+    fn learn(&mut self, about: &About, judged: &Judged) {
+        let resolvers = self.settings.labels.len();
+        let Kind::Run { trigger, turn, .. } = about.kind else {
+            return;
+        };
+        let Some(check) = self.check(about.key) else {
+            return;
+        };
+        let at = about.key.at;
+        if judged.outcome != RunOutcome::NotRun {
+            let bad = judged.outcome != RunOutcome::Ok;
+            let is_news = bad && check.bad != Some(true);
+            check.bad = Some(bad);
+            check.judged = check.judged.saturating_add(1);
+            // Each resolver was heard in both families before anything counts as new.
+            let settled = check.judged as usize > 2 * resolvers.max(1);
+            let is_new = check.known.learn(judged) && settled;
+            if bad {
+                self.want_after_failure(at, about.due);
+            } else if is_new {
+                self.want_after_change(at);
+            }
+            if is_news {
+                self.burst(about.key, turn);
+            }
+        }
+        if trigger == Trigger::Confirm {
+            self.confirmed(about, judged.outcome == RunOutcome::Ok);
+        }
+    }
+
+    /// Begins to confirm.
+    fn burst(&mut self, key: Key, turn: u32) {
+        let is_full = self.bursts >= BURSTS_MAX || self.is_stopping || self.is_pressed();
+        let Some(check) = self.check(key).filter(|check| check.burst.is_none()) else {
+            return;
+        };
+        if is_full {
+            self.figures.bursts_forgone += 1;
+            return;
+        }
+        check.burst = Some(Burst {
+            left: BURST_LEN,
+            ok: 0,
+            turn,
+        });
+        self.bursts += 1;
+        self.figures.bursts += 1;
+        self.confirm(key);
+    }
+
+    /// The next run of a burst: first as the one to be confirmed, then through others.
+    pub(super) fn confirm(&mut self, key: Key) {
+        let ends = self.is_stopping || self.is_pressed();
+        let Some(check) = self.check(key) else { return };
+        let is_poisoned = check.poison.is_some();
+        let Some(burst) = &mut check.burst else {
+            return;
+        };
+        if ends || is_poisoned || burst.left == 0 {
+            check.burst = None;
+            self.bursts -= 1;
+            return;
+        }
+        let turn = burst.turn.wrapping_add(u32::from(BURST_LEN - burst.left));
+        burst.left -= 1;
+        let kind = Kind::Run {
+            trigger: Trigger::Confirm,
+            due: 0,
+            turn,
+            is_turned: false,
+        };
+        self.line_up(key, kind, false);
+    }
+
+    fn confirmed(&mut self, about: &About, is_ok: bool) {
+        let now = self.now;
+        let Some(check) = self.check(about.key) else {
+            return;
+        };
+        let Some(burst) = &mut check.burst else {
+            return;
+        };
+        burst.ok += u8::from(is_ok);
+        if burst.ok >= BURST_OK || burst.left == 0 {
+            check.burst = None;
+            self.bursts -= 1;
+            return;
+        }
+        let next = now.max(about.began.unwrap_or(now) + BURST_GAP);
+        let Key { at, birth } = about.key;
+        self.wheel.insert(next, Timer::Confirm { at, birth });
+    }
+
+    /// Makes a row.
+    pub(super) fn row(&mut self, about: About, judged: Judged) {
+        let About {
+            id,
+            every,
+            kind,
+            due,
+            began,
+            resolver,
+            ..
+        } = about;
+        let Kind::Run { trigger, .. } = kind else {
+            return;
+        };
+        // What confirms and was not begun is on no grid either.
+        let due = if trigger == Trigger::Confirm {
+            began.unwrap_or(self.now)
+        } else {
+            due
+        };
+        let late = began.unwrap_or(self.now).saturating_sub(due);
+        let symptom = judged.symptom.map(|symptom| self.word(&symptom));
+        self.sequence += 1;
+        let run = Run {
+            check: id,
+            vantage: self.vantage.clone(),
+            sequence: self.sequence,
+            due: stamp(due),
+            late: u32::try_from(late).unwrap_or(u32::MAX),
+            every: u32::try_from(every / 1000).unwrap_or(u32::MAX),
+            trigger,
+            outcome: judged.outcome,
+            layer: judged.layer,
+            symptom,
+            resolver,
+            address: judged.address,
+            status: judged.status,
+            size: judged.size,
+            certificate: judged.certificate,
+            certificate_ends: judged.certificate_ends,
+            evidence: None,
+            phases: judged.phases,
+        };
+        let place = match run.outcome {
+            RunOutcome::Ok => 0,
+            RunOutcome::Wrong => 1,
+            RunOutcome::Failed => 2,
+            RunOutcome::NotRun => 3,
+        };
+        self.figures.runs[place] += 1;
+        self.figures.confirms += u64::from(trigger == Trigger::Confirm);
+        self.out.push_back(Harvest::Run(run));
+    }
+}
+
+/// What a row says of its order.
+pub(super) struct About {
+    pub(super) key: Key,
+    pub(super) id: CheckId,
+    pub(super) kind: Kind,
+    pub(super) began: Option<Micros>,
+    pub(super) wall: Timestamp,
+    pub(super) ask: Arc<CheckAsk>,
+    every: Micros,
+    due: Micros,
+    resolver: Option<Arc<str>>,
+}
+
+impl About {
+    fn of(order: &Order, due: Micros) -> Self {
+        Self {
+            key: order.key,
+            id: order.id.clone(),
+            kind: order.kind,
+            began: order.began,
+            wall: order.wall,
+            ask: order.ask.clone(),
+            every: order.every,
+            due,
+            resolver: order.resolver.clone(),
+        }
+    }
+
+    /// Of a slot for which no order is made.
+    pub(super) fn passed(check: &Check, key: Key, due: Micros, wall: Timestamp) -> Self {
+        let kind = Kind::Run {
+            trigger: Trigger::Schedule,
+            due,
+            turn: check.turn,
+            is_turned: false,
+        };
+        Self {
+            key,
+            id: check.planned.id.clone(),
+            kind,
+            began: Some(due),
+            wall,
+            ask: check.planned.ask.clone(),
+            every: check.every,
+            due,
+            resolver: None,
+        }
+    }
+}
