@@ -1,0 +1,146 @@
+//! Files of the data directory: who has it, and how a file comes to be there whole or not at all.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::sqlite::Readers;
+use crate::StoreError;
+
+/// Takes the data directory for this process: the lock goes when the process does.
+pub(crate) fn take(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join("lock");
+    let fail = |error| StoreError::io(&path, error);
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let read = file.read_to_string(&mut text).ok();
+            return Err(StoreError::Locked {
+                path: dir.to_owned(),
+                pid: read.and_then(|_| text.trim().parse().ok()),
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(fail(error)),
+    }
+    // Who has it is said for people only: on a full disk it is not said.
+    let said = file
+        .set_len(0)
+        .and_then(|()| file.seek(SeekFrom::Start(0)))
+        .and_then(|_| writeln!(file, "{}", std::process::id()));
+    if let Err(error) = said {
+        tracing::warn!(%error, "the lock file does not say who has it");
+    }
+    Ok(file)
+}
+
+/// Makes a directory's entries durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|error| StoreError::io(dir, error))
+}
+
+/// Device and number of the file at a path; none if there is none.
+pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Bytes of a file with its log, as the disk has them.
+pub(crate) fn bytes_of(path: &Path) -> u64 {
+    [path.to_owned(), beside(path, "-wal")]
+        .iter()
+        .filter_map(|path| fs::metadata(path).ok())
+        .map(|metadata| metadata.blocks() * 512)
+        .sum()
+}
+
+/// The path with something added to its name.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Removes a file of the engine with what belongs to it.
+pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let path = beside(path, suffix);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::io(&path, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Renames a file of the engine with what belongs to it, so that it is out of the way and can be
+/// looked at. Its new path.
+pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let mut aside = beside(path, ".damaged");
+    let mut number = 1;
+    while aside.exists() {
+        number += 1;
+        aside = beside(path, &format!(".damaged{number}"));
+    }
+    fs::rename(path, &aside).map_err(|error| StoreError::io(path, error))?;
+    for suffix in ["-wal", "-shm", "-journal"] {
+        // What is not there need not move.
+        let _ = fs::rename(beside(path, suffix), beside(&aside, suffix));
+    }
+    Ok(aside)
+}
+
+/// Copies what a connection sees into a new file and puts that in a path's place.
+pub(crate) fn write_anew(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let new = beside(path, ".new");
+    remove(&new)?;
+    vacuum(connection, &new)?;
+    for suffix in ["-wal", "-shm"] {
+        // The log of the file that was here would be taken for the new one's.
+        let _ = fs::remove_file(beside(path, suffix));
+    }
+    fs::rename(&new, path).map_err(|error| StoreError::io(path, error))?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Copies a file as of now into a new one, while others write.
+pub(crate) fn vacuum_into(readers: &Readers, to: &Path) -> Result<(), StoreError> {
+    let lent = readers.begin()?;
+    // Copying needs to begin its own transaction, and to write, if only elsewhere.
+    let connection = lent.connection();
+    let fail = |error| StoreError::sqlite(to, error);
+    connection
+        .execute_batch("ROLLBACK; PRAGMA query_only = OFF;")
+        .map_err(fail)?;
+    let copied = vacuum(connection, to);
+    connection
+        .execute_batch("PRAGMA query_only = ON;")
+        .map_err(fail)?;
+    copied
+}
+
+fn vacuum(connection: &Connection, to: &Path) -> Result<(), StoreError> {
+    let name = to.to_str().ok_or_else(|| {
+        StoreError::Invalid(format!("a copy at `{}`: the path is no text", to.display()))
+    })?;
+    connection
+        .execute("VACUUM INTO ?", [name])
+        .map_err(|error| StoreError::sqlite(to, error))?;
+    File::open(to)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| StoreError::io(to, error))
+}

@@ -1,0 +1,216 @@
+//! The engine that needs no server: one data directory, files of SQLite in it.
+//!
+//! Runs arrive as envelopes in the day file's inbox, are sealed into parts, and folded into column
+//! blocks of one series and hour. `state.db` holds what is true now. `rollup.db` can be computed
+//! again from the day files.
+
+mod active;
+mod day;
+mod envelope;
+mod evidence;
+mod files;
+mod ledger;
+mod names;
+mod open;
+mod read;
+mod reserve;
+mod rollups;
+mod sqlite;
+mod state;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bellwether_model::{CheckId, Digest, Envelope, Incident, VantageId};
+use jiff::Timestamp;
+
+pub use evidence::EVIDENCE_LEN_MAX;
+
+use crate::observations::{
+    Appended, Maintained, ObservationStore, Retention, Rollup, Series, Step,
+};
+use crate::state::{Change, CounterRow, Notice, StateStore, Token};
+use crate::StoreError;
+use active::Active;
+use day::DayFile;
+use envelope::Heads;
+use reserve::Reserve;
+use rollups::Rollups;
+use sqlite::lock;
+use state::State;
+
+/// Space held back for incidents and notices: more than a day of them.
+const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// As of when: says which day is written to until [`ObservationStore::maintain`] says another.
+    pub now: Timestamp,
+    /// Space held back, so that incidents can be kept on a full disk, bytes; 0 for none.
+    pub reserve_bytes: u64,
+}
+
+impl Options {
+    /// As is usual.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            reserve_bytes: RESERVE_BYTES,
+        }
+    }
+}
+
+/// The engine that needs no server.
+#[derive(Debug)]
+pub struct Embedded {
+    dir: PathBuf,
+    state: State,
+    rollups: Rollups,
+    reserve: Arc<Reserve>,
+    /// Locked before everything else that is locked here.
+    active: Mutex<Active>,
+    heads: RwLock<Heads>,
+    files: RwLock<BTreeMap<i32, Arc<DayFile>>>,
+    /// As of the last maintenance, microseconds since 1970.
+    now: AtomicI64,
+    /// Found and not told yet.
+    damage: Mutex<Vec<String>>,
+    /// Held as long as the process lives: nobody else writes here.
+    _lock: File,
+}
+
+impl Embedded {
+    /// The data directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Keeps envelopes.
+    fn keep(&self, envelopes: &[Envelope]) -> Result<Appended, StoreError> {
+        let mut active = lock(&self.active);
+        if active.stale {
+            let arena = active.reload()?;
+            let mut heads = self.heads.write().unwrap_or_else(PoisonError::into_inner);
+            heads.current = arena;
+            heads.frozen = None;
+        }
+        let path = active.file.path.clone();
+        let push = |envelopes: &[Vec<_>], through: i64| {
+            let mut heads = self.heads.write().unwrap_or_else(PoisonError::into_inner);
+            for (series, row) in envelopes.iter().flatten() {
+                heads.current.push(*series, row);
+            }
+            heads.current.through = through;
+        };
+        active
+            .append(envelopes, push)
+            .map_err(|error| self.reserve.judge(&path, error))
+    }
+
+    /// As of the last maintenance.
+    fn now(&self) -> i64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// Notes damage: the next maintenance tells of it.
+    fn note_damage(&self, what: String) {
+        tracing::error!(what, "damage in the store");
+        let mut damage = lock(&self.damage);
+        if !damage.contains(&what) && damage.len() < DAMAGE_NOTED_MAX {
+            damage.push(what);
+        }
+    }
+}
+
+/// Sentences about damage kept until they are told: after that many, more say nothing new.
+const DAMAGE_NOTED_MAX: usize = 100;
+
+impl ObservationStore for Embedded {
+    fn append(&self, envelopes: &[Envelope]) -> Result<Appended, StoreError> {
+        self.keep(envelopes)
+    }
+
+    fn cursor(&self, agent: &str) -> Result<u64, StoreError> {
+        Ok(lock(&self.active).cursor(agent))
+    }
+
+    fn series(
+        &self,
+        check: &CheckId,
+        vantage: &VantageId,
+        range: Range<Timestamp>,
+        newest: usize,
+    ) -> Result<Series, StoreError> {
+        self.read_series(check, vantage, &range, newest)
+    }
+
+    fn rollups(
+        &self,
+        series: &[(CheckId, VantageId)],
+        step: Step,
+        range: Range<Timestamp>,
+    ) -> Result<Vec<Rollup>, StoreError> {
+        self.read_rollups(series, step, &range)
+    }
+
+    fn all_series(&self) -> Result<Vec<(CheckId, VantageId)>, StoreError> {
+        self.read_all_series()
+    }
+
+    fn maintain(&self, now: Timestamp, keep: &Retention) -> Result<Maintained, StoreError> {
+        self.do_maintain(now, keep)
+    }
+}
+
+impl StateStore for Embedded {
+    fn commit(&self, changes: &[Change]) -> Result<(), StoreError> {
+        self.state.commit(changes)
+    }
+
+    fn incident(&self, id: u64) -> Result<Option<Incident>, StoreError> {
+        self.state.incident(id)
+    }
+
+    fn open_incidents(&self) -> Result<Vec<Incident>, StoreError> {
+        self.state.open_incidents()
+    }
+
+    fn incidents(&self, before: Option<u64>, most: usize) -> Result<Vec<Incident>, StoreError> {
+        self.state.incidents(before, most)
+    }
+
+    fn next_incident(&self) -> Result<u64, StoreError> {
+        Ok(self.state.next_incident())
+    }
+
+    fn evidence(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.state.evidence(digest)
+    }
+
+    fn checkpoint(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.state.checkpoint(key)
+    }
+
+    fn checkpoints(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.state.checkpoints(prefix)
+    }
+
+    fn outbox(&self, most: usize) -> Result<Vec<Notice>, StoreError> {
+        self.state.outbox(most)
+    }
+
+    fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        self.state.tokens()
+    }
+
+    fn counters(&self, service: &str, range: Range<Timestamp>) -> Result<Vec<CounterRow>, StoreError> {
+        self.state.counters(service, range)
+    }
+}

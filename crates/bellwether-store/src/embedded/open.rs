@@ -1,0 +1,191 @@
+//! Opening a data directory: what is there, what is whole, and what is set aside.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, RwLock};
+
+use super::active::{Active, is_ready, read_cursors};
+use super::day::{self, DayFile, name_of};
+use super::envelope::{Arena, Heads};
+use super::reserve::Reserve;
+use super::rollups::Rollups;
+use super::sqlite;
+use super::state::State;
+use super::{Embedded, Options, files};
+use crate::{StoreError, error};
+
+impl Embedded {
+    /// Opens a data directory, or makes it. What was kept is there again, whatever ended the
+    /// process before.
+    ///
+    /// # Errors
+    /// Another process has it; it is of a newer program; `state.db` is damaged or missing; I/O.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
+        fs::create_dir_all(dir).map_err(|error| StoreError::io(dir, error))?;
+        let held = files::take(dir)?;
+        let reserve = Arc::new(Reserve::new(dir, options.reserve_bytes));
+        let results = dir.join("results");
+        let state_path = dir.join("state.db");
+        if results.exists() && fs::metadata(&state_path).map_or(0, |state| state.len()) == 0 {
+            return Err(StoreError::Damaged {
+                path: state_path,
+                what: "it is missing, and results are there".to_owned(),
+                cure: error::RESTORE,
+            });
+        }
+        let state = State::open(&state_path, reserve.clone())?;
+        fs::create_dir_all(&results).map_err(|error| StoreError::io(&results, error))?;
+        files::sync_dir(dir)?;
+        let today = day::day_of(options.now.as_microsecond());
+        let mut damage = Vec::new();
+        let opened = Opened::read(dir, &state, &mut damage)?;
+        let rollups = Rollups::open(&dir.join("rollup.db"), &mut damage)?;
+        let (active, arena, days) = opened.start(dir, today, &state, &mut damage)?;
+        let heads = Heads {
+            day: active.file.day,
+            current: arena,
+            frozen: None,
+        };
+        let store = Self {
+            dir: dir.to_owned(),
+            state,
+            rollups,
+            reserve,
+            active: Mutex::new(active),
+            heads: RwLock::new(heads),
+            files: RwLock::new(days),
+            now: AtomicI64::new(options.now.as_microsecond()),
+            damage: Mutex::default(),
+            _lock: held,
+        };
+        damage.into_iter().for_each(|what| store.note_damage(what));
+        // A disk that is full from the start must not keep anybody from reading and telling.
+        if let Err(error) = store.reserve.take() {
+            store.note_damage(format!("no reserve is held: {error}"));
+        }
+        Ok(store)
+    }
+}
+
+/// Day files that were found.
+struct Opened {
+    days: BTreeMap<i32, Arc<DayFile>>,
+}
+
+impl Opened {
+    /// Looks through the directory: what is unfinished is removed, what is no day file is set aside,
+    /// what should be there and is not is noted as lost.
+    fn read(dir: &Path, state: &State, damage: &mut Vec<String>) -> Result<Self, StoreError> {
+        let results = dir.join("results");
+        let fail = |error| StoreError::io(&results, error);
+        let mut days = BTreeMap::new();
+        for entry in fs::read_dir(&results).map_err(fail)? {
+            let name = entry.map_err(fail)?.file_name();
+            let day = name.to_str().and_then(|name| name.strip_suffix(".db"));
+            let Some(day) = day.and_then(day::day_named) else {
+                continue;
+            };
+            let file = DayFile::new(dir, day);
+            match usable(&file) {
+                Ok(true) => {
+                    days.insert(day, Arc::new(file));
+                }
+                // It was being made when the process ended: nothing was acknowledged in it.
+                Ok(false) => files::remove(&file.path)?,
+                Err(error @ StoreError::Damaged { .. }) => {
+                    lose(state, &file, &error.to_string(), damage)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for (day, wrong) in state.days() {
+            if !days.contains_key(&day) && wrong.is_none() {
+                let wrong = format!("the file of {} is missing", name_of(day));
+                state.set_day(day, Some(&wrong))?;
+                damage.push(wrong);
+            }
+        }
+        let known: Vec<i32> = state.days().into_iter().map(|(day, _)| day).collect();
+        for &day in days.keys().filter(|day| !known.contains(day)) {
+            state.set_day(day, None)?;
+        }
+        Ok(Self { days })
+    }
+
+    /// Opens the newest file for writing, or makes today's.
+    fn start(
+        mut self,
+        dir: &Path,
+        today: i32,
+        state: &State,
+        damage: &mut Vec<String>,
+    ) -> Result<(Active, Arena, BTreeMap<i32, Arc<DayFile>>), StoreError> {
+        while let Some(newest) = self.days.last_key_value().map(|(_, file)| file.clone()) {
+            match Active::load(newest.clone()) {
+                Ok((active, arena)) => return Ok((active, arena, self.days)),
+                Err(error @ StoreError::Damaged { .. }) => {
+                    lose(state, &newest, &error.to_string(), damage)?;
+                    self.days.remove(&newest.day);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let active = Active::create(dir, today, None)?;
+        keep_wrong(state, today)?;
+        self.days.insert(today, active.file.clone());
+        Ok((active, Arena::default(), self.days))
+    }
+}
+
+/// Notes that a day's file must be there, without forgetting what was lost of that day.
+pub(crate) fn keep_wrong(state: &State, day: i32) -> Result<(), StoreError> {
+    if state.days().iter().any(|(known, _)| *known == day) {
+        return Ok(());
+    }
+    state.set_day(day, None)
+}
+
+/// Sets a file aside and notes its day as lost.
+pub(crate) fn lose(
+    state: &State,
+    file: &DayFile,
+    why: &str,
+    damage: &mut Vec<String>,
+) -> Result<(), StoreError> {
+    *sqlite::lock(&file.writer) = None;
+    file.readers.close();
+    let aside = files::set_aside(&file.path)?;
+    let wrong = format!("set aside as `{}`: {why}", aside.display());
+    state.set_day(file.day, Some(&wrong))?;
+    damage.push(wrong);
+    Ok(())
+}
+
+/// Whether a day file was finished; an error if it cannot be read. A file that is written to is
+/// checked whole, a closed one when it is read.
+fn usable(file: &DayFile) -> Result<bool, StoreError> {
+    let fail = |error| file.fail(error);
+    let lent = match file.readers.begin() {
+        Ok(lent) => lent,
+        Err(error) => return Err(error),
+    };
+    let connection = lent.connection();
+    let schema = sqlite::refuse_newer(connection, &file.path, &day::KIND)?;
+    if schema == 0 {
+        return Ok(false);
+    }
+    if !is_ready(connection, file)? {
+        return Ok(false);
+    }
+    if file.meta(connection, "closed")?.is_some() {
+        file.set_closed();
+        return Ok(true);
+    }
+    if let Some(what) = sqlite::quick_check(connection, None).map_err(fail)? {
+        return Err(file.damaged(&what));
+    }
+    read_cursors(connection, file)?;
+    Ok(true)
+}

@@ -1,0 +1,62 @@
+//! What is put into the embedded store comes out of it.
+
+mod common;
+
+use bellwether_model::incident::IncidentState;
+use bellwether_store::{Change, Notice, ObservationStore, StateStore};
+use common::*;
+
+fn minute_runs(checks: usize, minutes: i64) -> Vec<bellwether_model::Run> {
+    let mut sequence = 0;
+    let mut runs = Vec::new();
+    for minute in 0..minutes {
+        for check in 0..checks {
+            sequence += 1;
+            runs.push(run(check, 60_000, NOON + minute * 60, sequence));
+        }
+    }
+    runs
+}
+
+fn expected(runs: &[bellwether_model::Run], check: usize) -> Vec<bellwether_model::Run> {
+    let mut expected: Vec<_> = runs.iter().filter(|run| run.check == check_of(check)).cloned().collect();
+    expected.sort_by_key(bellwether_model::Run::began);
+    expected
+}
+
+#[test]
+fn p01_what_is_appended_is_there_after_opening_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = minute_runs(5, 90);
+    let store = open(dir.path(), NOON);
+    for (number, chunk) in runs.chunks(40).enumerate() {
+        let appended = store.append(&[envelope("a", number as u64 + 1, chunk.to_vec())]).unwrap();
+        assert_eq!((appended.runs, appended.repeated, appended.missing), (chunk.len(), 0, 0));
+    }
+    for check in 0..5 {
+        assert_eq!(all_runs(&store, check).runs, expected(&runs, check));
+    }
+    drop(store);
+    let store = open(dir.path(), NOON);
+    for check in 0..5 {
+        let series = all_runs(&store, check);
+        assert_eq!(series.gaps, []);
+        assert_eq!(series.runs, expected(&runs, check));
+    }
+    let again = store.append(&[envelope("a", 3, runs[..2].to_vec())]).unwrap();
+    assert_eq!((again.runs, again.repeated), (0, 1));
+}
+
+#[test]
+fn p01_state_is_there_after_opening_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), NOON);
+    let opened = incident(1, IncidentState::Open, vec![]);
+    let notice = Notice { id: 0, incident: 1, at: at(NOON), kind: "opened".into(), text: "x".into() };
+    store.commit(&[Change::Incident(Box::new(opened.clone())), Change::Notice(notice.clone())]).unwrap();
+    drop(store);
+    let store = open(dir.path(), NOON);
+    assert_eq!(store.open_incidents().unwrap(), [opened]);
+    assert_eq!(store.next_incident().unwrap(), 2);
+    assert_eq!(store.outbox(10).unwrap(), [Notice { id: 1, ..notice }]);
+}
