@@ -1,11 +1,11 @@
 //! Complaints about configuration: what, where, and the cure.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::place::Place;
 
 /// What is wrong, with the file, line and column it stands at.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub struct ConfigError {
     /// The file, as the user named it.
     pub path: Option<PathBuf>,
@@ -16,7 +16,7 @@ pub struct ConfigError {
 }
 
 /// What can be wrong with configuration.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Problem {
     /// The text is not the YAML that was expected: syntax, or a wrong type.
     #[error("{0}")]
@@ -31,11 +31,12 @@ pub enum Problem {
         /// The keys known there.
         known: Vec<String>,
     },
-    /// A section that this version does not read.
-    #[error(
-        "the section `{0}:` is not read by this version, which knows `version` and `services`; leave it out"
-    )]
-    LaterSection(String),
+    /// A kind of check that this version does not have.
+    #[error("`{0}` checks come with a later version; this one has http, tcp, tls, dns and icmp")]
+    LaterKind(String),
+    /// A file or directory that cannot be read.
+    #[error("failed to read it: {0}")]
+    Unreadable(String),
     /// A key that must be there.
     #[error("`{key}` is missing in {of}; add it: {example}")]
     Missing {
@@ -47,8 +48,8 @@ pub enum Problem {
         example: String,
     },
     /// The same name, or the same key, twice.
-    #[error("{what} `{name}` is defined twice, first in line {first}, column {first_column}; rename or remove one",
-        first = .first.line, first_column = .first.column)]
+    #[error("{what} `{name}` is defined twice, first in {first}; rename or remove one",
+        first = whereabouts(.first_file.as_deref(), *.first))]
     Twice {
         /// Of what.
         what: &'static str,
@@ -56,6 +57,8 @@ pub enum Problem {
         name: String,
         /// Where the first one stands.
         first: Place,
+        /// In which file, if it is another one.
+        first_file: Option<PathBuf>,
     },
     /// A value that means nothing.
     #[error("`{key}`: {why}")]
@@ -65,6 +68,13 @@ pub enum Problem {
         /// What is wrong, with the cure.
         why: String,
     },
+}
+
+fn whereabouts(file: Option<&Path>, Place { line, column, .. }: Place) -> String {
+    match file {
+        Some(file) => format!("{}:{line}:{column}", file.display()),
+        None => format!("line {line}, column {column}"),
+    }
 }
 
 fn meant(nearest: Option<&str>, known: &[String]) -> String {
@@ -98,6 +108,22 @@ impl ConfigError {
     pub fn in_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.path.get_or_insert_with(|| path.into());
         self
+    }
+
+    /// Names the file, of those that were read together.
+    pub(crate) fn in_files(mut self, files: &[PathBuf]) -> Self {
+        let named = |place: Place| usize::try_from(place.file).ok().and_then(|n| files.get(n));
+        if let Problem::Twice {
+            first, first_file, ..
+        } = &mut self.problem
+            && first.file != self.place.file
+        {
+            *first_file = named(*first).cloned();
+        }
+        match named(self.place).cloned() {
+            Some(path) => self.in_file(path),
+            None => self,
+        }
     }
 }
 

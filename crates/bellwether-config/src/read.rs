@@ -1,30 +1,278 @@
-//! From text to configuration.
+//! From files to configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use bellwether_model::{Resolver, Service};
-use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 
-use crate::convert;
+use crate::config::Config;
+use crate::convert::{Noted, Reading};
+use crate::decode::{self, Decoder};
 use crate::error::{ConfigError, Problem};
-use crate::nearest::nearest;
-use crate::place::{At, Place};
-use crate::spec::{ConfigSpec, ServiceSpec};
+use crate::names;
+use crate::place::Place;
+use crate::problems::{Problems, Source};
+use crate::secret::Secret;
+use crate::spec::ConfigSpec;
 use crate::substitute::{Lookup, System};
+use crate::tree::{self, Node, TEXT_LEN_MAX, Value};
 
-/// Largest text that is read: far above any configuration by hand, far below what a parser would
-/// choke on.
-const TEXT_LEN_MAX: usize = 4 * 1024 * 1024;
+/// Most files of a directory.
+const FILES_MAX: usize = 10_000;
 
-/// Sections of `bellwether.yaml` that come with later versions.
-const LATER_SECTIONS: &[&str] = &[
+/// What was read.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What is valid and unwise, a line each with its place: secret files that everybody may read,
+    /// and the like.
+    pub warnings: Vec<String>,
+    /// The files it was read from, in the order of reading.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads a file, or the files `*.yaml` and `*.yml` of a directory in the order of their names, with
+/// the environment and the files of this process for `${…}`.
+///
+/// # Errors
+/// Everything that is wrong, each with file, line, column and cure.
+pub fn load(path: &Path) -> Result<Loaded, Problems> {
+    read(sources(path)?, &System)
+}
+
+/// The texts that [`load`] reads.
+///
+/// # Errors
+/// If there is none, or one cannot be read.
+pub fn sources(path: &Path) -> Result<Vec<Source>, Problems> {
+    let unreadable = |path: &Path, why: String| {
+        let problem = Problem::Unreadable(why);
+        Problems::from(ConfigError::new(Place::default(), problem).in_file(path))
+    };
+    let one = |path: &Path| {
+        let len = std::fs::metadata(path).map_or(0, |data| data.len());
+        if len > TEXT_LEN_MAX as u64 {
+            return Err(unreadable(
+                path,
+                format!("it has more than {TEXT_LEN_MAX} bytes"),
+            ));
+        }
+        let bytes = std::fs::read(path).map_err(|error| unreadable(path, error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let good = error.utf8_error().valid_up_to();
+            let before = &error.as_bytes()[..good];
+            let line = before.iter().filter(|b| **b == b'\n').count() as u64 + 1;
+            let why = "a byte stands here that is no UTF-8".to_owned();
+            let place = Place {
+                file: 0,
+                line,
+                column: 1,
+            };
+            Problems::from(ConfigError::new(place, Problem::Shape(why)).in_file(path))
+        })?;
+        let path = path.to_owned();
+        Ok(Source { path, text })
+    };
+    if !path.is_dir() {
+        return Ok(vec![one(path)?]);
+    }
+    let entries = std::fs::read_dir(path).map_err(|error| unreadable(path, error.to_string()))?;
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| is_yaml(path) && path.is_file())
+        .collect();
+    paths.sort();
+    if paths.is_empty() {
+        let why = "the directory holds no file `*.yaml` or `*.yml`".to_owned();
+        return Err(unreadable(path, why));
+    }
+    if paths.len() > FILES_MAX {
+        return Err(unreadable(
+            path,
+            format!("the directory holds more than {FILES_MAX} files"),
+        ));
+    }
+    paths.iter().map(|path| one(path)).collect()
+}
+
+/// Editors and version control leave hidden files beside those that are meant.
+fn is_yaml(path: &Path) -> bool {
+    let is_hidden = path
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    let end = path.extension().and_then(|end| end.to_str());
+    !is_hidden && matches!(end, Some("yaml" | "yml"))
+}
+
+/// Reads a configuration file's text; `path` is for messages.
+///
+/// # Errors
+/// Everything that is wrong, each with file, line, column and cure.
+pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
+    let source = Source {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    };
+    read(vec![source], &System).map(|loaded| loaded.config)
+}
+
+/// Reads the texts of one configuration, with the given source for `${…}`.
+///
+/// # Errors
+/// Everything that is wrong, each with file, line, column and cure.
+pub fn read(sources: Vec<Source>, lookup: &dyn Lookup) -> Result<Loaded, Problems> {
+    let mut problems = Vec::new();
+    let spec = written(&sources, &mut problems);
+    let spec = Arc::new(spec);
+    let reading = Reading::new(lookup);
+    let config = config(&reading, &spec, &mut problems);
+    let Noted {
+        problems: noted,
+        warnings,
+        substituted,
+        ..
+    } = reading.noted.into_inner();
+    problems.extend(noted);
+    if !problems.is_empty() {
+        return Err(Problems::new(problems, &sources));
+    }
+    let files: Vec<PathBuf> = sources.iter().map(|s| s.path.clone()).collect();
+    let strange = names::strange_labels(&config, &spec);
+    let warnings = warnings.into_iter().chain(strange).map(|(place, why)| {
+        let place = ConfigError::new(place, Problem::Shape(why));
+        place.in_files(&files).to_string()
+    });
+    let digest = digest(&sources, &substituted);
+    let mut secrets: Vec<String> = substituted.into_values().collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.dedup();
+    Ok(Loaded {
+        warnings: warnings.collect(),
+        files,
+        config: Config {
+            digest,
+            secrets: secrets.into_iter().map(Secret::new).collect(),
+            written: spec,
+            ..config
+        },
+    })
+}
+
+fn digest(sources: &[Source], substituted: &std::collections::BTreeMap<String, String>) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |text: &[u8]| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    };
+    for Source { path, text } in sources {
+        add(path.as_os_str().as_encoded_bytes());
+        add(text.as_bytes());
+    }
+    for (name, value) in substituted {
+        add(name.as_bytes());
+        add(value.as_bytes());
+    }
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The trees of the texts, those without a document left out.
+pub(crate) fn trees(sources: &[Source], problems: &mut Vec<ConfigError>) -> Vec<Node> {
+    let total: usize = sources.iter().map(|source| source.text.len()).sum();
+    if total > TEXT_LEN_MAX {
+        let why = format!("all files together have more than {TEXT_LEN_MAX} bytes");
+        problems.push(ConfigError::new(Place::default(), Problem::Shape(why)));
+        return Vec::new();
+    }
+    let mut trees = Vec::new();
+    for (file, source) in (0..).zip(sources) {
+        match tree::read(&source.text, file, problems) {
+            Ok(Some(node)) if node.is_null() && sources.len() > 1 => {}
+            Ok(None) if sources.len() > 1 => {}
+            Ok(Some(node)) if !node.is_null() => trees.push(node),
+            Ok(_) => {
+                let place = Place {
+                    file,
+                    line: 1,
+                    column: 1,
+                };
+                let why = "the file is empty, or ends too early".to_owned();
+                problems.push(ConfigError::new(place, Problem::Shape(why)));
+            }
+            Err(error) => problems.push(error),
+        }
+    }
+    trees
+}
+
+/// What all texts say together.
+fn written(sources: &[Source], problems: &mut Vec<ConfigError>) -> ConfigSpec {
+    let trees = trees(sources, problems);
+    let mut spec = ConfigSpec::default();
+    let mut seen = std::collections::BTreeMap::new();
+    for tree in &trees {
+        let decoder = Decoder::default();
+        let Value::Map(entries) = &*tree.value else {
+            let why = "a file holds `services:` and the other sections, each a line with what belongs to it indented below";
+            problems.push(ConfigError::new(tree.place, Problem::Shape(why.to_owned())));
+            continue;
+        };
+        for (word, node) in entries {
+            let mut section = Section {
+                key: &word.text,
+                place: word.place,
+                node,
+                decoder: &decoder,
+                problems,
+                seen: &mut seen,
+            };
+            section.read_into(&mut spec);
+        }
+    }
+    if spec.services.is_empty() && problems.is_empty() {
+        let problem = Problem::Missing {
+            key: "services".to_owned(),
+            of: if sources.len() > 1 {
+                "all files"
+            } else {
+                "the file"
+            }
+            .to_owned(),
+            example: "`services: [{ name: shop, url: https://www.shop.example/ }]`".to_owned(),
+        };
+        let place = Place {
+            file: 0,
+            line: 1,
+            column: 1,
+        };
+        problems.push(ConfigError::new(place, problem));
+    }
+    spec
+}
+
+/// One section of one file.
+struct Section<'a> {
+    key: &'a str,
+    place: Place,
+    node: &'a Node,
+    decoder: &'a Decoder,
+    problems: &'a mut Vec<ConfigError>,
+    seen: &'a mut std::collections::BTreeMap<String, Place>,
+}
+
+/// The sections, in the order of the documentation.
+pub(crate) const SECTIONS: &[&str] = &[
+    "version",
     "hub",
     "trust",
     "defaults",
     "vantages",
+    "resolvers",
     "controls",
     "allow_networks",
+    "services",
     "heartbeats",
     "receivers",
     "route",
@@ -33,303 +281,130 @@ const LATER_SECTIONS: &[&str] = &[
     "retention",
 ];
 
-/// Keys that tell an entry of `services:` where a whole file is read.
-const ENTRY_KEYS: &[&str] = &["name", "url", "checks", "expect"];
-
-/// Validated configuration.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// Resolvers to ask, in the order of the file.
-    pub resolvers: Vec<Resolver>,
-    /// What is watched, in the order of the file.
-    pub services: Vec<Service>,
-}
-
-/// Reads a configuration file's text; `path` is for messages.
-///
-/// # Errors
-/// The first thing that is wrong, with file, line, column and cure.
-pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
-    config(text, &System).map_err(|error| error.in_file(path))
-}
-
-/// Reads one service: an entry of `services:`, a list of one, or a file whose `services:` holds
-/// one; `path` is for messages.
-///
-/// # Errors
-/// The first thing that is wrong, with file, line, column and cure.
-pub fn parse_service(text: &str, path: &Path) -> Result<Service, ConfigError> {
-    one_service(text, &System).map_err(|error| error.in_file(path))
-}
-
-/// Deserializes YAML with this crate's rules (YAML 1.2 booleans, no key twice, nothing above
-/// 4 MiB) and this crate's complaints.
-///
-/// # Errors
-/// The first thing that is wrong, with line, column and cure.
-pub fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
-    if text.len() > TEXT_LEN_MAX {
-        let why = format!("the file has more than {TEXT_LEN_MAX} bytes");
-        return Err(ConfigError::new(Place::default(), Problem::Shape(why)));
+impl Section<'_> {
+    fn read_into(&mut self, spec: &mut ConfigSpec) {
+        match self.key {
+            "version" => self.once(&mut spec.version),
+            "hub" => self.once(&mut spec.hub),
+            "trust" => self.once(&mut spec.trust),
+            "defaults" => self.once(&mut spec.defaults),
+            "vantages" => self.list(&mut spec.vantages),
+            "resolvers" => self.list(&mut spec.resolvers),
+            "controls" => self.list(spec.controls.get_or_insert_default()),
+            "allow_networks" => self.list(&mut spec.allow_networks),
+            "services" => self.list(&mut spec.services),
+            "heartbeats" => self.list(&mut spec.heartbeats),
+            "receivers" => self.list(&mut spec.receivers),
+            "route" => self.once(&mut spec.route),
+            "maintenance" => self.list(&mut spec.maintenance),
+            "status_pages" => self.list(&mut spec.status_pages),
+            "retention" => self.once(&mut spec.retention),
+            unknown => {
+                let problem = decode::unknown(unknown, SECTIONS);
+                self.problems.push(ConfigError::new(self.place, problem));
+            }
+        }
     }
-    let options = serde_saphyr::options! { strict_booleans: true };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| complaint(error, text))
+
+    /// A section that may stand in one file only.
+    fn once<T: DeserializeOwned>(&mut self, into: &mut Option<T>) {
+        if let Some(first) = self.seen.insert(self.key.to_owned(), self.place) {
+            let problem = Problem::Twice {
+                what: "the section",
+                name: self.key.to_owned(),
+                first,
+                first_file: None,
+            };
+            self.problems.push(ConfigError::new(self.place, problem));
+            return;
+        }
+        *into =
+            decode::all::<Option<T>>(self.node, self.key, self.decoder, self.problems).flatten();
+    }
+
+    /// A list, to which each file may add.
+    fn list<T: DeserializeOwned>(&mut self, into: &mut Vec<T>) {
+        let Value::List(items) = &*self.node.value else {
+            let none = decode::all::<Vec<T>>(self.node, self.key, self.decoder, self.problems);
+            into.extend(none.unwrap_or_default());
+            return;
+        };
+        for item in items {
+            if self.problems.len() > crate::problems::MAX {
+                return;
+            }
+            into.extend(decode::all::<T>(
+                item,
+                self.key,
+                self.decoder,
+                self.problems,
+            ));
+        }
+    }
 }
 
-/// JSON Schema of `bellwether.yaml`.
-#[must_use]
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(ConfigSpec).to_value()
-}
-
-/// JSON Schema of one entry of `services:`.
-#[must_use]
-pub fn schema_of_service() -> serde_json::Value {
-    schemars::schema_for!(ServiceSpec).to_value()
-}
-
-fn config(text: &str, lookup: &dyn Lookup) -> Result<Config, ConfigError> {
+/// From what is written to what is used; what is wrong is noted by `reading`.
+fn config(reading: &Reading<'_>, spec: &ConfigSpec, problems: &mut Vec<ConfigError>) -> Config {
     let ConfigSpec {
         version,
+        hub,
+        trust,
+        defaults,
+        vantages,
         resolvers,
+        controls,
+        allow_networks,
         services,
-    } = yaml(text)?;
-    if let Some(version) = version
-        && version.value != 1
-    {
-        let why = format!("{} is unknown; this program reads version 1", version.value);
-        return Err(ConfigError::value(version.place, "version", why));
-    }
-    if services.is_empty() {
-        let problem = Problem::Missing {
-            key: "services".to_owned(),
-            of: "the file".to_owned(),
-            example: "`services: [{ name: shop, url: https://www.shop.example/ }]`".to_owned(),
-        };
-        return Err(ConfigError::new(Place::default(), problem));
-    }
-    let names = services
-        .iter()
-        .map(|s| (s.value.name.place, s.value.name.value.as_str()));
-    convert::once("service", names)?;
-    let names = resolvers
-        .iter()
-        .map(|r| (r.value.name.place, r.value.name.value.as_str()));
-    convert::once("resolver", names)?;
-    let resolvers = resolvers
-        .into_iter()
-        .map(|spec| convert::resolver(spec.value))
-        .collect::<Result<Vec<_>, _>>()?;
-    let needs: Vec<At<String>> = services
-        .iter()
-        .flat_map(|s| s.value.needs.clone())
-        .collect();
-    let services = services
-        .into_iter()
-        .map(|spec| convert::service(spec.value, lookup))
-        .collect::<Result<Vec<_>, _>>()?;
-    for need in needs {
-        let known = || services.iter().map(|s| s.name.as_str());
-        if !known().any(|name| name == need.value) {
-            let cure = match nearest(&need.value, known()) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => format!("there are: {}", known().collect::<Vec<_>>().join(", ")),
-            };
-            let why = format!("there is no service `{}`; {cure}", need.value);
-            return Err(ConfigError::value(need.place, "needs", why));
-        }
-    }
-    Ok(Config {
-        resolvers,
-        services,
-    })
-}
-
-fn one_service(text: &str, lookup: &dyn Lookup) -> Result<Service, ConfigError> {
-    let services = match yaml::<Shape>(text)? {
-        Shape::Entry => return convert::service(yaml(text)?, lookup),
-        Shape::List => yaml::<Vec<At<ServiceSpec>>>(text)?,
-        Shape::File => yaml::<ConfigSpec>(text)?.services,
-    };
-    match <[At<ServiceSpec>; 1]>::try_from(services) {
-        Ok([spec]) => convert::service(spec.value, lookup),
-        Err(services) => {
-            let place = services.get(1).map(|s| s.place).unwrap_or_default();
-            let why = format!("one service is read here, and there are {}", services.len());
-            Err(ConfigError::value(place, "services", why))
-        }
-    }
-}
-
-/// What a text holds, judged by its outermost form alone.
-enum Shape {
-    /// One entry of `services:`.
-    Entry,
-    /// A list of them.
-    List,
-    /// A mapping with the key `services` or `version`.
-    File,
-}
-
-impl<'de> Deserialize<'de> for Shape {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Outermost;
-        impl<'de> Visitor<'de> for Outermost {
-            type Value = Shape;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a service: `name:`, `url:` and what is expected of it")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Shape, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Shape::List)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
-                let mut shape = Shape::Entry;
-                while let Some((key, IgnoredAny)) = map.next_entry::<String, _>()? {
-                    if key == "services" || key == "version" {
-                        shape = Shape::File;
-                    }
-                }
-                Ok(shape)
-            }
-        }
-        deserializer.deserialize_any(Outermost)
-    }
-}
-
-/// The parser's complaint in our words.
-fn complaint(error: serde_saphyr::Error, text: &str) -> ConfigError {
-    let place = error
-        .location()
-        .map(|at| Place {
-            line: at.line(),
-            column: at.column(),
-        })
-        .unwrap_or_default();
-    let inner = error.without_snippet();
-    let problem = match inner {
-        serde_saphyr::Error::SerdeUnknownField {
-            field, expected, ..
-        } => {
-            let is_file = expected.contains(&"services");
-            if is_file && LATER_SECTIONS.contains(&field.as_str()) {
-                Problem::LaterSection(field.clone())
-            } else if is_file && ENTRY_KEYS.contains(&field.as_str()) {
-                Problem::Shape(format!(
-                    "`{field}` belongs to an entry of `services:`; write `services:` and, indented below it, `- {field}: …` (an entry alone is for `check --expect`)"
-                ))
-            } else {
-                Problem::UnknownKey {
-                    key: field.clone(),
-                    nearest: nearest(field, expected.iter().copied()).map(str::to_owned),
-                    known: expected.iter().map(|s| (*s).to_owned()).collect(),
-                }
-            }
-        }
-        serde_saphyr::Error::SerdeMissingField { field, .. } => Problem::Missing {
-            key: (*field).to_owned(),
-            of: "what begins here".to_owned(),
-            example: format!("`{field}: …`"),
-        },
-        serde_saphyr::Error::DuplicateMappingKey { key, .. } => {
-            let key = key.as_deref().unwrap_or("a key");
-            Problem::Shape(format!("the key `{key}` stands twice here; remove one"))
-        }
-        other => {
-            let message = one_line(&other.to_string());
-            match cure(&message) {
-                Some(cure) => Problem::Shape(cure.to_owned()),
-                None => wrong_form(&message, key_at(text, place)),
-            }
-        }
-    };
-    ConfigError::new(place, problem)
-}
-
-/// What a value should have been, with the key it stands behind.
-fn wrong_form(message: &str, key: Option<&str>) -> Problem {
-    let wanted = [
-        (
-            "sequence start",
-            "a list: `[a, b]`, or lines that begin with `- `",
-        ),
-        ("mapping start", "a mapping: lines of `key: value`"),
-        ("string scalar", "one text"),
-        ("boolean", "true or false"),
-        ("invalid u32", "a whole number"),
-        ("integer", "a whole number"),
-        ("number", "a number"),
-    ]
-    .into_iter()
-    .find(|(words, _)| message.contains(words))
-    .map(|(_, wanted)| wanted);
-    match (wanted, key) {
-        (Some(wanted), Some(key)) => Problem::Value {
-            key: key.to_owned(),
-            why: format!("wrong type; it must be {wanted}"),
-        },
-        (Some(wanted), None) => Problem::Shape(format!("wrong type; this must be {wanted}")),
-        (None, Some(key)) => Problem::Shape(format!("{message} (behind `{key}`)")),
-        (None, None) => Problem::Shape(format!("{message}; look at the indentation here")),
-    }
-}
-
-/// The key of the value at a place: the nearest word before it on its line that has a colon.
-fn key_at(text: &str, place: Place) -> Option<&str> {
-    let line = text
-        .lines()
-        .nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
-    let column = usize::try_from(place.column).ok()?.checked_sub(1)?;
-    let end = line
-        .char_indices()
-        .nth(column)
-        .map_or(line.len(), |(at, _)| at);
-    let before = line[..end].rsplit_once(':')?.0;
-    let start = before
-        .char_indices()
-        .rfind(|(_, c)| !(c.is_alphanumeric() || *c == '_'))
-        .map_or(0, |(at, c)| at + c.len_utf8());
-    Some(&before[start..]).filter(|key| !key.is_empty())
-}
-
-/// Better words for some of the parser's messages.
-fn cure(message: &str) -> Option<&'static str> {
-    let cures = [
-        (
-            "multiple YAML documents",
-            "a second document begins here (`---`); one is read, remove the others",
-        ),
-        (
-            "budget breached",
-            "the file is too large once its aliases (`*name`) are written out; use fewer",
-        ),
-        (
-            "recursion limit exceeded",
-            "nested too deeply; no key needs more than a few levels",
-        ),
-        ("found a tab", "a tab stands here; indent with spaces"),
-        (
-            "unexpected end of input",
-            "the file is empty, or ends too early",
-        ),
-        (
-            "unknown anchor",
-            "there is no anchor (`&name`) of this alias (`*name`)",
-        ),
-    ];
-    let known = cures.iter().find(|(words, _)| message.contains(words));
-    known.map(|(_, cure)| *cure)
-}
-
-/// The message without the place, which is said in front already.
-fn one_line(message: &str) -> String {
-    let line = message.lines().next().unwrap_or_default();
-    match line.rsplit_once(" at line ") {
-        Some((words, _)) => words.to_owned(),
-        None => line.to_owned(),
+        heartbeats,
+        receivers,
+        route,
+        maintenance,
+        status_pages,
+        retention,
+    } = spec.clone();
+    names::check(spec, problems);
+    let defaults = reading.defaults(defaults.unwrap_or_default());
+    reading.inherit.set(defaults);
+    let enough = || reading.noted.borrow().problems.len() <= crate::problems::MAX;
+    Config {
+        version: reading.version(version),
+        hub: reading.hub(hub.unwrap_or_default()),
+        trust: reading.trust(trust.unwrap_or_default()),
+        defaults,
+        vantages: vantages
+            .into_iter()
+            .filter_map(|vantage| reading.vantage(vantage.value))
+            .collect(),
+        resolvers: resolvers
+            .into_iter()
+            .filter_map(|resolver| reading.keep(reading.resolver(resolver.value)))
+            .collect(),
+        controls: controls.map(|controls| reading.controls(controls)),
+        allow_networks: reading.allow_networks(allow_networks),
+        services: services
+            .into_iter()
+            .take_while(|_| enough())
+            .filter_map(|service| reading.service(service.value))
+            .collect(),
+        heartbeats: heartbeats
+            .into_iter()
+            .filter_map(|heartbeat| reading.heartbeat(heartbeat))
+            .collect(),
+        receivers: receivers
+            .into_iter()
+            .filter_map(|receiver| reading.receiver(receiver))
+            .collect(),
+        route: route.and_then(|route| reading.route(route)),
+        maintenance: maintenance
+            .into_iter()
+            .filter_map(|maintenance| reading.maintenance(maintenance.value))
+            .collect(),
+        status_pages: status_pages
+            .into_iter()
+            .filter_map(|page| reading.status_page(page.value))
+            .collect(),
+        retention: reading.retention(retention.unwrap_or_default()),
+        ..Config::default()
     }
 }
 

@@ -6,7 +6,11 @@ use std::time::Duration;
 use bellwether_model::service::{BodyExpect, StatusRange};
 use bellwether_model::target::Scheme;
 
+use bellwether_model::Service;
+
 use super::*;
+use crate::service::one;
+use crate::{schema, yaml};
 
 struct Nothing;
 
@@ -20,11 +24,24 @@ impl Lookup for Nothing {
     }
 }
 
+fn source(text: &str) -> Source {
+    Source {
+        path: "bellwether.yaml".into(),
+        text: text.to_owned(),
+    }
+}
+
+fn config(text: &str, lookup: &dyn Lookup) -> Result<Config, Problems> {
+    read(vec![source(text)], lookup).map(|loaded| loaded.config)
+}
+
+fn one_service(text: &str, lookup: &dyn Lookup) -> Result<Service, Problems> {
+    one(&source(text), lookup)
+}
+
+#[track_caller]
 fn fails(text: &str) -> String {
-    config(text, &Nothing)
-        .map_err(|e| e.in_file("bellwether.yaml"))
-        .unwrap_err()
-        .to_string()
+    config(text, &Nothing).unwrap_err().to_string()
 }
 
 #[test]
@@ -49,6 +66,7 @@ fn three_lines_are_enough() {
 /// The two services of formats.md section 3, the client certificate left out.
 const SHOP: &str = r#"
 version: 1
+receivers: [{ name: jira, jira: { url: https://jira.shop.example, project: OPS, token: x } }]
 services:
   - name: shop
     url: "https://${env:HOST}/"
@@ -160,7 +178,7 @@ fn complaints_name_place_and_cure() {
         ),
         (
             "receivers: []\n",
-            "bellwether.yaml:1:1: the section `receivers:` is not read by this version, which knows `version` and `services`; leave it out",
+            "bellwether.yaml:1:1: `services` is missing in the file; add it: `services: [{ name: shop, url: https://www.shop.example/ }]`",
         ),
         (
             "version: 2\nservices: []\n",
@@ -252,7 +270,7 @@ fn wrong_types_name_place_key_and_cure() {
         ),
         (
             "services:\n  - { url: https://a.example/ }\n",
-            "bellwether.yaml:2:7: `name` is missing in what begins here; add it: `name: …`",
+            "bellwether.yaml:2:5: `name` is missing in what begins here; add it: `name: …`",
         ),
         (
             "services:\n  - { name: a, url: https://a.example/, expect: { exists: no } }\n",

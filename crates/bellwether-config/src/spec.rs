@@ -1,7 +1,11 @@
-//! The shape of what people write: `services:` of `bellwether.yaml`.
+//! The shape of what people write: `bellwether.yaml`, the services here.
 //!
 //! Every struct refuses keys that it does not know. Whatever may be complained about later
 //! carries its place ([`At`]).
+//!
+//! - [`sections`]: all sections but `services:`
+
+mod sections;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,23 +13,68 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::place::At;
+pub use sections::{
+    DefaultsSpec, EscalationSpec, HeartbeatSpec, HubSpec, JiraSpec, MaintenanceSpec, ReceiverSpec,
+    RetentionSpec, RouteSpec, SlackSpec, StatusGroupSpec, StatusPageSpec, StoreSpec, TrustSpec,
+    VantageSpec,
+};
 
-/// A file, as far as this version reads it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+use crate::place::At;
+use crate::secret::Secret;
+
+/// A file, or all files of a directory together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 #[schemars(title = "bellwether.yaml")]
 pub struct ConfigSpec {
     /// Version of the format: 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<u32>", range(min = 1, max = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u32>", range(min = 1, max = 1), extend("default" = 1))]
     pub version: Option<At<u32>>,
+    /// Where the hub listens and keeps its data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hub: Option<HubSpec>,
+    /// Whom to trust.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust: Option<TrustSpec>,
+    /// What checks inherit where neither they nor their service say otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<DefaultsSpec>,
+    /// Where agents stand, besides the built-in `local`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vantages: Vec<At<VantageSpec>>,
     /// Resolvers to ask; left out: the system's, and for public names three public ones.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resolvers: Vec<At<ResolverSpec>>,
+    /// What must work if the vantage works: names, resolved through each resolver and by our own
+    /// iteration, and addresses, asked on port 53. `[]` switches this off; left out: names and
+    /// addresses of the root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controls: Option<Vec<At<String>>>,
+    /// Networks that answers, redirects and the like may lead to, besides public addresses:
+    /// `10.0.0.0/8`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_networks: Vec<At<String>>,
     /// What is watched.
-    #[serde(default)]
     pub services: Vec<At<ServiceSpec>>,
+    /// Who must report in time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub heartbeats: Vec<At<HeartbeatSpec>>,
+    /// Who can be told; everything critical goes to the first unless `route` says otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub receivers: Vec<At<ReceiverSpec>>,
+    /// Who is told what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<At<RouteSpec>>,
+    /// When faults of some services are expected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub maintenance: Vec<At<MaintenanceSpec>>,
+    /// What the public is shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub status_pages: Vec<At<StatusPageSpec>>,
+    /// How long data are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionSpec>,
 }
 
 /// A resolver to ask.
@@ -66,12 +115,16 @@ pub struct ServiceSpec {
     /// Services whose incidents may explain this one's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<At<String>>,
-    /// How often its checks run: `60s`.
+    /// How often its checks run, a number with its unit of time: `60s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<At<String>>,
-    /// How long one attempt may take: `10s`.
+    /// How long one attempt may take, a number with its unit of time: `10s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<At<String>>,
+    /// How often a deep trace is made besides on each failure or change, a number with its unit of
+    /// time: `15m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deep_every: Option<At<String>>,
     /// What a healthy answer is like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<ExpectSpec>,
@@ -87,12 +140,16 @@ pub struct ServiceSpec {
 pub struct CheckSpec {
     /// Its name, unique in its service.
     pub name: At<String>,
-    /// How often: `60s`.
+    /// How often, a number with its unit of time: `60s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<At<String>>,
-    /// How long one attempt may take: `10s`.
+    /// How long one attempt may take, a number with its unit of time: `10s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<At<String>>,
+    /// How often a deep trace is made besides on each failure or change, a number with its unit of
+    /// time: `15m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deep_every: Option<At<String>>,
     /// A request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpSpec>,
@@ -125,7 +182,7 @@ pub struct HttpSpec {
     /// The client certificate to show where the server asks for one: PEM with the certificate,
     /// those that lead to its root, and the private key; usually `${file:/path}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_cert: Option<At<String>>,
+    pub client_cert: Option<At<Secret>>,
 }
 
 /// A handshake.
@@ -137,7 +194,7 @@ pub struct TlsSpec {
     pub address: At<String>,
     /// The client certificate to show where the server asks for one, as in `http`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_cert: Option<At<String>>,
+    pub client_cert: Option<At<Secret>>,
 }
 
 /// Where to connect.
@@ -321,7 +378,7 @@ pub struct CertificatePromiseSpec {
     /// Days that it must have left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub days_left: Option<u32>,
-    /// Who is told; this version tells nobody.
+    /// Who is told when it is broken, a name of `receivers`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tell: Option<At<String>>,
 }
@@ -340,7 +397,7 @@ pub struct AnswerPromiseSpec {
     /// Above this many bytes: a breach.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u32>,
-    /// Who is told; this version tells nobody.
+    /// Who is told when it is broken, a name of `receivers`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tell: Option<At<String>>,
 }
@@ -355,7 +412,7 @@ pub struct AddressContractSpec {
     /// Least time between publication and use: `14d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<At<String>>,
-    /// Who is told; this version tells nobody.
+    /// Who is told when it is broken, a name of `receivers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tell: Option<At<String>>,
 }

@@ -1,5 +1,7 @@
 //! `${env:X}`, `${file:/p}` and `$${` inside strings.
 
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// Where the values of `${…}` come from.
@@ -12,7 +14,20 @@ pub trait Lookup {
     /// # Errors
     /// What the system says.
     fn file(&self, path: &Path) -> std::io::Result<String>;
+
+    /// May everybody on this machine read this file?
+    fn is_open_to_all(&self, _path: &Path) -> bool {
+        false
+    }
 }
+
+/// Largest secret file, bytes: a chain of certificates with its key is far below it, and a device
+/// that never ends is not read to its end.
+const FILE_LEN_MAX: u64 = 1024 * 1024;
+
+/// Shorter texts than this are not replaced by [`crate::Config::scrub`]: they stand in every other
+/// line, and hide nothing.
+pub(crate) const SCRUBBED_LEN_MIN: usize = 4;
 
 /// The environment and the files of this process.
 #[derive(Clone, Copy, Debug)]
@@ -24,15 +39,41 @@ impl Lookup for System {
     }
 
     fn file(&self, path: &Path) -> std::io::Result<String> {
-        std::fs::read_to_string(path)
+        let mut text = String::new();
+        let file = std::fs::File::open(path)?;
+        file.take(FILE_LEN_MAX + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > FILE_LEN_MAX {
+            let why = format!("it has more than {FILE_LEN_MAX} bytes");
+            return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why));
+        }
+        Ok(text)
+    }
+
+    fn is_open_to_all(&self, path: &Path) -> bool {
+        let mode = std::fs::metadata(path).map(|data| data.permissions().mode());
+        mode.is_ok_and(|mode| mode & OTHERS_READ != 0)
     }
 }
 
-/// Replaces each `${…}`. A file's last newline is not part of its value, as in a shell.
+/// The bit of a file's mode that lets everybody read it.
+const OTHERS_READ: u32 = 0o004;
+
+/// Does a text hold a `${…}` that is replaced?
+#[must_use]
+pub fn has_any(text: &str) -> bool {
+    text.replace("$${", "").contains("${")
+}
+
+/// Replaces each `${…}`; `seen` is told of each value, with what stands between the braces. A file's
+/// last newline is not part of its value, as in a shell.
 ///
 /// # Errors
 /// In words: an unknown kind, a missing variable or file, a brace that is not closed.
-pub fn substitute(text: &str, lookup: &dyn Lookup) -> Result<String, String> {
+pub fn substitute(
+    text: &str,
+    lookup: &dyn Lookup,
+    seen: &mut dyn FnMut(&str, &str),
+) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -45,7 +86,9 @@ pub fn substitute(text: &str, lookup: &dyn Lookup) -> Result<String, String> {
             let (inside, after) = after.split_once('}').ok_or_else(|| {
                 format!("`{rest}` lacks its `}}`; write `$${{` for a literal `${{`")
             })?;
-            out.push_str(&value(inside, lookup)?);
+            let value = value(inside, lookup)?;
+            seen(inside, &value);
+            out.push_str(&value);
             rest = after;
         } else {
             out.push('$');
@@ -103,7 +146,7 @@ mod tests {
             ("${X}", Err("is unknown")),
             ("${env:X", Err("lacks its")),
         ] {
-            match (substitute(text, &Fixed), expected) {
+            match (substitute(text, &Fixed, &mut |_, _| {}), expected) {
                 (Ok(got), Ok(expected)) => assert_eq!(got, expected),
                 (Err(got), Err(expected)) => assert!(got.contains(expected), "{got}"),
                 (got, expected) => panic!("{text}: {got:?}, not {expected:?}"),

@@ -1,4 +1,4 @@
-//! Durations as people write them: a number and a unit.
+//! Durations and sizes as people write them: a number and a unit.
 
 use std::time::Duration;
 
@@ -48,6 +48,47 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| format!("`{text}` is too long a time"))
 }
 
+/// Units of size and what they are in bytes.
+const SIZES: &[(&str, u64)] = &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+
+/// `512MiB`, `20GiB`; the message of an error says what is wrong with it.
+///
+/// # Errors
+/// If there is no number, no unit or an unknown one, or the result is out of range.
+pub fn size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| {
+        format!("`{text}` is no size; write a whole number and KiB, MiB or GiB: `20GiB`")
+    })?;
+    let unit = unit.trim_start();
+    if unit.is_empty() {
+        return Err(format!(
+            "`{text}` has no unit; write KiB, MiB or GiB behind it: `{text}GiB`"
+        ));
+    }
+    let (_, bytes) = SIZES
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .ok_or_else(|| format!("`{unit}` is no unit of size; use KiB, MiB or GiB"))?;
+    number
+        .checked_mul(*bytes)
+        .ok_or_else(|| format!("`{text}` is too large"))
+}
+
+/// The shortest way to write a size, the inverse of [`size`] for what has a unit.
+#[must_use]
+pub fn show_size(bytes: u64) -> String {
+    let fits = |(_, unit): &&(&str, u64)| bytes >= *unit && bytes.is_multiple_of(*unit);
+    match SIZES.iter().rev().find(fits) {
+        Some((name, unit)) => format!("{}{name}", bytes / unit),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 /// The shortest way to write a duration, the inverse of [`duration`].
 #[must_use]
 pub fn show(duration: Duration) -> String {
@@ -68,6 +109,18 @@ pub fn show(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [("1KiB", 1024), ("20GiB", 20 << 30), ("3 MiB", 3 << 20)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "GiB", "20", "20GB", "1.5GiB", "-1KiB", "99999999999GiB"] {
+            assert!(size(bad).is_err(), "{bad} was taken");
+        }
+        assert_eq!(show_size(20 << 30), "20GiB");
+        assert_eq!(show_size(1536), "1536 bytes");
+    }
 
     #[test]
     fn durations() {

@@ -41,6 +41,9 @@ pub struct Check {
     pub every: Duration,
     /// How long one attempt may take.
     pub timeout: Duration,
+    /// How often a deep trace is made, though nothing fails and nothing changes.
+    #[serde(default = "quarter_of_an_hour")]
+    pub deep_every: Duration,
     /// What a healthy answer is like.
     #[serde(default)]
     pub expect: Expect,
@@ -51,6 +54,10 @@ pub struct Check {
     /// Connections to make to each address, where a share of them is looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,
+}
+
+fn quarter_of_an_hour() -> Duration {
+    Duration::from_secs(15 * 60)
 }
 
 /// A client certificate with its private key.
@@ -196,9 +203,31 @@ pub struct Promises {
     /// whichever is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_days_left: Option<u32>,
+    /// The receiver that is told when the certificate's promise is broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_tell: Option<String>,
     /// How large answers may be.
     #[serde(default)]
     pub answer: AnswerPolicy,
+    /// The receiver that is told when the answers' promise is broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_tell: Option<String>,
+    /// Addresses are published before they are used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_contract: Option<AddressContract>,
+}
+
+/// Addresses are published before they are used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressContract {
+    /// Where they are published.
+    pub url: String,
+    /// Least time between publication and use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Duration>,
+    /// The receiver that is told when it is broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tell: Option<String>,
 }
 
 /// How large an address record set may be.

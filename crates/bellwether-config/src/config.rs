@@ -1,0 +1,334 @@
+//! Validated configuration, as the program uses it. Neither reads nor writes a file.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_model::job::Control;
+use bellwether_model::{Resolver, Service};
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::secret::{REDACTED, Secret};
+use crate::spec::ConfigSpec;
+use crate::substitute;
+use crate::telling::{Heartbeat, Maintenance, Receiver, Route, StatusPage};
+
+/// Version of the format that this program reads.
+pub const VERSION: u32 = 1;
+
+/// How often a check runs if nothing else is said.
+pub const EVERY_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How long one attempt may take if nothing else is said.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// How often a deep trace is made if nothing else is said.
+pub const DEEP_EVERY_DEFAULT: Duration = Duration::from_secs(15 * 60);
+
+/// Where the hub listens if nothing else is said: nobody but this machine reaches it.
+pub const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8400);
+
+/// One day.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Validated configuration: everything that one or several files say, with the defaults filled in.
+#[derive(Clone, PartialEq)]
+pub struct Config {
+    /// Version of the format.
+    pub version: u32,
+    /// Where the hub listens and keeps its data.
+    pub hub: Hub,
+    /// Whom to trust.
+    pub trust: Trust,
+    /// What checks inherit.
+    pub defaults: Defaults,
+    /// Where agents stand, besides the built-in `local`.
+    pub vantages: Vec<Vantage>,
+    /// Resolvers to ask, in the order of the file; empty means the system's, and for public names
+    /// the three public ones of the program.
+    pub resolvers: Vec<Resolver>,
+    /// What must work if the vantage works; `None` means the program's own, empty means none.
+    pub controls: Option<Vec<Control>>,
+    /// What answers, redirects and the like may lead to, besides public addresses.
+    pub allow_networks: Vec<IpNet>,
+    /// What is watched, in the order of the file.
+    pub services: Vec<Service>,
+    /// Who must report in time.
+    pub heartbeats: Vec<Heartbeat>,
+    /// Who can be told; everything critical goes to the first unless `route` says otherwise.
+    pub receivers: Vec<Receiver>,
+    /// Who is told what.
+    pub route: Option<Route>,
+    /// When faults are expected.
+    pub maintenance: Vec<Maintenance>,
+    /// What the public is shown.
+    pub status_pages: Vec<StatusPage>,
+    /// How long data are kept.
+    pub retention: Retention,
+    /// SHA-256 of everything that was read, in hexadecimal: of the files with their names, and of
+    /// what `${…}` stood for. The same digest means the same configuration. Empty if nothing was
+    /// read.
+    pub digest: String,
+    /// Each value that a `${…}` stood for, for [`Config::scrub`].
+    pub secrets: Vec<Secret>,
+    /// What was written, for [`Config::redacted`].
+    pub written: Arc<ConfigSpec>,
+}
+
+/// Where the hub listens and keeps its data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hub {
+    /// Where the API and the pages are served.
+    pub listen: SocketAddr,
+    /// Where data are kept; `None` leaves it to the program.
+    pub data_dir: Option<PathBuf>,
+    /// In what.
+    pub store: StoreChoice,
+}
+
+/// Which engine keeps what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StoreChoice {
+    /// Incidents, evidence, tokens.
+    pub state: StoreEngine,
+    /// Results.
+    pub observations: StoreEngine,
+}
+
+/// A store's engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreEngine {
+    /// In the data directory; no server to run.
+    #[default]
+    Embedded,
+}
+
+/// Whom to trust.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Trust {
+    /// Files with further trust anchors for TLS, PEM.
+    pub ca_files: Vec<PathBuf>,
+    /// The root name servers.
+    pub root_hints: RootHintsFrom,
+    /// The root's key.
+    pub trust_anchor: TrustAnchorFrom,
+    /// The table of prefixes, AS numbers and owners: MMDB, or CSV.
+    pub asn_table: Option<PathBuf>,
+}
+
+/// Where the root name servers' addresses come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootHintsFrom {
+    /// The program.
+    #[default]
+    Shipped,
+    /// A hints file as InterNIC publishes it.
+    File(PathBuf),
+}
+
+/// Where the root's key comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrustAnchorFrom {
+    /// The program.
+    #[default]
+    Shipped,
+    /// A file with DS or DNSKEY records in zone-file form.
+    File(PathBuf),
+    /// Nowhere: signatures are not validated.
+    None,
+}
+
+/// What checks inherit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Defaults {
+    /// How often a check runs.
+    pub every: Duration,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// How often a deep trace is made, though nothing fails and nothing changes.
+    pub deep_every: Duration,
+}
+
+/// Where an agent stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Vantage {
+    /// Its name, unique; an agent enrols as it.
+    pub name: String,
+    /// The part of the world it stands in; vantages of one region are judged together.
+    pub region: Option<String>,
+    /// The number of its autonomous system.
+    pub network: Option<u32>,
+    /// How it is connected.
+    pub access: Option<Access>,
+}
+
+/// How a vantage is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// As homes and offices are.
+    Eyeball,
+    /// In a data centre.
+    Cloud,
+    /// At a carrier.
+    Transit,
+}
+
+/// How long data are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Retention {
+    /// Single results.
+    pub raw: Duration,
+    /// Sums over them.
+    pub rollups: Duration,
+    /// Most bytes of all data; the oldest go first.
+    pub max_size: u64,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self {
+            listen: LISTEN_DEFAULT,
+            data_dir: None,
+            store: StoreChoice::default(),
+        }
+    }
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            every: EVERY_DEFAULT,
+            timeout: TIMEOUT_DEFAULT,
+            deep_every: DEEP_EVERY_DEFAULT,
+        }
+    }
+}
+
+impl Default for Retention {
+    /// 30 days, 13 months, 20 GiB.
+    fn default() -> Self {
+        Self {
+            raw: DAY * 30,
+            rollups: DAY * 390,
+            max_size: 20 << 30,
+        }
+    }
+}
+
+impl Default for Config {
+    /// What is in force without a file: nothing is watched, and the API is there for this machine.
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            hub: Hub::default(),
+            trust: Trust::default(),
+            defaults: Defaults::default(),
+            vantages: Vec::new(),
+            resolvers: Vec::new(),
+            controls: None,
+            allow_networks: Vec::new(),
+            services: Vec::new(),
+            heartbeats: Vec::new(),
+            receivers: Vec::new(),
+            route: None,
+            maintenance: Vec::new(),
+            status_pages: Vec::new(),
+            retention: Retention::default(),
+            digest: String::new(),
+            secrets: Vec::new(),
+            written: Arc::new(ConfigSpec::default()),
+        }
+    }
+}
+
+/// Counts and the digest. Targets, labels and the like may hold what a `${…}` stood for.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("digest", &self.digest)
+            .field("services", &self.services.len())
+            .field("checks", &self.checks())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// How many checks there are.
+    #[must_use]
+    pub fn checks(&self) -> usize {
+        self.services.iter().map(|s| s.checks.len()).sum()
+    }
+
+    /// Runs a minute from each vantage, all checks together.
+    #[must_use]
+    pub fn runs_per_minute(&self) -> f64 {
+        let checks = self.services.iter().flat_map(|s| &s.checks);
+        checks.map(|check| 60.0 / check.every.as_secs_f64()).sum()
+    }
+
+    /// What the operator should know of a configuration that is valid: which sections nothing acts
+    /// on in this version, and that nobody is told.
+    #[must_use]
+    pub fn notices(&self) -> Vec<String> {
+        let mut notices = Vec::new();
+        if self.services.is_empty() {
+            notices.push(
+                "nothing is watched: write `services:` with one entry of `name:` and `url:`"
+                    .to_owned(),
+            );
+        }
+        if self.receivers.is_empty() {
+            notices.push("there is no receiver: nobody is told when something breaks".to_owned());
+        }
+        let waiting = [
+            ("heartbeats", !self.heartbeats.is_empty()),
+            ("receivers", !self.receivers.is_empty()),
+            ("route", self.route.is_some()),
+            ("maintenance", !self.maintenance.is_empty()),
+            ("status_pages", !self.status_pages.is_empty()),
+            ("vantages", !self.vantages.is_empty()),
+        ];
+        for (section, _) in waiting.iter().filter(|(_, is_there)| *is_there) {
+            notices.push(format!(
+                "`{section}:` is read and validated, and nothing acts on it in this version"
+            ));
+        }
+        let contracts = self.services.iter();
+        let contracts = contracts.filter(|s| s.promises.address_contract.is_some());
+        match contracts.count() {
+            0 => {}
+            n => notices.push(format!(
+                "`address_contract:` of {n} services is read and validated, and nothing acts on it in this version"
+            )),
+        }
+        notices
+    }
+
+    /// What was written, with the defaults of the sections filled in, for whoever asks what is in
+    /// force. Secrets, and every text with a `${…}` in it, are `***`.
+    #[must_use]
+    pub fn redacted(&self) -> serde_json::Value {
+        crate::echo::redacted(self)
+    }
+
+    /// A text with everything that a `${…}` stood for replaced by `***`.
+    #[must_use]
+    pub fn scrub(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in &self.secrets {
+            if secret.expose().len() >= substitute::SCRUBBED_LEN_MIN
+                && text.contains(secret.expose())
+            {
+                text = text.replace(secret.expose(), REDACTED);
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,103 @@
+//! One service, as `check --expect` reads it.
+
+use std::path::Path;
+
+use bellwether_model::Service;
+use serde::de::DeserializeOwned;
+
+use crate::convert::{Noted, Reading};
+use crate::decode::{self, Decoder};
+use crate::error::{ConfigError, Problem};
+use crate::place::{At, Place};
+use crate::problems::{Problems, Source};
+use crate::spec::{ConfigSpec, ServiceSpec};
+use crate::substitute::{Lookup, System};
+use crate::tree::{self, Node, TEXT_LEN_MAX, Value};
+
+/// Reads one service: an entry of `services:`, a list of one, or a file whose `services:` holds
+/// one; `path` is for messages.
+///
+/// # Errors
+/// Everything that is wrong, each with file, line, column and cure.
+pub fn parse_service(text: &str, path: &Path) -> Result<Service, Problems> {
+    let source = Source {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    };
+    one(&source, &System)
+}
+
+/// Deserializes YAML with this crate's rules (YAML 1.2 booleans, no key twice, nothing above
+/// 64 MiB) and this crate's complaints.
+///
+/// # Errors
+/// The first thing that is wrong, with line, column and cure.
+pub fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
+    let mut problems = Vec::new();
+    let node = root(text, &mut problems)?;
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(problem);
+    }
+    decode::first(&node, &Decoder::default())
+}
+
+fn root(text: &str, problems: &mut Vec<ConfigError>) -> Result<Node, ConfigError> {
+    let begins = Place {
+        file: 0,
+        line: 1,
+        column: 1,
+    };
+    if text.len() > TEXT_LEN_MAX {
+        let why = format!("the file has more than {TEXT_LEN_MAX} bytes");
+        return Err(ConfigError::new(begins, Problem::Shape(why)));
+    }
+    let node = tree::read(text, 0, problems)?;
+    node.filter(|node| !node.is_null()).ok_or_else(|| {
+        let why = "the file is empty, or ends too early".to_owned();
+        ConfigError::new(begins, Problem::Shape(why))
+    })
+}
+
+pub(crate) fn one(source: &Source, lookup: &dyn Lookup) -> Result<Service, Problems> {
+    let mut problems = Vec::new();
+    let reading = Reading::new(lookup);
+    let service = root(&source.text, &mut problems)
+        .and_then(|node| spec(&node, &mut problems))
+        .map_err(|problem| problems.push(problem))
+        .ok()
+        .flatten()
+        .and_then(|spec| reading.service(spec.value));
+    let Noted {
+        problems: noted, ..
+    } = reading.noted.into_inner();
+    problems.extend(noted);
+    match service {
+        Some(service) if problems.is_empty() => Ok(service),
+        _ => Err(Problems::new(problems, std::slice::from_ref(source))),
+    }
+}
+
+fn spec(
+    node: &Node,
+    problems: &mut Vec<ConfigError>,
+) -> Result<Option<At<ServiceSpec>>, ConfigError> {
+    let decoder = Decoder::default();
+    let is_file = node.entry("services").is_some() || node.entry("version").is_some();
+    let services = match &*node.value {
+        Value::List(_) => decode::all(node, "services", &decoder, problems),
+        _ if is_file => {
+            let file: Option<ConfigSpec> = decode::all(node, "services", &decoder, problems);
+            file.map(|file| file.services)
+        }
+        _ => return Ok(decode::all(node, "services", &decoder, problems)),
+    };
+    let Some(mut services): Option<Vec<At<ServiceSpec>>> = services else {
+        return Ok(None);
+    };
+    if services.len() == 1 {
+        return Ok(services.pop());
+    }
+    let place = services.get(1).map_or(node.place, |second| second.place);
+    let why = format!("one service is read here, and there are {}", services.len());
+    Err(ConfigError::value(place, "services", why))
+}
