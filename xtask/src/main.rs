@@ -1,8 +1,9 @@
-//! Tasks of this repository: `cargo xtask tidy | test | score | bench | fuzz | limbo`.
+//! Tasks of this repository: `cargo xtask tidy | test | score | truth | bench | fuzz | limbo`.
 //!
 //! - `tidy`: the rules that no compiler proves
 //! - `test`: the tests, in a network namespace of their own
 //! - `score`: every scenario, several seeds, and how often the right cause was found
+//! - `truth`: judging, on simulated worlds whose truth is known
 //! - `bench`: what a check costs
 //! - `fuzz`: the decoders, against any bytes
 //! - `limbo`: the strict profile of certificates against the cases of x509-limbo
@@ -13,6 +14,7 @@ mod limbo;
 mod score;
 mod test;
 mod tidy;
+mod truth;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -50,6 +52,11 @@ enum Task {
         #[arg(long)]
         binary: Option<PathBuf>,
     },
+    /// Measure judging on simulated worlds whose truth is known.
+    Truth {
+        #[command(subcommand)]
+        what: Truth,
+    },
     /// Fuzz the decoders; what it finds becomes a file of `fuzz/corpus`, and so a test.
     Fuzz {
         /// Targets, as the folders of `fuzz/corpus` are named; all if none is given.
@@ -79,6 +86,23 @@ enum Task {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum Truth {
+    /// Detection: false alarms, time to detect, flapping, slowness. Writes docs/detect.md; use a
+    /// release build.
+    Detect {
+        /// Check-days without a fault.
+        #[arg(long, default_value_t = 2000)]
+        days: usize,
+        /// Of the random generator.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Outages of each kind.
+        #[arg(long, default_value_t = 300)]
+        trials: usize,
+    },
+}
+
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Tidy => tidy::run(),
@@ -88,6 +112,9 @@ fn main() -> ExitCode {
             rows,
             binary,
         } => program(binary).and_then(|p| score::run(&p, seeds, &rows)),
+        Task::Truth {
+            what: Truth::Detect { days, seed, trials },
+        } => truth::detect::run(days, seed, trials),
         Task::Limbo { file } => limbo::run(&file),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Task::Bench {

@@ -1,0 +1,290 @@
+//! `truth detect`: false alarms, time to detect, flapping and slowness, and docs/detect.md.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use bellwether_diagnose::detect::{Channel, Signal};
+use fastrand::Rng;
+
+use super::noise::{DAY, MINUTE, Micros, Model, SECOND};
+use super::pace;
+use super::page;
+use super::stats::percentile;
+use super::world::{Fault, Go, Kind, Shape, World};
+use crate::{root, say};
+
+/// What is learned before anything is measured.
+const WARM: Micros = DAY / 4;
+
+/// A fault begins this long after the trial, and what is not found after so long is missed.
+const LEAD: Micros = 5 * MINUTE;
+const MISSED: Micros = 60 * MINUTE;
+
+/// False alarms of a world without faults.
+#[derive(Clone, Debug)]
+pub(super) struct False {
+    pub(super) name: String,
+    pub(super) check_days: usize,
+    pub(super) alarms: usize,
+    /// Visits of bursts for each scheduled probe.
+    pub(super) extra: f64,
+    /// Nanoseconds of CPU for each result, the simulation included.
+    pub(super) nanos: f64,
+}
+
+/// How fast a kind of fault is found.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) name: String,
+    pub(super) trials: usize,
+    pub(super) seconds: Vec<f64>,
+    /// How far the told begin lies from the true one, seconds.
+    pub(super) onset: Vec<f64>,
+    /// Alarms whose channel fits the fault.
+    pub(super) fits: usize,
+}
+
+impl Found {
+    pub(super) fn missed(&self) -> usize {
+        self.trials - self.seconds.len()
+    }
+
+    /// What is missed counts as never.
+    pub(super) fn at(&self, percent: usize) -> f64 {
+        let mut all = self.seconds.clone();
+        all.resize(self.trials, f64::INFINITY);
+        percentile(&all, percent)
+    }
+}
+
+/// Everything that was measured.
+pub(super) struct Measured {
+    pub(super) seed: u64,
+    pub(super) trials: usize,
+    pub(super) falses: Vec<False>,
+    pub(super) found: Vec<(String, Vec<Found>)>,
+    /// Notices of each hour of flapping.
+    pub(super) flapping: Vec<(String, Vec<usize>)>,
+    pub(super) pace: pace::Measured,
+}
+
+/// Measures, writes the page, and fails where a goal is not met.
+pub(crate) fn run(days: usize, seed: u64, trials: usize) -> Result<()> {
+    let began = Instant::now();
+    let measured = measure(days, seed, trials);
+    let text = page::page(&measured);
+    say(&text);
+    let file = root().join("docs/detect.md");
+    std::fs::write(&file, &text).with_context(|| format!("failed to write {}", file.display()))?;
+    say(&format!(
+        "wrote {} after {:.0} s",
+        file.display(),
+        began.elapsed().as_secs_f64()
+    ));
+    let missed = page::missed_goals(&measured);
+    anyhow::ensure!(
+        missed.is_empty(),
+        "goals that are not met:\n  {}",
+        missed.join("\n  ")
+    );
+    Ok(())
+}
+
+fn measure(days: usize, seed: u64, trials: usize) -> Measured {
+    let reference = Shape::REFERENCE;
+    let slow = Shape {
+        timeout: 3 * SECOND,
+        ..reference
+    };
+    let with = |vantages| Shape {
+        vantages,
+        regions: 4.min(vantages),
+        ..reference
+    };
+    let alone = Shape {
+        targets: 1,
+        ..with(1)
+    };
+    let quiet = Shape {
+        model: Model::Loss,
+        ..alone
+    };
+    let said = |name: &str| say(&format!("measuring: {name}"));
+    let mut falses = Vec::new();
+    for (name, shape, days) in [
+        ("12 vantages, N1", reference, days),
+        ("12 vantages, N1, failures take 3 s", slow, days / 2),
+        (
+            "12 vantages, N2",
+            Shape {
+                model: Model::N2,
+                ..reference
+            },
+            days / 2,
+        ),
+        (
+            "12 vantages, no noise",
+            Shape {
+                model: Model::Silent,
+                ..reference
+            },
+            10_000.min(days * 5),
+        ),
+        ("5 vantages, N1", with(5), days),
+        ("3 vantages, N1", with(3), days),
+        ("1 vantage, 50 canaries, N1", with(1), days),
+        ("1 vantage alone, N1", alone, days),
+        ("1 vantage alone, single losses only", quiet, days),
+    ] {
+        said(name);
+        falses.push(false_alarms(name, shape, days, seed));
+    }
+    let mut found = Vec::new();
+    for (name, shape) in [
+        ("12 vantages", reference),
+        ("12 vantages, failures take 3 s", slow),
+        ("5 vantages", with(5)),
+        ("3 vantages", with(3)),
+        ("1 vantage, 50 canaries", with(1)),
+        ("1 vantage alone", alone),
+    ] {
+        said(name);
+        found.push((name.to_owned(), kinds(shape, trials, seed)));
+    }
+    said("flapping");
+    let flapping = [2, 6, 10]
+        .map(|minutes| {
+            (
+                format!("{minutes} minutes"),
+                flaps(reference, minutes * MINUTE, seed),
+            )
+        })
+        .into();
+    said("slowness");
+    Measured {
+        seed,
+        trials,
+        falses,
+        found,
+        flapping,
+        pace: pace::measure(days / 4, trials / 5, seed),
+    }
+}
+
+/// Counts alarms in a world without faults.
+#[expect(clippy::cast_precision_loss, reason = "counts of a simulation")]
+pub(super) fn false_alarms(name: &str, shape: Shape, check_days: usize, seed: u64) -> False {
+    let days = check_days.div_ceil(shape.targets);
+    let mut world = World::new(shape, seed, days as f64 + 1.0);
+    world.run(world.now + WARM, |_, _, _| Go::On);
+    world.probes = [0, 0];
+    let (began, from) = (Instant::now(), world.now);
+    let mut alarms = 0;
+    let until = from + Micros::try_from(days).unwrap_or(1) * DAY;
+    world.run(until, |_, _, signal| {
+        alarms += usize::from(matches!(signal, Signal::Alarm(_)));
+        Go::On
+    });
+    let [due, extra] = world.probes;
+    False {
+        name: name.to_owned(),
+        check_days: days * shape.targets,
+        alarms,
+        extra: extra as f64 / due as f64,
+        nanos: began.elapsed().as_nanos() as f64 / (due + extra) as f64,
+    }
+}
+
+/// Each kind of fault in one shape of world.
+fn kinds(shape: Shape, trials: usize, seed: u64) -> Vec<Found> {
+    let mut kinds = vec![
+        ("full outage", Kind::Full, MISSED),
+        ("30 % grey", Kind::Grey(0.3), MISSED),
+    ];
+    if shape.vantages > 1 {
+        kinds.push(("one region of four", Kind::Region, MISSED));
+    }
+    kinds.push(("outage of 60 s", Kind::Full, MINUTE));
+    kinds
+        .into_iter()
+        .map(|(name, kind, lasts)| time_to(name, shape, kind, lasts, trials, seed))
+        .collect()
+}
+
+/// Measures how fast a kind of fault is found.
+#[expect(clippy::cast_precision_loss, reason = "microseconds of a simulation")]
+pub(super) fn time_to(
+    name: &str,
+    shape: Shape,
+    kind: Kind,
+    lasts: Micros,
+    trials: usize,
+    seed: u64,
+) -> Found {
+    let mut warm = World::new(shape, seed, 1.0);
+    warm.run(warm.now + WARM, |_, _, _| Go::On);
+    let mut found = Found {
+        name: name.to_owned(),
+        trials,
+        seconds: vec![],
+        onset: vec![],
+        fits: 0,
+    };
+    let mut rng = Rng::with_seed(seed);
+    for trial in 0..trials {
+        let from = warm.now + LEAD + rng.i64(0..shape.every);
+        let fault = Fault {
+            kind,
+            span: from..from + lasts,
+        };
+        let seed = seed.wrapping_mul(1_000_003).wrapping_add(trial as u64);
+        let mut world = warm.trial(seed, Some(fault), 0.2);
+        world.run(from + lasts.max(2 * MINUTE), |now, check, signal| {
+            let Signal::Alarm(alarm) = signal else {
+                return Go::On;
+            };
+            if check != 0 || now < from {
+                return Go::On;
+            }
+            found.seconds.push((now - from) as f64 / 1e6);
+            found
+                .onset
+                .push((alarm.onset.as_microsecond() - from).abs() as f64 / 1e6);
+            found.fits += usize::from((alarm.channel == Channel::Global) == (kind != Kind::Region));
+            Go::Stop
+        });
+    }
+    found
+}
+
+/// Counts what is told of an hour of flapping: alarms, flapping, ends.
+pub(super) fn flaps(shape: Shape, period: Micros, seed: u64) -> Vec<usize> {
+    let mut warm = World::new(shape, seed, 1.0);
+    warm.run(warm.now + WARM, |_, _, _| Go::On);
+    let hour = 60 * MINUTE;
+    (0..20)
+        .map(|trial| {
+            let from = warm.now + LEAD;
+            let fault = Fault {
+                kind: Kind::Flap(period),
+                span: from..from + hour,
+            };
+            let mut world = warm.trial(seed + trial, Some(fault), 0.5);
+            let mut told = 0;
+            world.run(from + 4 * hour, |_, check, signal| {
+                told += usize::from(
+                    check == 0
+                        && matches!(
+                            signal,
+                            Signal::Alarm(_)
+                                | Signal::Widened(_)
+                                | Signal::Flapping { .. }
+                                | Signal::Clear { .. }
+                        ),
+                );
+                Go::On
+            });
+            told
+        })
+        .collect()
+}

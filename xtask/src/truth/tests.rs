@@ -1,0 +1,74 @@
+//! A small part of what `truth detect` measures, as a test that fails when the figures get worse.
+//! The bounds are the goals, widened by what so few trials scatter.
+
+use super::detect::{false_alarms, flaps, time_to};
+use super::noise::{MINUTE, Model};
+use super::world::{Kind, Shape};
+
+const HOUR: i64 = 60 * MINUTE;
+
+fn alone() -> Shape {
+    Shape {
+        vantages: 1,
+        regions: 1,
+        targets: 1,
+        ..Shape::REFERENCE
+    }
+}
+
+#[test]
+fn outages_are_found_in_time() {
+    for (kind, median, p95) in [
+        (Kind::Full, 10.0, 16.0),
+        (Kind::Grey(0.3), 45.0, 130.0),
+        (Kind::Region, 42.0, 60.0),
+    ] {
+        let found = time_to("", Shape::REFERENCE, kind, HOUR, 20, 1);
+        assert_eq!(found.missed(), 0, "{kind:?}");
+        let told = (found.at(50), found.at(95));
+        assert!(told.0 <= median && told.1 <= p95, "{kind:?}: {told:?}");
+        assert!(
+            found.fits >= 19,
+            "{kind:?}: {} of 20 have the right scope",
+            found.fits
+        );
+    }
+}
+
+#[test]
+fn a_day_of_noise_raises_next_to_nothing() {
+    let told = false_alarms("", Shape::REFERENCE, 51, 1);
+    assert!(told.alarms <= 1, "{told:?}");
+}
+
+#[test]
+fn without_noise_nothing_is_ever_raised() {
+    let silent = Shape {
+        model: Model::Silent,
+        ..alone()
+    };
+    assert_eq!(false_alarms("", silent, 100, 1).alarms, 0);
+}
+
+#[test]
+fn one_vantage_alone_finds_an_outage_by_its_own_burst() {
+    let found = time_to("", alone(), Kind::Full, HOUR, 20, 1);
+    assert_eq!(found.missed(), 0);
+    // A minute until the first run at most; then four failures, two seconds apart.
+    assert!(found.at(100) <= 70.0, "{}", found.at(100));
+}
+
+#[test]
+fn lost_packets_alone_never_raise_anything_at_one_vantage() {
+    let loss = Shape {
+        model: Model::Loss,
+        ..alone()
+    };
+    assert_eq!(false_alarms("", loss, 200, 1).alarms, 0);
+}
+
+#[test]
+fn an_hour_of_flapping_is_told_of_four_times_at_most() {
+    let told = flaps(Shape::REFERENCE, 2 * MINUTE, 1);
+    assert!(told.iter().all(|told| (1..=4).contains(told)), "{told:?}");
+}

@@ -1,0 +1,398 @@
+//! A simulated world: vantages, targets, noise, faults, bursts, and the detector that is judged.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+use std::time::Duration;
+
+use bellwether_diagnose::detect::{CheckMeta, Detector, Heard, HeardKind, Signal, VantageMeta};
+use bellwether_model::run::{Phases, Trigger};
+use bellwether_model::{CheckId, VantageId};
+use fastrand::Rng;
+use jiff::Timestamp;
+
+use super::noise::{DAY, MINUTE, Micros, Model, Noise, SECOND};
+
+/// When every world begins; any time will do.
+pub(super) const BEGIN: Micros = 1_700_000_000 * SECOND;
+
+/// Visits of a burst are this far apart, and the first is this long after the failure.
+const BURST_EVERY: Micros = 2 * SECOND;
+
+/// What a world looks like.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) vantages: usize,
+    pub(super) regions: usize,
+    /// The judged one, and the others.
+    pub(super) targets: usize,
+    pub(super) every: Micros,
+    /// How long a probe that fails takes to say so.
+    pub(super) timeout: Micros,
+    pub(super) model: Model,
+}
+
+impl Shape {
+    /// The reference: 12 vantages in 4 regions, each minute, 50 other targets.
+    pub(super) const REFERENCE: Self = Self {
+        vantages: 12,
+        regions: 4,
+        targets: 51,
+        every: MINUTE,
+        timeout: 0,
+        model: Model::N1,
+    };
+
+    fn region(&self, vantage: usize) -> usize {
+        vantage % self.regions
+    }
+}
+
+/// What is done to the first target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind {
+    /// All probes fail.
+    Full,
+    /// This share of the probes fails.
+    Grey(f64),
+    /// All probes from one region fail.
+    Region,
+    /// Up and down, each for half of this time.
+    Flap(Micros),
+}
+
+/// A fault of the first target.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    pub(super) kind: Kind,
+    pub(super) span: Range<Micros>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// A visit of a burst: which burst, which visit.
+    Visit(usize, usize),
+    /// A result is heard of.
+    Heard {
+        check: usize,
+        vantage: usize,
+        at: Micros,
+        bad: bool,
+        burst: Option<usize>,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Burst {
+    check: usize,
+    vantages: Vec<usize>,
+    over: bool,
+}
+
+/// A simulated world.
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) shape: Shape,
+    pub(super) now: Micros,
+    /// Probes made by schedule, and by bursts.
+    pub(super) probes: [usize; 2],
+    detector: Detector,
+    checks: Vec<CheckId>,
+    vantages: Vec<VantageId>,
+    rng: Rng,
+    noise: Noise,
+    fault: Option<Fault>,
+    /// Offset within an interval, check, vantage; in order.
+    schedule: Vec<(Micros, usize, usize)>,
+    next: usize,
+    /// When the present interval began.
+    round: Micros,
+    events: BinaryHeap<Reverse<(Micros, usize, Event)>>,
+    counted: usize,
+    bursts: Vec<Burst>,
+}
+
+impl World {
+    pub(super) fn new(shape: Shape, seed: u64, days: f64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let checks: Vec<CheckId> = (0..shape.targets)
+            .map(|i| CheckId::new(&format!("service-{i}"), "main"))
+            .collect();
+        let vantages: Vec<VantageId> = (0..shape.vantages)
+            .map(|i| VantageId::new(&format!("vantage-{i:02}")))
+            .collect();
+        let mut detector = Detector::default();
+        detector.configure(&metas(&checks, shape), &places(&vantages, shape));
+        let noise = draw(shape, BEGIN, days, &mut rng);
+        let mut world = Self {
+            shape,
+            now: BEGIN,
+            probes: [0, 0],
+            detector,
+            checks,
+            vantages,
+            rng,
+            noise,
+            fault: None,
+            schedule: Vec::new(),
+            next: 0,
+            round: BEGIN,
+            events: BinaryHeap::new(),
+            counted: 0,
+            bursts: Vec::new(),
+        };
+        world.stagger();
+        world
+    }
+
+    /// The same detector in another stretch of time: other noise, other phases, a fault.
+    pub(super) fn trial(&self, seed: u64, fault: Option<Fault>, days: f64) -> Self {
+        let mut trial = self.clone();
+        trial.rng = Rng::with_seed(seed);
+        trial.noise = draw(self.shape, self.now, days, &mut trial.rng);
+        trial.fault = fault;
+        trial.stagger();
+        trial
+    }
+
+    /// Each check has a phase, and its vantages are spread evenly over the interval.
+    fn stagger(&mut self) {
+        let Shape {
+            vantages, every, ..
+        } = self.shape;
+        self.schedule.clear();
+        for check in 0..self.checks.len() {
+            let phase = self.rng.i64(0..every);
+            let mut order: Vec<usize> = (0..vantages).collect();
+            self.rng.shuffle(&mut order);
+            for (turn, &vantage) in (0..).zip(&order) {
+                let apart = every / Micros::try_from(vantages).unwrap_or(1);
+                self.schedule
+                    .push(((phase + turn * apart) % every, check, vantage));
+            }
+        }
+        self.schedule.sort_unstable();
+        self.next = 0;
+        // The interval in which the world stands is over.
+        self.now += every - (self.now - BEGIN) % every;
+        self.round = self.now;
+    }
+
+    /// Runs until a time, or until the caller has seen enough.
+    pub(super) fn run(&mut self, until: Micros, mut saw: impl FnMut(Micros, usize, Signal) -> Go) {
+        loop {
+            let (offset, check, vantage) = self.schedule[self.next];
+            let due = self.round + offset;
+            while let Some(Reverse((at, _, _))) = self.events.peek()
+                && *at <= due.min(until)
+            {
+                let Reverse((at, _, event)) = self.events.pop().expect("it was there");
+                self.now = at;
+                if self.event(event, &mut saw) == Go::Stop {
+                    return;
+                }
+            }
+            if due >= until {
+                self.now = until;
+                return;
+            }
+            self.now = due;
+            self.next += 1;
+            if self.next == self.schedule.len() {
+                self.next = 0;
+                self.round += self.shape.every;
+            }
+            self.probes[0] += 1;
+            if self.probe(check, vantage, None, &mut saw) == Go::Stop {
+                return;
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event, saw: &mut impl FnMut(Micros, usize, Signal) -> Go) -> Go {
+        match event {
+            Event::Visit(number, visit) => {
+                let burst = &self.bursts[number];
+                let Some(&vantage) = burst.vantages.get(visit).filter(|_| !burst.over) else {
+                    return Go::On;
+                };
+                let check = burst.check;
+                self.probes[1] += 1;
+                self.later(self.now + BURST_EVERY, Event::Visit(number, visit + 1));
+                self.probe(check, vantage, Some(number), saw)
+            }
+            Event::Heard {
+                check,
+                vantage,
+                at,
+                bad,
+                burst,
+            } => self.hear(check, vantage, at, bad, burst, saw),
+        }
+    }
+
+    fn probe(
+        &mut self,
+        check: usize,
+        vantage: usize,
+        burst: Option<usize>,
+        saw: &mut impl FnMut(Micros, usize, Signal) -> Go,
+    ) -> Go {
+        let bad = self.fails(check, vantage);
+        let done = self.now + if bad { self.shape.timeout } else { 0 };
+        let at = self.noise.clock(vantage, self.now);
+        let (heard, twice) = self.noise.heard(vantage, done, &mut self.rng);
+        if twice {
+            let event = Event::Heard {
+                check,
+                vantage,
+                at,
+                bad,
+                burst,
+            };
+            self.later(heard + SECOND, event);
+        }
+        if heard > self.now {
+            self.later(
+                heard,
+                Event::Heard {
+                    check,
+                    vantage,
+                    at,
+                    bad,
+                    burst,
+                },
+            );
+            return Go::On;
+        }
+        self.hear(check, vantage, at, bad, burst, saw)
+    }
+
+    fn fails(&mut self, check: usize, vantage: usize) -> bool {
+        let region = self.shape.region(vantage);
+        let fault = self
+            .fault
+            .as_ref()
+            .filter(|f| check == 0 && f.span.contains(&self.now));
+        let fails = fault.map_or(0.0, |fault| match fault.kind {
+            Kind::Full => 1.0,
+            Kind::Grey(share) => share,
+            Kind::Region => f64::from(u8::from(region == 0)),
+            Kind::Flap(period) => f64::from(u8::from(
+                (self.now - fault.span.start) % period < period / 2,
+            )),
+        });
+        let loss = self.noise.loss(vantage, region, check, self.now);
+        let drawn = self.rng.f64();
+        drawn < 1.0 - (1.0 - fails) * (1.0 - loss)
+    }
+
+    fn hear(
+        &mut self,
+        check: usize,
+        vantage: usize,
+        at: Micros,
+        bad: bool,
+        burst: Option<usize>,
+        saw: &mut impl FnMut(Micros, usize, Signal) -> Go,
+    ) -> Go {
+        if let Some(burst) = burst
+            && !bad
+        {
+            self.bursts[burst].over = true;
+        }
+        let kind = if bad {
+            HeardKind::Bad
+        } else {
+            HeardKind::Ok {
+                total_us: 0,
+                phases: Phases::default(),
+            }
+        };
+        let heard = Heard {
+            check: self.checks[check].clone(),
+            vantage: self.vantages[vantage].clone(),
+            at: stamp(at),
+            kind,
+            trigger: if burst.is_some() {
+                Trigger::Confirm
+            } else {
+                Trigger::Schedule
+            },
+        };
+        for signal in self.detector.step(&heard, stamp(self.now)) {
+            if let Signal::Suspect { vantages, .. } = &signal {
+                let number = |id| {
+                    self.vantages
+                        .iter()
+                        .position(|v| v == id)
+                        .expect("it is ours")
+                };
+                let vantages = vantages.iter().map(number).collect();
+                self.bursts.push(Burst {
+                    check,
+                    vantages,
+                    over: false,
+                });
+                self.later(
+                    self.now + BURST_EVERY,
+                    Event::Visit(self.bursts.len() - 1, 0),
+                );
+            }
+            if saw(self.now, check, signal) == Go::Stop {
+                return Go::Stop;
+            }
+        }
+        Go::On
+    }
+
+    fn later(&mut self, at: Micros, event: Event) {
+        self.counted += 1;
+        self.events.push(Reverse((at, self.counted, event)));
+    }
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Go {
+    On,
+    Stop,
+}
+
+pub(super) fn stamp(at: Micros) -> Timestamp {
+    Timestamp::from_microsecond(at).expect("simulated times are near")
+}
+
+pub(super) fn metas(checks: &[CheckId], shape: Shape) -> Vec<CheckMeta> {
+    let every = Duration::from_micros(shape.every.unsigned_abs());
+    let meta = |id: &CheckId| CheckMeta {
+        id: id.clone(),
+        every,
+        depends: vec![id.service().to_owned()],
+        vantages: Vec::new(),
+        canary: false,
+    };
+    checks.iter().map(meta).collect()
+}
+
+pub(super) fn places(vantages: &[VantageId], shape: Shape) -> Vec<VantageMeta> {
+    let place = |(i, id): (usize, &VantageId)| VantageMeta {
+        id: id.clone(),
+        region: Some(format!("region-{}", shape.region(i))),
+        asn: u32::try_from(64_500 + i).ok(),
+        country: None,
+    };
+    vantages.iter().enumerate().map(place).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "days of a simulation")]
+#[expect(clippy::cast_precision_loss, reason = "a day in microseconds")]
+fn draw(shape: Shape, from: Micros, days: f64, rng: &mut Rng) -> Noise {
+    let span = from..from + (days * DAY as f64) as Micros;
+    Noise::draw(
+        shape.model,
+        [shape.vantages, shape.regions, shape.targets],
+        span,
+        rng,
+    )
+}
