@@ -15,6 +15,7 @@ pub mod baseline;
 pub mod blame;
 pub mod candidates;
 pub mod facts;
+pub mod incidents;
 pub mod judge;
 pub mod layers;
 pub mod picture;
