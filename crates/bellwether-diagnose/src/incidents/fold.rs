@@ -1,0 +1,475 @@
+//! Traces that are not healthy: they open, join, change.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bellwether_model::incident::{IncidentState, MomentKind};
+use bellwether_model::{Cause, Verdict};
+use jiff::Timestamp;
+
+use super::brief::{Blamed, Brief};
+use super::matter::{Failure, Matter, Member, Sort};
+use super::scopes::Part;
+use super::watch::Before;
+use super::{Book, Changes, Key, NoticeKind, party, phrase, seconds_between};
+
+/// Two troubles at things of one operator are one if they began within this time.
+const TOGETHER: Duration = Duration::from_mins(5);
+
+/// What a trace says of one root, with what it takes to believe it.
+struct Claim<'a> {
+    key: &'a Key,
+    brief: &'a Brief,
+    sort: Sort,
+    now: Timestamp,
+}
+
+impl Book {
+    /// Takes a trace's roots in.
+    pub(super) fn fold(
+        &mut self,
+        key: &Key,
+        brief: &Brief,
+        before: &Before,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) {
+        let sort = match brief.verdict {
+            Verdict::Unknown => Sort::Ours,
+            Verdict::Healthy | Verdict::Degraded | Verdict::Broken => {
+                self.unseen(key, Sort::Ours, brief.began, now, changes);
+                Sort::Fault
+            }
+        };
+        if brief.verdict == Verdict::Healthy {
+            self.well(key, brief.began, now, changes);
+            return;
+        }
+        let claim = Claim {
+            key,
+            brief,
+            sort,
+            now,
+        };
+        let mut mine = self.held(key, sort);
+        let mut left: Vec<&Blamed> = Vec::new();
+        for root in &brief.roots {
+            let same = |id: &u64| self.matters[id].incident.cause == root.cause;
+            match mine.iter().position(same) {
+                Some(place) => {
+                    let id = mine.remove(place);
+                    let certain = self.is_confirmed(&claim, root, before);
+                    self.again(&claim, id, root, certain, changes);
+                }
+                None => left.push(root),
+            }
+        }
+        mine.retain(|id| self.is_member(*id, key));
+        for root in left {
+            if mine.is_empty() {
+                self.claim(&claim, root, before, changes);
+            } else {
+                let id = mine.remove(0);
+                self.judged_otherwise(&claim, id, root, changes);
+            }
+        }
+        for id in mine {
+            self.one_unseen(id, key, brief.began, now, changes);
+        }
+    }
+
+    /// Matters of a sort that hold a check, those that go on first.
+    pub(super) fn held(&self, key: &Key, sort: Sort) -> Vec<u64> {
+        let of_sort = |m: &&Matter| m.sort == sort && m.members.contains_key(key);
+        let held = self.matters.values().filter(of_sort);
+        let mut ids: Vec<u64> = held.map(|m| m.incident.id).collect();
+        ids.sort_by_key(|id| (!self.is_member(*id, key), *id));
+        ids
+    }
+
+    fn is_member(&self, id: u64, key: &Key) -> bool {
+        let member = self.matters.get(&id).and_then(|m| m.members.get(key));
+        member.is_some_and(|m| m.until.is_none())
+    }
+
+    /// Is there more than this trace for it?
+    fn is_confirmed(&self, claim: &Claim<'_>, root: &Blamed, before: &Before) -> bool {
+        if claim.sort == Sort::Ours {
+            return before.ours;
+        }
+        let Some(earlier) = &before.bad else {
+            let watch = self.watches.get(claim.key);
+            return watch.is_some_and(|w| w.alarm.is_some());
+        };
+        let agrees = earlier.roots.iter().any(|r| r.cause == root.cause);
+        let is_first = claim
+            .brief
+            .roots
+            .first()
+            .is_some_and(|f| f.cause == root.cause);
+        let accounted = self.held(claim.key, Sort::Fault);
+        let accounted = accounted.iter().any(|id| self.is_member(*id, claim.key));
+        agrees || is_first && !accounted
+    }
+
+    /// A root that no matter of this check accounts for.
+    fn claim(&mut self, claim: &Claim<'_>, root: &Blamed, before: &Before, changes: &mut Changes) {
+        if !self.is_confirmed(claim, root, before) {
+            changes.wanted.insert(claim.key.clone());
+            return;
+        }
+        let (member, first) = self.newcomer(claim, root, before);
+        let id = self.admit(claim.sort, claim.key, member, first, claim.now, changes);
+        if let Some(matter) = self.matters.get_mut(&id) {
+            matter.show(claim.brief.began, &claim.key.0, claim.brief.evidence);
+        }
+        if let Some(watch) = self.watches.get_mut(claim.key)
+            && claim.sort == Sort::Fault
+            && let Some(alarm) = &mut watch.alarm
+        {
+            alarm.explained = true;
+        }
+    }
+
+    /// A check as a member, with the first round in which it failed.
+    fn newcomer(&self, claim: &Claim<'_>, root: &Blamed, before: &Before) -> (Member, Failure) {
+        let Claim {
+            key,
+            brief,
+            sort,
+            now,
+            ..
+        } = *claim;
+        let watch = self.watches.get(key);
+        let accounted = self
+            .held(key, sort)
+            .iter()
+            .any(|id| self.is_member(*id, key));
+        let earlier = before.bad.as_ref().map(|b| b.began);
+        let since = match sort {
+            // The streak belongs to what was there before.
+            _ if accounted => earlier,
+            Sort::Fault => watch.and_then(super::watch::Watch::failing_since),
+            Sort::Ours | Sort::Warning | Sort::Slow => None,
+        };
+        let since = since.map_or(brief.began, |s| s.min(brief.began));
+        let by_run = watch.and_then(|w| w.paths.iter().find(|p| p.first == since));
+        let text = match by_run.filter(|_| sort == Sort::Fault && !accounted) {
+            Some(path) => phrase::failing_run(key, path),
+            None => phrase::failing_trace(key, brief, root),
+        };
+        let member = Member {
+            since,
+            until: None,
+            joined: now,
+            last: brief.began,
+            good: 0,
+            good_since: None,
+            doubted: None,
+            blamed: root.clone(),
+            seen: brief.seen.clone(),
+            controls: brief.controls,
+        };
+        (member, Failure { at: since, text })
+    }
+
+    /// Takes a member into the matter that it belongs to, or opens one. Returns its number.
+    pub(super) fn admit(
+        &mut self,
+        sort: Sort,
+        key: &Key,
+        member: Member,
+        first: Failure,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> u64 {
+        let evidence = self.evidence_of(key);
+        let Some(id) = self.belongs_to(sort, key, &member.blamed, member.since) else {
+            let id = self.next;
+            self.next += 1;
+            let mut matter = Matter::open(id, sort, key.clone(), member, first, now);
+            for (at, digest) in evidence {
+                matter.show(at, &key.0, Some(digest));
+            }
+            self.matters.insert(id, matter);
+            changes.tell(id, now, NoticeKind::Opened, String::new());
+            return id;
+        };
+        changes.dirty.insert(id);
+        let Some(matter) = self.matters.get_mut(&id) else {
+            return id;
+        };
+        let (since, parts) = (member.since, matter.parts());
+        let first_there = now == matter.incident.opened;
+        matter.began_with(first);
+        matter.admit(key.clone(), member);
+        for (at, digest) in evidence {
+            matter.show(at, &key.0, Some(digest));
+        }
+        if !first_there {
+            let text = format!("check {} fails too, from {}", key.0, key.1);
+            if matter.line(since, MomentKind::Growth, text.clone(), None) {
+                matter.pend(NoticeKind::Grown, text);
+            }
+            let joined: Vec<Part> = matter.parts().difference(&parts).cloned().collect();
+            for part in joined {
+                grown(matter, &part, since);
+            }
+        }
+        if matter.healed_at.is_some() {
+            self.back(id, since, now, changes);
+        }
+        id
+    }
+
+    /// Reports of the streak: the newest unhealthy trace, and what runs left.
+    fn evidence_of(&self, key: &Key) -> Vec<(Timestamp, bellwether_model::Digest)> {
+        let Some(watch) = self.watches.get(key) else {
+            return Vec::new();
+        };
+        let by_trace = watch
+            .bad
+            .iter()
+            .filter_map(|b| Some((b.began, b.evidence?)));
+        let by_run = watch
+            .paths
+            .iter()
+            .filter_map(|p| Some((p.first, p.evidence?)));
+        by_trace.chain(by_run).collect()
+    }
+
+    /// The matter of another check that is the same trouble.
+    fn belongs_to(&self, sort: Sort, key: &Key, root: &Blamed, since: Timestamp) -> Option<u64> {
+        let same = |m: &&Matter| {
+            let together = seconds_between(m.incident.began, since).abs() <= TOGETHER.as_secs_f64();
+            m.sort == sort
+                && m.incident.state != IncidentState::Resolved
+                && m.incident.cause == root.cause
+                && m.members.get(key).is_none_or(|known| known.until.is_some())
+                && party::overlap(&m.parties, &root.parties, together)
+        };
+        self.matters.values().find(same).map(|m| m.incident.id)
+    }
+
+    /// The same cause again, of a matter that holds the check: it goes on, or is back.
+    fn again(
+        &mut self,
+        claim: &Claim<'_>,
+        id: u64,
+        root: &Blamed,
+        certain: bool,
+        changes: &mut Changes,
+    ) {
+        if self.is_member(id, claim.key) {
+            self.goes_on(claim, id, root, changes);
+            return;
+        }
+        if !certain {
+            changes.wanted.insert(claim.key.clone());
+            return;
+        }
+        let before = Before::default();
+        let (mut member, first) = self.newcomer(claim, root, &before);
+        let Some(matter) = self.matters.get_mut(&id) else {
+            return;
+        };
+        let came = member.since;
+        if let Some(known) = matter.members.get(claim.key) {
+            // It keeps its first time; that it was well between is in the timeline.
+            member.since = known.since;
+            member.joined = known.joined;
+        }
+        let was_active = matter.is_active();
+        matter.admit(claim.key.clone(), member);
+        matter.show(claim.brief.began, &claim.key.0, claim.brief.evidence);
+        changes.dirty.insert(id);
+        if matter.healed_at.is_some() || !was_active {
+            self.back(id, first.at.max(came), claim.now, changes);
+        } else {
+            let text = format!("check {} fails again, from {}", claim.key.0, claim.key.1);
+            matter.line(came, MomentKind::Growth, text, claim.brief.evidence);
+        }
+    }
+
+    /// A member's next unhealthy trace: what changed?
+    fn goes_on(&mut self, claim: &Claim<'_>, id: u64, root: &Blamed, changes: &mut Changes) {
+        let Claim { key, brief, .. } = *claim;
+        let watch = self.watches.get(key);
+        let Some(matter) = self.matters.get_mut(&id) else {
+            return;
+        };
+        changes.dirty.insert(id);
+        let parts = matter.parts();
+        let Some(member) = matter.members.get_mut(key) else {
+            return;
+        };
+        let old = std::mem::replace(&mut member.blamed, root.clone());
+        let seen = std::mem::replace(&mut member.seen, brief.seen.clone());
+        let last = std::mem::replace(&mut member.last, brief.began);
+        member.controls = brief.controls;
+        (member.good, member.good_since, member.doubted) = (0, None, None);
+        matter.parties.extend(root.parties.iter().cloned());
+        matter.widen(key, &root.scope);
+        matter.show(brief.began, &key.0, brief.evidence);
+        let now = matter.parts();
+        for part in now.difference(&parts) {
+            let label = part.label();
+            let failed = watch.and_then(|w| w.first_failing(label, Some(last)));
+            grown(
+                matter,
+                part,
+                failed.map_or(brief.began, |f| f.min(brief.began)),
+            );
+        }
+        for part in parts.difference(&now) {
+            let text = format!("{} no longer fails", part.words());
+            matter.line(brief.began, MomentKind::Shrinkage, text, brief.evidence);
+        }
+        let affected: BTreeSet<&str> = old
+            .scope
+            .resolvers
+            .iter()
+            .filter(|r| root.scope.resolvers.contains(r))
+            .map(String::as_str)
+            .collect();
+        let mut phases = brief.seen.changes_since(&seen, &affected);
+        if old.layer != root.layer && old.cause == root.cause {
+            phases.push(format!(
+                "{} fails at {} instead of {}",
+                key.0, root.layer, old.layer
+            ));
+        }
+        for text in phases {
+            if matter.line(brief.began, MomentKind::Phase, text.clone(), brief.evidence) {
+                matter.pend(NoticeKind::Phase, text);
+            }
+        }
+    }
+
+    /// A check fails on, and its newest trace blames something else than its matter does.
+    fn judged_otherwise(
+        &mut self,
+        claim: &Claim<'_>,
+        id: u64,
+        root: &Blamed,
+        changes: &mut Changes,
+    ) {
+        let key = claim.key;
+        let Some(matter) = self.matters.get(&id) else {
+            return;
+        };
+        let was = matter.incident.cause;
+        let doubted = matter.members.get(key).and_then(|m| m.doubted);
+        if root.cause == Cause::Unknown {
+            // That no rule fires now takes nothing from what was known.
+            let mut root = root.clone();
+            root.cause = was;
+            root.summary = String::new();
+            root.remedy = String::new();
+            self.goes_on(claim, id, &root, changes);
+            return;
+        }
+        if was != Cause::Unknown && doubted != Some(root.cause) {
+            if let Some(member) = self
+                .matters
+                .get_mut(&id)
+                .and_then(|m| m.members.get_mut(key))
+            {
+                member.doubted = Some(root.cause);
+                (member.good, member.good_since) = (0, None);
+            }
+            changes.dirty.insert(id);
+            changes.wanted.insert(key.clone());
+            return;
+        }
+        self.goes_on(claim, id, root, changes);
+        let Some(matter) = self.matters.get_mut(&id) else {
+            return;
+        };
+        let active = matter.active().count();
+        let agree = matter
+            .active()
+            .filter(|(_, m)| m.blamed.cause == root.cause)
+            .count();
+        if agree * 2 <= active {
+            return;
+        }
+        matter.incident.cause = root.cause;
+        matter.incident.layer = root.layer;
+        let parties = matter.active().flat_map(|(_, m)| m.blamed.parties.clone());
+        matter.parties = parties.collect();
+        let text = format!("judged {} instead of {was}: {}", root.cause, root.summary);
+        matter.line(
+            claim.brief.began,
+            MomentKind::Cause,
+            text.clone(),
+            claim.brief.evidence,
+        );
+        changes.tell(id, claim.now, NoticeKind::Cause, text);
+        self.merge(id, claim.now, changes);
+    }
+
+    /// Two open matters that turn out to be one: the younger ends in the older.
+    fn merge(&mut self, id: u64, now: Timestamp, changes: &mut Changes) {
+        let Some(this) = self.matters.get(&id) else {
+            return;
+        };
+        let same = |m: &&Matter| {
+            let (a, b) = (m.incident.began, this.incident.began);
+            let together = seconds_between(a, b).abs() <= TOGETHER.as_secs_f64();
+            m.incident.id != id
+                && m.sort == this.sort
+                && m.incident.cause == this.incident.cause
+                && party::overlap(&m.parties, &this.parties, together)
+        };
+        let Some(other) = self.matters.values().find(same).map(|m| m.incident.id) else {
+            return;
+        };
+        let (older, younger) = (id.min(other), id.max(other));
+        let Some(ended) = self.matters.get_mut(&younger) else {
+            return;
+        };
+        let members = ended.members.clone();
+        let parties = ended.parties.clone();
+        let text = format!("it is the same trouble as incident {older}, and goes on there");
+        ended.line(now, MomentKind::Resolved, text.clone(), None);
+        ended.incident.state = IncidentState::Resolved;
+        ended.incident.resolved = Some(now);
+        changes.tell(
+            younger,
+            now,
+            NoticeKind::Resolved,
+            format!("Incident {younger}: {text}"),
+        );
+        changes.dirty.insert(older);
+        let Some(kept) = self.matters.get_mut(&older) else {
+            return;
+        };
+        kept.parties.extend(parties);
+        for (key, member) in members {
+            let active = kept.members.get(&key).is_some_and(|m| m.until.is_none());
+            if active {
+                continue;
+            }
+            let (since, check) = (member.since, key.0.clone());
+            kept.admit(key, member);
+            let text = format!("check {check} fails too, as incident {younger} until now");
+            if kept.line(since, MomentKind::Growth, text.clone(), None) {
+                kept.pend(NoticeKind::Grown, text);
+            }
+        }
+    }
+}
+
+/// A line for what joined.
+fn grown(matter: &mut Matter, part: &Part, at: Timestamp) {
+    let text = match part {
+        Part::NameServer(_) => format!("{} is at fault too", part.words()),
+        Part::Resolver(_) | Part::Address(_) | Part::Vantage(_) => {
+            format!("{} fails too", part.words())
+        }
+    };
+    if matter.line(at, MomentKind::Growth, text.clone(), None) {
+        matter.pend(NoticeKind::Grown, text);
+    }
+}

@@ -1,0 +1,544 @@
+//! An open incident with what is remembered for it besides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bellwether_model::incident::{AffectedCheck, IncidentState, Moment, MomentKind};
+use bellwether_model::report::Severity;
+use bellwether_model::{CheckId, Digest, Incident, Layer, Scope, VantageId, Verdict};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::brief::{Blamed, Controls};
+use super::damp::Damp;
+use super::party::{self, Party};
+use super::scopes::{self, Part};
+use super::seen::Seen;
+use super::{Key, NoticeKind, phrase, timeline};
+
+/// At most this many reports are named as evidence: the first half of them and the newest.
+const EVIDENCE_MAX: usize = 32;
+/// A line that comes so often is told for the last time, and says so.
+const SAME_LINE_MAX: u32 = 4;
+
+/// What sort of matter it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Sort {
+    /// Users fail.
+    Fault,
+    /// We cannot tell, for something of ours.
+    Ours,
+    /// Nobody fails yet.
+    Warning,
+    /// Users wait, as the detector says; traces say nothing of it.
+    Slow,
+}
+
+/// A check at a vantage that it breaks, or broke.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Member {
+    pub since: Timestamp,
+    pub until: Option<Timestamp>,
+    /// When it became one.
+    pub joined: Timestamp,
+    /// When its newest unhealthy trace began.
+    pub last: Timestamp,
+    /// Traces in a row that do not show it.
+    pub good: u8,
+    /// When the first of them began.
+    pub good_since: Option<Timestamp>,
+    /// Judged otherwise by the newest trace, and not confirmed yet.
+    pub doubted: Option<bellwether_model::Cause>,
+    /// What its newest unhealthy trace blames.
+    pub blamed: Blamed,
+    /// What that trace saw.
+    pub seen: Seen,
+    pub controls: Controls,
+}
+
+/// What is remembered besides the incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Remembered {
+    pub sort: Sort,
+    members: Vec<(CheckId, VantageId, Member)>,
+    pub parties: BTreeSet<Party>,
+    first: Failure,
+    pub damp: Damp,
+    pub healed_at: Option<Timestamp>,
+    pub mitigated_told: bool,
+    pub pending: Vec<(NoticeKind, String)>,
+    pub last_told: Timestamp,
+    lines: BTreeMap<String, u32>,
+    shown: Vec<(Timestamp, CheckId, Digest)>,
+    pub shared: Option<String>,
+    pub stale: bool,
+    pub split_from: Option<String>,
+}
+
+/// The first failing round.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Failure {
+    pub at: Timestamp,
+    pub text: String,
+}
+
+/// An open incident.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Matter {
+    pub incident: Incident,
+    pub sort: Sort,
+    pub members: BTreeMap<Key, Member>,
+    /// What it is at.
+    pub parties: BTreeSet<Party>,
+    first: Failure,
+    pub damp: Damp,
+    /// Since when users are served again, while they are.
+    pub healed_at: Option<Timestamp>,
+    /// Was that told?
+    pub mitigated_told: bool,
+    /// Changes that are not told yet.
+    pub pending: Vec<(NoticeKind, String)>,
+    pub last_told: Timestamp,
+    /// How often each line came.
+    lines: BTreeMap<String, u32>,
+    shown: Vec<(Timestamp, CheckId, Digest)>,
+    /// What the failing services share, once that is no accident.
+    pub shared: Option<String>,
+    /// Does nobody see it any more?
+    pub stale: bool,
+    /// The incident that it was part of, in words.
+    pub split_from: Option<String>,
+}
+
+impl Matter {
+    /// A new one with its first member.
+    pub(super) fn open(
+        id: u64,
+        sort: Sort,
+        key: Key,
+        member: Member,
+        first: Failure,
+        now: Timestamp,
+    ) -> Self {
+        let blamed = &member.blamed;
+        let incident = Incident {
+            id,
+            state: IncidentState::Open,
+            cause: blamed.cause,
+            layer: blamed.layer,
+            severity: blamed.severity,
+            verdict: blamed.verdict,
+            confidence: blamed.confidence,
+            summary: String::new(),
+            remedy: String::new(),
+            see: None,
+            consequences: Vec::new(),
+            checks: Vec::new(),
+            scope: Scope::default(),
+            caveats: Vec::new(),
+            began: member.since,
+            opened: now,
+            updated: now,
+            acknowledged: None,
+            mitigated: None,
+            resolved: None,
+            flapping: None,
+            evidence: Vec::new(),
+            timeline: Vec::new(),
+        };
+        let mut matter = Self {
+            incident,
+            sort,
+            parties: BTreeSet::new(),
+            damp: Damp::new(member.since),
+            members: BTreeMap::new(),
+            first: first.clone(),
+            healed_at: None,
+            mitigated_told: false,
+            pending: Vec::new(),
+            last_told: now,
+            lines: BTreeMap::new(),
+            shown: Vec::new(),
+            shared: None,
+            stale: false,
+            split_from: None,
+        };
+        matter.line(first.at, MomentKind::FirstFailure, first.text, None);
+        matter.admit(key, member);
+        matter
+    }
+
+    /// Takes a member in, or back.
+    pub(super) fn admit(&mut self, key: Key, member: Member) {
+        self.parties.extend(member.blamed.parties.iter().cloned());
+        self.incident.began = self.incident.began.min(member.since);
+        self.widen(&key, &member.blamed.scope);
+        self.members.insert(key, member);
+        self.founders();
+    }
+
+    /// The widest scope.
+    pub(super) fn widen(&mut self, (_, vantage): &Key, scope: &Scope) {
+        scopes::widen(&mut self.incident.scope, scope);
+        let vantages = &mut self.incident.scope.vantages;
+        if !vantages.iter().any(|v| v == vantage.as_str()) {
+            vantages.push(vantage.as_str().to_owned());
+            vantages.sort();
+        }
+    }
+
+    /// An earlier first failing round; of one instant, the first by its words.
+    pub(super) fn began_with(&mut self, first: Failure) {
+        if first < self.first {
+            let line = self
+                .incident
+                .timeline
+                .iter()
+                .position(|m| m.kind == MomentKind::FirstFailure && m.text == self.first.text);
+            if let Some(line) = line {
+                self.incident.timeline.remove(line);
+            }
+            self.line(first.at, MomentKind::FirstFailure, first.text.clone(), None);
+            self.first = first;
+        }
+    }
+
+    /// The line of the alarm: of all members that were there from the start.
+    pub(super) fn founders(&mut self) {
+        let opened = self.incident.opened;
+        let there: Vec<(&Key, &Member)> = self
+            .members
+            .iter()
+            .filter(|(_, m)| m.joined == opened)
+            .collect();
+        let Some((_, first)) = there.first() else {
+            return;
+        };
+        let mut checks: Vec<&str> = there.iter().map(|((c, _), _)| c.as_str()).collect();
+        checks.dedup();
+        let text = phrase::alarm(
+            self.sort,
+            &first.blamed,
+            &checks,
+            self.split_from.as_deref(),
+        );
+        self.incident
+            .timeline
+            .retain(|m| m.kind != MomentKind::Alarm || m.at != opened);
+        timeline::insert(
+            &mut self.incident.timeline,
+            opened,
+            MomentKind::Alarm,
+            text,
+            None,
+        );
+    }
+
+    /// Members by which it goes on.
+    pub(super) fn active(&self) -> impl Iterator<Item = (&Key, &Member)> {
+        self.members.iter().filter(|(_, m)| m.until.is_none())
+    }
+
+    /// Does it go on?
+    pub(super) fn is_active(&self) -> bool {
+        self.active().next().is_some()
+    }
+
+    /// Does nobody fail by it?
+    pub(super) fn is_warning(&self) -> bool {
+        matches!(self.sort, Sort::Warning | Sort::Slow)
+    }
+
+    /// What is affected now.
+    pub(super) fn parts(&self) -> BTreeSet<Part> {
+        self.active()
+            .flat_map(|((_, vantage), m)| {
+                let mut parts = scopes::parts(&m.blamed.scope);
+                parts.insert(Part::Vantage(vantage.as_str().to_owned()));
+                parts
+            })
+            .collect()
+    }
+
+    /// A line of the timeline. False if it is not new, or came too often to be worth one more.
+    pub(super) fn line(
+        &mut self,
+        at: Timestamp,
+        kind: MomentKind,
+        text: String,
+        evidence: Option<Digest>,
+    ) -> bool {
+        let varies = matches!(
+            kind,
+            MomentKind::Growth | MomentKind::Shrinkage | MomentKind::Phase
+        );
+        let mut text = text;
+        if varies {
+            let came = self.lines.entry(text.clone()).or_default();
+            *came += 1;
+            if *came > SAME_LINE_MAX {
+                return false;
+            }
+            if *came == SAME_LINE_MAX {
+                text.push_str("; it comes and goes, and is not told again");
+            }
+        }
+        timeline::insert(&mut self.incident.timeline, at, kind, text, evidence)
+    }
+
+    /// Names a report as evidence.
+    pub(super) fn show(&mut self, at: Timestamp, check: &CheckId, evidence: Option<Digest>) {
+        let Some(digest) = evidence else {
+            return;
+        };
+        let new = (at, check.clone(), digest);
+        let Err(place) = self.shown.binary_search(&new) else {
+            return;
+        };
+        self.shown.insert(place, new);
+        if self.shown.len() > EVIDENCE_MAX {
+            self.shown.remove(EVIDENCE_MAX / 2);
+        }
+        self.incident.evidence = self.shown.iter().map(|(_, _, d)| *d).collect();
+        self.incident.evidence.dedup();
+    }
+
+    /// A change to be told with the next notice.
+    pub(super) fn pend(&mut self, kind: NoticeKind, text: String) {
+        if !self.pending.iter().any(|(_, t)| *t == text) {
+            self.pending.push((kind, text));
+        }
+    }
+
+    /// Writes the incident's figures anew, from its members.
+    pub(super) fn render(&mut self, caveats: Vec<String>, now: Timestamp) {
+        let checks = self.checks();
+        let incident = &mut self.incident;
+        let newest = |(key, m): &(&Key, &Member)| (m.last, std::cmp::Reverse((*key).clone()));
+        let ruling = |m: &Member| m.blamed.cause == incident.cause;
+        let all = || self.members.iter();
+        let speaks = all()
+            .filter(|(_, m)| ruling(m) && !m.blamed.summary.is_empty())
+            .max_by_key(newest)
+            .or_else(|| all().max_by_key(newest));
+        if let Some((_, member)) = speaks {
+            let blamed = &member.blamed;
+            incident.summary = phrase::summary(&blamed.summary, &checks);
+            incident.layer = blamed.layer;
+            incident.confidence = blamed.confidence;
+            incident.consequences.clone_from(&blamed.consequences);
+            if !blamed.remedy.is_empty() {
+                incident.remedy.clone_from(&blamed.remedy);
+            }
+            if blamed.see.is_some() {
+                incident.see.clone_from(&blamed.see);
+            }
+        }
+        for member in self.members.values() {
+            incident.verdict = worse(incident.verdict, member.blamed.verdict);
+            incident.severity = incident.severity.min(member.blamed.severity);
+        }
+        incident.checks = checks;
+        incident.scope.since = Some(incident.began);
+        incident.caveats = caveats;
+        incident.flapping = self.damp.flapping(now);
+        incident.updated = incident.updated.max(now);
+    }
+
+    /// The checks with their own times.
+    fn checks(&self) -> Vec<AffectedCheck> {
+        let mut checks: Vec<AffectedCheck> = Vec::new();
+        for ((check, _), member) in &self.members {
+            if let Some(known) = checks.last_mut().filter(|k| k.check == check.as_str()) {
+                known.since = known.since.min(member.since);
+                known.until = match (known.until, member.until) {
+                    (Some(a), Some(b)) => Some(a.max(b)),
+                    _ => None,
+                };
+                scopes::widen(&mut known.scope, &member.blamed.scope);
+            } else {
+                checks.push(AffectedCheck {
+                    check: check.to_string(),
+                    since: member.since,
+                    until: member.until,
+                    scope: member.blamed.scope.clone(),
+                });
+            }
+        }
+        checks
+    }
+
+    /// What is remembered besides the incident.
+    pub(super) fn remembered(&self) -> Remembered {
+        let members = self.members.iter();
+        Remembered {
+            sort: self.sort,
+            members: members
+                .map(|((c, v), m)| (c.clone(), v.clone(), m.clone()))
+                .collect(),
+            parties: self.parties.clone(),
+            first: self.first.clone(),
+            damp: self.damp.clone(),
+            healed_at: self.healed_at,
+            mitigated_told: self.mitigated_told,
+            pending: self.pending.clone(),
+            last_told: self.last_told,
+            lines: self.lines.clone(),
+            shown: self.shown.clone(),
+            shared: self.shared.clone(),
+            stale: self.stale,
+            split_from: self.split_from.clone(),
+        }
+    }
+
+    /// An incident of the store with what is remembered for it.
+    pub(super) fn recalled(incident: Incident, kept: Remembered) -> Self {
+        let members = kept.members.into_iter();
+        Self {
+            incident,
+            sort: kept.sort,
+            members: members.map(|(c, v, m)| ((c, v), m)).collect(),
+            parties: kept.parties,
+            first: kept.first,
+            damp: kept.damp,
+            healed_at: kept.healed_at,
+            mitigated_told: kept.mitigated_told,
+            pending: kept.pending,
+            last_told: kept.last_told,
+            lines: kept.lines,
+            shown: kept.shown,
+            shared: kept.shared,
+            stale: kept.stale,
+            split_from: kept.split_from,
+        }
+    }
+
+    /// An incident of the store of which nothing more is remembered.
+    pub(super) fn rebuilt(incident: Incident) -> Self {
+        let sort = match (
+            party::is_ours(incident.cause, incident.layer),
+            incident.severity,
+        ) {
+            (true, _) => Sort::Ours,
+            (false, Severity::Critical) => Sort::Fault,
+            (false, Severity::Warning | Severity::Notice) => Sort::Warning,
+        };
+        let vantages = &incident.scope.vantages;
+        let vantage = vantages.first().map_or(VantageId::LOCAL, String::as_str);
+        let mut members = BTreeMap::new();
+        for affected in &incident.checks {
+            let Some(check) = CheckId::parse(&affected.check) else {
+                continue;
+            };
+            let key = (check, VantageId::new(vantage));
+            members.insert(key.clone(), member_of(&incident, affected, sort, &key));
+        }
+        let parties = members
+            .values()
+            .flat_map(|m: &Member| m.blamed.parties.clone())
+            .collect();
+        let is_first = |m: &&Moment| m.kind == MomentKind::FirstFailure;
+        let first = incident.timeline.iter().find(is_first);
+        Self {
+            first: Failure {
+                at: incident.began,
+                text: first.map(|m| m.text.clone()).unwrap_or_default(),
+            },
+            sort,
+            members,
+            parties,
+            damp: Damp::new(incident.began),
+            healed_at: incident.mitigated,
+            mitigated_told: incident.mitigated.is_some(),
+            pending: Vec::new(),
+            last_told: incident.updated,
+            lines: BTreeMap::new(),
+            shown: shown_of(&incident),
+            shared: None,
+            stale: false,
+            split_from: None,
+            incident,
+        }
+    }
+}
+
+/// The evidence that a stored incident names, in its order.
+fn shown_of(incident: &Incident) -> Vec<(Timestamp, CheckId, Digest)> {
+    let check = incident
+        .checks
+        .iter()
+        .find_map(|c| CheckId::parse(&c.check));
+    let Some(check) = check else {
+        return Vec::new();
+    };
+    let at = |n: usize| {
+        let step = std::time::Duration::from_micros(u64::try_from(n).unwrap_or(0));
+        incident.began.checked_add(step).unwrap_or(incident.began)
+    };
+    let digests = incident.evidence.iter().enumerate();
+    digests.map(|(n, d)| (at(n), check.clone(), *d)).collect()
+}
+
+/// A check of a stored incident as a member again.
+fn member_of(incident: &Incident, affected: &AffectedCheck, sort: Sort, key: &Key) -> Member {
+    let (check, vantage) = key;
+    let scope = &affected.scope;
+    let summary = phrase::plain(&incident.summary);
+    let finding = bellwether_model::Finding {
+        cause: incident.cause,
+        layer: incident.layer,
+        role: bellwether_model::report::Role::Root,
+        severity: incident.severity,
+        confidence: incident.confidence,
+        scope: scope.clone(),
+        summary: summary.clone(),
+        remedy: String::new(),
+        see: None,
+        facts: Vec::new(),
+        evidence: Vec::new(),
+    };
+    let mut parties = party::of_finding(&finding, check, vantage);
+    if sort == Sort::Slow {
+        parties = BTreeSet::from([Party::Check(check.to_string())]);
+    }
+    Member {
+        since: affected.since,
+        until: affected.until,
+        joined: affected.since,
+        last: incident.updated,
+        good: 0,
+        good_since: None,
+        doubted: None,
+        blamed: Blamed {
+            cause: incident.cause,
+            layer: incident.layer,
+            severity: incident.severity,
+            verdict: incident.verdict,
+            confidence: incident.confidence,
+            summary,
+            remedy: incident.remedy.clone(),
+            see: incident.see.clone(),
+            consequences: incident.consequences.clone(),
+            scope: scope.clone(),
+            parties,
+        },
+        seen: Seen::default(),
+        controls: Controls::default(),
+    }
+}
+
+/// The worse of two verdicts; that we could not tell is worse than nothing only.
+fn worse(a: Verdict, b: Verdict) -> Verdict {
+    let rank = |v: Verdict| match v {
+        Verdict::Healthy => 0,
+        Verdict::Unknown => 1,
+        Verdict::Degraded => 2,
+        Verdict::Broken => 3,
+    };
+    if rank(b) > rank(a) { b } else { a }
+}
+
+/// The layer in which it fails, in words.
+pub(super) fn layer_words(layer: Option<Layer>) -> &'static str {
+    layer.map_or("some layer", Layer::name)
+}

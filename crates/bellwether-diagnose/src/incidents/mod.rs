@@ -1,0 +1,486 @@
+//! Judged traces, runs and the detector's signals folded into incidents with a timeline.
+//!
+//! Pure, like judging: no clock, no I/O. [`Book`] is all that is remembered; what it says comes
+//! back as [`Update`]s, and a checkpoint of it, read back, goes on where it was.
+//!
+//! One incident per cause, however many checks it breaks and however it changes meanwhile:
+//!
+//! - opened by two unhealthy traces that agree, or one and the detector's alarm; a lone lost packet
+//!   opens nothing
+//! - a check joins where it has the same cause *at the same thing*: the same name server, zone,
+//!   address, certificate, resolver; or at things of one operator, if both began together. Sharing
+//!   only the time is nothing
+//! - what changes meanwhile is a line: growth, another phase, a better diagnosis
+//! - healing needs as much evidence as failing: two healthy traces and no alarm; then it must stay
+//!   so for a while, the longer the more often it came back
+//!
+//! - [`damp`]: how often it comes and goes
+//! - [`party`], [`shared`]: what checks have in common
+//! - [`brief`], [`seen`], [`scopes`]: what is kept of a trace, and compared with the next
+//! - [`watch`]: what is kept of a check
+//! - [`matter`]: an open incident with what is remembered for it
+//! - [`fold`], [`warn`], [`healing`], [`upkeep`]: the steps
+//! - [`timeline`], [`phrase`]: lines and sentences
+
+mod brief;
+mod damp;
+mod fold;
+mod healing;
+mod matter;
+mod memory;
+mod party;
+mod phrase;
+mod scopes;
+mod seen;
+mod shared;
+mod timeline;
+mod upkeep;
+mod warn;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bellwether_model::incident::{IncidentState, MomentKind};
+use bellwether_model::{CheckId, Digest, Incident, Layer, Report, Run, VantageId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use brief::Brief;
+use matter::Matter;
+pub use timeline::TIMELINE_MAX;
+use watch::Watch;
+
+/// While an incident is open its checks are traced this often: its lines are to be as exact as
+/// that.
+pub const FOLLOW_EVERY: Duration = Duration::from_secs(60);
+
+/// A check at a vantage.
+type Key = (CheckId, VantageId);
+
+/// A trace, judged.
+#[derive(Clone, Copy, Debug)]
+pub struct JudgedTrace<'a> {
+    /// The check.
+    pub check: &'a CheckId,
+    /// Where from.
+    pub vantage: &'a VantageId,
+    /// What came of it; its `began` says when.
+    pub report: &'a Report,
+    /// The report as it is kept, where it is.
+    pub evidence: Option<Digest>,
+    /// Whom the service leans on, as declared: name server operators, networks. What the report
+    /// shows is added.
+    pub depends: &'a [String],
+}
+
+/// What the detector says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Signal {
+    /// It leans towards failing: worth a trace, and no more.
+    Suspicion {
+        /// The check.
+        check: CheckId,
+        /// Where from.
+        vantage: VantageId,
+        /// The first result that it doubts.
+        since: Timestamp,
+    },
+    /// It is sure.
+    Alarm {
+        /// The check.
+        check: CheckId,
+        /// Where from.
+        vantage: VantageId,
+        /// Of what.
+        kind: AlarmKind,
+        /// When the change was, by its reckoning.
+        since: Timestamp,
+        /// The lowest layer that runs saw failing.
+        layer: Option<Layer>,
+        /// What it measured, in a sentence.
+        words: String,
+    },
+    /// It is sure of the contrary.
+    Clear {
+        /// The check.
+        check: CheckId,
+        /// Where from.
+        vantage: VantageId,
+        /// Of what.
+        kind: AlarmKind,
+    },
+}
+
+/// What an alarm is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmKind {
+    /// Users fail.
+    Failing,
+    /// Users wait.
+    Slow,
+}
+
+/// What a person does to an incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Takes it on.
+    Acknowledge,
+    /// Writes something down.
+    Note(String),
+}
+
+/// Why nothing came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActError {
+    /// There is no such open incident; it may be resolved.
+    Unknown(u64),
+}
+
+impl std::fmt::Display for ActError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unknown(id) => write!(f, "there is no open incident {id}"),
+        }
+    }
+}
+
+impl std::error::Error for ActError {}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// An incident is new or changed: it is to be kept as it is here, and what is to be told, told.
+    Changed {
+        /// As it is now. Once resolved it is no longer remembered here.
+        incident: Box<Incident>,
+        /// What to tell, in order; often nothing.
+        notices: Vec<Notice>,
+    },
+    /// A trace of the check is wanted at once, to confirm.
+    WantTrace {
+        /// The check.
+        check: CheckId,
+        /// Where from.
+        vantage: VantageId,
+    },
+    /// From now on the check is to be traced at this pace; `None`: at the usual one again.
+    Follow {
+        /// The check.
+        check: CheckId,
+        /// Where from.
+        vantage: VantageId,
+        /// How often.
+        every: Option<Duration>,
+    },
+}
+
+/// What people are told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Of which incident.
+    pub incident: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What kind of change.
+    pub kind: NoticeKind,
+    /// The sentence, with names and numbers.
+    pub text: String,
+}
+
+/// What kind of change is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// It was opened.
+    Opened,
+    /// The judgement changed.
+    Cause,
+    /// It fails in another way.
+    Phase,
+    /// More fails.
+    Grown,
+    /// Users are served again.
+    Mitigated,
+    /// It came back.
+    Reopened,
+    /// It comes and goes.
+    Flapping,
+    /// Somebody took it on.
+    Acknowledged,
+    /// It is over.
+    Resolved,
+}
+
+impl NoticeKind {
+    /// The name, as it stands in a notice.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Cause => "cause",
+            Self::Phase => "phase",
+            Self::Grown => "grown",
+            Self::Mitigated => "mitigated",
+            Self::Reopened => "reopened",
+            Self::Flapping => "flapping",
+            Self::Acknowledged => "acknowledged",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// Incidents that are not over, and what is remembered of each check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Book {
+    watches: BTreeMap<Key, Watch>,
+    matters: BTreeMap<u64, Matter>,
+    /// Services that each service needs.
+    needs: BTreeMap<String, Vec<String>>,
+    next: u64,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What one call came to, before it is put in order.
+#[derive(Default)]
+struct Changes {
+    dirty: BTreeSet<u64>,
+    notices: BTreeMap<u64, Vec<Notice>>,
+    wanted: BTreeSet<Key>,
+    touched: BTreeSet<Key>,
+}
+
+impl Changes {
+    fn tell(&mut self, incident: u64, at: Timestamp, kind: NoticeKind, text: String) {
+        self.dirty.insert(incident);
+        let notice = Notice {
+            incident,
+            at,
+            kind,
+            text,
+        };
+        self.notices.entry(incident).or_default().push(notice);
+    }
+}
+
+impl Book {
+    /// Nothing is open, nothing is known; numbers begin at 1.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            watches: BTreeMap::new(),
+            matters: BTreeMap::new(),
+            needs: BTreeMap::new(),
+            next: 1,
+        }
+    }
+
+    /// The number that the next incident gets.
+    #[must_use]
+    pub fn next_id(&self) -> u64 {
+        self.next
+    }
+
+    /// Incidents that are not resolved, oldest first.
+    pub fn open(&self) -> impl Iterator<Item = &Incident> {
+        self.matters.values().map(|m| &m.incident)
+    }
+
+    /// One that is not resolved.
+    #[must_use]
+    pub fn incident(&self, id: u64) -> Option<&Incident> {
+        self.matters.get(&id).map(|m| &m.incident)
+    }
+
+    /// The incidents by which a check fails now, oldest first. Warnings are not among them.
+    #[must_use]
+    pub fn of_check(&self, check: &CheckId) -> Vec<u64> {
+        let fails =
+            |m: &Matter| !m.is_warning() && m.active().any(|((active, _), _)| active == check);
+        let found = self.matters.iter().filter(|(_, m)| fails(m));
+        found.map(|(id, _)| *id).collect()
+    }
+
+    /// Which services each service needs: to be told at the start, and when it changes. Troubles of
+    /// a needed service are named as what a trouble may come from.
+    pub fn set_needs(&mut self, needs: BTreeMap<String, Vec<String>>) {
+        self.needs = needs;
+    }
+
+    /// Takes in a judged trace. One that is not newer than the last of its check and vantage is
+    /// passed over.
+    pub fn traced(&mut self, trace: &JudgedTrace<'_>, now: Timestamp) -> Vec<Update> {
+        let key = (trace.check.clone(), trace.vantage.clone());
+        let mut changes = Changes::default();
+        let watch = self.watches.entry(key.clone()).or_default();
+        if watch
+            .last_trace
+            .is_some_and(|last| trace.report.began <= last)
+        {
+            return Vec::new();
+        }
+        let brief = Brief::of(trace);
+        let before = watch.traced(&brief);
+        watch.depends = party::leaned_on(trace.report);
+        watch.depends.extend(trace.depends.iter().cloned());
+        changes.touched.insert(key.clone());
+        self.fold(&key, &brief, &before, now, &mut changes);
+        self.warn(&key, &brief, &before, now, &mut changes);
+        if let Some(watch) = self.watches.get_mut(&key) {
+            watch.keep(brief);
+        }
+        self.close(changes, now)
+    }
+
+    /// Takes in a run. It opens nothing by itself; it tells when a failure began and ended.
+    pub fn ran(&mut self, run: &Run, now: Timestamp) -> Vec<Update> {
+        let key = (run.check.clone(), run.vantage.clone());
+        self.watches.entry(key).or_default().ran(run);
+        self.close(Changes::default(), now)
+    }
+
+    /// Takes in what the detector says.
+    pub fn signal(&mut self, signal: &Signal, now: Timestamp) -> Vec<Update> {
+        let mut changes = Changes::default();
+        match signal {
+            Signal::Suspicion { check, vantage, .. } => {
+                changes.wanted.insert((check.clone(), vantage.clone()));
+            }
+            Signal::Alarm {
+                check,
+                vantage,
+                kind,
+                since,
+                layer,
+                words,
+            } => {
+                let key = (check.clone(), vantage.clone());
+                let alarm = watch::Alarm {
+                    since: *since,
+                    layer: *layer,
+                    words: words.clone(),
+                    explained: false,
+                };
+                self.alarmed(&key, *kind, alarm, now, &mut changes);
+            }
+            Signal::Clear {
+                check,
+                vantage,
+                kind,
+            } => {
+                let key = (check.clone(), vantage.clone());
+                self.cleared(&key, *kind, now, &mut changes);
+            }
+        }
+        self.close(changes, now)
+    }
+
+    /// Takes in what a person does.
+    ///
+    /// # Errors
+    /// If no open incident has this number.
+    pub fn act(
+        &mut self,
+        id: u64,
+        act: &Act,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Update>, ActError> {
+        let matter = self.matters.get_mut(&id).ok_or(ActError::Unknown(id))?;
+        let mut changes = Changes::default();
+        changes.dirty.insert(id);
+        match act {
+            Act::Acknowledge => {
+                let incident = &mut matter.incident;
+                if incident.acknowledged.is_none() {
+                    incident.acknowledged = Some(now);
+                    if incident.state == IncidentState::Open {
+                        incident.state = IncidentState::Acknowledged;
+                    }
+                    let text = format!("{by} took it on");
+                    let told = format!("{by} took on incident {id}: {}", incident.summary);
+                    matter.line(now, MomentKind::Acknowledged, text, None);
+                    changes.tell(id, now, NoticeKind::Acknowledged, told);
+                }
+            }
+            Act::Note(words) => {
+                matter.line(now, MomentKind::Note, format!("{by}: {words}"), None);
+            }
+        }
+        Ok(self.close(changes, now))
+    }
+
+    /// A check is no longer configured: what it saw is no reason to keep anything open.
+    pub fn gone(&mut self, check: &CheckId, now: Timestamp) -> Vec<Update> {
+        let mut changes = Changes::default();
+        self.forget(check, now, &mut changes);
+        self.close(changes, now)
+    }
+
+    /// Does what time brings: over after the hold, damped cadence, what nobody sees any more. To be
+    /// called every few seconds; called twice in one instant, the second does nothing.
+    pub fn tick(&mut self, now: Timestamp) -> Vec<Update> {
+        let mut changes = Changes::default();
+        self.upkeep(now, &mut changes);
+        self.close(changes, now)
+    }
+
+    /// Puts in order what a call came to.
+    fn close(&mut self, mut changes: Changes, now: Timestamp) -> Vec<Update> {
+        self.refresh(&mut changes, now);
+        let mut updates = Vec::new();
+        for id in &changes.dirty {
+            let Some(matter) = self.matters.get(id) else {
+                continue;
+            };
+            updates.push(Update::Changed {
+                incident: Box::new(matter.incident.clone()),
+                notices: changes.notices.remove(id).unwrap_or_default(),
+            });
+            changes.touched.extend(matter.members.keys().cloned());
+        }
+        self.matters
+            .retain(|_, m| m.incident.state != IncidentState::Resolved);
+        for (check, vantage) in changes.wanted {
+            updates.push(Update::WantTrace { check, vantage });
+        }
+        for key in changes.touched {
+            let follow = self
+                .matters
+                .values()
+                .any(|m| !m.is_warning() && m.members.contains_key(&key));
+            let Some(watch) = self.watches.get_mut(&key) else {
+                continue;
+            };
+            if watch.followed != follow {
+                watch.followed = follow;
+                let (check, vantage) = key;
+                updates.push(Update::Follow {
+                    check,
+                    vantage,
+                    every: follow.then_some(FOLLOW_EVERY),
+                });
+            }
+        }
+        updates
+    }
+}
+
+/// Seconds from one time to another; negative if the other is earlier.
+fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64()
+}
+
+/// Is `now` at least this long after `then`?
+fn is_past(then: Timestamp, after: Duration, now: Timestamp) -> bool {
+    now.duration_since(then).unsigned_abs() >= after && now >= then
+}

@@ -1,0 +1,158 @@
+//! What several checks may have in common, and which of it a cause is at.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use bellwether_model::{Cause, CheckId, DnsName, Finding, Layer, Outcome, Report, VantageId};
+use serde::{Deserialize, Serialize};
+
+use crate::suffix::public_suffix;
+
+/// Something that a trouble can be at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Party {
+    /// A name server, by its name.
+    NameServer(String),
+    /// A zone.
+    Zone(String),
+    /// A resolver.
+    Resolver(String),
+    /// An address of the service.
+    Address(IpAddr),
+    /// A certificate, by its SHA-256.
+    Certificate(String),
+    /// A vantage.
+    Vantage(String),
+    /// Who runs the name servers, by the registered name above theirs; or owns the addresses.
+    Operator(String),
+    /// Nothing but the check itself.
+    Check(String),
+}
+
+impl Party {
+    /// Is it the very thing that is at fault, and not only who runs it?
+    pub(super) fn is_exact(&self) -> bool {
+        !matches!(self, Self::Operator(_))
+    }
+}
+
+/// What the cause of a finding is at: what another check must share to have the same trouble.
+///
+/// Only what the cause blames counts. Two services whose certificates are wrong are asked for
+/// through the same resolvers, and have nothing else to do with each other.
+pub(super) fn of(
+    finding: &Finding,
+    report: &Report,
+    check: &CheckId,
+    vantage: &VantageId,
+) -> BTreeSet<Party> {
+    let mut all = of_finding(finding, check, vantage);
+    if finding.cause.layer().unwrap_or(finding.layer) == Layer::Tls {
+        certificates(finding, report, &mut all);
+    }
+    all
+}
+
+/// The same without what only the observations tell.
+pub(super) fn of_finding(
+    finding: &Finding,
+    check: &CheckId,
+    vantage: &VantageId,
+) -> BTreeSet<Party> {
+    let mut all = BTreeSet::new();
+    let scope = &finding.scope;
+    let code = finding.cause.code();
+    let layer = finding.cause.layer().unwrap_or(finding.layer);
+    if layer == Layer::Monitor {
+        all.insert(Party::Vantage(vantage.as_str().to_owned()));
+        return all;
+    }
+    if code.starts_with("dns.resolver.") {
+        all.extend(scope.resolvers.iter().cloned().map(Party::Resolver));
+    } else if matches!(layer, Layer::Dns | Layer::Reg) {
+        name_servers(scope, &mut all);
+        zones(finding, &mut all);
+    } else {
+        all.extend(scope.addresses.iter().copied().map(Party::Address));
+        all.extend(scope.owners.iter().cloned().map(Party::Operator));
+        if layer == Layer::Promise {
+            name_servers(scope, &mut all);
+            zones(finding, &mut all);
+        }
+    }
+    if !all.iter().any(Party::is_exact) {
+        all.insert(Party::Check(check.to_string()));
+    }
+    all
+}
+
+fn name_servers(scope: &bellwether_model::Scope, all: &mut BTreeSet<Party>) {
+    for label in &scope.name_servers {
+        let name = label.split('@').next().unwrap_or(label);
+        all.insert(Party::NameServer(name.to_owned()));
+        all.extend(operator(name).map(Party::Operator));
+    }
+}
+
+/// The registered name above a name server's: `worldnic.com.` of `ns65.worldnic.com.`
+pub(super) fn operator(name_server: &str) -> Option<String> {
+    let name = DnsName::presentation(name_server).ok()?;
+    let suffix = public_suffix(&name);
+    let labels = suffix.labels().len() + 1;
+    (name.labels().len() >= labels).then(|| name.last_labels(labels).to_string())
+}
+
+/// Facts name their zone inside their value.
+fn zones(finding: &Finding, all: &mut BTreeSet<Party>) {
+    let named = finding.facts.iter().filter_map(|f| f.value.get("zone"));
+    let named = named.filter_map(serde_json::Value::as_str);
+    all.extend(named.map(|z| Party::Zone(z.to_owned())));
+}
+
+fn certificates(finding: &Finding, report: &Report, all: &mut BTreeSet<Party>) {
+    for observation in &report.observations {
+        let Outcome::Tls(seen) = &observation.outcome else {
+            continue;
+        };
+        let concerned = finding.scope.addresses.contains(&seen.address.ip());
+        if let Some(shown) = seen.chain.first()
+            && concerned
+            && seen.purpose == bellwether_model::tls::TlsPurpose::User
+        {
+            all.insert(Party::Certificate(shown.sha256.clone()));
+        }
+    }
+}
+
+/// Who a report's service leans on, by its observations: operators of its name servers, owners of
+/// its addresses.
+pub(super) fn leaned_on(report: &Report) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for observation in &report.observations {
+        match &observation.outcome {
+            Outcome::Delegation(zone) if zone.holds_name => {
+                let names = zone.parent_names();
+                all.extend(names.iter().filter_map(|n| operator(n.as_str())));
+            }
+            Outcome::Addresses(seen) => {
+                let owners = seen.found.iter().filter_map(|a| a.owner.as_ref());
+                all.extend(owners.map(ToString::to_string));
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+/// May two troubles of the same cause be one?
+///
+/// What is at fault itself suffices at any time. Who runs it suffices only if both began together.
+pub(super) fn overlap(a: &BTreeSet<Party>, b: &BTreeSet<Party>, began_together: bool) -> bool {
+    a.intersection(b).any(|p| p.is_exact() || began_together)
+}
+
+/// Does the cause concern ourselves?
+pub(super) fn is_ours(cause: Cause, layer: Layer) -> bool {
+    cause.layer().unwrap_or(layer) == Layer::Monitor
+}

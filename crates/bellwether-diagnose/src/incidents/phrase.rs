@@ -1,0 +1,159 @@
+//! Sentences of timelines and notices.
+
+use bellwether_model::incident::AffectedCheck;
+use bellwether_model::{Incident, VantageId};
+use jiff::Timestamp;
+
+use super::brief::{Blamed, Brief, Controls};
+use super::matter::{Sort, layer_words};
+use super::watch::Path;
+use super::{Key, seconds_between};
+
+/// At most this many names stand in one sentence.
+const NAMES_MAX: usize = 4;
+/// How the sentence begins that tells how many checks an incident breaks.
+const CHECKS: &str = " It concerns ";
+
+/// `a`, `a and b`, `a, b and 7 more`.
+pub(super) fn names(all: &[&str]) -> String {
+    match all {
+        [] => "nothing".to_owned(),
+        [one] => (*one).to_owned(),
+        _ if all.len() <= NAMES_MAX => {
+            let (last, first) = all.split_last().expect("more than one");
+            format!("{} and {last}", first.join(", "))
+        }
+        _ => {
+            let first = &all[..NAMES_MAX - 1];
+            format!("{} and {} more", first.join(", "), all.len() - first.len())
+        }
+    }
+}
+
+/// The diagnosis, and over how many checks.
+pub(super) fn summary(sentence: &str, checks: &[AffectedCheck]) -> String {
+    if checks.len() < 2 {
+        return sentence.to_owned();
+    }
+    let all: Vec<&str> = checks.iter().map(|c| c.check.as_str()).collect();
+    format!(
+        "{}{CHECKS}{} checks: {}.",
+        ended(sentence),
+        all.len(),
+        names(&all)
+    )
+}
+
+/// The diagnosis alone again.
+pub(super) fn plain(summary: &str) -> String {
+    let end = summary.rfind(CHECKS).unwrap_or(summary.len());
+    summary[..end].to_owned()
+}
+
+/// With a full stop.
+pub(super) fn ended(sentence: &str) -> String {
+    let trimmed = sentence.trim_end();
+    match trimmed.chars().last() {
+        None | Some('.' | '!' | '?') => trimmed.to_owned(),
+        Some(_) => format!("{trimmed}."),
+    }
+}
+
+/// The line of the alarm.
+pub(super) fn alarm(sort: Sort, blamed: &Blamed, checks: &[&str], split: Option<&str>) -> String {
+    let mut text = match sort {
+        Sort::Fault => format!("{}: {}", blamed.cause, blamed.summary),
+        Sort::Ours => format!("we cannot tell: {}: {}", blamed.cause, blamed.summary),
+        Sort::Warning => format!("nobody fails yet: {}: {}", blamed.cause, blamed.summary),
+        Sort::Slow => format!("slow: {}", blamed.summary),
+    };
+    if checks.len() > 1 {
+        text = format!("{} Seen by {}", ended(&text), names(checks));
+    }
+    match split {
+        Some(from) => format!("{} {from}", ended(&text)),
+        None => text,
+    }
+}
+
+/// The first failing round, as a run saw it.
+pub(super) fn failing_run((check, vantage): &Key, path: &Path) -> String {
+    let mut text = format!("{check} fails at {}", layer_words(path.layer));
+    if let Some(symptom) = &path.symptom {
+        text = format!("{text} ({symptom})");
+    }
+    if let Some(resolver) = &path.resolver {
+        text = format!("{text} via {resolver}");
+    }
+    if let Some(address) = path.address {
+        text = format!("{text} to {address}");
+    }
+    format!("{text}, seen from {vantage}")
+}
+
+/// The first failing round, as a trace saw it.
+pub(super) fn failing_trace((check, vantage): &Key, brief: &Brief, blamed: &Blamed) -> String {
+    let resolvers: Vec<&str> = blamed.scope.resolvers.iter().map(String::as_str).collect();
+    let via = if resolvers.is_empty() {
+        String::new()
+    } else {
+        format!(" via {}", names(&resolvers))
+    };
+    format!(
+        "{check} is {} at {}{via}, seen from {vantage}",
+        brief.verdict.name(),
+        blamed.layer
+    )
+}
+
+/// What one vantage cannot separate.
+pub(super) fn seen_from(vantage: &VantageId, controls: Controls) -> String {
+    let Controls { asked, answered } = controls;
+    let doubt = "one vantage cannot tell a fault near it from one at the service";
+    match (asked, answered) {
+        (0, _) => format!("seen from {vantage} only: {doubt}"),
+        (asked, answered) if asked == answered => {
+            format!("seen from {vantage} only, where all {asked} controls answered")
+        }
+        (asked, answered) => format!(
+            "seen from {vantage} only, where {answered} of {asked} controls answered: {doubt}"
+        ),
+    }
+}
+
+/// `4 min`, `2 h 10 min`.
+pub(super) fn lasted(from: Timestamp, to: Timestamp) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "seconds of an incident, not negative"
+    )]
+    let seconds = seconds_between(from, to).max(0.0).round() as u64;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// A time of day in a sentence.
+pub(super) fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S UTC").to_string()
+}
+
+/// What an opened incident is told with.
+pub(super) fn opened(incident: &Incident) -> String {
+    let checks: Vec<&str> = incident.checks.iter().map(|c| c.check.as_str()).collect();
+    let mut text = format!(
+        "{} ({}, {}) since {}: {}",
+        names(&checks),
+        incident.verdict.name(),
+        incident.cause,
+        clock(incident.began),
+        ended(&plain(&incident.summary))
+    );
+    for caveat in &incident.caveats {
+        text = format!("{text} {}", ended(caveat));
+    }
+    text
+}

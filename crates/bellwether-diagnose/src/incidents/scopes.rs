@@ -1,0 +1,72 @@
+//! Scopes put together, and what of them comes and goes.
+
+use std::collections::BTreeSet;
+
+use bellwether_model::Scope;
+
+/// Makes a scope as wide as both.
+pub(super) fn widen(scope: &mut Scope, other: &Scope) {
+    fn union<T: Ord + Clone>(all: &mut Vec<T>, more: &[T]) {
+        all.extend_from_slice(more);
+        all.sort();
+        all.dedup();
+    }
+    union(&mut scope.vantages, &other.vantages);
+    union(&mut scope.resolvers, &other.resolvers);
+    union(&mut scope.name_servers, &other.name_servers);
+    union(&mut scope.addresses, &other.addresses);
+    union(&mut scope.families, &other.families);
+    union(&mut scope.profiles, &other.profiles);
+    union(&mut scope.owners, &other.owners);
+    scope.share = scope.share.max(other.share);
+    scope.since = match (scope.since, other.since) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+}
+
+/// Part of a scope that can join or leave.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// A resolver.
+    Resolver(String),
+    /// A name server.
+    NameServer(String),
+    /// An address.
+    Address(String),
+    /// A vantage.
+    Vantage(String),
+}
+
+impl Part {
+    /// Its name alone.
+    pub(super) fn label(&self) -> &str {
+        match self {
+            Self::Resolver(l) | Self::NameServer(l) | Self::Address(l) | Self::Vantage(l) => l,
+        }
+    }
+
+    /// As a line of the timeline begins.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Resolver(r) if r == "own" => "our own look-up".to_owned(),
+            Self::Resolver(r) => format!("resolver {r}"),
+            Self::NameServer(n) => format!("name server {n}"),
+            Self::Address(a) => format!("address {a}"),
+            Self::Vantage(v) => format!("vantage {v}"),
+        }
+    }
+}
+
+/// The parts of a scope.
+pub(super) fn parts(scope: &Scope) -> BTreeSet<Part> {
+    let resolvers = scope.resolvers.iter().cloned().map(Part::Resolver);
+    let servers = scope.name_servers.iter().cloned().map(Part::NameServer);
+    let addresses = scope.addresses.iter().map(|a| Part::Address(a.to_string()));
+    let vantages = scope.vantages.iter().cloned().map(Part::Vantage);
+    resolvers
+        .chain(servers)
+        .chain(addresses)
+        .chain(vantages)
+        .collect()
+}

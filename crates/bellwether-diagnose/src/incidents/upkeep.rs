@@ -1,0 +1,397 @@
+//! What time brings, and what of an incident follows from all the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bellwether_model::incident::{IncidentState, MomentKind};
+use jiff::Timestamp;
+
+use super::healing::{flaps, mitigated};
+use super::matter::{Failure, Matter, Sort};
+use super::{Book, Changes, Key, NoticeKind, is_past, phrase, shared};
+
+/// Healed, it must stay so for as long before it is over.
+const HOLD: Duration = Duration::from_mins(1);
+/// What was short is told as healed only after this time: whatever comes and goes every two minutes
+/// would else be told as healed and as back each time until it is damped.
+const TOLD_AFTER: Duration = Duration::from_mins(2);
+/// While it comes and goes it is told at most this often.
+const CADENCE: Duration = Duration::from_mins(30);
+/// Changes of an open incident are told together, at most this often.
+const GATHER: Duration = Duration::from_mins(1);
+/// A check that stays bad for so long after all others are well has a trouble of its own.
+const SPLIT_AFTER: Duration = Duration::from_mins(5);
+/// Nothing was seen of a check for so long, or for three intervals if that is longer: that is worth a
+/// line.
+const STALE_AFTER: Duration = Duration::from_mins(15);
+/// At most this many changes stand in one notice.
+const CHANGES_TOLD: usize = 3;
+
+impl Book {
+    /// Does what time brings.
+    pub(super) fn upkeep(&mut self, now: Timestamp, changes: &mut Changes) {
+        let ids: Vec<u64> = self.matters.keys().copied().collect();
+        for id in ids {
+            self.split(id, now, changes);
+            self.hold(id, now, changes);
+            self.stale(id, now, changes);
+            let Some(matter) = self.matters.get_mut(&id) else {
+                continue;
+            };
+            if matter.incident.state == IncidentState::Resolved {
+                continue;
+            }
+            flapping(matter, now, changes);
+            gathered(matter, now, changes);
+        }
+    }
+
+    /// Healed: is it to be told, is it over?
+    fn hold(&mut self, id: u64, now: Timestamp, changes: &mut Changes) {
+        let Some(matter) = self.matters.get_mut(&id) else {
+            return;
+        };
+        let Some(healed) = matter.healed_at else {
+            return;
+        };
+        let told_after = is_past(healed, TOLD_AFTER, now) || matter.damp.is_calm(now);
+        if told_after && !matter.damp.suppressed {
+            mitigated(matter, now, changes);
+        }
+        if !is_past(healed, HOLD, now) || !matter.damp.is_calm(now) {
+            return;
+        }
+        // Silence is no health: each member must have been seen well at the end of the hold.
+        let until = healed.checked_add(HOLD).unwrap_or(healed);
+        let well = |key: &Key| {
+            let good = self.watches.get(key).and_then(|w| w.last_good);
+            good.is_some_and(|good| good >= until)
+        };
+        let watched: Vec<&Key> = matter
+            .members
+            .keys()
+            .filter(|key| self.watches.contains_key(*key))
+            .collect();
+        if matter.sort != Sort::Ours && !watched.iter().all(|key| well(key)) {
+            return;
+        }
+        self.resolve(id, healed, now, changes);
+    }
+
+    /// Members that stay bad after all others are well get an incident of their own.
+    fn split(&mut self, id: u64, now: Timestamp, changes: &mut Changes) {
+        let Some(matter) = self.matters.get(&id) else {
+            return;
+        };
+        let bad: Vec<Key> = matter.active().map(|(key, _)| key.clone()).collect();
+        let checks: BTreeSet<_> = bad.iter().map(|(check, _)| check).collect();
+        let well = matter
+            .members
+            .iter()
+            .filter(|((check, _), _)| !checks.contains(check));
+        let ends: Vec<Timestamp> = well.filter_map(|(_, m)| m.until).collect();
+        let Some(last) = ends.iter().max().copied() else {
+            return;
+        };
+        let seen_since = matter
+            .active()
+            .all(|(_, m)| is_past(last, SPLIT_AFTER, m.last));
+        if matter.is_warning() || bad.is_empty() || bad.len() > ends.len() || !seen_since {
+            return;
+        }
+        let cause_of = |key: &Key| matter.members[key].blamed.cause;
+        let mut groups: BTreeMap<_, Vec<Key>> = BTreeMap::new();
+        for key in bad {
+            groups.entry(cause_of(&key)).or_default().push(key);
+        }
+        for keys in groups.into_values() {
+            self.split_off(id, keys, last, now, changes);
+        }
+        self.over(id, now, changes);
+    }
+
+    fn split_off(
+        &mut self,
+        from: u64,
+        keys: Vec<Key>,
+        healed: Timestamp,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) {
+        let Some(parent) = self.matters.get_mut(&from) else {
+            return;
+        };
+        let id = self.next;
+        self.next += 1;
+        let mut new: Option<Matter> = None;
+        for key in keys {
+            let Some(mut member) = parent.members.remove(&key) else {
+                continue;
+            };
+            let text = format!(
+                "check {} stays bad: from here on it is incident {id}",
+                key.0
+            );
+            parent.line(now, MomentKind::Shrinkage, text, None);
+            let mut past = member.clone();
+            past.until = Some(healed.max(past.since));
+            parent.members.insert(key.clone(), past);
+            member.joined = now;
+            let first = Failure {
+                at: member.since,
+                text: format!("{} fails since then, as part of incident {from}", key.0),
+            };
+            match &mut new {
+                Some(matter) => {
+                    matter.began_with(first);
+                    matter.admit(key, member);
+                }
+                None => {
+                    let words = format!(
+                        "It was part of incident {from}, whose other checks work again since {}",
+                        phrase::clock(healed)
+                    );
+                    let mut matter = Matter::open(id, parent.sort, key, member, first, now);
+                    matter.split_from = Some(words);
+                    new = Some(matter);
+                }
+            }
+        }
+        if let Some(mut matter) = new {
+            matter.founders();
+            self.matters.insert(id, matter);
+            changes.tell(id, now, NoticeKind::Opened, String::new());
+        }
+    }
+
+    /// Is there nobody left who sees it?
+    fn stale(&mut self, id: u64, now: Timestamp, changes: &mut Changes) {
+        let Some(matter) = self.matters.get_mut(&id) else {
+            return;
+        };
+        let fresh = matter.active().any(|(key, member)| {
+            let watch = self.watches.get(key);
+            let every = watch.map_or(0, |w| u64::from(w.every));
+            let limit = STALE_AFTER.max(Duration::from_millis(every * 3));
+            let seen = watch.and_then(|w| w.last_seen).max(Some(member.last));
+            seen.is_some_and(|seen| !is_past(seen, limit, now))
+        });
+        let stale = matter.is_active() && matter.sort == Sort::Fault && !fresh;
+        if stale && !matter.stale {
+            let text = "nothing is seen of it any more: whether it goes on is unknown".to_owned();
+            matter.line(now, MomentKind::Monitor, text, None);
+            changes.dirty.insert(id);
+        } else if matter.stale && !stale && matter.is_active() {
+            matter.line(
+                now,
+                MomentKind::Monitor,
+                "it is seen again".to_owned(),
+                None,
+            );
+            changes.dirty.insert(id);
+        }
+        matter.stale = stale;
+    }
+
+    /// Writes anew what changed, and what depends on it.
+    pub(super) fn refresh(&mut self, changes: &mut Changes, now: Timestamp) {
+        let dirty: Vec<u64> = changes.dirty.iter().copied().collect();
+        if dirty.is_empty() {
+            return;
+        }
+        // Another incident may explain this one from now on, or no longer.
+        for (id, matter) in &self.matters {
+            if matter.sort == Sort::Fault && !dirty.contains(id) {
+                let caveats = self.caveats(matter);
+                if caveats != matter.incident.caveats {
+                    changes.dirty.insert(*id);
+                }
+            }
+        }
+        for id in changes.dirty.clone() {
+            let Some(matter) = self.matters.get(&id) else {
+                continue;
+            };
+            let shared = matter.shared.clone().or_else(|| self.shared_part(matter));
+            let caveats = self.caveats(matter);
+            let Some(matter) = self.matters.get_mut(&id) else {
+                continue;
+            };
+            if matter.shared.is_none()
+                && let Some(text) = &shared
+            {
+                matter.line(now, MomentKind::Growth, text.clone(), None);
+            }
+            matter.shared = shared;
+            let mut caveats = caveats;
+            caveats.extend(matter.shared.clone());
+            matter.render(caveats, now);
+            let Some(notices) = changes.notices.get_mut(&id) else {
+                continue;
+            };
+            for notice in notices.iter_mut().filter(|n| n.kind == NoticeKind::Opened) {
+                notice.text = phrase::opened(&matter.incident);
+                if let Some(healed) = matter.healed_at {
+                    let clock = phrase::clock(healed);
+                    notice.text = format!("{} It is over since {clock}.", notice.text);
+                }
+            }
+        }
+    }
+
+    /// What one vantage cannot separate, and what may be behind it.
+    fn caveats(&self, matter: &Matter) -> Vec<String> {
+        let mut caveats = Vec::new();
+        let vantages: BTreeSet<_> = matter.members.keys().map(|(_, v)| v).collect();
+        if let (Sort::Fault, 1) = (matter.sort, vantages.len())
+            && let Some(((_, vantage), member)) = matter
+                .members
+                .iter()
+                .max_by_key(|(key, m)| (m.last, std::cmp::Reverse((*key).clone())))
+        {
+            caveats.push(phrase::seen_from(vantage, member.controls));
+        }
+        if matter.sort == Sort::Fault {
+            caveats.extend(self.behind(matter));
+        }
+        caveats
+    }
+
+    /// Incidents of needed services that explain this one.
+    fn behind(&self, matter: &Matter) -> Vec<String> {
+        let services = |m: &Matter| -> BTreeSet<String> {
+            let all = m
+                .members
+                .keys()
+                .map(|(check, _)| check.service().to_owned());
+            all.collect()
+        };
+        let mine = services(matter);
+        let needed = self.needed(&mine);
+        let age = |m: &Matter| (m.incident.began, m.incident.id);
+        let mut lines = Vec::new();
+        for other in self.matters.values() {
+            let at: Vec<String> = services(other).intersection(&needed).cloned().collect();
+            let explains = other.sort == Sort::Fault
+                && other.incident.cause != bellwether_model::Cause::Unknown
+                && other.incident.id != matter.incident.id
+                && !at.is_empty();
+            if !explains {
+                continue;
+            }
+            let over = other.healed_at.is_some_and(|h| h < matter.incident.began);
+            let mutual = self
+                .needed(&services(other))
+                .intersection(&mine)
+                .next()
+                .is_some();
+            if over || mutual && age(other) > age(matter) {
+                continue;
+            }
+            let at: Vec<&str> = at.iter().map(String::as_str).collect();
+            lines.push(format!(
+                "consequence of incident {}: {} at {}, which it needs",
+                other.incident.id,
+                other.incident.cause,
+                phrase::names(&at)
+            ));
+        }
+        lines
+    }
+
+    /// The services that these need, and those need, and so on.
+    fn needed(&self, services: &BTreeSet<String>) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        let mut next: Vec<&String> = services.iter().collect();
+        while let Some(service) = next.pop() {
+            for needed in self.needs.get(service).into_iter().flatten() {
+                if !services.contains(needed) && all.insert(needed.clone()) {
+                    next.push(needed);
+                }
+            }
+        }
+        all
+    }
+
+    /// Whom the failing services lean on, more than chance would have it.
+    fn shared_part(&self, matter: &Matter) -> Option<String> {
+        let bad: BTreeSet<&str> = matter.active().map(|((c, _), _)| c.service()).collect();
+        if bad.len() < 2 || matter.sort != Sort::Fault {
+            return None;
+        }
+        let mut services: BTreeSet<&str> = BTreeSet::new();
+        let mut users: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for ((check, _), watch) in &self.watches {
+            services.insert(check.service());
+            for depends in &watch.depends {
+                users.entry(depends).or_default().insert(check.service());
+            }
+        }
+        let count = users.len();
+        let found = users.iter().filter_map(|(party, users)| {
+            let failing = users.intersection(&bad).count();
+            let is = shared::is_shared(services.len(), users.len(), bad.len(), failing, count);
+            is.then_some((failing, std::cmp::Reverse(users.len()), *party))
+        });
+        let (failing, std::cmp::Reverse(users), party) = found.max()?;
+        Some(format!(
+            "what they share is {party}: {failing} of the {users} services that lean on it fail, of {} watched",
+            services.len()
+        ))
+    }
+}
+
+/// Damping: told again after a while, and at an end when it stays as it is.
+fn flapping(matter: &mut Matter, now: Timestamp, changes: &mut Changes) {
+    if !matter.damp.suppressed {
+        return;
+    }
+    let id = matter.incident.id;
+    if matter.damp.is_calm(now) && matter.is_active() {
+        matter.damp.suppressed = false;
+        let text = "it no longer comes and goes: it fails all the time".to_owned();
+        matter.line(now, MomentKind::Flapping, text.clone(), None);
+        changes.tell(
+            id,
+            now,
+            NoticeKind::Flapping,
+            format!("Incident {id}: {text}"),
+        );
+        return;
+    }
+    if matter
+        .damp
+        .told
+        .is_none_or(|told| is_past(told, CADENCE, now))
+    {
+        matter.damp.told = Some(now);
+        let text = flaps(matter, now);
+        changes.tell(id, now, NoticeKind::Flapping, text);
+    }
+}
+
+/// Growth and phases, several in one notice.
+fn gathered(matter: &mut Matter, now: Timestamp, changes: &mut Changes) {
+    if matter.pending.is_empty() || !is_past(matter.last_told, GATHER, now) {
+        return;
+    }
+    let pending = std::mem::take(&mut matter.pending);
+    if matter.damp.suppressed {
+        return;
+    }
+    let kind = pending
+        .iter()
+        .map(|(kind, _)| *kind)
+        .min()
+        .unwrap_or(NoticeKind::Grown);
+    let mut texts: Vec<&str> = pending.iter().map(|(_, text)| text.as_str()).collect();
+    texts.sort_unstable();
+    let more = texts.len().saturating_sub(CHANGES_TOLD);
+    texts.truncate(CHANGES_TOLD);
+    let mut text = format!("Incident {}: {}", matter.incident.id, texts.join("; "));
+    if more > 0 {
+        text = format!("{text}; and {more} more changes");
+    }
+    matter.last_told = now;
+    changes.tell(matter.incident.id, now, kind, text);
+}

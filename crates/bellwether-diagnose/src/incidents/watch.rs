@@ -1,0 +1,301 @@
+//! What is remembered of one check at one vantage.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bellwether_model::run::RunOutcome;
+use bellwether_model::{Cause, Digest, Layer, Run, Verdict};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::brief::Brief;
+use super::is_past;
+use super::party::Party;
+
+/// Two unhealthy traces further apart do not confirm each other: the second was asked for at once,
+/// and a usual cadence is shorter.
+const CONFIRM_WITHIN: Duration = Duration::from_mins(15);
+/// A path is well again after so many good runs on it: with a third of the attempts failing, three
+/// good ones in a row are still likely, and the detector's own reckoning takes over.
+const PATH_WELL: u8 = 3;
+/// A streak of failures is over after so many good runs: where a quarter of them fails, as many
+/// good ones in a row come about once in 300.
+const STREAK_OVER: u32 = 20;
+/// At most this many failing paths are remembered; the ones that failed longest ago go first.
+const PATHS_MAX: usize = 16;
+
+/// A resolver and an address by which runs fail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Path {
+    pub resolver: Option<String>,
+    pub address: Option<IpAddr>,
+    pub layer: Option<Layer>,
+    pub symptom: Option<String>,
+    pub evidence: Option<Digest>,
+    pub first: Timestamp,
+    pub last: Timestamp,
+    /// Good runs on it since.
+    good: u8,
+}
+
+/// An alarm of the detector that stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Alarm {
+    pub since: Timestamp,
+    pub layer: Option<Layer>,
+    pub words: String,
+    /// Does an incident account for it?
+    pub explained: bool,
+}
+
+/// What the trace before can confirm.
+#[derive(Default)]
+pub(super) struct Before {
+    /// It, if it was unhealthy, and near enough.
+    pub bad: Option<Brief>,
+    /// Did it say that we are at fault ourselves?
+    pub ours: bool,
+    /// What it warned of.
+    pub warned: Vec<(Cause, BTreeSet<Party>)>,
+}
+
+/// A check at a vantage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Watch {
+    /// Whom it leans on.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub depends: BTreeSet<String>,
+    /// When the newest trace began.
+    pub last_trace: Option<Timestamp>,
+    /// The newest unhealthy trace of the streak that lasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bad: Option<Brief>,
+    /// Was the newest trace that says anything of the target that one?
+    pub last_was_bad: bool,
+    /// Did the newest trace say only that we are at fault ourselves?
+    pub last_was_ours: bool,
+    /// What the newest trace of the target warned of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warned: Vec<(Cause, BTreeSet<Party>)>,
+    /// When the first unhealthy trace of the streak began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_bad_trace: Option<Timestamp>,
+    /// Healthy traces in a row.
+    pub good: u8,
+    /// When the first of them began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub good_since: Option<Timestamp>,
+    /// Where runs fail.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<Path>,
+    /// The first failing run of the streak.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub streak: Option<Timestamp>,
+    /// Good runs since the last failing one.
+    oks: u32,
+    /// The last failing run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_bad_run: Option<Timestamp>,
+    /// The first good run after everything bad, where it can tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_ok: Option<Timestamp>,
+    /// The newest sight of it, good or bad.
+    pub last_seen: Option<Timestamp>,
+    /// The newest sight that was good.
+    pub last_good: Option<Timestamp>,
+    /// The interval of its runs, milliseconds.
+    pub every: u32,
+    /// The detector says that it fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<Alarm>,
+    /// The detector says that it is slow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow: Option<Alarm>,
+    /// Is it traced more often than usual?
+    pub followed: bool,
+}
+
+impl Watch {
+    /// Takes in a run.
+    pub(super) fn ran(&mut self, run: &Run) {
+        self.every = run.every;
+        let began = run.began();
+        match run.outcome {
+            RunOutcome::NotRun => return,
+            RunOutcome::Ok => self.ran_well(run, began),
+            RunOutcome::Wrong | RunOutcome::Failed => self.ran_badly(run, began),
+        }
+        self.last_seen = self.last_seen.max(Some(began));
+    }
+
+    fn ran_well(&mut self, run: &Run, began: Timestamp) {
+        self.last_good = self.last_good.max(Some(began));
+        for path in &mut self.paths {
+            let same =
+                path.resolver.as_deref() == run.resolver.as_deref() && path.address == run.address;
+            path.good = path.good.saturating_add(u8::from(same));
+        }
+        let failing = self.bad.as_ref();
+        let through: BTreeSet<&str> = failing
+            .iter()
+            .filter(|b| b.verdict == Verdict::Degraded)
+            .flat_map(|b| b.roots.iter().flat_map(|r| &r.scope.resolvers))
+            .map(String::as_str)
+            .collect();
+        // Where only some paths fail, a good run on another one is no healing.
+        let tells =
+            through.is_empty() || run.resolver.as_deref().is_some_and(|r| through.contains(r));
+        let after = self.last_bad_run.max(failing.map(|b| b.began));
+        if tells && self.first_ok.is_none() && after.is_some_and(|a| began > a) {
+            self.first_ok = Some(began);
+        }
+        self.oks = self.oks.saturating_add(1);
+        if self.alarm.is_some() || failing.is_some() {
+            return;
+        }
+        self.paths.retain(|p| p.good < PATH_WELL);
+        if self.oks > STREAK_OVER {
+            self.paths.clear();
+            self.streak = None;
+        }
+    }
+
+    fn ran_badly(&mut self, run: &Run, began: Timestamp) {
+        self.oks = 0;
+        self.first_ok = None;
+        self.last_bad_run = self.last_bad_run.max(Some(began));
+        self.streak = Some(self.streak.map_or(began, |s| s.min(began)));
+        let resolver = run.resolver.as_deref();
+        let symptom = run.symptom.as_deref().map(str::to_owned);
+        let known = self
+            .paths
+            .iter_mut()
+            .find(|p| p.resolver.as_deref() == resolver && p.address == run.address);
+        if let Some(path) = known {
+            path.first = path.first.min(began);
+            path.last = path.last.max(began);
+            path.good = 0;
+            path.layer = run.layer;
+            path.symptom = symptom;
+            path.evidence = run.evidence.or(path.evidence);
+            return;
+        }
+        if self.paths.len() >= PATHS_MAX
+            && let Some(oldest) = (0..self.paths.len()).min_by_key(|i| self.paths[*i].last)
+        {
+            self.paths.remove(oldest);
+        }
+        self.paths.push(Path {
+            resolver: resolver.map(str::to_owned),
+            address: run.address,
+            layer: run.layer,
+            symptom,
+            evidence: run.evidence,
+            first: began,
+            last: began,
+            good: 0,
+        });
+        self.paths.sort_by(|a, b| {
+            (a.first, &a.resolver, a.address).cmp(&(b.first, &b.resolver, b.address))
+        });
+    }
+
+    /// Takes in a trace. Returns what the one before it can confirm.
+    pub(super) fn traced(&mut self, brief: &Brief) -> Before {
+        let near = |b: &Brief| !is_past(b.began, CONFIRM_WITHIN, brief.began);
+        let before = Before {
+            bad: self.bad.clone().filter(|b| self.last_was_bad && near(b)),
+            ours: self.last_was_ours,
+            warned: self.warned.clone(),
+        };
+        self.last_trace = Some(brief.began);
+        self.last_was_ours = brief.verdict == Verdict::Unknown;
+        match brief.verdict {
+            Verdict::Healthy => {
+                self.last_seen = self.last_seen.max(Some(brief.began));
+                self.last_good = self.last_good.max(Some(brief.began));
+                self.good = self.good.saturating_add(1);
+                self.good_since.get_or_insert(brief.began);
+            }
+            Verdict::Degraded | Verdict::Broken => {
+                self.last_seen = self.last_seen.max(Some(brief.began));
+                self.good = 0;
+                self.good_since = None;
+                self.first_ok = None;
+                self.first_bad_trace.get_or_insert(brief.began);
+            }
+            // About us: nothing is known of the target.
+            Verdict::Unknown => {}
+        }
+        before
+    }
+
+    /// Keeps a trace for the next one.
+    pub(super) fn keep(&mut self, brief: Brief) {
+        if brief.verdict == Verdict::Unknown {
+            return;
+        }
+        let warned = brief.warnings.iter();
+        self.warned = warned.map(|w| (w.cause, w.parties.clone())).collect();
+        self.last_was_bad = brief.is_bad();
+        if brief.is_bad() {
+            self.bad = Some(brief);
+        }
+        if self.good >= 2 && self.alarm.is_none() {
+            self.calm();
+        }
+    }
+
+    /// The streak is over.
+    pub(super) fn calm(&mut self) {
+        self.bad = None;
+        self.last_was_bad = false;
+        self.first_bad_trace = None;
+        self.paths.clear();
+        self.streak = None;
+        self.last_bad_run = None;
+        self.first_ok = None;
+    }
+
+    /// Since when it fails: the first failing round of the streak.
+    pub(super) fn failing_since(&self) -> Option<Timestamp> {
+        let by_path = self.paths.iter().map(|p| p.first).min();
+        let by_alarm = self.alarm.as_ref().map(|a| a.since);
+        let by_run = match (by_alarm, self.streak) {
+            // What the detector reckons into the trouble, and no lost packet before it.
+            (Some(alarm), Some(streak)) if alarm <= streak => Some(streak),
+            (Some(alarm), _) => Some(by_path.map_or(alarm, |p| p.min(alarm))),
+            (None, _) => by_path,
+        };
+        match (by_run, self.first_bad_trace) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Since when users are served again, if they are.
+    pub(super) fn healed_at(&self) -> Option<Timestamp> {
+        match (self.first_ok, self.good_since) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Do runs fail now?
+    pub(super) fn runs_fail(&self) -> bool {
+        self.last_bad_run.is_some() && self.first_ok.is_none()
+    }
+
+    /// When runs through a resolver, or to an address, first failed after a time.
+    pub(super) fn first_failing(&self, what: &str, after: Option<Timestamp>) -> Option<Timestamp> {
+        let is_it = |p: &&Path| {
+            p.resolver.as_deref() == Some(what) || p.address.is_some_and(|a| a.to_string() == what)
+        };
+        let firsts = self.paths.iter().filter(is_it).map(|p| p.first);
+        firsts
+            .min()
+            .filter(|first| after.is_none_or(|a| *first > a))
+    }
+}
