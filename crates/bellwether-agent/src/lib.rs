@@ -9,6 +9,8 @@
 //! - `agent`: the loop around it, and its [`AgentHandle`]
 //! - `workers`: whoever carries out what is asked: [`Workers`]
 //! - `clock`: the clocks, and the time that the agent goes by
+//! - `pool`: worker processes
+//! - [`settings`]: from a configuration to a plan
 //! - `figures`, `lateness`: counts of itself
 
 mod agent;
@@ -16,6 +18,8 @@ mod clock;
 mod engine;
 mod figures;
 mod lateness;
+mod pool;
+pub mod settings;
 pub mod wheel;
 mod workers;
 
@@ -31,6 +35,7 @@ pub use agent::{AgentHandle, Ended, start};
 pub use clock::{Clock, SystemClock};
 pub use figures::Figures;
 pub use lateness::Lateness;
+pub use pool::{Processes, processes};
 pub use workers::{Full, Said, Workers};
 
 /// Everything that an agent is to do.

@@ -6,22 +6,24 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use bellwether_agent::{AgentHandle, Harvest, Plan};
+use bellwether_agent::{Harvest, Plan};
 use bellwether_config::{Config, Loaded};
 use bellwether_model::{Baseline, CheckId, Digest};
 use bellwether_store::embedded::{Embedded, Options};
 use bellwether_store::{Change, Retention, StateStore, StoreError};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::{Mutex, broadcast, mpsc, watch};
 
 use crate::access::{self, Access};
-use crate::agents::Agents;
+use crate::agents::{Agents, Owner};
 use crate::api;
 use crate::board::{self, Board};
 use crate::judge::{self, Inbox, Judge};
 use crate::keep::{KeepError, Keeper};
+use crate::listen::serve_http;
 use crate::reload::{LOOK_EVERY, Looks};
 use crate::shared::{Configured, Event, Figures, Health, Refused, Shared};
 use crate::tasks::Tasks;
@@ -66,6 +68,9 @@ pub enum HubError {
     /// The thread that keeps runs.
     #[error(transparent)]
     Keep(#[from] KeepError),
+    /// The place where page and API are.
+    #[error("failed to listen")]
+    Listen(#[source] std::io::Error),
     /// A file that the configuration names.
     #[error(transparent)]
     Settings(#[from] bellwether_agent::settings::SettingsError),
@@ -83,12 +88,13 @@ pub struct Counts {
 /// A running hub.
 pub struct Hub {
     shared: Arc<Shared>,
-    agent: Arc<AgentHandle>,
+    agents: Agents,
     keeper: Keeper,
     reload: Arc<tokio::sync::Notify>,
     stop: watch::Sender<bool>,
+    /// The judge is to take in what is left, and to end.
+    judge_end: watch::Sender<bool>,
     judged: mpsc::Receiver<()>,
-    harvest: Option<mpsc::Sender<Harvest>>,
     first_token: Option<String>,
     notices: Vec<String>,
     tasks: Tasks,
@@ -109,13 +115,13 @@ impl Hub {
             worker,
         } = options;
         let now = Timestamp::now();
-        let store = Arc::new(Embedded::open(&data_dir, Options::at(now))?);
-        let first_token = access::first_token(&*store, now)?;
+        let store = Arc::new(Embedded::open(&data_dir, Options::new(now))?);
+        let first_token = access::first_token(&*store, now, random())?;
         let mut tasks = Tasks::new();
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (acts, acts_in) = mpsc::channel(ACTS_MAX);
         let notices = config.config.notices();
-        let is_open = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
+        let access = Access::for_listener(listener.local_addr().map_err(HubError::Listen)?);
         let generation = next_generation(&*store, &config, now)?;
         let shared = Arc::new(Shared {
             board: RwLock::new(Board::default()),
@@ -144,34 +150,36 @@ impl Hub {
         restore_board(&shared, &configured, now)?;
         let plan = plan(&shared, &configured)?;
         let (harvest, harvest_in) = mpsc::channel(HARVEST_MAX);
-        let agent = Arc::new(AgentHandle::start(worker, plan, harvest.clone()));
+        let (agents, owner) = Agents::new(plan, worker, harvest);
         // Two starts within a nanosecond have the same number; nothing rests on it.
         let boot = u64::try_from(now.as_nanosecond()).unwrap_or_default();
         let keeper = Keeper::start(shared.clone(), boot)?;
         let (configured_out, configured_in) = mpsc::channel(1);
+        let (judge_end, judge_ends) = watch::channel(false);
         let inbox = Arc::new(Mutex::new(Inbox {
             harvest: harvest_in,
             acts: acts_in,
             configured: configured_in,
+            ends: judge_ends,
         }));
         let (judged_out, judged) = mpsc::channel(1);
-        let agents = Agents::local(agent.clone());
+        spawn_agent(&mut tasks, &shared, owner);
         spawn_judge(&mut tasks, &shared, &agents, &keeper, inbox, judged_out);
         spawn_maintenance(&mut tasks, &shared);
         let reload = Arc::new(tokio::sync::Notify::new());
-        spawn_reload(&mut tasks, &shared, &agent, &reload, configured_out);
+        spawn_reload(&mut tasks, &shared, &agents, &reload, configured_out);
         let (stop, stopped) = watch::channel(false);
-        let access = Access::new(is_open);
+        let listener = listener.into_std().map_err(HubError::Listen)?;
         spawn_api(&mut tasks, &shared, access, listener, stopped);
         shared.health.ready.store(true, Ordering::Relaxed);
         Ok(Self {
             shared,
-            agent,
+            agents,
             keeper,
             reload,
             stop,
+            judge_end,
             judged,
-            harvest: Some(harvest),
             first_token,
             notices,
             tasks,
@@ -214,10 +222,8 @@ impl Hub {
     pub async fn stop(mut self) {
         self.shared.health.ready.store(false, Ordering::Relaxed);
         let _ = self.stop.send(true);
-        self.agent.stop(AGENT_WAIT).await;
-        // With the last sender gone the judge takes in what is left, writes down where it stands,
-        // and ends.
-        drop(self.harvest.take());
+        self.agents.stop(AGENT_WAIT).await;
+        let _ = self.judge_end.send(true);
         let _ = self.judged.recv().await;
         let keeper = self.keeper.clone();
         let flushed = tokio::task::spawn_blocking(move || keeper.flush(FLUSH_WAIT)).await;
@@ -228,24 +234,58 @@ impl Hub {
     }
 }
 
+/// Where the number of the configuration in force is kept.
+const GENERATION: &str = "generation";
+
+/// The number of a configuration, with the digest of what it holds.
+#[derive(Serialize, Deserialize)]
+struct Generation {
+    generation: u64,
+    digest: String,
+}
+
 /// The number of the configuration in force: the same as before a restart, if it is the same.
 fn next_generation(
     store: &dyn StateStore,
     config: &Loaded,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    let digest = Digest::parse(&config.config.digest).unwrap_or(Digest([0; 32]));
-    let generation = match store.generation()? {
-        Some((generation, last)) if last == digest => return Ok(generation),
-        Some((generation, _)) => generation + 1,
+    let last = store.checkpoint(GENERATION)?;
+    let last: Option<Generation> = last.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let digest = &config.config.digest;
+    let generation = match last {
+        Some(last) if last.digest == *digest => return Ok(last.generation),
+        Some(last) => last.generation + 1,
         None => 1,
     };
-    store.commit(&[Change::Generation {
-        generation,
-        at: now,
-        digest,
-    }])?;
+    store.commit(&in_force(generation, digest, now))?;
     Ok(generation)
+}
+
+/// A configuration is in force from now on.
+fn in_force(generation: u64, digest: &str, now: Timestamp) -> Vec<Change> {
+    let kept = Generation {
+        generation,
+        digest: digest.to_owned(),
+    };
+    vec![
+        Change::Generation {
+            generation,
+            at: now,
+            digest: Digest::parse(digest).unwrap_or(Digest([0; 32])),
+        },
+        Change::Checkpoint {
+            key: GENERATION.to_owned(),
+            bytes: serde_json::to_vec(&kept).ok(),
+        },
+    ]
+}
+
+/// Random bytes for a token.
+fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
 }
 
 fn restore_board(shared: &Shared, configured: &Configured, now: Timestamp) -> Result<(), HubError> {
@@ -342,17 +382,17 @@ fn maintain(shared: &Shared) {
 fn spawn_reload(
     tasks: &mut Tasks,
     shared: &Arc<Shared>,
-    agent: &Arc<AgentHandle>,
+    agents: &Agents,
     asked: &Arc<tokio::sync::Notify>,
     configured: mpsc::Sender<Arc<Configured>>,
 ) {
     let Some(path) = shared.configured.load().path.clone() else {
         return;
     };
-    let (shared, agent, asked) = (shared.clone(), agent.clone(), asked.clone());
+    let (shared, agents, asked) = (shared.clone(), agents.clone(), asked.clone());
     let restarted = shared.figures.tasks_restarted.clone();
     tasks.spawn("configuration", restarted, move || {
-        let (shared, agent, asked) = (shared.clone(), agent.clone(), asked.clone());
+        let (shared, agents, asked) = (shared.clone(), agents.clone(), asked.clone());
         let (path, configured) = (path.clone(), configured.clone());
         async move {
             let mut named = Vec::new();
@@ -375,7 +415,7 @@ fn spawn_reload(
                     named.clone_from(&loaded.files);
                 }
                 before = Looks::at(&path, &named);
-                take_over(&shared, &agent, loaded, &configured).await;
+                take_over(&shared, &agents, loaded, &configured).await;
             }
         }
     });
@@ -384,7 +424,7 @@ fn spawn_reload(
 /// A configuration that was read again comes into force, or is refused.
 async fn take_over(
     shared: &Shared,
-    agent: &AgentHandle,
+    agents: &Agents,
     loaded: Result<Loaded, bellwether_config::Problems>,
     judge: &mpsc::Sender<Arc<Configured>>,
 ) {
@@ -430,18 +470,14 @@ async fn take_over(
         Ok(plan) => plan,
         Err(error) => return refuse(vec![error.to_string()]),
     };
-    let change = Change::Generation {
-        generation: next.generation,
-        at: now,
-        digest: Digest::parse(&next.config.digest).unwrap_or(Digest([0; 32])),
-    };
-    if let Err(error) = tokio::task::block_in_place(|| shared.state.commit(&[change])) {
+    let changes = in_force(next.generation, &next.config.digest, now);
+    if let Err(error) = tokio::task::block_in_place(|| shared.state.commit(&changes)) {
         tracing::error!(%error, "the number of the new configuration could not be kept");
     }
     let next = Arc::new(next);
     let generation = next.generation;
     shared.configured.store(next.clone());
-    agent.plan(plan);
+    agents.plan(plan).await;
     let _ = judge.send(next).await;
     tracing::info!(generation, "a new configuration is in force");
     shared.say(Event::Configuration {
@@ -450,17 +486,41 @@ async fn take_over(
     });
 }
 
+fn spawn_agent(tasks: &mut Tasks, shared: &Shared, owner: Owner) {
+    let restarted = shared.figures.tasks_restarted.clone();
+    let owner = Arc::new(Mutex::new(owner));
+    tasks.spawn("agent", restarted, move || {
+        let owner = owner.clone();
+        async move { owner.lock().await.run().await }
+    });
+}
+
 fn spawn_api(
     tasks: &mut Tasks,
     shared: &Arc<Shared>,
     access: Access,
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     stopped: watch::Receiver<bool>,
 ) {
     let restarted = shared.figures.tasks_restarted.clone();
     let router = api::router(shared.clone(), access);
-    let listener = Arc::new(listener);
     tasks.spawn("api", restarted, move || {
-        api::serve_http(listener.clone(), router.clone(), stopped.clone())
+        let listener = listener.try_clone().and_then(TcpListener::from_std);
+        let (router, mut stopped) = (router.clone(), stopped.clone());
+        async move {
+            let listener = match listener {
+                Ok(listener) => listener,
+                Err(error) => {
+                    tracing::error!(%error, "page and API cannot listen");
+                    return;
+                }
+            };
+            let stop = async move {
+                // The sender goes with the hub.
+                let _ = stopped.wait_for(|stopped| *stopped).await;
+            };
+            serve_http(listener, router, stop).await;
+            std::future::pending::<()>().await;
+        }
     });
 }

@@ -18,7 +18,7 @@ use bellwether_model::{CheckId, Digest, Incident, Report, Run, VantageId, Verdic
 use bellwether_store::{Change, StoreError};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::agents::Agents;
@@ -53,6 +53,8 @@ pub struct Inbox {
     pub acts: mpsc::Receiver<Act>,
     /// A new configuration is in force.
     pub configured: mpsc::Receiver<Arc<Configured>>,
+    /// No more will come: what is there is taken in, and that is all.
+    pub ends: watch::Receiver<bool>,
 }
 
 /// The judge.
@@ -129,15 +131,18 @@ impl Judge {
                 }
                 Some(act) = inbox.acts.recv() => self.act(act, Timestamp::now()),
                 _ = tick.tick() => self.tick(Timestamp::now()),
-                taken = inbox.harvest.recv_many(&mut harvest, AT_ONCE) => {
-                    if taken == 0 {
-                        self.checkpoint(Timestamp::now());
-                        return;
-                    }
+                _ = inbox.harvest.recv_many(&mut harvest, AT_ONCE) => {
                     let now = Timestamp::now();
                     for one in harvest.drain(..) {
                         self.take(one, now);
                     }
+                }
+                _ = inbox.ends.wait_for(|ends| *ends) => {
+                    while let Ok(one) = inbox.harvest.try_recv() {
+                        self.take(one, Timestamp::now());
+                    }
+                    self.checkpoint(Timestamp::now());
+                    return;
                 }
             }
             self.shared.judge_beat();
