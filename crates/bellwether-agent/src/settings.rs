@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_config::{Config, RootHintsFrom, TrustAnchorFrom};
+use bellwether_config::Config;
+use bellwether_config::config::{RootHintsFrom, TrustAnchorFrom};
 use bellwether_model::dns::{Record, ResolverOrigin};
 use bellwether_model::job::{CheckAsk, JOB_SCHEMA, Job, ResolverAsk, RootHint};
 use bellwether_model::service::{Check, Service};
@@ -14,6 +15,8 @@ use bellwether_probe::hints::{parse_hints, parse_trust_anchor, shipped_anchor, s
 use bellwether_probe::owners::Owners;
 use bellwether_probe::roots;
 use bellwether_probe::system::{default_asks, default_controls, once_each, system_asks};
+
+use jiff::Timestamp;
 
 use crate::{Plan, PlannedCheck};
 
@@ -152,7 +155,7 @@ fn common(config: &Config, vantage: &VantageId) -> Result<Job, SettingsError> {
             allow_networks: config.allow_networks.clone(),
         },
         baseline: None,
-        now: bellwether_probe::now(),
+        now: Timestamp::now(),
         asn_table: config.trust.asn_table.clone(),
         timeout_ms: None,
         deadline_ms: u64::try_from(TRACE_DEADLINE.as_millis()).unwrap_or(u64::MAX),

@@ -166,9 +166,7 @@ impl Board {
             let mut checks = Vec::new();
             for check in &service.checks {
                 let id = CheckId::new(&service.name, &check.name);
-                let mut state = known
-                    .remove(&id)
-                    .unwrap_or_else(|| CheckState::new(now));
+                let mut state = known.remove(&id).unwrap_or_else(|| CheckState::new(now));
                 state.target.clone_from(&check.target.text);
                 state.every = check.every;
                 self.checks.insert(id.clone(), state);
@@ -223,11 +221,7 @@ impl Board {
         }
         service.verdict = worst.verdict;
         service.summary.clone_from(&worst.summary);
-        service.judged_at = checks
-            .iter()
-            .map(|check| check.judged_at)
-            .min()
-            .flatten();
+        service.judged_at = checks.iter().map(|check| check.judged_at).min().flatten();
         service.why_unknown = (worst.verdict == Verdict::Unknown).then(|| match worst.judged_at {
             Some(_) => worst.summary.clone(),
             None => format!("not judged yet, {} s after the start", {

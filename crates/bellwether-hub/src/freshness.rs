@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bellwether_model::report::{REPORT_SCHEMA, Role, Severity};
-use bellwether_model::{Cause, CheckId, Diagnosis, Finding, Layer, Report, Scope, VantageId, Verdict};
+use bellwether_model::{
+    Cause, CheckId, Diagnosis, Finding, Layer, Report, Scope, VantageId, Verdict,
+};
 use jiff::Timestamp;
 
 use crate::board::{Board, STALE_GRACE};
@@ -43,7 +45,14 @@ pub fn poisoned(check: &CheckId, why: &str, version: &str, now: Timestamp) -> Re
     let summary = format!(
         "the probes of {check} bring down their worker ({why}); it is asked apart from all others, which go on in time"
     );
-    report(check, Cause::MonitorCheckPoisoned, summary, now, version, now)
+    report(
+        check,
+        Cause::MonitorCheckPoisoned,
+        summary,
+        now,
+        version,
+        now,
+    )
 }
 
 fn report(

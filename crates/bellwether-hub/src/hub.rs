@@ -310,7 +310,8 @@ fn plan(shared: &Shared, configured: &Configured) -> Result<Plan, HubError> {
             baselines.insert(id, Arc::new(baseline));
         }
     }
-    let plan = bellwether_agent::settings::plan(&configured.config, configured.generation, &baselines)?;
+    let plan =
+        bellwether_agent::settings::plan(&configured.config, configured.generation, &baselines)?;
     Ok(plan)
 }
 
@@ -407,7 +408,8 @@ fn spawn_reload(
                     continue;
                 }
                 let read = path.clone();
-                let loaded = tokio::task::spawn_blocking(move || bellwether_config::load(&read)).await;
+                let loaded =
+                    tokio::task::spawn_blocking(move || bellwether_config::load(&read)).await;
                 let Ok(loaded) = loaded else {
                     continue;
                 };
@@ -432,7 +434,9 @@ async fn take_over(
     let before = shared.configured.load_full();
     let refuse = |problems: Vec<String>| {
         for problem in &problems {
-            tracing::error!("the new configuration is refused, the old one stays in force: {problem}");
+            tracing::error!(
+                "the new configuration is refused, the old one stays in force: {problem}"
+            );
         }
         let refused = Some(Refused { at: now, problems });
         shared.configured.store(Arc::new(Configured {
@@ -440,7 +444,9 @@ async fn take_over(
             ..(*before).clone()
         }));
         let figures = &shared.figures;
-        figures.refused_configurations.fetch_add(1, Ordering::Relaxed);
+        figures
+            .refused_configurations
+            .fetch_add(1, Ordering::Relaxed);
         shared.say(Event::Configuration {
             generation: before.generation,
             refused: true,

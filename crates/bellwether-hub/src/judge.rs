@@ -25,8 +25,8 @@ use crate::agents::Agents;
 use crate::board::CheckState;
 use crate::freshness;
 use crate::keep::Keeper;
-use crate::signals;
 use crate::shared::{Act, ActError, ActKind, Configured, Event, Shared};
+use crate::signals;
 
 /// How often time alone is looked at: holds that end, results that did not come.
 const TICK: Duration = Duration::from_secs(1);
@@ -214,9 +214,13 @@ impl Judge {
             observations,
         };
         // A rule that panics over what a stranger sent costs this trace alone.
-        let judged = std::panic::catch_unwind(move || bellwether_diagnose::report::report(seen, version));
+        let judged =
+            std::panic::catch_unwind(move || bellwether_diagnose::report::report(seen, version));
         let Ok(report) = judged else {
-            self.shared.figures.judge_panics.fetch_add(1, Ordering::Relaxed);
+            self.shared
+                .figures
+                .judge_panics
+                .fetch_add(1, Ordering::Relaxed);
             tracing::error!(%check, "a trace cannot be judged: the rules panicked over it");
             return;
         };
@@ -287,7 +291,11 @@ impl Judge {
             Own::WorkerReplaced { why, under_way } => {
                 let figures = &self.shared.figures;
                 figures.workers_replaced.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(why, under_way, "a worker was replaced; what it had under way is repeated");
+                tracing::warn!(
+                    why,
+                    under_way,
+                    "a worker was replaced; what it had under way is repeated"
+                );
             }
             Own::CheckPoisoned { check, why } => {
                 tracing::error!(%check, why, "the probes of this check bring down their worker; it is asked apart from now on");
@@ -341,7 +349,9 @@ impl Judge {
                     let changed = self.book.incident(incident).cloned();
                     changed.ok_or(ActError::Unknown(incident))
                 } else {
-                    Err(ActError::Store("the store takes nothing now; it is tried again".to_owned()))
+                    Err(ActError::Store(
+                        "the store takes nothing now; it is tried again".to_owned(),
+                    ))
                 }
             }
             Err(incidents::ActError::Unknown(id)) => match self.shared.state.incident(id) {
@@ -349,7 +359,6 @@ impl Judge {
                 Ok(None) => Err(ActError::Unknown(id)),
                 Err(error) => Err(ActError::Store(error.to_string())),
             },
-            Err(incidents::ActError::Resolved(id)) => Err(ActError::Resolved(id)),
         };
         // Whoever asked may have gone.
         let _ = done.send(answer);
@@ -404,16 +413,21 @@ impl Judge {
         let mut newest: BTreeMap<u64, Box<Incident>> = BTreeMap::new();
         for update in updates {
             match update {
-                Update::Changed { incident, notice } => {
-                    if let Some(notice) = notice {
+                Update::Changed { incident, notices } => {
+                    for notice in notices {
+                        tracing::warn!(
+                            incident = notice.incident,
+                            kind = notice.kind.name(),
+                            "{}",
+                            notice.text
+                        );
                         changes.push(Change::Notice(bellwether_store::Notice {
                             id: 0,
                             incident: notice.incident,
                             at: notice.at,
                             kind: notice.kind.name().to_owned(),
-                            text: notice.text.clone(),
+                            text: notice.text,
                         }));
-                        tracing::warn!(incident = notice.incident, kind = notice.kind.name(), "{}", notice.text);
                     }
                     newest.insert(incident.id, incident);
                 }
@@ -477,7 +491,10 @@ impl Judge {
         });
         let surplus = self.unsaved.len().saturating_sub(UNSAVED_MAX);
         if surplus > 0 {
-            tracing::error!(surplus, "changes of incidents are given up: the store takes none");
+            tracing::error!(
+                surplus,
+                "changes of incidents are given up: the store takes none"
+            );
             self.unsaved.drain(..surplus);
         }
     }

@@ -13,7 +13,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bellwether_model::{Envelope, Run};
-use bellwether_store::ObservationStore;
 
 use crate::shared::Shared;
 
@@ -161,7 +160,10 @@ impl Writer {
             self.waiting_runs -= lost.runs.len();
             let runs = u64::try_from(lost.runs.len()).unwrap_or(u64::MAX);
             self.shared.figures.lost.fetch_add(runs, Ordering::Relaxed);
-            tracing::error!(runs, "runs are given up: the disk takes none, and memory is full");
+            tracing::error!(
+                runs,
+                "runs are given up: the disk takes none, and memory is full"
+            );
         }
     }
 

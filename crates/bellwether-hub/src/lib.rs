@@ -12,17 +12,31 @@
 //! - [`keep`]: runs, until they are durable
 //! - [`judge`], [`signals`], [`freshness`]: detection, diagnosis and incidents; silence
 //! - [`board`]: what is true now, as it is told
+//! - [`api`]: the API under `/api/v1`, and the router of everything that is served
+//! - [`access`]: who may do what
+//! - [`counters`]: somebody else's totals
+//! - [`page`]: the page for people
+//! - [`metrics`]: what Prometheus reads
+//! - [`listen`]: connections, and what each may cost
+//! - [`testing`]: a hub in memory, for tests and examples
 
+pub mod access;
 pub mod agents;
+pub mod api;
 pub mod board;
+pub mod counters;
 pub mod freshness;
 pub mod hub;
 pub mod judge;
 pub mod keep;
+pub mod listen;
+pub mod metrics;
+pub mod page;
 pub mod reload;
 pub mod settings;
 pub mod shared;
 pub mod signals;
 pub mod tasks;
+pub mod testing;
 
 pub use hub::{Hub, HubOptions};

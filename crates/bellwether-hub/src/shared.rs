@@ -21,7 +21,37 @@ use crate::tasks::TaskStates;
 pub struct Shared {
     /// What is true now.
     pub board: RwLock<Board>,
-    /// Something that is wrong with ourselves.
+    /// The configuration in force, and what became of the newest file.
+    pub configured: ArcSwap<Configured>,
+    /// Runs.
+    pub observations: Arc<dyn ObservationStore>,
+    /// Incidents and the like.
+    pub state: Arc<dyn StateStore>,
+    /// What happens, for whoever listens; who is slow misses some.
+    pub events: broadcast::Sender<Event>,
+    /// What people do to incidents; taken in by the judge, who owns them.
+    pub acts: mpsc::Sender<Act>,
+    /// Counts of ourselves.
+    pub figures: Figures,
+    /// How we are ourselves.
+    pub health: Health,
+    /// What is wrong with ourselves, by the part that is in trouble.
+    pub troubles: RwLock<BTreeMap<&'static str, Trouble>>,
+    /// When the judge last went round, milliseconds since the process started.
+    pub judge_beat: AtomicU64,
+    /// How the background tasks fare.
+    pub tasks: TaskStates,
+    /// When this process started.
+    pub started: Timestamp,
+    /// The same by a clock that never jumps.
+    pub started_at: Instant,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The version of the program.
+    pub version: &'static str,
+}
+
+/// Something that is wrong with ourselves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trouble {
     /// Since when.
@@ -49,7 +79,10 @@ impl Shared {
 
     /// A part is in trouble, or no longer.
     pub(crate) fn trouble(&self, part: &'static str, what: Option<String>) {
-        let mut troubles = self.troubles.write().unwrap_or_else(PoisonError::into_inner);
+        let mut troubles = self
+            .troubles
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(what) = what {
             let trouble = troubles.entry(part).or_insert_with(|| Trouble {
                 since: Timestamp::now(),
@@ -84,36 +117,6 @@ impl Shared {
         let beat = Duration::from_millis(self.judge_beat.load(Ordering::Relaxed));
         self.started_at.elapsed().saturating_sub(beat)
     }
-}
-
-/// The configuration in force, and what became of the newest file.
-    pub configured: ArcSwap<Configured>,
-    /// Runs.
-    pub observations: Arc<dyn ObservationStore>,
-    /// Incidents and the like.
-    pub state: Arc<dyn StateStore>,
-    /// What happens, for whoever listens; who is slow misses some.
-    pub events: broadcast::Sender<Event>,
-    /// What people do to incidents; taken in by the judge, who owns them.
-    pub acts: mpsc::Sender<Act>,
-    /// Counts of ourselves.
-    pub figures: Figures,
-    /// How we are ourselves.
-    pub health: Health,
-    /// What is wrong with ourselves, by the part that is in trouble.
-    pub troubles: RwLock<BTreeMap<&'static str, Trouble>>,
-    /// When the judge last went round, milliseconds since the process started.
-    pub judge_beat: AtomicU64,
-    /// How the background tasks fare.
-    pub tasks: TaskStates,
-    /// When this process started.
-    pub started: Timestamp,
-    /// The same by a clock that never jumps.
-    pub started_at: Instant,
-    /// The data directory.
-    pub data_dir: PathBuf,
-    /// The version of the program.
-    pub version: &'static str,
 }
 
 /// The configuration in force, and what became of the newest file.

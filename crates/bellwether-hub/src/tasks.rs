@@ -39,7 +39,10 @@ impl TaskStates {
     /// Each task with its state.
     #[must_use]
     pub fn all(&self) -> BTreeMap<&'static str, TaskState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn change(&self, name: &'static str, change: impl FnOnce(&mut TaskState)) {
