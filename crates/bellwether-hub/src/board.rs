@@ -77,6 +77,14 @@ pub struct CheckState {
 }
 
 impl CheckState {
+    /// Until when what is known holds: from then on it is unknown.
+    #[must_use]
+    pub fn holds_until(&self) -> Timestamp {
+        let since = self.judged_at.unwrap_or(self.known_since);
+        let until = since.checked_add(self.every + STALE_GRACE);
+        until.unwrap_or(Timestamp::MAX)
+    }
+
     /// Is what is known too old to be true? Then the verdict is unknown.
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {
@@ -106,9 +114,22 @@ impl Board {
         let stale = checks.any(|check| check.is_stale(now));
         // What is broken stays so until something says otherwise; what was healthy is unknown.
         Some(Told {
-            verdict: if stale { Verdict::Unknown } else { service.verdict },
+            verdict: if stale {
+                Verdict::Unknown
+            } else {
+                service.verdict
+            },
             cause: service.cause,
             stale,
         })
+    }
+
+    /// Since when a service is stale: the first of its checks to have become so.
+    #[must_use]
+    pub fn stale_since(&self, name: &str, now: Timestamp) -> Option<Timestamp> {
+        let service = self.services.get(name)?;
+        let checks = service.checks.iter().filter_map(|id| self.checks.get(id));
+        let stale = checks.filter(|check| check.is_stale(now));
+        stale.map(CheckState::holds_until).min()
     }
 }

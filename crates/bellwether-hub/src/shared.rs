@@ -1,8 +1,9 @@
 //! What all parts of the hub hold in common.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bellwether_config::Config;
@@ -30,6 +31,8 @@ pub struct Shared {
     pub acts: mpsc::Sender<Act>,
     /// Counts of ourselves.
     pub figures: Figures,
+    /// How we are ourselves.
+    pub health: Health,
     /// When this process started.
     pub started: Timestamp,
     /// The data directory.
@@ -146,4 +149,61 @@ pub struct Figures {
     pub tasks_restarted: AtomicU64,
     /// Configurations that were refused.
     pub refused_configurations: AtomicU64,
+    /// How late runs began.
+    pub lateness: Lateness,
+}
+
+/// How late runs began, as a histogram.
+#[derive(Debug, Default)]
+pub struct Lateness {
+    counts: [AtomicU64; Self::BOUNDS_MS.len() + 1],
+    sum_micros: AtomicU64,
+}
+
+impl Lateness {
+    /// Upper bounds, milliseconds: around the promise (p99 at most 25 ms), and up to an interval.
+    pub const BOUNDS_MS: [u64; 9] = [1, 5, 10, 25, 50, 100, 1_000, 10_000, 60_000];
+
+    /// Counts a run that began so late.
+    pub fn observe(&self, late: Duration) {
+        let within = |bound: &u64| late <= Duration::from_millis(*bound);
+        let at = Self::BOUNDS_MS.iter().position(within);
+        self.counts[at.unwrap_or(Self::BOUNDS_MS.len())].fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+        self.sum_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Runs for each bound, those beyond the last one at the end, and the sum in seconds.
+    #[must_use]
+    pub fn counts(&self) -> ([u64; Self::BOUNDS_MS.len() + 1], f64) {
+        let counts = self.counts.each_ref().map(|n| n.load(Ordering::Relaxed));
+        let sum = Duration::from_micros(self.sum_micros.load(Ordering::Relaxed));
+        (counts, sum.as_secs_f64())
+    }
+}
+
+/// How we are ourselves, as those say who know: the start, the keeper of runs, the configuration.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// The store is open and the schedule runs.
+    pub ready: AtomicBool,
+    /// What is wrong with the store, in words, as long as it is.
+    pub store_trouble: RwLock<Option<String>>,
+    /// Receivers that are configured: with none, nobody is told.
+    pub receivers: AtomicUsize,
+}
+
+impl Health {
+    /// What is wrong with the store, if something is.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let trouble = self.store_trouble.read();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says what is wrong with the store, or that nothing is.
+    pub fn set_trouble(&self, trouble: Option<String>) {
+        let place = self.store_trouble.write();
+        *place.unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
 }

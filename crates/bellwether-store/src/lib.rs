@@ -7,11 +7,15 @@
 //!
 //! Calls block; whoever is asynchronous calls from a thread of its own.
 
+mod sketch;
+
 use std::ops::Range;
 
 use bellwether_model::{CheckId, Digest, Envelope, Incident, Run, VantageId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use sketch::Sketch;
 
 /// Where runs are kept.
 pub trait ObservationStore: Send + Sync {
@@ -238,10 +242,6 @@ pub struct Rollup {
     /// Each phase of runs that were ok; empty by the hour.
     pub phases: Vec<Sketch>,
 }
-
-/// Percentiles within 2 %, count, sum and greatest.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Sketch {}
 
 /// How long things are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
