@@ -13,7 +13,7 @@ use bellwether_agent::{Harvest, Own, Trace};
 use bellwether_diagnose::detect::{Detector, Heard};
 use bellwether_diagnose::incidents::{self, Book, JudgedTrace, Update};
 use bellwether_diagnose::report::Seen;
-use bellwether_model::run::RunOutcome;
+use bellwether_model::run::{RunOutcome, Trigger};
 use bellwether_model::{CheckId, Digest, Incident, Report, Run, VantageId, Verdict};
 use bellwether_store::{Change, StoreError};
 use jiff::Timestamp;
@@ -160,6 +160,10 @@ impl Judge {
     fn ran(&mut self, run: Run, now: Timestamp) {
         let figures = &self.shared.figures;
         figures.runs[run.outcome as usize].fetch_add(1, Ordering::Relaxed);
+        if run.trigger == Trigger::Schedule {
+            let late = Duration::from_micros(u64::from(run.late));
+            figures.lateness.observe(late);
+        }
         let mut updates = Vec::new();
         for signal in self.detector.step(&Heard::of(&run), now) {
             if let Some(signal) = signals::of(&signal) {

@@ -247,7 +247,13 @@ pub(crate) enum LogFormat {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct HubArgs {
     /// The hub
-    #[arg(long, value_name = "URL", env = "BELLWETHER_HUB", default_value = "http://127.0.0.1:8400", help_heading = "Hub")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "BELLWETHER_HUB",
+        default_value = "http://127.0.0.1:8400",
+        help_heading = "Hub"
+    )]
     pub(crate) hub: String,
     /// A file with the token [default: $BELLWETHER_TOKEN]
     #[arg(long, value_name = "FILE", help_heading = "Hub")]
@@ -265,8 +271,10 @@ pub(crate) enum RemoteFormat {
 
 /// Print what is true now: services, configuration, open incidents; from a running hub.
 #[derive(Args, Debug)]
-#[command(after_help = "Exit codes: 0 all healthy, 1 some degraded or broken, 2 usage error or no \
-    hub, 3 some unknown and none broken.")]
+#[command(
+    after_help = "Exit codes: 0 all healthy, 1 some degraded or broken, 2 usage error or no \
+    hub, 3 some unknown and none broken."
+)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) hub: HubArgs,
@@ -277,9 +285,11 @@ pub(crate) struct StatusArgs {
 
 /// Read incidents of a running hub, take one on, or write a note to it.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  bellwether incidents\n  bellwether incidents show 3\n  \
+#[command(
+    after_help = "Examples:\n  bellwether incidents\n  bellwether incidents show 3\n  \
     bellwether incidents ack 3\n  bellwether incidents note 3 'registrar called, ticket 4711'\n\n\
-    Exit codes: 0 done, 2 usage error or no hub.")]
+    Exit codes: 0 done, 2 usage error or no hub."
+)]
 pub(crate) struct IncidentsArgs {
     #[command(subcommand)]
     pub(crate) command: Option<IncidentsCommand>,

@@ -31,15 +31,20 @@ impl Stderr {
         let dropped = Arc::new(AtomicU64::new(0));
         let lost = dropped.clone();
         // Without a thread there is no log, and the rest works.
-        let _ = thread::Builder::new().name("log".to_owned()).spawn(move || {
-            for line in hears {
-                let _ = out.write_all(&line);
-                let lost = lost.swap(0, Ordering::Relaxed);
-                if lost > 0 {
-                    let _ = writeln!(out, "{lost} lines of the log were dropped: nobody took them");
+        let _ = thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || {
+                for line in hears {
+                    let _ = out.write_all(&line);
+                    let lost = lost.swap(0, Ordering::Relaxed);
+                    if lost > 0 {
+                        let _ = writeln!(
+                            out,
+                            "{lost} lines of the log were dropped: nobody took them"
+                        );
+                    }
                 }
-            }
-        });
+            });
         Self { says, dropped }
     }
 }

@@ -158,7 +158,9 @@ pub(crate) fn data_dir(
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
     match state.or(home) {
         Some(state) => Ok(state.join("bellwether")),
-        None => bail!("no place for data: {DATA_DIR} cannot be written to, and there is no $HOME; name one by `--data-dir`"),
+        None => bail!(
+            "no place for data: {DATA_DIR} cannot be written to, and there is no $HOME; name one by `--data-dir`"
+        ),
     }
 }
 

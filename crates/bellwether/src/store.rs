@@ -26,7 +26,11 @@ pub(crate) fn run(command: &StoreCommand) -> Result<Exit> {
             let dir = serve::data_dir(data_dir.as_deref(), &defaults)?;
             let found = bellwether_store::embedded::check(&dir)?;
             output::print(&found.to_string())?;
-            Ok(if found.is_sound() { Exit::Fine } else { Exit::Broken })
+            Ok(if found.is_sound() {
+                Exit::Fine
+            } else {
+                Exit::Broken
+            })
         }
     }
 }

@@ -93,7 +93,11 @@ impl Client {
             )
         })?;
         if !(200..300).contains(&status) {
-            bail!("the hub at {} answers {}", self.authority, problem(status, &bytes));
+            bail!(
+                "the hub at {} answers {}",
+                self.authority,
+                problem(status, &bytes)
+            );
         }
         serde_json::from_slice(&bytes).with_context(|| {
             format!(
@@ -135,7 +139,9 @@ impl Client {
         let answered = async {
             let answer = sender.send_request(request).await?;
             let status = answer.status().as_u16();
-            let body = Limited::new(answer.into_body(), ANSWER_LEN_MAX).collect().await;
+            let body = Limited::new(answer.into_body(), ANSWER_LEN_MAX)
+                .collect()
+                .await;
             let bytes = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
             anyhow::Ok((status, bytes))
         };
@@ -153,6 +159,8 @@ impl Client {
 fn problem(status: u16, bytes: &[u8]) -> String {
     let document: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
     let said = |key: &str| document.get(key).and_then(|v| v.as_str());
-    let words = said("detail").or_else(|| said("title")).unwrap_or("no reason");
+    let words = said("detail")
+        .or_else(|| said("title"))
+        .unwrap_or("no reason");
     format!("{status}: {}", bellwether_model::text::inert(words, 500))
 }

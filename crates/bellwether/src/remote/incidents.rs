@@ -35,7 +35,11 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit> {
         RemoteFormat::Text => output::print(&show(incident, now, width)),
         RemoteFormat::Json => output::json(incident),
     };
-    match args.command.as_ref().unwrap_or(&IncidentsCommand::List { all: false }) {
+    match args
+        .command
+        .as_ref()
+        .unwrap_or(&IncidentsCommand::List { all: false })
+    {
         IncidentsCommand::List { all } => {
             let query = if *all { "" } else { "?state=unresolved" };
             let page: Incidents = client.get(&format!("/api/v1/incidents{query}"))?;

@@ -77,7 +77,13 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
     let configuration: Configuration = client.get("/api/v1/configuration")?;
     let open: Incidents = client.get("/api/v1/incidents?state=open")?;
     let now = Timestamp::now();
-    let text = text(client.place(), &services, &configuration, &open.incidents, now);
+    let text = text(
+        client.place(),
+        &services,
+        &configuration,
+        &open.incidents,
+        now,
+    );
     output::print(&text)?;
     Ok(exit)
 }
@@ -110,7 +116,10 @@ fn text(
     );
     if let Some(Refused { at, problems }) = &configuration.refused {
         let at = clock(*at, now);
-        let _ = writeln!(text, "! a newer configuration was REFUSED at {at} UTC; the old one runs on:");
+        let _ = writeln!(
+            text,
+            "! a newer configuration was REFUSED at {at} UTC; the old one runs on:"
+        );
         for problem in problems {
             let _ = writeln!(text, "    {}", inert(problem, 500));
         }
@@ -158,8 +167,16 @@ fn line(service: &Service, name: &str, width: usize, now: Timestamp) -> String {
     if let Some(cause) = &service.cause {
         let _ = write!(line, "  {}", inert(cause, NAME_SHOWN_MAX));
     }
-    if let Some(since) = service.since.filter(|_| service.verdict != Verdict::Healthy) {
-        let _ = write!(line, "  since {} UTC ({})", clock(since, now), span(since, now));
+    if let Some(since) = service
+        .since
+        .filter(|_| service.verdict != Verdict::Healthy)
+    {
+        let _ = write!(
+            line,
+            "  since {} UTC ({})",
+            clock(since, now),
+            span(since, now)
+        );
     }
     match service.judged_at {
         Some(at) if service.stale => {
@@ -193,7 +210,12 @@ mod tests {
         };
         let services = [
             service("shop", Verdict::Healthy, None, false),
-            service("pay", Verdict::Degraded, Some("dns.delegation.wrong_ns"), false),
+            service(
+                "pay",
+                Verdict::Degraded,
+                Some("dns.delegation.wrong_ns"),
+                false,
+            ),
             service("mail", Verdict::Unknown, None, true),
         ];
         let configuration = Configuration {
@@ -204,7 +226,13 @@ mod tests {
                 problems: vec!["bellwether.yaml:3:5: unknown key `ulr`".to_owned()],
             }),
         };
-        let text = text("127.0.0.1:8400", &services, &configuration, &[], at("2026-11-21T11:10:00Z"));
+        let text = text(
+            "127.0.0.1:8400",
+            &services,
+            &configuration,
+            &[],
+            at("2026-11-21T11:10:00Z"),
+        );
         let expected = "\
 hub 127.0.0.1:8400, configuration 4 in force since 2026-11-20 08:00:00 UTC
 ! a newer configuration was REFUSED at 11:05:00 UTC; the old one runs on:

@@ -42,6 +42,9 @@ mod tests {
             assert_eq!(span(from, at(to)), words);
         }
         assert_eq!(clock(from, at("2026-11-21T23:00:00Z")), "10:00:00");
-        assert_eq!(clock(from, at("2026-11-22T23:00:00Z")), "2026-11-21 10:00:00");
+        assert_eq!(
+            clock(from, at("2026-11-22T23:00:00Z")),
+            "2026-11-21 10:00:00"
+        );
     }
 }

@@ -57,7 +57,10 @@ fn a_mistyped_key_is_named() {
 #[test]
 fn an_outage_is_one_incident_with_its_times() {
     let (shop, other) = (Site::start(), Site::start());
-    let serve = Serve::start(&config(&[("shop", &shop.url()), ("other", &other.url())], ""));
+    let serve = Serve::start(&config(
+        &[("shop", &shop.url()), ("other", &other.url())],
+        "",
+    ));
     serve.until("both are healthy", |s| {
         s.verdict("shop") == "healthy" && s.verdict("other") == "healthy"
     });
@@ -65,7 +68,9 @@ fn an_outage_is_one_incident_with_its_times() {
     serve.until("an incident is open", |s| !open(s).is_empty());
     serve.until("the shop is not healthy", |s| s.verdict("shop") == "broken");
     shop.serve();
-    serve.until("users are served again", |s| s.incidents()[0]["mitigated"].is_string());
+    serve.until("users are served again", |s| {
+        s.incidents()[0]["mitigated"].is_string()
+    });
     serve.until("the shop is healthy", |s| s.verdict("shop") == "healthy");
     let incidents = serve.incidents();
     assert_eq!(incidents.len(), 1, "{incidents:#?}");
@@ -102,7 +107,10 @@ fn people_act_on_incidents() {
     assert_eq!(of(&["incidents", "ack", "1"]).0, 0);
     assert_eq!(of(&["incidents", "note", "1", "ticket 4711"]).0, 0);
     let (_, out, _) = of(&["incidents", "show", "1"]);
-    assert!(out.contains("ACKNOWLEDGED") && out.contains("ticket 4711"), "{out}");
+    assert!(
+        out.contains("ACKNOWLEDGED") && out.contains("ticket 4711"),
+        "{out}"
+    );
     let (code, _, err) = of(&["incidents", "ack", "77"]);
     assert!(code == 2 && err.contains("no incident 77"), "{err}");
     let (code, _, err) = bellwether(&["incidents", "ack", "1", "--hub", &place]);
@@ -126,10 +134,12 @@ fn p05_what_stands_still_is_not_green() {
     serve.until("it is told as unknown, and an incident of ours", |s| {
         stop();
         let service = s.service("shop");
-        let of_ours = |i: &Value| i["cause"].as_str().is_some_and(|c| c.starts_with("monitor."));
-        service["stale"] == true
-            && service["verdict"] == "unknown"
-            && open(s).iter().any(of_ours)
+        let of_ours = |i: &Value| {
+            i["cause"]
+                .as_str()
+                .is_some_and(|c| c.starts_with("monitor."))
+        };
+        service["stale"] == true && service["verdict"] == "unknown" && open(s).iter().any(of_ours)
     });
     let (_, page) = serve.get_raw("/");
     assert!(page.contains("unknown"), "{page}");
@@ -178,14 +188,21 @@ fn poison(place: usize) {
     let sites: Vec<(&str, &str)> = names
         .iter()
         .enumerate()
-        .map(|(n, name)| (name.as_str(), if n == place { poison } else { url.as_str() }))
+        .map(|(n, name)| {
+            (
+                name.as_str(),
+                if n == place { poison } else { url.as_str() },
+            )
+        })
         .collect();
     let serve = Start::new(&config(&sites, ""))
         .env("BELLWETHER_WORKER_FAULT", "abort:host localhost")
         .go();
     serve.until("all others are healthy", |s| {
         let others = names.iter().enumerate().filter(|(n, _)| *n != place);
-        others.into_iter().all(|(_, name)| s.verdict(name) == "healthy")
+        others
+            .into_iter()
+            .all(|(_, name)| s.verdict(name) == "healthy")
     });
     let culprit = format!("s{place:02}/main");
     serve.until("the poison is named", |s| {
@@ -238,7 +255,9 @@ fn p10_a_restart_is_invisible() {
     let alarms = kinds(&after[0]).iter().filter(|k| *k == "alarm").count();
     assert_eq!(alarms, 1, "{after:#?}");
     site.serve();
-    serve.until("users are served again", |s| s.incidents()[0]["mitigated"].is_string());
+    serve.until("users are served again", |s| {
+        s.incidents()[0]["mitigated"].is_string()
+    });
     assert!(serve.stop(), "{}", serve.said());
     let serve = Start::again(&serve).go();
     serve.until("the shop is healthy", |s| s.verdict("shop") == "healthy");
@@ -331,7 +350,10 @@ fn p28_a_bad_file_leaves_the_old_one_in_force() {
         !s.get("/api/v1/configuration")["refused"].is_null()
     });
     let refused = serve.get("/api/v1/configuration")["refused"].to_string();
-    assert!(refused.contains("ulr") && refused.contains("url"), "{refused}");
+    assert!(
+        refused.contains("ulr") && refused.contains("url"),
+        "{refused}"
+    );
     assert_eq!(serve.verdict("shop"), "healthy");
     assert!(serve.get_raw("/").1.contains("ulr"));
     let place = format!("http://{}", serve.at);
@@ -341,13 +363,21 @@ fn p28_a_bad_file_leaves_the_old_one_in_force() {
     fs::write(serve.config_file(), two).unwrap();
     serve.signal("HUP");
     serve.until("the new one is in force", |s| {
-        s.get("/api/v1/services")["services"].as_array().unwrap().len() == 2
+        s.get("/api/v1/services")["services"]
+            .as_array()
+            .unwrap()
+            .len()
+            == 2
     });
-    serve.until("the new service is healthy", |s| s.verdict("other") == "healthy");
+    serve.until("the new service is healthy", |s| {
+        s.verdict("other") == "healthy"
+    });
     assert!(serve.get("/api/v1/configuration")["refused"].is_null());
     // What is no longer configured is no longer told.
     fs::write(serve.config_file(), config(&[("other", &other.url())], "")).unwrap();
-    serve.until("the old service is gone", |s| s.get_raw("/api/v1/services/shop").0 == 404);
+    serve.until("the old service is gone", |s| {
+        s.get_raw("/api/v1/services/shop").0 == 404
+    });
 }
 
 /// S12: two processes on one data directory.
@@ -370,7 +400,9 @@ fn hostile_c14_few_file_descriptors() {
     let serve = start.go();
     serve.until("the shop is healthy", |s| s.verdict("shop") == "healthy");
     // More connections than descriptors, all of them silent.
-    let held: Vec<_> = (0..100).filter_map(|_| TcpStream::connect(serve.at).ok()).collect();
+    let held: Vec<_> = (0..100)
+        .filter_map(|_| TcpStream::connect(serve.at).ok())
+        .collect();
     assert!(held.len() > 50);
     drop(held);
     serve.until("it answers again", |s| s.get_raw("/healthz").0 == 200);
@@ -405,7 +437,10 @@ fn readers_that_hang_cost_nobody_anything() {
     serve.until("ten more runs are kept", |s| runs(s) >= before + 10.0);
     let late = serve.get("/api/v1/checks/shop/main/observations");
     let late = late["observations"].as_array().unwrap().clone();
-    assert!(late.iter().all(|o| o["late"].as_u64().unwrap() < 1_000_000), "{late:#?}");
+    assert!(
+        late.iter().all(|o| o["late"].as_u64().unwrap() < 1_000_000),
+        "{late:#?}"
+    );
     assert!(serve.metric("bellwether_runs_lost_total") < 1.0);
 }
 
@@ -424,7 +459,13 @@ fn counters_are_taken_and_replaced() {
     assert_eq!(serve.post("/api/v1/counters", &body(32)).0, 202);
     let (status, said) = serve.post("/api/v1/counters", &body(130_000));
     assert!((400..500).contains(&status), "{status} {said}");
-    let without = exchange(serve.at, "POST", "/api/v1/counters", None, &body(1).to_string());
+    let without = exchange(
+        serve.at,
+        "POST",
+        "/api/v1/counters",
+        None,
+        &body(1).to_string(),
+    );
     assert_eq!(without.unwrap().0, 401);
 }
 

@@ -79,7 +79,8 @@ fn answer(mut stream: TcpStream, does: u8) {
 
 /// A configuration of sites, each a service, every second.
 pub(crate) fn config(sites: &[(&str, &str)], more: &str) -> String {
-    let mut text = "defaults: { every: 1s, timeout: 2s, deep_every: 20s }\ncontrols: []\n".to_owned();
+    let mut text =
+        "defaults: { every: 1s, timeout: 2s, deep_every: 20s }\ncontrols: []\n".to_owned();
     text.push_str(more);
     text.push_str("services:\n");
     for (name, url) in sites {
@@ -342,7 +343,11 @@ pub(crate) fn exchange(
     let mut stream = TcpStream::connect(at)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let token = token.map_or(String::new(), |t| format!("Authorization: Bearer {t}\r\n"));
-    let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+    let kind = if body.is_empty() {
+        ""
+    } else {
+        "Content-Type: application/json\r\n"
+    };
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: {at}\r\n{token}{kind}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -353,8 +358,14 @@ pub(crate) fn exchange(
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
-    let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    let body = if is_chunked { unchunk(body) } else { body.to_owned() };
+    let is_chunked = head
+        .to_ascii_lowercase()
+        .contains("transfer-encoding: chunked");
+    let body = if is_chunked {
+        unchunk(body)
+    } else {
+        body.to_owned()
+    };
     Ok((status.unwrap_or(0), body))
 }
 

@@ -20,14 +20,17 @@ fn check(name: &str, change: impl Fn(&mut World), see: impl Fn(&mut Situation)) 
     change(&mut world);
     let mut situation = world.situation();
     see(&mut situation);
-    let report = bellwether_diagnose::report::report(bellwether_diagnose::report::Seen {
-        context: situation.context,
-        began: "2024-10-01T11:10:00Z".parse().unwrap(),
-        took_ms: 412.0,
-        queries: 61,
-        peak_kib: None,
-        observations: situation.observations,
-    }, "0.1.0");
+    let report = bellwether_diagnose::report::report(
+        bellwether_diagnose::report::Seen {
+            context: situation.context,
+            began: "2024-10-01T11:10:00Z".parse().unwrap(),
+            took_ms: 412.0,
+            queries: 61,
+            peak_kib: None,
+            observations: situation.observations,
+        },
+        "0.1.0",
+    );
     let text = render(&report, Style::default());
     fits_a_screen(&text);
     golden(&format!("text/{name}.txt"), &text);

@@ -1,0 +1,136 @@
+//! The configuration in force, and what became of the newest file. Secrets are not among it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use bellwether_config::Config;
+use bellwether_model::Service;
+use http::Uri;
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+use super::query::Query;
+use super::{Hub, redact};
+
+/// The configuration in force.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Configuration {
+    /// Which one; grows.
+    generation: u64,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
+    /// How long that is, seconds.
+    age_seconds: u64,
+    /// The file or directory; null without one.
+    path: Option<String>,
+    /// A newer file that was refused; null where the newest is in force.
+    refused: Option<Refusal>,
+    /// Receivers: with none, nobody is told.
+    receivers: usize,
+    /// Resolvers that are asked, by name.
+    resolvers: Vec<String>,
+    /// What is watched, in the order of the file.
+    services: Vec<ConfiguredService>,
+}
+
+/// A file that was refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Refusal {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// What is wrong, each with file, line and column.
+    problems: Vec<String>,
+}
+
+/// A service, as configured.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConfiguredService {
+    /// Its name.
+    name: String,
+    /// Its labels.
+    labels: BTreeMap<String, String>,
+    /// Services whose incidents may explain this one's.
+    needs: Vec<String>,
+    /// What is asked of it.
+    checks: Vec<ConfiguredCheck>,
+}
+
+/// A check, as configured.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConfiguredCheck {
+    /// Its name in the service.
+    name: String,
+    /// What it aims at, without secrets.
+    target: String,
+    /// How often, milliseconds.
+    every_ms: u64,
+    /// How long one attempt may take, milliseconds.
+    timeout_ms: u64,
+    /// Does it show a client certificate where it is asked for one?
+    client_certificate: bool,
+}
+
+/// The configuration in force, without secrets, and why a newer one was refused.
+#[utoipa::path(get, path = "/api/v1/configuration", tag = "about",
+    responses((status = 200, description = "the configuration", body = Configuration)),
+    security((), ("bearer" = ["read"])))]
+pub(crate) async fn configuration(
+    State(hub): State<Arc<Hub>>,
+    uri: Uri,
+) -> Result<Json<Configuration>, Problem> {
+    Query::none(&uri)?;
+    let configured = hub.shared.configured.load_full();
+    let refused = configured.refused.clone().map(|refused| Refusal {
+        at: refused.at,
+        problems: refused.problems,
+    });
+    let Config {
+        resolvers,
+        services,
+        ..
+    } = configured.config.as_ref();
+    let age = hub.now().duration_since(configured.since);
+    Ok(Json(Configuration {
+        generation: configured.generation,
+        since: configured.since,
+        age_seconds: u64::try_from(age.as_secs()).unwrap_or(0),
+        path: configured
+            .path
+            .as_ref()
+            .map(|path| path.display().to_string()),
+        refused,
+        receivers: hub
+            .shared
+            .health
+            .receivers
+            .load(std::sync::atomic::Ordering::Relaxed),
+        resolvers: resolvers
+            .iter()
+            .map(|resolver| resolver.name.clone())
+            .collect(),
+        services: services.iter().map(configured_service).collect(),
+    }))
+}
+
+fn configured_service(service: &Service) -> ConfiguredService {
+    let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let checks = service.checks.iter().map(|check| ConfiguredCheck {
+        name: check.name.clone(),
+        target: redact::target(&check.target.text),
+        every_ms: ms(check.every),
+        timeout_ms: ms(check.timeout),
+        client_certificate: check.client_cert.is_some(),
+    });
+    ConfiguredService {
+        name: service.name.clone(),
+        labels: service.labels.clone(),
+        needs: service.needs.clone(),
+        checks: checks.collect(),
+    }
+}

@@ -1,0 +1,418 @@
+//! What Prometheus reads: results, phases, certificates, freshness, lateness, queues, incidents.
+//!
+//! Everything is computed when it is asked for, from the board and the counts of ourselves: there
+//! is no second copy to keep true. Labels are names from the configuration, vantages and closed
+//! sets of words; what the network said is no label, so that no target can add series.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use bellwether_model::run::Phases;
+use bellwether_model::{Incident, Verdict};
+use http::{Uri, header};
+use jiff::Timestamp;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::api::Hub;
+use crate::api::problem::Problem;
+use crate::api::query::Query;
+use crate::board::Board;
+use crate::shared::{Lateness, Shared};
+
+/// The format, which Prometheus 2.5 and later ask for.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Outcomes in the order of [`crate::shared::Figures::runs`].
+const OUTCOMES: [&str; 4] = ["ok", "wrong", "failed", "not_run"];
+
+/// Results, phases, certificates, freshness, lateness, queues and incidents, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "health",
+    responses((status = 200, description = "OpenMetrics text", body = String,
+        content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8")),
+    security((), ("bearer" = ["read"])))]
+pub(crate) async fn metrics(State(hub): State<Arc<Hub>>, uri: Uri) -> Result<Response, Problem> {
+    Query::none(&uri)?;
+    // A store that does not answer must not blind whoever watches us: then these are left out.
+    let incidents = hub.ask(|shared| shared.state.open_incidents()).await.ok();
+    let scrape = Scrape {
+        shared: Arc::clone(&hub.shared),
+        now: hub.now(),
+        incidents,
+    };
+    let mut registry = Registry::with_prefix("bellwether");
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(|_| Problem::internal())?;
+    Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response())
+}
+
+struct Scrape {
+    shared: Arc<Shared>,
+    now: Timestamp,
+    incidents: Option<Vec<Incident>>,
+}
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scrape").finish_non_exhaustive()
+    }
+}
+
+type Labels<'a> = Vec<(&'static str, &'a str)>;
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.ourselves(&mut encoder)?;
+        self.counts(&mut encoder)?;
+        lateness(&mut encoder, &self.shared.figures.lateness)?;
+        self.incidents(&mut encoder)?;
+        let board = self.shared.board.read();
+        let board = board.unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.services(&mut encoder, &board)?;
+        self.checks(&mut encoder, &board)?;
+        self.runs(&mut encoder, &board)
+    }
+}
+
+impl Scrape {
+    fn ourselves(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let shared = &self.shared;
+        let configured = shared.configured.load();
+        let one = |value: f64| std::iter::once((Labels::new(), value));
+        let seconds = |at: Timestamp| at.as_millisecond() as f64 / 1e3;
+        let build = std::iter::once((vec![("version", shared.version)], 1.0));
+        gauges(out, "build_info", "The version of the program", build)?;
+        gauges(
+            out,
+            "start_time_seconds",
+            "When the process started",
+            one(seconds(shared.started)),
+        )?;
+        let ready =
+            shared.health.ready.load(Ordering::Acquire) && shared.health.trouble().is_none();
+        gauges(
+            out,
+            "ready",
+            "Is the store open and well, and does the schedule run",
+            one(flag(ready)),
+        )?;
+        let trouble = shared.health.trouble().is_some();
+        gauges(
+            out,
+            "store_in_trouble",
+            "Is something wrong with the store",
+            one(flag(trouble)),
+        )?;
+        let receivers = shared.health.receivers.load(Ordering::Relaxed);
+        gauges(
+            out,
+            "receivers",
+            "Receivers configured; with none nobody is told",
+            one(receivers as f64),
+        )?;
+        let generation = configured.generation as f64;
+        gauges(
+            out,
+            "configuration_generation",
+            "The configuration in force",
+            one(generation),
+        )?;
+        let since = seconds(configured.since);
+        gauges(
+            out,
+            "configuration_since_seconds",
+            "Since when it is in force",
+            one(since),
+        )?;
+        let refused = flag(configured.refused.is_some());
+        gauges(
+            out,
+            "configuration_refused",
+            "Was a newer one refused",
+            one(refused),
+        )?;
+        let acts = shared.acts.max_capacity() - shared.acts.capacity();
+        let depths = [
+            (vec![("queue", "acts")], acts as f64),
+            (vec![("queue", "events")], shared.events.len() as f64),
+            (
+                vec![("queue", "runs")],
+                load(&shared.figures.waiting) as f64,
+            ),
+        ];
+        gauges(out, "queue_depth", "What waits in a queue", depths)?;
+        let readers = shared.events.receiver_count() as f64;
+        gauges(
+            out,
+            "event_readers",
+            "Readers of the event stream",
+            one(readers),
+        )
+    }
+
+    fn counts(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let figures = &self.shared.figures;
+        let runs = OUTCOMES.iter().zip(&figures.runs);
+        let runs = runs.map(|(outcome, count)| (vec![("outcome", *outcome)], load(count)));
+        counters(out, "runs", "Runs taken in", runs)?;
+        let plain: [(&str, &str, &AtomicU64); 8] = [
+            ("runs_kept", "Runs that are durable", &figures.kept),
+            (
+                "runs_lost",
+                "Runs given up, since the disk took none and memory was full",
+                &figures.lost,
+            ),
+            (
+                "judge_panics",
+                "Traces that the rules panicked over",
+                &figures.judge_panics,
+            ),
+            (
+                "append_errors",
+                "Appends to the store that failed",
+                &figures.append_errors,
+            ),
+            ("traces", "Traces judged", &figures.traces),
+            (
+                "workers_replaced",
+                "Workers that hung or died and were replaced",
+                &figures.workers_replaced,
+            ),
+            (
+                "tasks_restarted",
+                "Background tasks that ended or panicked and were started again",
+                &figures.tasks_restarted,
+            ),
+            (
+                "configurations_refused",
+                "Configurations refused",
+                &figures.refused_configurations,
+            ),
+        ];
+        for (name, help, count) in plain {
+            counters(
+                out,
+                name,
+                help,
+                std::iter::once((Labels::new(), load(count))),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn incidents(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        use bellwether_model::report::Severity;
+        let Some(incidents) = &self.incidents else {
+            return Ok(());
+        };
+        let all = [
+            ("critical", Severity::Critical),
+            ("warning", Severity::Warning),
+            ("notice", Severity::Notice),
+        ];
+        let counted = all.map(|(name, severity)| {
+            let count = incidents
+                .iter()
+                .filter(|incident| incident.severity == severity)
+                .count();
+            (vec![("severity", name)], count as f64)
+        });
+        gauges(
+            out,
+            "incidents_unresolved",
+            "Incidents that are not resolved",
+            counted,
+        )
+    }
+
+    fn services(&self, out: &mut DescriptorEncoder<'_>, board: &Board) -> fmt::Result {
+        let verdicts = board.services.keys().filter_map(|name| {
+            let told = board.service(name, self.now)?;
+            let labels = vec![("service", name.as_str()), ("verdict", told.verdict.name())];
+            Some((labels, 1.0))
+        });
+        gauges(
+            out,
+            "service_verdict",
+            "A service's verdict: 1 with the label that holds",
+            verdicts,
+        )
+    }
+
+    fn checks(&self, out: &mut DescriptorEncoder<'_>, board: &Board) -> fmt::Result {
+        let checks = || board.checks.iter().map(|(id, check)| (labels(id), check));
+        let verdict = checks().map(|(mut labels, check)| {
+            let stale = check.is_stale(self.now);
+            let verdict = if stale {
+                Verdict::Unknown
+            } else {
+                check.verdict
+            };
+            labels.push(("verdict", verdict.name()));
+            (labels, 1.0)
+        });
+        gauges(
+            out,
+            "check_verdict",
+            "A check's verdict: 1 with the label that holds",
+            verdict,
+        )?;
+        // Unknown is neither up nor down: then there is no sample, and `absent()` tells it.
+        let up = checks()
+            .filter(|(_, check)| check.verdict != Verdict::Unknown && !check.is_stale(self.now));
+        let up = up.map(|(labels, check)| (labels, flag(check.verdict == Verdict::Healthy)));
+        gauges(
+            out,
+            "check_up",
+            "Is a check healthy; no sample while that is unknown",
+            up,
+        )?;
+        let stale = checks().map(|(labels, check)| (labels, flag(check.is_stale(self.now))));
+        gauges(
+            out,
+            "check_stale",
+            "Is what is known of a check too old to be true",
+            stale,
+        )?;
+        let age = checks().map(|(labels, check)| {
+            let since = check.judged_at.unwrap_or(check.known_since);
+            (
+                labels,
+                self.now.duration_since(since).as_secs_f64().max(0.0),
+            )
+        });
+        gauges(
+            out,
+            "check_age_seconds",
+            "How long ago a check was judged",
+            age,
+        )?;
+        let every = checks().map(|(labels, check)| (labels, check.every.as_secs_f64()));
+        gauges(
+            out,
+            "check_interval_seconds",
+            "How often a check is to run",
+            every,
+        )?;
+        let poisoned = checks().filter(|(_, check)| check.poisoned.is_some());
+        let poisoned = poisoned.map(|(labels, _)| (labels, 1.0));
+        gauges(
+            out,
+            "check_poisoned",
+            "Do a check's probes bring down their worker",
+            poisoned,
+        )
+    }
+
+    fn runs(&self, out: &mut DescriptorEncoder<'_>, board: &Board) -> fmt::Result {
+        let runs = || {
+            let last = board.checks.iter().flat_map(|(id, check)| {
+                check
+                    .last
+                    .iter()
+                    .map(move |(vantage, run)| (id, vantage, run))
+            });
+            last.map(|(id, vantage, run)| {
+                let mut labels = labels(id);
+                labels.push(("vantage", vantage.as_str()));
+                (labels, run)
+            })
+        };
+        let phases = runs().flat_map(|(labels, run)| {
+            let phases = Phases::NAMES.into_iter().zip(run.phases.all());
+            phases.filter_map(move |(phase, took)| {
+                let mut labels = labels.clone();
+                labels.push(("phase", phase));
+                Some((labels, f64::from(took?) / 1e6))
+            })
+        });
+        gauges(
+            out,
+            "check_phase_seconds",
+            "How long each step of the last run took",
+            phases,
+        )?;
+        let late = runs().map(|(labels, run)| (labels, f64::from(run.late) / 1e6));
+        gauges(
+            out,
+            "check_late_seconds",
+            "How late the last run began",
+            late,
+        )?;
+        let due = runs().map(|(labels, run)| (labels, run.due.as_millisecond() as f64 / 1e3));
+        gauges(
+            out,
+            "check_last_run_timestamp_seconds",
+            "When the last run was due",
+            due,
+        )?;
+        let ends = runs().filter_map(|(labels, run)| {
+            let ends = run.certificate_ends?;
+            Some((labels, ends.as_second() as f64))
+        });
+        let help = "When the certificate ends that the last run saw";
+        gauges(
+            out,
+            "check_certificate_expiry_timestamp_seconds",
+            help,
+            ends,
+        )
+    }
+}
+
+fn labels(id: &bellwether_model::CheckId) -> Labels<'_> {
+    vec![("service", id.service()), ("check", id.check())]
+}
+
+fn flag(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+fn load(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+fn gauges<L: EncodeLabelSet>(
+    out: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    samples: impl IntoIterator<Item = (L, f64)>,
+) -> fmt::Result {
+    let mut metric = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in samples {
+        ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn counters<L: EncodeLabelSet>(
+    out: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    samples: impl IntoIterator<Item = (L, u64)>,
+) -> fmt::Result {
+    let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, value) in samples {
+        ConstCounter::new(value).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn lateness(out: &mut DescriptorEncoder<'_>, lateness: &Lateness) -> fmt::Result {
+    let (counts, sum) = lateness.counts();
+    let bounds = Lateness::BOUNDS_MS.iter().map(|ms| *ms as f64 / 1e3);
+    let buckets: Vec<(f64, u64)> = bounds.chain([f64::MAX]).zip(counts).collect();
+    let help = "How late runs began";
+    let mut metric =
+        out.encode_descriptor("lateness_seconds", help, None, MetricType::Histogram)?;
+    metric.encode_histogram::<[(&str, &str); 0]>(sum, counts.iter().sum(), &buckets, None)
+}

@@ -1,0 +1,422 @@
+//! A hub in memory, for tests and examples: a store that keeps nothing, and a board with a bit of
+//! everything.
+
+mod memory;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bellwether_model::incident::{AffectedCheck, IncidentState, Moment, MomentKind};
+use bellwether_model::report::{LayerReport, LayerState, Scope, Severity};
+use bellwether_model::run::{Phases, RunOutcome, Trigger};
+use bellwether_model::service::ClientIdentity;
+use bellwether_model::{
+    Cause, CheckId, Digest, Envelope, Incident, Layer, Run, VantageId, Verdict,
+};
+use bellwether_store::{Change, ObservationStore as _, StateStore as _};
+use jiff::Timestamp;
+use sha2::Digest as _;
+use tokio::sync::{broadcast, mpsc};
+
+use crate::access::{Scope as TokenScope, mint};
+use crate::board::{Board, CheckState, ServiceState};
+use crate::shared::{Act, ActError, ActKind, Configured, Figures, Health, Refused, Shared};
+use crate::tasks::TaskStates;
+
+pub use memory::Memory;
+
+/// A secret that must be in no answer.
+pub const CANARY: &str = "canary-7f3a9c";
+
+/// Events that one reader may be behind.
+const EVENTS_KEPT: usize = 16;
+
+/// Acts that wait.
+const ACTS_WAITING: usize = 16;
+
+/// What [`filled`] is configured by.
+const CONFIGURATION: &str = "
+services:
+  - name: shop
+    url: https://www.shop.example/?key=canary-7f3a9c
+    labels: { team: web }
+    needs: [pay]
+  - name: pay
+    checks:
+      - { name: api, every: 30s, http: { url: https://pay.shop.example/health } }
+      - { name: queue, tls: { address: \"mq.shop.example:5671\" } }
+  - name: old
+    url: https://old.shop.example/
+";
+
+/// A hub in memory.
+pub struct Hub {
+    /// What its parts share.
+    pub shared: Arc<Shared>,
+    /// Its store.
+    pub memory: Arc<Memory>,
+    /// What people do; for [`judge`].
+    pub acts: mpsc::Receiver<Act>,
+    /// The evidence of its incident.
+    pub evidence: Digest,
+}
+
+impl Hub {
+    /// Adds a token with these scopes; its secret.
+    #[must_use]
+    pub fn token(&self, name: &str, scopes: &[TokenScope]) -> String {
+        let mut random = [0; 32];
+        random[..32].copy_from_slice(&sha2::Sha256::digest(name.as_bytes()));
+        let (token, secret) = mint(name, scopes, self.shared.started, random);
+        self.memory
+            .commit(&[Change::Token(token)])
+            .expect("memory takes everything");
+        secret
+    }
+}
+
+/// A hub that holds nothing.
+#[must_use]
+pub fn empty(now: Timestamp) -> Hub {
+    hub(
+        now,
+        "services: [{ name: none, url: https://none.example/ }]",
+    )
+}
+
+fn hub(now: Timestamp, configuration: &str) -> Hub {
+    let memory = Arc::new(Memory::default());
+    let (acts, received) = mpsc::channel(ACTS_WAITING);
+    let config = bellwether_config::parse(configuration, Path::new("bellwether.yaml"));
+    let configured = Configured {
+        generation: 1,
+        since: now,
+        config: Arc::new(config.expect("the configuration of tests is right")),
+        path: Some(PathBuf::from("bellwether.yaml")),
+        refused: None,
+    };
+    let health = Health::default();
+    health.ready.store(true, Ordering::Release);
+    let shared = Shared {
+        board: RwLock::new(Board::default()),
+        configured: ArcSwap::from_pointee(configured),
+        observations: Arc::clone(&memory) as _,
+        state: Arc::clone(&memory) as _,
+        events: broadcast::channel(EVENTS_KEPT).0,
+        acts,
+        figures: Figures::default(),
+        health,
+        troubles: RwLock::default(),
+        judge_beat: AtomicU64::new(0),
+        tasks: TaskStates::default(),
+        started: now,
+        started_at: Instant::now(),
+        data_dir: PathBuf::from("/var/lib/bellwether"),
+        version: "0.0.0",
+    };
+    Hub {
+        shared: Arc::new(shared),
+        memory,
+        acts: received,
+        evidence: Digest([0; 32]),
+    }
+}
+
+/// A hub with a bit of everything: a healthy service, a broken one with an incident, a stale one,
+/// runs of three hours, evidence, a refused configuration, and secrets where they may be.
+#[must_use]
+pub fn filled(now: Timestamp) -> Hub {
+    let mut hub = hub(now, CONFIGURATION);
+    let evidence = br#"{"schema":"bellwether.check/1"}"#.to_vec();
+    hub.evidence = Digest(sha2::Sha256::digest(&evidence).into());
+    let incident = incident(1, now, hub.evidence);
+    let mut resolved = incident.clone();
+    resolved.id = 2;
+    resolved.state = IncidentState::Resolved;
+    resolved.resolved = Some(now);
+    let changes = [
+        Change::Evidence {
+            at: now,
+            bytes: evidence,
+        },
+        Change::Incident(Box::new(incident)),
+        Change::Incident(Box::new(resolved)),
+    ];
+    hub.memory
+        .commit(&changes)
+        .expect("memory takes everything");
+    let (shop, api, queue, old) = (
+        CheckId::new("shop", "main"),
+        CheckId::new("pay", "api"),
+        CheckId::new("pay", "queue"),
+        CheckId::new("old", "main"),
+    );
+    let mut runs = history(&shop, now, RunOutcome::Ok);
+    runs.extend(history(&api, now, RunOutcome::Failed));
+    let envelope = Envelope {
+        agent: "local".into(),
+        boot: 1,
+        number: 1,
+        runs,
+    };
+    hub.memory
+        .append(&[envelope])
+        .expect("memory takes everything");
+    let long_ago = now - Duration::from_secs(600);
+    let mut states = [
+        (
+            shop,
+            state(
+                "https://www.shop.example/?key=canary-7f3a9c",
+                Verdict::Healthy,
+                now,
+            ),
+        ),
+        (
+            api,
+            state("https://pay.shop.example/health", Verdict::Broken, now),
+        ),
+        (
+            queue,
+            state("tls://mq.shop.example:5671", Verdict::Healthy, now),
+        ),
+        (
+            old,
+            state("https://old.shop.example/", Verdict::Healthy, long_ago),
+        ),
+    ];
+    for (id, state) in &mut states {
+        let failed = state.verdict == Verdict::Broken;
+        let outcome = if failed {
+            RunOutcome::Failed
+        } else {
+            RunOutcome::Ok
+        };
+        let vantage = VantageId::new(VantageId::LOCAL);
+        state
+            .last
+            .insert(vantage, run(id, 180, now - Duration::from_secs(5), outcome));
+        if failed {
+            state.cause = Some(Cause::Unknown);
+            state.evidence = Some(hub.evidence);
+        }
+    }
+    let checks: BTreeMap<_, _> = states.into_iter().collect();
+    let mut board = Board::default();
+    for (name, verdict, incidents) in [
+        ("shop", Verdict::Healthy, vec![]),
+        ("pay", Verdict::Broken, vec![1]),
+        ("old", Verdict::Healthy, vec![]),
+    ] {
+        let own: Vec<CheckId> = checks
+            .keys()
+            .filter(|id| id.service() == name)
+            .cloned()
+            .collect();
+        let service = ServiceState {
+            labels: BTreeMap::from([("team".to_owned(), "web".to_owned())]),
+            needs: if name == "shop" {
+                vec!["pay".to_owned()]
+            } else {
+                vec![]
+            },
+            verdict,
+            cause: (verdict == Verdict::Broken).then_some(Cause::Unknown),
+            summary: String::new(),
+            since: Some(now - Duration::from_secs(3_600)),
+            judged_at: own.iter().filter_map(|id| checks[id].judged_at).min(),
+            checks: own,
+            incidents,
+            why_unknown: None,
+        };
+        board.services.insert(name.to_owned(), service);
+    }
+    board.checks = checks;
+    *hub.shared.board.write().expect("nobody panicked") = board;
+    let mut configured = hub.shared.configured.load().as_ref().clone();
+    let mut config = configured.config.as_ref().clone();
+    config.services[0].checks[0].client_cert = Some(ClientIdentity {
+        chain: vec!["MIIB".to_owned()],
+        key: CANARY.to_owned(),
+    });
+    configured.config = Arc::new(config);
+    configured.refused = Some(Refused {
+        at: now - Duration::from_secs(30),
+        problems: vec!["bellwether.yaml:3:5: unknown key `ulr`; did you mean `url`?".to_owned()],
+    });
+    hub.shared.configured.store(Arc::new(configured));
+    hub
+}
+
+fn state(target: &str, verdict: Verdict, judged: Timestamp) -> CheckState {
+    let layer = |layer, state| LayerReport {
+        layer,
+        state,
+        took_ms: 12.5,
+        summary: "2 of 2 addresses".to_owned(),
+    };
+    let http = match verdict {
+        Verdict::Healthy => LayerState::Ok,
+        _ => LayerState::Failed,
+    };
+    CheckState {
+        target: target.to_owned(),
+        every: Duration::from_secs(60),
+        known_since: judged - Duration::from_secs(3_600),
+        verdict,
+        cause: None,
+        summary: match verdict {
+            Verdict::Healthy => String::new(),
+            _ => "every address answers 503".to_owned(),
+        },
+        since: Some(judged - Duration::from_secs(3_600)),
+        judged_at: Some(judged),
+        layers: vec![
+            layer(Layer::Dns, LayerState::Ok),
+            layer(Layer::Net, LayerState::Ok),
+            layer(Layer::Tls, LayerState::Ok),
+            layer(Layer::Http, http),
+        ],
+        traced_at: Some(judged),
+        evidence: None,
+        last: BTreeMap::new(),
+        poisoned: None,
+    }
+}
+
+/// A run each minute of three hours.
+fn history(check: &CheckId, now: Timestamp, last: RunOutcome) -> Vec<Run> {
+    let runs = (0..180u32).map(|n| {
+        let due = now - Duration::from_secs(u64::from(180 - n) * 60);
+        let outcome = if n >= 170 { last } else { RunOutcome::Ok };
+        run(check, u64::from(n) + 1, due, outcome)
+    });
+    runs.collect()
+}
+
+/// A run.
+#[must_use]
+pub fn run(check: &CheckId, sequence: u64, due: Timestamp, outcome: RunOutcome) -> Run {
+    let failed = outcome == RunOutcome::Failed;
+    Run {
+        check: check.clone(),
+        vantage: VantageId::new(VantageId::LOCAL),
+        sequence,
+        due,
+        late: 1_500,
+        every: 60_000,
+        trigger: Trigger::Schedule,
+        outcome,
+        layer: failed.then_some(Layer::Http),
+        symptom: failed.then(|| "http.status_503".into()),
+        resolver: Some("9.9.9.9".into()),
+        address: Some([192, 0, 2, 1].into()),
+        status: Some(if failed { 503 } else { 200 }),
+        size: Some(1_234),
+        certificate: Some(Digest([9; 32])),
+        certificate_ends: Timestamp::from_second(1_800_000_000).ok(),
+        evidence: None,
+        phases: Phases {
+            dns: Some(1_000),
+            connect: Some(2_000),
+            tls: Some(3_000),
+            first_byte: Some(4_000 + (sequence % 10) as u32 * 1_000),
+            transfer: None,
+        },
+    }
+}
+
+/// An open incident.
+#[must_use]
+pub fn incident(id: u64, now: Timestamp, evidence: Digest) -> Incident {
+    let began = now - Duration::from_secs(600);
+    Incident {
+        id,
+        state: IncidentState::Open,
+        cause: Cause::Unknown,
+        layer: Layer::Http,
+        severity: Severity::Critical,
+        verdict: Verdict::Broken,
+        confidence: 0.5,
+        summary: "every address of pay.shop.example answers 503".to_owned(),
+        remedy: "Look at the origin.".to_owned(),
+        see: Some("curl -v https://pay.shop.example/health".to_owned()),
+        consequences: vec![],
+        checks: vec![AffectedCheck {
+            check: "pay/api".to_owned(),
+            since: began,
+            until: None,
+            scope: Scope::default(),
+        }],
+        scope: Scope {
+            vantages: vec!["local".to_owned()],
+            addresses: vec![[192, 0, 2, 1].into()],
+            share: 1.0,
+            since: Some(began),
+            ..Scope::default()
+        },
+        caveats: vec!["seen from `local` only".to_owned()],
+        began,
+        opened: began,
+        updated: now,
+        acknowledged: None,
+        mitigated: None,
+        resolved: None,
+        flapping: None,
+        evidence: vec![evidence],
+        timeline: vec![Moment {
+            at: began,
+            kind: MomentKind::FirstFailure,
+            text: "pay/api answers 503".to_owned(),
+            evidence: Some(evidence),
+        }],
+    }
+}
+
+/// Takes in what people do, as a judge would, until nobody can do anything any more.
+pub async fn judge(memory: Arc<Memory>, mut acts: mpsc::Receiver<Act>, now: Timestamp) {
+    while let Some(act) = acts.recv().await {
+        let _ = act
+            .done
+            .send(acted(&memory, act.incident, act.what, &act.by, now));
+    }
+}
+
+fn acted(
+    memory: &Memory,
+    id: u64,
+    what: ActKind,
+    by: &str,
+    now: Timestamp,
+) -> Result<Incident, ActError> {
+    let kept = |error: bellwether_store::StoreError| ActError::Store(error.to_string());
+    let mut incident = memory
+        .incident(id)
+        .map_err(kept)?
+        .ok_or(ActError::Unknown(id))?;
+    if incident.state == IncidentState::Resolved {
+        return Err(ActError::Resolved(id));
+    }
+    let (kind, text) = match what {
+        ActKind::Acknowledge => {
+            incident.state = IncidentState::Acknowledged;
+            incident.acknowledged = Some(now);
+            (MomentKind::Acknowledged, format!("acknowledged by {by}"))
+        }
+        ActKind::Note(text) => (MomentKind::Note, format!("{by}: {text}")),
+    };
+    incident.timeline.push(Moment {
+        at: now,
+        kind,
+        text,
+        evidence: None,
+    });
+    memory
+        .commit(&[Change::Incident(Box::new(incident.clone()))])
+        .map_err(kept)?;
+    Ok(incident)
+}
