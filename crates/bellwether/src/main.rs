@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Check(args) => check::run(*args),
         Command::Diagnose(args) => diagnose::run(&args),
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(&args),
         Command::Status(args) => remote::status::run(&args),
         Command::Incidents(args) => remote::incidents::run(&args),
         Command::Store(command) => store::run(&command),
