@@ -156,10 +156,10 @@ fn the_schema_takes_what_is_taken() {
 #[test]
 fn p23_secrets_never_come_back_out() {
     let text = FULL
-        .replace("team: web", "team: \"${env:CANARY}\"")
+        .replace("team: web", "team: \"${env:TEXT}\"")
         .replace(
             "https://www.shop.example/\n",
-            "\"https://www.shop.example/${env:CANARY}\"\n",
+            "\"https://www.shop.example/${env:TEXT}\"\n",
         )
         .replace("\"${env:JIRA_TOKEN}\"", "CANARYliteral");
     let loaded = loaded(&[("bellwether.yaml", &text)]).unwrap();
@@ -208,18 +208,18 @@ fn p23_secrets_never_come_back_out() {
 #[test]
 fn p23_complaints_do_not_repeat_secrets() {
     for (from, to) in [
-        ("url: https://www.shop.example/ ", "url: \"${env:CANARY}\" "),
-        ("within: 800ms", "within: \"${env:CANARY}\""),
+        ("url: https://www.shop.example/ ", "url: \"${env:TEXT}\" "),
+        ("within: 800ms", "within: \"${env:TEXT}\""),
         ("listen: 127.0.0.1:8400", "listen: \"${file:/open}\""),
-        ("name_servers: [", "name_servers: [\"${env:CANARY} x\", "),
-        ("addresses: [", "addresses: [\"${env:CANARY}\", "),
-        ("address: \"tls://9.9.9.9\"", "address: \"${env:CANARY}\""),
-        ("max_size: 20GiB", "max_size: \"${env:CANARY}\""),
+        ("name_servers: [", "name_servers: [\"${env:TEXT} x\", "),
+        ("addresses: [", "addresses: [\"${env:TEXT}\", "),
+        ("address: \"tls://9.9.9.9\"", "address: \"${env:TEXT}\""),
+        ("max_size: 20GiB", "max_size: \"${env:TEXT}\""),
         ("\"${file:/etc/bellwether/pay.pem}\"", "CANARYliteral"),
         ("\"${env:SLACK_WEBHOOK}\"", "CANARYliteral"),
         ("\"${env:JIRA_TOKEN}\"", "[CANARYliteral]"),
         ("\"${env:JIRA_TOKEN}\"", "\"CANARY${x}\""),
-        ("host: status.shop.example", "host: \"${env:CANARY} y\""),
+        ("host: status.shop.example", "host: \"${env:TEXT} y\""),
         (
             "state: embedded",
             "state: \"postgres://u:CANARYpassword@db/x\"",
@@ -233,10 +233,7 @@ fn p23_complaints_do_not_repeat_secrets() {
             format!("{problems:?}"),
             problems.pictured(100, Color::No),
         ] {
-            assert!(
-                !shown.contains("CANARY") || to.contains("y.pem"),
-                "{to}: {shown}"
-            );
+            assert!(!shown.contains("CANARY"), "{to}: {shown}");
             assert!(shown.contains("bellwether.yaml:"), "{shown}");
         }
     }
@@ -401,7 +398,7 @@ fn what_sections_refuse() {
             "certifcate: {",
             "did you mean `certificate`?",
         ),
-        ("9.9.9.9]", "9.9.9.9.9.]", "`controls`"),
+        ("9.9.9.9]", "a b]", "`controls`"),
     ] {
         let text = FULL.replacen(from, to, 1);
         assert_ne!(text, FULL, "{from}");
@@ -416,7 +413,7 @@ fn what_sections_refuse() {
 /// F1: every mistake is named at once, in order of place.
 #[test]
 fn f1_all_problems_come_together() {
-    let text = "verson: 1\nservices:\n  - name: a\n    ulr: https://a.example/\n    evry: 1m\n    expect: { within: 5, status: [1, 200], exists: maybe }\n  - { name: b, url: https://b.example/, needs: [c], timeout: 3 }\n  - { nam: d, url: https://d.example/ }\n  - { name: b, checks: [{ name: x, tcp: { address: b.example:1 }, every: soon }, { name: y }] }\nretention: { raw: 1 }\n";
+    let text = "verson: 1\nservices:\n  - name: a\n    ulr: https://a.example/\n    evry: 1m\n    expect: { within: 5, status: [1, 200], exists: maybe }\n  - { name: b, url: https://b.example/, needs: [gone], timeout: 3 }\n  - { nam: d, url: https://d.example/ }\n  - { name: b, checks: [{ name: x, tcp: { address: b.example:1 }, every: soon }, { name: y }] }\nretention: { raw: 1 }\n";
     assert_eq!(
         fails(&[("b.yaml", text)]),
         [
@@ -426,8 +423,8 @@ fn f1_all_problems_come_together() {
             "b.yaml:6:23: `within`: `5` has no unit; write one of ms, s, m, h, d, w, mo or y behind it: `5s`",
             "b.yaml:6:35: `status`: `1` is no status; write 200 or \"200-399\"",
             "b.yaml:6:52: `exists`: wrong type; it must be true or false",
-            "b.yaml:7:48: `needs`: there is no service `c`; there are: a, b",
-            "b.yaml:7:61: `timeout`: `3` has no unit; write one of ms, s, m, h, d, w, mo or y behind it: `3s`",
+            "b.yaml:7:49: `needs`: there is no service `gone`; there are: a, b",
+            "b.yaml:7:65: `timeout`: `3` has no unit; write one of ms, s, m, h, d, w, mo or y behind it: `3s`",
             "b.yaml:8:7: unknown key `nam`; did you mean `name`?",
             "b.yaml:9:13: service `b` is defined twice, first in line 7, column 13; rename or remove one",
             "b.yaml:9:74: `every`: `soon` is no duration; write a number and ms, s, m, h, d, w, mo or y: `60s`",
@@ -567,7 +564,7 @@ fn keys_are_explained() {
             "services.shop.checks.main.deep_every",
             &["= 5m", "b.yaml:6:25, inherited from defaults.deep_every"][..],
         ),
-        ("services.a.b.checks.c.timeout", &["= 1s", "b.yaml:5:46\n"]),
+        ("services.a.b.checks.c.timeout", &["= 1s", "b.yaml:5:47\n"]),
         ("services.a.b.every", &["= 60s", "the program's default"]),
         ("defaults.every", &["= 60s", "the program's default"]),
         (

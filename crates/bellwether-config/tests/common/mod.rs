@@ -25,7 +25,7 @@ impl Lookup for Canaries {
         match name {
             "SLACK_WEBHOOK" => Some("https://hooks.slack.example/CANARYhook".to_owned()),
             "JIRA_TOKEN" => Some("CANARYtoken".to_owned()),
-            "CANARY" => Some("CANARYtext".to_owned()),
+            "TEXT" => Some("CANARYtext".to_owned()),
             _ => None,
         }
     }
