@@ -1,4 +1,4 @@
-//! Tasks of this repository: `cargo xtask tidy | test | score | truth | bench | fuzz | limbo`.
+//! Tasks of this repository: `cargo xtask tidy | test | score | truth | bench | fuzz | limbo | mutate`.
 //!
 //! - `tidy`: the rules that no compiler proves
 //! - `test`: the tests, in a network namespace of their own
@@ -7,6 +7,7 @@
 //! - `bench`: what a check costs
 //! - `fuzz`: the decoders, against any bytes
 //! - `limbo`: the strict profile of certificates against the cases of x509-limbo
+//! - `mutate`: mutated configurations, each read or refused with its place
 
 mod bench;
 mod fuzz;
@@ -78,6 +79,15 @@ enum Task {
         #[arg(long)]
         check_only: bool,
     },
+    /// Read mutated configurations: none may panic, and each that is refused names a place.
+    Mutate {
+        /// How many.
+        #[arg(long, default_value_t = 100_000)]
+        count: u64,
+        /// From where; the same seed makes the same mutations.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Run a file of x509-limbo's format through the strict profile of certificates, and print where
     /// both agree and where they differ.
     Limbo {
@@ -116,6 +126,7 @@ fn main() -> ExitCode {
             what: Truth::Detect { days, seed, trials },
         } => truth::detect::run(days, seed, trials),
         Task::Limbo { file } => limbo::run(&file),
+        Task::Mutate { count, seed } => mutate(count, seed),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Task::Bench {
             runs,
@@ -138,6 +149,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The test of mutated configurations with another count, in release mode.
+fn mutate(count: u64, seed: u64) -> Result<()> {
+    let mut command = cargo();
+    command
+        .args(["test", "--release", "--package", "bellwether-config"])
+        .args(["--test", "mutate", "--", "--nocapture"])
+        .env("BELLWETHER_MUTATIONS", count.to_string())
+        .env("BELLWETHER_SEED", seed.to_string());
+    succeed(&mut command)
 }
 
 /// A line on stdout.

@@ -77,6 +77,8 @@ pub fn service(spec: ServiceSpec, lookup: &dyn Lookup) -> Result<Service, Config
 /// What a conversion needs besides the spec, and what it notes.
 pub(crate) struct Reading<'a> {
     lookup: &'a dyn Lookup,
+    /// Could something of the present entry not be read? Then it is no news that it lacks things.
+    pub(crate) is_damaged: Cell<bool>,
     /// What services inherit.
     pub(crate) inherit: Cell<Defaults>,
     pub(crate) noted: RefCell<Noted>,
@@ -156,6 +158,7 @@ impl<'a> Reading<'a> {
     pub(crate) fn new(lookup: &'a dyn Lookup) -> Self {
         Self {
             lookup,
+            is_damaged: Cell::new(false),
             inherit: Cell::default(),
             noted: RefCell::default(),
         }
@@ -165,6 +168,14 @@ impl<'a> Reading<'a> {
     pub(crate) fn keep<T>(&self, read: Result<T, ConfigError>) -> Option<T> {
         read.map_err(|problem| self.noted.borrow_mut().problems.push(problem))
             .ok()
+    }
+
+    /// Notes that an entry lacks something, unless something of it could not be read.
+    pub(crate) fn lacks<T>(&self, problem: ConfigError) -> Option<T> {
+        if !self.is_damaged.get() {
+            self.noted.borrow_mut().problems.push(problem);
+        }
+        None
     }
 
     /// Those that make sense; the others are noted.
@@ -326,7 +337,7 @@ impl<'a> Reading<'a> {
                 of: format!("the service `{shown}`"),
                 example: "`url: https://www.example.com/`, or `checks:`".to_owned(),
             };
-            self.keep::<()>(Err(ConfigError::new(place, problem)));
+            self.lacks::<()>(ConfigError::new(place, problem));
         }
         if let Some(beyond) = checks.get(CHECKS_MAX) {
             let why = format!("a service has at most {CHECKS_MAX} checks");

@@ -121,7 +121,8 @@ impl Problems {
         let handler = GraphicalReportHandler::new_themed(theme)
             .with_width(columns)
             .with_context_lines(0)
-            .with_links(false);
+            .with_links(false)
+            .without_primary_span_start();
         let mut out = String::new();
         for shown in &self.all {
             let drawn = handler.render_report(&mut out, &Picture::of(shown));
@@ -194,7 +195,7 @@ impl<'a> Picture<'a> {
         let place = shown.error.place;
         let name = shown.error.path.as_deref().unwrap_or(Path::new(""));
         let source = shown.line.as_ref().map(|text| OneLine {
-            name: name.display().to_string(),
+            name: format!("{}:{}:{}", name.display(), place.line, place.column),
             text: text.clone(),
             line: usize::try_from(place.line).unwrap_or(1).saturating_sub(1),
         });

@@ -1,5 +1,6 @@
 //! From files to configuration.
 
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::convert::{Noted, Reading};
 use crate::decode::{self, Decoder};
 use crate::error::{ConfigError, Problem};
 use crate::names;
-use crate::place::Place;
+use crate::place::{At, Place};
 use crate::problems::{Problems, Source};
 use crate::secret::Secret;
 use crate::spec::ConfigSpec;
@@ -72,6 +73,10 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Problems> {
             };
             Problems::from(ConfigError::new(place, Problem::Shape(why)).in_file(path))
         })?;
+        let text = match text.strip_prefix('\u{feff}') {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        };
         let path = path.to_owned();
         Ok(Source { path, text })
     };
@@ -125,10 +130,10 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
 /// Everything that is wrong, each with file, line, column and cure.
 pub fn read(sources: Vec<Source>, lookup: &dyn Lookup) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
-    let spec = written(&sources, &mut problems);
+    let (spec, damaged) = written(&sources, &mut problems);
     let spec = Arc::new(spec);
     let reading = Reading::new(lookup);
-    let config = config(&reading, &spec, &mut problems);
+    let config = config(&reading, &spec, &damaged, &mut problems);
     let Noted {
         problems: noted,
         warnings,
@@ -136,6 +141,9 @@ pub fn read(sources: Vec<Source>, lookup: &dyn Lookup) -> Result<Loaded, Problem
         ..
     } = reading.noted.into_inner();
     problems.extend(noted);
+    if spec.services.is_empty() && problems.is_empty() {
+        problems.push(nothing_watched(sources.len()));
+    }
     if !problems.is_empty() {
         return Err(Problems::new(problems, &sources));
     }
@@ -161,7 +169,22 @@ pub fn read(sources: Vec<Source>, lookup: &dyn Lookup) -> Result<Loaded, Problem
     })
 }
 
-fn digest(sources: &[Source], substituted: &std::collections::BTreeMap<String, String>) -> String {
+fn nothing_watched(files: usize) -> ConfigError {
+    let of = if files > 1 { "all files" } else { "the file" };
+    let problem = Problem::Missing {
+        key: "services".to_owned(),
+        of: of.to_owned(),
+        example: "`services: [{ name: shop, url: https://www.shop.example/ }]`".to_owned(),
+    };
+    let place = Place {
+        file: 0,
+        line: 1,
+        column: 1,
+    };
+    ConfigError::new(place, problem)
+}
+
+fn digest(sources: &[Source], substituted: &BTreeMap<String, String>) -> String {
     let mut hash = Sha256::new();
     let mut add = |text: &[u8]| {
         hash.update((text.len() as u64).to_be_bytes());
@@ -207,11 +230,23 @@ pub(crate) fn trees(sources: &[Source], problems: &mut Vec<ConfigError>) -> Vec<
     trees
 }
 
+/// Entries of which something could not be read.
+#[derive(Default)]
+struct Damaged {
+    /// All may be: keys stand twice, or the text is no YAML.
+    are_all: bool,
+    places: HashSet<Place>,
+}
+
 /// What all texts say together.
-fn written(sources: &[Source], problems: &mut Vec<ConfigError>) -> ConfigSpec {
+fn written(sources: &[Source], problems: &mut Vec<ConfigError>) -> (ConfigSpec, Damaged) {
     let trees = trees(sources, problems);
+    let mut damaged = Damaged {
+        are_all: !problems.is_empty(),
+        ..Damaged::default()
+    };
     let mut spec = ConfigSpec::default();
-    let mut seen = std::collections::BTreeMap::new();
+    let mut seen = BTreeMap::new();
     for tree in &trees {
         let decoder = Decoder::default();
         let Value::Map(entries) = &*tree.value else {
@@ -227,29 +262,12 @@ fn written(sources: &[Source], problems: &mut Vec<ConfigError>) -> ConfigSpec {
                 decoder: &decoder,
                 problems,
                 seen: &mut seen,
+                damaged: &mut damaged,
             };
             section.read_into(&mut spec);
         }
     }
-    if spec.services.is_empty() && problems.is_empty() {
-        let problem = Problem::Missing {
-            key: "services".to_owned(),
-            of: if sources.len() > 1 {
-                "all files"
-            } else {
-                "the file"
-            }
-            .to_owned(),
-            example: "`services: [{ name: shop, url: https://www.shop.example/ }]`".to_owned(),
-        };
-        let place = Place {
-            file: 0,
-            line: 1,
-            column: 1,
-        };
-        problems.push(ConfigError::new(place, problem));
-    }
-    spec
+    (spec, damaged)
 }
 
 /// One section of one file.
@@ -259,7 +277,8 @@ struct Section<'a> {
     node: &'a Node,
     decoder: &'a Decoder,
     problems: &'a mut Vec<ConfigError>,
-    seen: &'a mut std::collections::BTreeMap<String, Place>,
+    seen: &'a mut BTreeMap<String, Place>,
+    damaged: &'a mut Damaged,
 }
 
 /// The sections, in the order of the documentation.
@@ -318,33 +337,41 @@ impl Section<'_> {
             self.problems.push(ConfigError::new(self.place, problem));
             return;
         }
-        *into =
-            decode::all::<Option<T>>(self.node, self.key, self.decoder, self.problems).flatten();
+        *into = self.one::<Option<T>>(self.node).flatten();
+    }
+
+    /// One value; a damaged one is remembered.
+    fn one<T: DeserializeOwned>(&mut self, node: &Node) -> Option<T> {
+        let before = self.problems.len();
+        let read = decode::all(node, self.key, self.decoder, self.problems);
+        if self.problems.len() > before {
+            self.damaged.places.insert(node.place);
+        }
+        read
     }
 
     /// A list, to which each file may add.
     fn list<T: DeserializeOwned>(&mut self, into: &mut Vec<T>) {
         let Value::List(items) = &*self.node.value else {
-            let none = decode::all::<Vec<T>>(self.node, self.key, self.decoder, self.problems);
-            into.extend(none.unwrap_or_default());
+            into.extend(self.one::<Vec<T>>(self.node).unwrap_or_default());
             return;
         };
         for item in items {
             if self.problems.len() > crate::problems::MAX {
                 return;
             }
-            into.extend(decode::all::<T>(
-                item,
-                self.key,
-                self.decoder,
-                self.problems,
-            ));
+            into.extend(self.one::<T>(item));
         }
     }
 }
 
 /// From what is written to what is used; what is wrong is noted by `reading`.
-fn config(reading: &Reading<'_>, spec: &ConfigSpec, problems: &mut Vec<ConfigError>) -> Config {
+fn config(
+    reading: &Reading<'_>,
+    spec: &ConfigSpec,
+    damaged: &Damaged,
+    problems: &mut Vec<ConfigError>,
+) -> Config {
     let ConfigSpec {
         version,
         hub,
@@ -365,47 +392,54 @@ fn config(reading: &Reading<'_>, spec: &ConfigSpec, problems: &mut Vec<ConfigErr
     names::check(spec, problems);
     let defaults = reading.defaults(defaults.unwrap_or_default());
     reading.inherit.set(defaults);
-    let enough = || reading.noted.borrow().problems.len() <= crate::problems::MAX;
     Config {
         version: reading.version(version),
         hub: reading.hub(hub.unwrap_or_default()),
         trust: reading.trust(trust.unwrap_or_default()),
         defaults,
-        vantages: vantages
-            .into_iter()
-            .filter_map(|vantage| reading.vantage(vantage.value))
-            .collect(),
-        resolvers: resolvers
-            .into_iter()
-            .filter_map(|resolver| reading.keep(reading.resolver(resolver.value)))
-            .collect(),
+        vantages: entries(reading, damaged, vantages, |v| reading.vantage(v.value)),
+        resolvers: entries(reading, damaged, resolvers, |resolver| {
+            reading.keep(reading.resolver(resolver.value))
+        }),
         controls: controls.map(|controls| reading.controls(controls)),
         allow_networks: reading.allow_networks(allow_networks),
-        services: services
-            .into_iter()
-            .take_while(|_| enough())
-            .filter_map(|service| reading.service(service.value))
-            .collect(),
-        heartbeats: heartbeats
-            .into_iter()
-            .filter_map(|heartbeat| reading.heartbeat(heartbeat))
-            .collect(),
-        receivers: receivers
-            .into_iter()
-            .filter_map(|receiver| reading.receiver(receiver))
-            .collect(),
-        route: route.and_then(|route| reading.route(route)),
-        maintenance: maintenance
-            .into_iter()
-            .filter_map(|maintenance| reading.maintenance(maintenance.value))
-            .collect(),
-        status_pages: status_pages
-            .into_iter()
-            .filter_map(|page| reading.status_page(page.value))
-            .collect(),
+        services: entries(reading, damaged, services, |s| reading.service(s.value)),
+        heartbeats: entries(reading, damaged, heartbeats, |h| reading.heartbeat(h)),
+        receivers: entries(reading, damaged, receivers, |r| reading.receiver(r)),
+        route: entries(reading, damaged, route.into_iter().collect(), |r| {
+            reading.route(r)
+        })
+        .pop(),
+        maintenance: entries(reading, damaged, maintenance, |m| {
+            reading.maintenance(m.value)
+        }),
+        status_pages: entries(reading, damaged, status_pages, |page| {
+            reading.status_page(page.value)
+        }),
         retention: reading.retention(retention.unwrap_or_default()),
         ..Config::default()
     }
+}
+
+/// The entries of a list that make sense, until there are more problems than anybody reads.
+fn entries<S, T>(
+    reading: &Reading<'_>,
+    damaged: &Damaged,
+    all: Vec<At<S>>,
+    read: impl Fn(At<S>) -> Option<T>,
+) -> Vec<T> {
+    let mut entries = Vec::with_capacity(all.len());
+    for one in all {
+        if reading.noted.borrow().problems.len() > crate::problems::MAX {
+            break;
+        }
+        reading
+            .is_damaged
+            .set(damaged.are_all || damaged.places.contains(&one.place));
+        entries.extend(read(one));
+    }
+    reading.is_damaged.set(false);
+    entries
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ fn three_lines_are_enough() {
 /// The two services of formats.md section 3, the client certificate left out.
 const SHOP: &str = r#"
 version: 1
-receivers: [{ name: jira, jira: { url: https://jira.shop.example, project: OPS, token: x } }]
+receivers: [{ name: jira, jira: { url: https://jira.shop.example, project: OPS, token: "***" } }]
 services:
   - name: shop
     url: "https://${env:HOST}/"
@@ -161,7 +161,7 @@ fn one_service_in_three_forms() {
     let error = one_service(two, &Nothing).unwrap_err().to_string();
     assert_eq!(
         error,
-        "2:3: `services`: one service is read here, and there are 2"
+        "bellwether.yaml:2:3: `services`: one service is read here, and there are 2"
     );
 }
 
@@ -318,7 +318,7 @@ fn the_schema_knows_every_key() {
 fn resolvers() {
     let with = |resolver: &str| {
         format!(
-            "resolvers:\n  - {resolver}\nservices: [{{ name: shop, url: https://www.shop.example/ }}]\n"
+            "resolvers:\n  - {resolver}\nvantages: [{{ name: fra }}]\nservices: [{{ name: shop, url: https://www.shop.example/ }}]\n"
         )
     };
     let read = |resolver: &str| {

@@ -61,12 +61,13 @@ fn root(text: &str, problems: &mut Vec<ConfigError>) -> Result<Node, ConfigError
 pub(crate) fn one(source: &Source, lookup: &dyn Lookup) -> Result<Service, Problems> {
     let mut problems = Vec::new();
     let reading = Reading::new(lookup);
-    let service = root(&source.text, &mut problems)
-        .and_then(|node| spec(&node, &mut problems))
-        .map_err(|problem| problems.push(problem))
-        .ok()
-        .flatten()
-        .and_then(|spec| reading.service(spec.value));
+    let spec = root(&source.text, &mut problems).and_then(|node| spec(&node, &mut problems));
+    let spec = spec.unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
+    reading.is_damaged.set(!problems.is_empty());
+    let service = spec.and_then(|spec| reading.service(spec.value));
     let Noted {
         problems: noted, ..
     } = reading.noted.into_inner();
@@ -94,7 +95,7 @@ fn spec(
     let Some(mut services): Option<Vec<At<ServiceSpec>>> = services else {
         return Ok(None);
     };
-    if services.len() == 1 {
+    if services.len() == 1 || !problems.is_empty() {
         return Ok(services.pop());
     }
     let place = services.get(1).map_or(node.place, |second| second.place);

@@ -117,13 +117,16 @@ pub struct ServiceSpec {
     pub needs: Vec<At<String>>,
     /// How often its checks run, a number with its unit of time: `60s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = crate::units::DURATION_PATTERN))]
     pub every: Option<At<String>>,
     /// How long one attempt may take, a number with its unit of time: `10s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = crate::units::DURATION_PATTERN))]
     pub timeout: Option<At<String>>,
     /// How often a deep trace is made besides on each failure or change, a number with its unit of
     /// time: `15m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = crate::units::DURATION_PATTERN))]
     pub deep_every: Option<At<String>>,
     /// What a healthy answer is like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,13 +145,16 @@ pub struct CheckSpec {
     pub name: At<String>,
     /// How often, a number with its unit of time: `60s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = crate::units::DURATION_PATTERN))]
     pub every: Option<At<String>>,
     /// How long one attempt may take, a number with its unit of time: `10s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = crate::units::DURATION_PATTERN))]
     pub timeout: Option<At<String>>,
     /// How often a deep trace is made besides on each failure or change, a number with its unit of
     /// time: `15m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = crate::units::DURATION_PATTERN))]
     pub deep_every: Option<At<String>>,
     /// A request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -234,6 +240,7 @@ pub struct ExpectSpec {
     pub body: Option<At<BodySpec>>,
     /// Longest time for the whole exchange: `800ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = crate::units::DURATION_PATTERN))]
     pub within: Option<At<String>>,
     /// A header by which every address that answers says what it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -411,6 +418,7 @@ pub struct AddressContractSpec {
     pub url: At<String>,
     /// Least time between publication and use: `14d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = crate::units::DURATION_PATTERN))]
     pub notice: Option<At<String>>,
     /// Who is told when it is broken, a name of `receivers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

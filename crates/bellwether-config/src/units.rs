@@ -48,6 +48,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| format!("`{text}` is too long a time"))
 }
 
+/// What JSON Schema says of a duration; what stands for a `${…}` is not known to editors.
+pub const DURATION_PATTERN: &str = r"^[0-9]+(\.[0-9]+)? ?(ms|s|m|h|d|w|mo|y)$|\$\{";
+
+/// The same of a size.
+pub const SIZE_PATTERN: &str = r"^[0-9]+ ?(KiB|MiB|GiB)$|\$\{";
+
 /// Units of size and what they are in bytes.
 const SIZES: &[(&str, u64)] = &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 

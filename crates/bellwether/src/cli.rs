@@ -47,10 +47,11 @@ pub(crate) enum Command {
     Store(StoreCommand),
     Drill(DrillArgs),
     Explain(ExplainArgs),
-    /// Validate configuration, or print a JSON Schema for editors; nobody is asked.
+    /// Validate configuration, explain its keys, or print a JSON Schema for editors; nobody is asked.
     #[command(
         subcommand,
         after_help = "Examples:\n  bellwether config check bellwether.yaml\n  \
+        bellwether config explain defaults.every\n  \
         bellwether config schema > bellwether.schema.json"
     )]
     Config(ConfigCommand),
@@ -408,10 +409,22 @@ pub(crate) struct ExplainArgs {
 /// Configuration.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Validate a file: exit 0, or 2 with the place and the cure.
+    /// Validate a file, or the files `*.yaml` of a directory together: exit 0, or 2 with each place
+    /// and cure.
     Check {
-        /// The file.
-        file: PathBuf,
+        /// The file or directory; `-` is stdin.
+        path: PathBuf,
+    },
+    /// Explain a key: the value in force, where it comes from, what it means, what is allowed.
+    #[command(after_help = "Names stand for entries of lists. Examples:\n  \
+        bellwether config explain defaults.every\n  \
+        bellwether config explain services.shop.checks.main.every --config bellwether.yaml")]
+    Explain {
+        /// The key: `hub.listen`, `services.shop.url`
+        key: String,
+        /// The file or directory it is looked up in; without it, the defaults
+        #[arg(short, long, value_name = "PATH")]
+        config: Option<PathBuf>,
     },
     /// Print a JSON Schema: of the configuration, or of a report or scenario.
     Schema {

@@ -209,6 +209,14 @@ const WRONG: &[(&[&str], &[&str])] = &[
         &["config", "check", "bad-config.yaml"],
         &["bad-config.yaml:2:41: unknown key `expct`"],
     ),
+    (
+        &["config", "explain", "defaults.evry"],
+        &["did you mean `defaults.every`"],
+    ),
+    (
+        &["config", "explain", "hub", "-c", "bad-config.yaml"],
+        &["bad-config.yaml:2:41: unknown key `expct`"],
+    ),
 ];
 
 #[test]
@@ -398,8 +406,18 @@ fn explain_and_config() {
     let ok = bellwether(&["config", "check", "good-config.yaml"]);
     assert_eq!(
         text(&ok.stdout),
-        "good-config.yaml: ok, 1 service with 1 check\n"
+        "good-config.yaml: ok, 1 service with 1 check, 1 run a minute from each vantage\n"
     );
+    assert_eq!(
+        text(&ok.stderr),
+        "note: there is no receiver: nobody is told when something breaks\n"
+    );
+    let key = "services.a.checks.main.every";
+    let explained = bellwether(&["config", "explain", key, "-c", "good-config.yaml"]);
+    let explained = text(&explained.stdout);
+    for part in ["= 60s", "the program's default", "a number and ms, s, m"] {
+        assert!(explained.contains(part), "{explained}");
+    }
     for args in [&["config", "schema"][..], &["config", "schema", "--report"]] {
         let schema: serde_json::Value = serde_json::from_slice(&bellwether(args).stdout).unwrap();
         assert!(schema["$schema"].is_string());

@@ -48,7 +48,7 @@ impl Reading<'_> {
         };
         Expect {
             status: self.each(status, |status| status_range(&status)),
-            body: body.and_then(|body| self.keep(self.body(body))),
+            body: body.and_then(|body| self.body(body)),
             within_ms: within.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
             role: role.and_then(|role| self.keep(self.role(role))),
             name_servers: self.each(name_servers, name_server),
@@ -108,7 +108,7 @@ impl Reading<'_> {
         })
     }
 
-    fn body(&self, body: At<BodySpec>) -> Result<BodyExpect, ConfigError> {
+    fn body(&self, body: At<BodySpec>) -> Option<BodyExpect> {
         let place = body.place;
         let BodySpec {
             contains,
@@ -116,29 +116,32 @@ impl Reading<'_> {
             json,
         } = body.value;
         match (contains, matches, json) {
-            (Some(contains), None, None) => {
-                let text = self.text("contains", contains)?;
-                short_enough("contains", &text)?;
-                Ok(BodyExpect::Contains(text.value))
+            (Some(contains), None, None) => self.keep(self.contained(contains)),
+            (None, Some(matches), None) => self.keep(self.pattern(matches)),
+            (None, None, Some(json)) => Some(BodyExpect::Json(json)),
+            _ => {
+                let why = "needs exactly one of contains, matches, json";
+                self.lacks(ConfigError::value(place, "body", why))
             }
-            (None, Some(matches), None) => {
-                let pattern = self.text("matches", matches)?;
-                short_enough("matches", &pattern)?;
-                regex::Regex::new(&pattern.value).map_err(|error| {
-                    let error = error.to_string();
-                    let last = error.lines().last().unwrap_or_default();
-                    let why = format!("`{}` is no regular expression: {last}", pattern.value);
-                    pattern.bad("matches", why)
-                })?;
-                Ok(BodyExpect::Matches(pattern.value))
-            }
-            (None, None, Some(json)) => Ok(BodyExpect::Json(json)),
-            _ => Err(ConfigError::value(
-                place,
-                "body",
-                "needs exactly one of contains, matches, json",
-            )),
         }
+    }
+
+    fn contained(&self, contains: At<String>) -> Result<BodyExpect, ConfigError> {
+        let text = self.text("contains", contains)?;
+        short_enough("contains", &text)?;
+        Ok(BodyExpect::Contains(text.value))
+    }
+
+    fn pattern(&self, matches: At<String>) -> Result<BodyExpect, ConfigError> {
+        let pattern = self.text("matches", matches)?;
+        short_enough("matches", &pattern)?;
+        regex::Regex::new(&pattern.value).map_err(|error| {
+            let error = error.to_string();
+            let last = error.lines().last().unwrap_or_default();
+            let why = format!("`{}` is no regular expression: {last}", pattern.value);
+            pattern.bad("matches", why)
+        })?;
+        Ok(BodyExpect::Matches(pattern.value))
     }
 
     pub(super) fn promises(&self, spec: PromisesSpec) -> Promises {

@@ -1,6 +1,6 @@
 //! Names that stand twice, and names that nobody bears.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::{ConfigError, Problem};
 use crate::nearest::nearest;
@@ -34,17 +34,18 @@ pub(crate) fn once(what: &'static str, names: &[At<String>], problems: &mut Vec<
 pub(crate) struct Known<'a> {
     what: &'static str,
     names: Vec<&'a str>,
-    sought: std::collections::HashSet<&'a str>,
+    sought: HashSet<&'a str>,
 }
 
 impl<'a> Known<'a> {
     /// The names of things that are called `what`.
     pub(crate) fn new(what: &'static str, names: impl Iterator<Item = &'a str>) -> Self {
-        let names: Vec<&str> = names.collect();
+        let mut sought = HashSet::new();
+        let names = names.filter(|name| sought.insert(*name)).collect();
         Self {
             what,
-            sought: names.iter().copied().collect(),
             names,
+            sought,
         }
     }
 

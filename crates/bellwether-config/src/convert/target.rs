@@ -59,12 +59,15 @@ impl Reading<'_> {
         ];
         let kinds: Vec<Kind> = kinds.into_iter().flatten().collect();
         let shown = name.as_deref().unwrap_or("?");
-        let kind = self.keep(only(kinds).map_err(|why| {
-            let why = format!(
-                "the check `{shown}` needs exactly one of http, tcp, tls, dns, icmp; it has {why}"
-            );
-            ConfigError::value(place, "checks", why)
-        }));
+        let kind = match only(kinds) {
+            Ok(kind) => Some(kind),
+            Err(has) => {
+                let why = format!(
+                    "the check `{shown}` needs exactly one of http, tcp, tls, dns, icmp; it has {has}"
+                );
+                self.lacks(ConfigError::value(place, "checks", why))
+            }
+        };
         let mut expect = inherited.expect.clone();
         let icmp_only = matches!(kind, Some(Kind::Icmp(_)));
         let cadence = self.cadence(every, timeout, deep_every, inherited.defaults);

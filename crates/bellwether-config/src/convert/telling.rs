@@ -60,7 +60,7 @@ impl Reading<'_> {
             (None, Some(cron)) => self.cron(cron, time_zone).map(Due::Cron),
             _ => {
                 let why = "a heartbeat needs exactly one of every, cron";
-                self.keep(Err(ConfigError::value(place, "heartbeats", why)))
+                self.lacks(ConfigError::value(place, "heartbeats", why))
             }
         };
         let grace = self
@@ -114,7 +114,7 @@ impl Reading<'_> {
             (None, Some(jira)) => self.jira(jira),
             _ => {
                 let why = "a receiver needs exactly one of slack, jira";
-                self.keep(Err(ConfigError::value(place, "receivers", why)))
+                self.lacks(ConfigError::value(place, "receivers", why))
             }
         };
         Some(Receiver {
@@ -151,7 +151,7 @@ impl Reading<'_> {
                 of: "the route, which would lead to nobody".to_owned(),
                 example: "`receiver: oncall`".to_owned(),
             };
-            self.keep::<()>(Err(ConfigError::new(spec.place, problem)));
+            self.lacks::<()>(ConfigError::new(spec.place, problem));
         }
         let around = Around {
             receiver: None,
@@ -276,7 +276,7 @@ impl Reading<'_> {
     /// A list that must hold something.
     fn some<T>(&self, key: &str, list: &[T], place: Place) {
         if list.is_empty() {
-            self.keep::<()>(Err(ConfigError::value(place, key, "names nothing")));
+            self.lacks::<()>(ConfigError::value(place, key, "names nothing"));
         }
     }
 }

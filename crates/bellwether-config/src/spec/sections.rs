@@ -73,16 +73,16 @@ pub struct TrustSpec {
 pub struct DefaultsSpec {
     /// How often a check runs, a number with its unit of time: `60s`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = "60s"))]
+    #[schemars(extend("default" = "60s", "pattern" = crate::units::DURATION_PATTERN))]
     pub every: Option<At<String>>,
     /// How long one attempt may take, a number with its unit of time: `10s`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = "10s"))]
+    #[schemars(extend("default" = "10s", "pattern" = crate::units::DURATION_PATTERN))]
     pub timeout: Option<At<String>>,
     /// How often a deep trace is made besides on each failure or change, a number with its unit of
     /// time: `15m`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = "15m"))]
+    #[schemars(extend("default" = "15m", "pattern" = crate::units::DURATION_PATTERN))]
     pub deep_every: Option<At<String>>,
 }
 
@@ -115,6 +115,7 @@ pub struct HeartbeatSpec {
     pub name: At<String>,
     /// Longest time between two reports, a number with its unit of time: `1d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = crate::units::DURATION_PATTERN))]
     pub every: Option<At<String>>,
     /// When it reports, a cron pattern of five fields: `0 3 * * *`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,7 +126,7 @@ pub struct HeartbeatSpec {
     pub time_zone: Option<At<String>>,
     /// How late it may be, a number with its unit of time: `20m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = "5m"))]
+    #[schemars(extend("default" = "5m", "pattern" = crate::units::DURATION_PATTERN))]
     pub grace: Option<At<String>>,
     /// Last part of its URL where an old one is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,7 +191,7 @@ pub struct RouteSpec {
     pub group_by: Option<Vec<At<String>>>,
     /// After how long an open incident is told again, a number with its unit of time: `4h`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = "4h"))]
+    #[schemars(extend("default" = "4h", "pattern" = crate::units::DURATION_PATTERN))]
     pub repeat_interval: Option<At<String>>,
     /// Who is told besides if nobody acknowledges.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -206,6 +207,7 @@ pub struct RouteSpec {
 #[schemars(rename = "Escalation")]
 pub struct EscalationSpec {
     /// So long after the first notice, a number with its unit of time: `15m`.
+    #[schemars(extend("pattern" = crate::units::DURATION_PATTERN))]
     pub after: At<String>,
     /// Who, a name of `receivers`.
     pub receiver: At<String>,
@@ -228,6 +230,7 @@ pub struct MaintenanceSpec {
     pub time_zone: Option<At<String>>,
     /// How long it lasts, a number with its unit of time: `1h`.
     #[serde(rename = "for")]
+    #[schemars(extend("pattern" = crate::units::DURATION_PATTERN))]
     pub lasts: At<String>,
 }
 
@@ -244,7 +247,7 @@ pub struct StatusPageSpec {
     pub groups: Vec<At<StatusGroupSpec>>,
     /// How often it is updated during an incident, a number with its unit of time: `30m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = "30m"))]
+    #[schemars(extend("default" = "30m", "pattern" = crate::units::DURATION_PATTERN))]
     pub cadence: Option<At<String>>,
 }
 
@@ -266,15 +269,15 @@ pub struct StatusGroupSpec {
 pub struct RetentionSpec {
     /// Age of single results, a number with its unit of time: `30d`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = "30d"))]
+    #[schemars(extend("default" = "30d", "pattern" = crate::units::DURATION_PATTERN))]
     pub raw: Option<At<String>>,
     /// Age of sums over them, a number with its unit of time: `13mo` (a month is 30 days).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = "13mo"))]
+    #[schemars(extend("default" = "13mo", "pattern" = crate::units::DURATION_PATTERN))]
     pub rollups: Option<At<String>>,
     /// Size of all data, a number with its unit of size (KiB, MiB, GiB): `20GiB`; the oldest go
     /// first.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = "20GiB"))]
+    #[schemars(extend("default" = "20GiB", "pattern" = crate::units::SIZE_PATTERN))]
     pub max_size: Option<At<String>>,
 }
