@@ -193,28 +193,32 @@ fn differences(wanted: &IncidentExpect, got: &Incident) -> Vec<String> {
     missed
 }
 
+/// The first line that is expected and does not come where it belongs.
+pub(super) fn lacks<'a>(wanted: &'a [MomentExpect], got: &[Moment]) -> Option<&'a MomentExpect> {
+    let mut rest = got.iter();
+    wanted.iter().find(|MomentExpect { kind, text }| {
+        let fits = |moment: &Moment| {
+            let holds = |part: &String| moment.text.contains(part.as_str());
+            moment.kind == *kind && text.as_ref().is_none_or(holds)
+        };
+        !rest.any(fits)
+    })
+}
+
 /// The lines that are expected, in their order among others.
 fn timeline(wanted: &IncidentExpect, got: &[Moment], missed: &mut Vec<String>) {
     let told = || {
         let kinds: Vec<String> = got.iter().map(|moment| word(moment.kind)).collect();
         kinds.join(", ")
     };
-    let mut rest = got.iter();
-    for MomentExpect { kind, text } in &wanted.timeline {
-        let fits = |moment: &Moment| {
-            let holds = |part: &String| moment.text.contains(part.as_str());
-            moment.kind == *kind && text.as_ref().is_none_or(holds)
-        };
-        if !rest.any(fits) {
-            let holding = text.as_ref().map(|t| format!(" with {t:?}"));
-            let holding = holding.unwrap_or_default();
-            let kind = word(kind);
-            missed.push(format!(
-                "timeline: expected {kind}{holding} where it belongs, got {}",
-                told()
-            ));
-            break;
-        }
+    if let Some(MomentExpect { kind, text }) = lacks(&wanted.timeline, got) {
+        let holding = text.as_ref().map(|t| format!(" with {t:?}"));
+        let holding = holding.unwrap_or_default();
+        let kind = word(kind);
+        missed.push(format!(
+            "timeline: expected {kind}{holding} where it belongs, got {}",
+            told()
+        ));
     }
     for kind in &wanted.without {
         if let Some(moment) = got.iter().find(|moment| moment.kind == *kind) {

@@ -418,3 +418,23 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shipped::SERVE;
+
+    /// Parsed, renamed, and its world changed by each of its steps.
+    #[test]
+    fn scenarios_of_a_running_serve_can_be_played() {
+        for scenario in SERVE {
+            let loaded = check(scenario.file.to_owned(), scenario.text.to_owned());
+            let loaded = loaded.unwrap_or_else(|e| panic!("{}: {e}", scenario.file));
+            for seed in 0..20 {
+                let renamed = rename(&loaded.spec, seed).unwrap();
+                assert_eq!(renamed == loaded.spec, renamed.fixed, "{}", scenario.file);
+                assert_eq!(renamed.expect.len(), loaded.spec.expect.len());
+            }
+        }
+    }
+}

@@ -294,6 +294,9 @@ async fn try_lacking(until: &UntilSpec, api: Api) -> Result<Vec<String>, String>
             ));
         }
     }
+    if !until.timeline.is_empty() {
+        lacking.extend(lacking_lines(until, api).await?);
+    }
     if !until.metrics.is_empty() {
         let got = api.metrics(until.metrics.keys()).await?;
         lacking.extend(look::figures(&until.metrics, &got));
@@ -303,6 +306,23 @@ async fn try_lacking(until: &UntilSpec, api: Api) -> Result<Vec<String>, String>
         lacking.extend((got != refused).then(|| look::refusal(refused)));
     }
     Ok(lacking)
+}
+
+/// A complaint if no incident has the timeline that is awaited.
+async fn lacking_lines(until: &UntilSpec, api: Api) -> Result<Option<String>, String> {
+    let mut told = Vec::new();
+    for listed in api.incidents().await? {
+        let (_, incident) = api.incident(listed.id).await?;
+        if look::lacks(&until.timeline, &incident.timeline).is_none() {
+            return Ok(None);
+        }
+        let texts = incident.timeline.iter().map(|moment| moment.text.clone());
+        told.push(texts.collect::<Vec<_>>().join(" / "));
+    }
+    Ok(Some(format!(
+        "timeline: no incident has it yet, told is: {}",
+        told.join("; ")
+    )))
 }
 
 /// Puts one value over another (RFC 7396): mappings are merged, `null` removes, anything else

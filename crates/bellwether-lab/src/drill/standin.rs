@@ -290,7 +290,7 @@ fn a_program_lives_through_faults() {
             { until: { service: www, verdict: healthy, cause: null }, within: 60s },
             { look: well },
             { set: { hosts: { '203.0.113.80:80': { tcp: refused } } } },
-            { until: { incidents: 1, state: open }, within: 60s },
+            { until: { incidents: 1, state: open, timeline: [first_failure, { alarm: 203.0.113.80 }] }, within: 60s },
             { look: down },
             { serve: kill },
             { serve: start, every: 50ms },

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lists::given;
-use super::look::MetricExpect;
+use super::look::{MetricExpect, MomentExpect};
 
 /// What is done with the running `serve`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -83,6 +83,9 @@ pub struct UntilSpec {
     /// Where those incidents stand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<IncidentState>,
+    /// What happened to one of the incidents, in this order, among other things.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<MomentExpect>,
     /// Metrics, as in `expect`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, MetricExpect>,
@@ -100,6 +103,7 @@ impl UntilSpec {
             cause,
             incidents,
             state,
+            timeline,
             metrics,
             refused,
         } = self;
@@ -110,10 +114,10 @@ impl UntilSpec {
         if state.is_some() && incidents.is_none() {
             return Some("`state` goes with `incidents`, the number of those in it");
         }
-        let nothing = service.is_none() && incidents.is_none();
+        let nothing = service.is_none() && incidents.is_none() && timeline.is_empty();
         if nothing && metrics.is_empty() && refused.is_none() {
             return Some(
-                "nothing to wait for; give `service`, `incidents`, `metrics` or `refused`",
+                "nothing to wait for; give `service`, `incidents`, `timeline`, `metrics` or `refused`",
             );
         }
         None
