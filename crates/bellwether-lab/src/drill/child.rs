@@ -376,7 +376,7 @@ fn resolvers(spec: &Spec) -> Vec<String> {
 
 /// A resolver of the vantage's provider, with no fault of its own.
 fn own_resolver() -> Result<ResolverSpec, LabError> {
-    let text = format!("address: {SYSTEM_RESOLVER}");
+    let text = format!("{{ address: {SYSTEM_RESOLVER}, system: true }}");
     serde_saphyr::from_str(&text).map_err(|e| LabError::Usage(e.to_string()))
 }
 
