@@ -36,8 +36,8 @@ mod target;
 mod world;
 
 pub use drill::{
-    DRILL_SCHEMA, DrillOptions, DrillSummary, SEED_DEFAULT, ScenarioReport, Score, StepReport,
-    WORLD_SUBCOMMAND, WorldEnd, drill, exec, world_main,
+    DRILL_SCHEMA, DrillOptions, DrillSummary, LOOK_SCHEMA, SEED_DEFAULT, ScenarioReport, Score,
+    StepReport, WORLD_SUBCOMMAND, WorldEnd, drill, exec, world_main,
 };
 pub use error::LabError;
 pub use netns::enter_namespace;

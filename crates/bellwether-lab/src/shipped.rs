@@ -1,5 +1,7 @@
 //! The scenarios that are shipped inside the program.
 
+use std::sync::LazyLock;
+
 /// A shipped scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct Shipped {
@@ -425,10 +427,32 @@ const SHIPPED: &[Shipped] = scenarios! {
     "x25-cached-ds.yaml",
 };
 
-/// Every shipped scenario.
+/// Scenarios of a running `serve`.
+pub(crate) const SERVE: &[Shipped] = scenarios! {
+    "serve-bad-config.yaml",
+    "serve-frozen-worker.yaml",
+    "serve-healthy.yaml",
+    "serve-lost-packet.yaml",
+    "serve-mashery.yaml",
+    "serve-own-resolver.yaml",
+    "serve-refused.yaml",
+    "serve-restart.yaml",
+    "serve-two-services.yaml",
+};
+
+/// Are those of [`SERVE`] among the shipped ones? They are when the program has that command.
+const SERVE_IS_THERE: bool = false;
+
+/// Every shipped scenario, sorted by its file.
 #[must_use]
 pub fn shipped() -> &'static [Shipped] {
-    SHIPPED
+    static ALL: LazyLock<Vec<Shipped>> = LazyLock::new(|| {
+        let serve = if SERVE_IS_THERE { SERVE } else { &[] };
+        let mut all = [SHIPPED, serve].concat();
+        all.sort_by_key(|shipped| shipped.file);
+        all
+    });
+    &ALL
 }
 
 #[cfg(test)]
@@ -437,6 +461,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::scenario::parse;
 
     #[test]
     fn every_file_is_shipped() {
@@ -446,7 +471,18 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter(|name| name.ends_with(".yaml"))
             .collect();
-        let known: BTreeSet<String> = shipped().iter().map(|s| s.file.to_owned()).collect();
-        assert_eq!(known, files);
+        let known = SHIPPED.iter().chain(SERVE).map(|s| s.file.to_owned());
+        assert_eq!(known.collect::<BTreeSet<_>>(), files);
+    }
+
+    #[test]
+    fn scenarios_are_called_like_their_files() {
+        for scenario in SHIPPED.iter().chain(SERVE) {
+            let spec = parse(scenario.text, scenario.file).unwrap();
+            assert_eq!(spec.name, scenario.name());
+            let serves = spec.steps.iter().any(|step| step.serve.is_some());
+            let listed = SERVE.iter().any(|serve| serve.file == scenario.file);
+            assert_eq!(serves, listed, "{}", scenario.file);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The one place of this crate that calls the kernel directly.
 #![expect(
     unsafe_code,
-    reason = "unshare(2), mount(2) and what runs before exec have no safe wrapper in the standard library"
+    reason = "unshare(2), mount(2), kill(2) and what runs before exec have no safe wrapper in the standard library"
 )]
 
 use std::ffi::CString;
@@ -37,6 +37,59 @@ pub(crate) fn mount_over(file: &Path, place: &Path) -> io::Result<()> {
     // Else the mount would appear where this namespace was copied from.
     mount(none, &root, libc::MS_REC | libc::MS_PRIVATE)?;
     mount(file.as_ptr(), &place, libc::MS_BIND)
+}
+
+/// Lets a program end with this process, however this one ends.
+pub(crate) fn ends_with_us(command: &mut tokio::process::Command) {
+    let ask = || match ask_for_death() {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    };
+    // SAFETY: between fork and exec only prctl(2) is called, which allocates nothing and takes no
+    // lock.
+    unsafe { command.pre_exec(ask) };
+}
+
+fn ask_for_death() -> libc::c_int {
+    // SAFETY: prctl(2) with this option takes a number and no pointer.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }
+}
+
+/// Sends a signal to a process, or to a process group.
+pub(crate) fn signal(to: Recipient, signal: Signal) -> io::Result<()> {
+    let number = match signal {
+        Signal::Hangup => libc::SIGHUP,
+        Signal::Kill => libc::SIGKILL,
+        Signal::Terminate => libc::SIGTERM,
+        Signal::Stop => libc::SIGSTOP,
+        Signal::Continue => libc::SIGCONT,
+    };
+    let pid = match to {
+        Recipient::Process(pid) => i32::try_from(pid).map_err(io::Error::other)?,
+        Recipient::Group(pid) => -i32::try_from(pid).map_err(io::Error::other)?,
+    };
+    // SAFETY: kill(2) takes two numbers and touches no memory of this process.
+    match unsafe { libc::kill(pid, number) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Who is sent a signal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Recipient {
+    Process(u32),
+    Group(u32),
+}
+
+/// What is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Signal {
+    Hangup,
+    Kill,
+    Terminate,
+    Stop,
+    Continue,
 }
 
 /// Lets a program begin in a network namespace that has nothing, not even an interface that is up.

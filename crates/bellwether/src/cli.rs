@@ -110,7 +110,8 @@ pub(crate) struct CheckArgs {
         help_heading = "Whom to ask"
     )]
     pub(crate) controls: Vec<ControlArg>,
-    /// Begin at these root servers, a hints file as InterNIC publishes it
+    /// Begin at these root servers, a hints file as InterNIC publishes it; else
+    /// $BELLWETHER_ROOT_HINTS
     #[arg(long, value_name = "FILE", help_heading = "Whom to ask")]
     pub(crate) root_hints: Option<PathBuf>,
     /// Connect to this address instead of those found
@@ -146,7 +147,8 @@ pub(crate) struct CheckArgs {
     /// Trust these certificate authorities too, PEM
     #[arg(long = "ca", value_name = "FILE", help_heading = "What to expect")]
     pub(crate) ca: Vec<PathBuf>,
-    /// Trust anchor of the root, DS or DNSKEY records in zone-file form, or `none`
+    /// Trust anchor of the root, DS or DNSKEY records in zone-file form, or `none`; else
+    /// $BELLWETHER_TRUST_ANCHOR
     #[arg(long, value_name = "FILE|none", help_heading = "What to expect")]
     pub(crate) trust_anchor: Option<PathBuf>,
     /// Judge the validity of certificates as of this time, RFC 3339
@@ -369,7 +371,8 @@ pub(crate) struct DrillArgs {
     /// Run each scenario with this many seeds, 1 to N
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) seeds: Option<u64>,
-    /// Build the world and run this command in it, with $BELLWETHER_WORLD
+    /// Build the world and run this command in it, with $BELLWETHER_WORLD, a folder of what the
+    /// world is to be trusted by; programs find it by their usual variables
     #[arg(long, value_name = "CMD", conflicts_with_all = ["seeds", "format"])]
     pub(crate) exec: Option<String>,
     /// How to print the results

@@ -4,6 +4,8 @@
 //! its reports against what the scenario expects. Nothing here starts a thread before the child
 //! is in its namespace.
 
+mod look;
+
 use std::fmt::Write;
 use std::path::Path;
 
@@ -21,6 +23,7 @@ use crate::cli::{DrillArgs, DrillFormat};
 use crate::exit::Exit;
 use crate::output;
 use crate::text::{self, Paint, Style, percent, row, wrapped};
+use look::Look;
 
 /// Longest sentence that is shown.
 const SHOWN_MAX: usize = 400;
@@ -170,9 +173,10 @@ fn whole(scenario: &ScenarioReport, style: Style) -> String {
         };
         let _ = writeln!(text, "\n{} {}: {as_expected}", mark(step, style), step.name);
         missed(step, &mut text);
-        match report_of(step) {
-            Some(report) => text.push_str(&text::render(&report, style)),
-            None => text.push_str("  the check gave no report\n"),
+        match (Look::of(step), report_of(step)) {
+            (Some(look), _) => text.push_str(&look.whole()),
+            (None, Some(report)) => text.push_str(&text::render(&report, style)),
+            (None, None) => text.push_str("  there is no report\n"),
         }
     }
     text.push('\n');
@@ -216,6 +220,9 @@ fn report_of(step: &StepReport) -> Option<Report> {
 
 /// What the check came to, in one line.
 fn sentence(step: &StepReport) -> String {
+    if let Some(look) = Look::of(step) {
+        return look.sentence();
+    }
     let Some(report) = report_of(step) else {
         return "no report".to_owned();
     };

@@ -15,7 +15,7 @@ use bellwether_probe::owners::Owners;
 use bellwether_probe::system::{default_asks, default_controls, once_each, system_asks};
 
 use crate::cli::{CheckArgs, ControlArg, ResolverArg};
-use crate::files;
+use crate::{environment, files};
 
 /// The name of the vantage of a one-shot check.
 const VANTAGE: &str = "local";
@@ -151,23 +151,27 @@ fn controls(args: &CheckArgs) -> Result<Vec<Control>> {
 }
 
 fn root_hints(args: &CheckArgs) -> Result<Vec<RootHint>> {
-    let Some(path) = &args.root_hints else {
-        return Ok(shipped_hints());
+    let (path, what) = match (&args.root_hints, environment::root_hints()) {
+        (Some(path), _) => (path.clone(), "the root hints"),
+        (None, Some(path)) => (path, "the root hints of $BELLWETHER_ROOT_HINTS"),
+        (None, None) => return Ok(shipped_hints()),
     };
-    let text = files::text("the root hints", path)?;
-    parse_hints(&text).map_err(|why| anyhow::anyhow!("the root hints `{}`: {why}", path.display()))
+    let text = files::text(what, &path)?;
+    parse_hints(&text).map_err(|why| anyhow::anyhow!("{what} `{}`: {why}", path.display()))
 }
 
 /// The root's trust anchor; none if `none` switches signatures off.
 fn trust_anchor(args: &CheckArgs) -> Result<Vec<Record>> {
-    let Some(path) = args.trust_anchor.as_deref() else {
-        return Ok(shipped_anchor());
+    let (path, what) = match (&args.trust_anchor, environment::trust_anchor()) {
+        (Some(path), _) => (path.clone(), "the trust anchor"),
+        (None, Some(path)) => (path, "the trust anchor of $BELLWETHER_TRUST_ANCHOR"),
+        (None, None) => return Ok(shipped_anchor()),
     };
     if path == std::path::Path::new("none") {
         return Ok(Vec::new());
     }
-    let text = files::text("the trust anchor", path)?;
-    parse_trust_anchor(&text).with_context(|| format!("the trust anchor `{}`", path.display()))
+    let text = files::text(what, &path)?;
+    parse_trust_anchor(&text).with_context(|| format!("{what} `{}`", path.display()))
 }
 
 fn sources(sources: &[IpAddr]) -> Result<Vec<IpAddr>> {

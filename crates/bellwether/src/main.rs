@@ -18,6 +18,7 @@ mod cli;
 mod config;
 mod diagnose;
 mod drill;
+mod environment;
 mod exit;
 mod explain;
 mod files;

@@ -59,6 +59,33 @@ fn help() {
     }
 }
 
+/// A variable stands for a flag that is not given, and is named where its file is no good. The
+/// baseline is missing too, so that no check begins whatever becomes of the variable.
+#[test]
+fn variables_stand_for_flags() {
+    let check = |variable: &str, value: &str, flags: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_bellwether"))
+            .args(["check", OK, "--baseline", "gone.json"])
+            .args(flags)
+            .env(variable, value)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        text(&output.stderr)
+    };
+    for (variable, flag) in [
+        ("BELLWETHER_TRUST_ANCHOR", "--trust-anchor"),
+        ("BELLWETHER_ROOT_HINTS", "--root-hints"),
+    ] {
+        let said = check(variable, "lost", &[]);
+        assert!(said.contains(&format!("${variable} `lost`")), "{said}");
+        let said = check(variable, "lost", &[flag, "other"]);
+        assert!(said.contains("`other`"), "{said}");
+        let said = check(variable, "", &[]);
+        assert!(said.contains("the baseline `gone.json`"), "{said}");
+    }
+}
+
 #[test]
 fn the_first_line_of_help_says_what_is_asked_of_whom() {
     let output = bellwether(&["check", "--help"]);

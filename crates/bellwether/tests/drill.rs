@@ -118,3 +118,43 @@ fn without_a_route_it_is_us() {
     assert_eq!(output.status.code(), Some(3));
     assert!(report["took_ms"].as_f64().unwrap() < 5000.0);
 }
+
+/// Whoever enters a world needs no flag: what is trusted there, which resolver is the machine's own
+/// and where the root is, programs find by their usual means.
+#[test]
+fn in_a_world_a_bare_check_finds_nothing_wrong() {
+    let program = env!("CARGO_BIN_EXE_bellwether");
+    let check = format!("{program} check https://developer.mashery.com/ --format json");
+    let output = bellwether(&["drill", "mashery-2024", "--exec", &check]);
+    let report = json_of(&output);
+    assert_eq!(report["verdict"], "healthy", "{report:#}");
+    assert_eq!(report["findings"], json!([]));
+    let resolvers: std::collections::BTreeSet<&str> = report["observations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|o| o["outcome"]["resolver"].as_str())
+        .collect();
+    assert!(resolvers.len() <= 5, "{resolvers:?}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_world_brings_its_configuration() {
+    let program = env!("CARGO_BIN_EXE_bellwether");
+    let files = format!(
+        "cd $BELLWETHER_WORLD && cat bellwether.yaml && test -s ca.pem && test -s root.hints && test -s root.key \
+         && test -s asn.csv && test -s trust.yaml && {program} config schema --scenario > /dev/null"
+    );
+    let output = bellwether(&["drill", "mashery-2024", "--exec", &files]);
+    assert_eq!(output.status.code(), Some(0));
+    let configuration = json_of(&output);
+    let trust = &configuration["trust"];
+    let folder = trust["ca_files"][0].as_str().unwrap();
+    assert!(folder.ends_with("/ca.pem"), "{folder}");
+    assert_eq!(configuration["services"][0]["name"], "developer");
+    let resolvers = configuration["resolvers"].as_array().unwrap();
+    let addresses = resolvers.iter().map(|r| r["address"].as_str().unwrap());
+    let addresses: Vec<&str> = addresses.collect();
+    assert_eq!(addresses, ["8.8.8.8", "1.1.1.1", "9.9.9.9", "4.2.2.2"]);
+}

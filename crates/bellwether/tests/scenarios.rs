@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use bellwether_lab::LOOK_SCHEMA;
 use serde_json::Value;
 
 /// Orders in which the observations of each report are judged again, besides their own.
@@ -23,7 +24,10 @@ fn check(name: &str) {
     for step in &steps {
         let (at, missed) = (&step["name"], &step["missed"]);
         assert_eq!(step["as_expected"], true, "{name}, {at}: {missed:#}");
-        judged_alike(name, &step["report"]);
+        // What a running program told is no report that could be judged again.
+        if step["report"]["schema"] != LOOK_SCHEMA {
+            judged_alike(name, &step["report"]);
+        }
     }
     if name.starts_with("hostile-") {
         unharmed(name, &steps);

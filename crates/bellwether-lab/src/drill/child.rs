@@ -1,7 +1,6 @@
 //! One world, step by step: what the child of a drill does.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -10,11 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bellwether_model::Report;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::process::Command;
 
 use super::compare::missed;
+use super::folder::{self, write};
+use super::serving::Serving;
 use super::{ScenarioReport, StepReport, WorldJob};
 use crate::LabError;
 use crate::clock::Clock;
@@ -23,13 +25,13 @@ use crate::dns::serve::DnsServers;
 use crate::netns;
 use crate::real::Reals;
 use crate::rename::rename;
-use crate::scenario::{Spec, StepSpec, parse};
+use crate::scenario::{ResolverSpec, Spec, StepSpec, parse};
 use crate::service::ca::Authorities;
 use crate::service::host::Hosts;
 use crate::service::icmp::Echoes;
 use crate::sys;
 use crate::target::{target_host, target_text};
-use crate::world::roots::{CONTROL_RESOLVERS, VANTAGE, fixed, hints};
+use crate::world::roots::{CONTROL_RESOLVERS, SYSTEM_RESOLVER, VANTAGE, fixed};
 use crate::world::topology::Mistake;
 use crate::world::{Shared, World, lock};
 
@@ -37,8 +39,6 @@ use crate::world::{Shared, World, lock};
 const CHECK_TIME_MAX: Duration = Duration::from_secs(60);
 /// How much of a failed check's complaint is shown, bytes.
 const COMPLAINT_LEN_MAX: usize = 2000;
-/// The file of a trust anchor that no key of the root fits.
-const OUTDATED_ANCHOR: &str = "outdated.key";
 
 /// How a child ended.
 #[derive(Clone, Debug)]
@@ -73,15 +73,13 @@ pub fn world_main(job: &Path) -> Result<WorldEnd, LabError> {
     runtime.block_on(run(&job))
 }
 
-async fn run(job: &WorldJob) -> Result<WorldEnd, LabError> {
-    let mut spec = rename(&parse(&job.text, &job.path)?, job.seed)?;
-    if job.exec.is_some() {
-        spec.now = None;
-    }
-    let mut stage = Stage::new(job, spec).await?;
+pub(super) async fn run(job: &WorldJob) -> Result<WorldEnd, LabError> {
+    let spec = rename(&parse(&job.text, &job.path)?, job.seed)?;
     if let Some(command) = &job.exec {
+        let stage = Stage::for_people(job, spec).await?;
         return stage.exec(command).await.map(WorldEnd::Exit);
     }
+    let mut stage = Stage::new(job, spec).await?;
     let mut report = ScenarioReport {
         name: stage.spec.name.clone(),
         seed: job.seed,
@@ -90,16 +88,7 @@ async fn run(job: &WorldJob) -> Result<WorldEnd, LabError> {
         error: None,
     };
     for step in stage.spec.steps.clone() {
-        if let Some(name) = &step.check {
-            report.steps.push(stage.check(name, &step).await?);
-        }
-        if let Some(set) = &step.set {
-            lock(&stage.world).set(set).map_err(|e| stage.mistaken(e))?;
-            stage.follow().await?;
-        }
-        if let Some(span) = step.wait {
-            lock(&stage.world).clock.advance(span.0);
-        }
+        report.steps.extend(stage.step(&step).await?);
     }
     let json = serde_json::to_string(&report);
     json.map(WorldEnd::Json).map_err(|e| LabError::World {
@@ -119,20 +108,48 @@ struct Stage {
     hosts: Hosts,
     reals: Reals,
     echoes: Echoes,
+    serving: Serving,
     directory: tempfile::TempDir,
     /// The last saved healthy report of each host: a baseline is of one host.
     baselines: BTreeMap<String, PathBuf>,
 }
 
 impl Stage {
+    /// A world for the steps of its scenario.
     async fn new(job: &WorldJob, spec: Spec) -> Result<Self, LabError> {
+        let stage = Self::build(job, spec).await?;
+        folder::resolv_conf(&stage.spec, stage.directory.path())?;
+        Ok(stage)
+    }
+
+    /// A world by the real clock for whoever comes with programs of their own. Where the scenario
+    /// gives the vantage no resolver of its own, there is one.
+    async fn for_people(job: &WorldJob, mut spec: Spec) -> Result<Self, LabError> {
+        spec.now = None;
+        let resolvers = resolvers(&spec);
+        let declared = spec.world.resolvers.iter().any(|r| r.system);
+        if !declared {
+            spec.world.resolvers.push(own_resolver()?);
+        }
+        let stage = Self::build(job, spec).await?;
+        let folder = stage.directory.path();
+        let done = folder::resolv_conf(&stage.spec, folder);
+        // Where a system forbids mounts, people see the machine's own file: its resolvers do not
+        // answer in the box, and everything else does.
+        if declared {
+            done?;
+        }
+        folder::write_for_people(&stage.spec, folder, &resolvers)?;
+        Ok(stage)
+    }
+
+    async fn build(job: &WorldJob, spec: Spec) -> Result<Self, LabError> {
         let clock = Clock::new(spec.now);
         let world = World::build(&spec, clock, job.seed).map_err(|e| wrong(&job.path, e))?;
         netns::set_up(vantage(&spec)).await?;
         let authorities = Arc::new(Authorities::new(clock.now())?);
         let anchors = [world.root_key(), world.other_root_key()];
-        let directory = directory(&spec, &authorities, &anchors)?;
-        resolv_conf(&spec, directory.path())?;
+        let directory = folder::make(&spec, &authorities, &anchors)?;
         let world = Arc::new(Mutex::new(world));
         let mut stage = Self {
             path: job.path.clone(),
@@ -142,6 +159,7 @@ impl Stage {
             hosts: Hosts::new(Arc::clone(&world), authorities),
             reals: Reals::new(Arc::clone(&world), directory.path(), vantage(&spec).0),
             echoes: Echoes::default(),
+            serving: Serving::new(&job.program, directory.path()),
             world,
             spec,
             directory,
@@ -155,6 +173,38 @@ impl Stage {
         wrong(&self.path, mistake)
     }
 
+    /// Does one step, and tells what is to be told of it.
+    async fn step(&mut self, step: &StepSpec) -> Result<Option<StepReport>, LabError> {
+        if let Some(name) = &step.check {
+            return self.check(name, step).await.map(Some);
+        }
+        if let Some(set) = &step.set {
+            self.serving.changes(Timestamp::now());
+            lock(&self.world).set(set).map_err(|e| self.mistaken(e))?;
+            self.follow().await?;
+        }
+        if let Some(span) = step.wait {
+            lock(&self.world).clock.advance(span.0);
+        }
+        if let Some(word) = step.serve {
+            let resolvers = resolvers(&self.spec);
+            let base = folder::configuration(&self.spec, self.directory.path(), &resolvers);
+            return self.serving.act(word, step, base).await;
+        }
+        if let Some(span) = step.run {
+            tokio::time::sleep(span.0).await;
+        }
+        if let Some(until) = &step.until {
+            let within = step.within.unwrap_or_default();
+            return Ok(self.serving.until(until, within).await);
+        }
+        let Some(name) = &step.look else {
+            return Ok(None);
+        };
+        let expected = self.spec.expect.get(name);
+        Ok(Some(self.serving.look(name, expected).await))
+    }
+
     /// Lets the servers do as the world says.
     async fn follow(&mut self) -> Result<(), LabError> {
         self.dns.follow()?;
@@ -165,12 +215,17 @@ impl Stage {
         self.echoes.follow(&all, &silent)
     }
 
-    /// Runs a shell command in the box.
+    /// Runs a shell command in the box. Programs learn of the box's anchors by variables that they
+    /// know anyway: those of TLS libraries, and those that stand for flags of ours.
     async fn exec(&self, command: &str) -> Result<u8, LabError> {
+        let folder = self.directory.path();
         let child = Command::new("sh")
             .arg("-c")
             .arg(command)
-            .env("BELLWETHER_WORLD", self.directory.path())
+            .env("BELLWETHER_WORLD", folder)
+            .env("SSL_CERT_FILE", folder.join(folder::CA))
+            .env("BELLWETHER_ROOT_HINTS", folder.join(folder::ROOT_HINTS))
+            .env("BELLWETHER_TRUST_ANCHOR", folder.join(folder::ROOT_KEY))
             .kill_on_drop(true)
             .status();
         let status = child.await.map_err(|source| LabError::Child {
@@ -240,20 +295,20 @@ impl Stage {
         let mut all = vec!["check".to_owned(), target_text(service).unwrap_or_default()];
         let mut add = |flag: &str, value: String| all.extend([flag.to_owned(), value]);
         add("--format", "json".to_owned());
-        for resolver in self.resolvers() {
+        for resolver in resolvers(&self.spec) {
             add("--resolver", resolver);
         }
-        add("--ca", file("ca.pem"));
+        add("--ca", file(folder::CA));
         let anchor = match step.outdated_anchor {
-            Some(true) => OUTDATED_ANCHOR,
-            Some(false) | None => "root.key",
+            Some(true) => folder::OUTDATED_ANCHOR,
+            Some(false) | None => folder::ROOT_KEY,
         };
         add("--trust-anchor", file(anchor));
         if step.without_controls == Some(true) {
             add("--control", "none".to_owned());
         }
-        add("--root-hints", file("root.hints"));
-        add("--asn-table", file("asn.csv"));
+        add("--root-hints", file(folder::ROOT_HINTS));
+        add("--asn-table", file(folder::ASN_TABLE));
         add("--expect", expect.display().to_string());
         let clock = lock(&self.world).clock;
         if clock.is_set() && step.own_clock != Some(true) {
@@ -273,25 +328,6 @@ impl Stage {
             add("--from", from.to_string());
         }
         Ok(all)
-    }
-
-    /// The resolvers that a check asks: the scenario's, or else the public ones of IPv4.
-    fn resolvers(&self) -> Vec<String> {
-        let all = &self.spec.world.resolvers;
-        let given = all.iter().filter(|r| !r.system);
-        let mut given: Vec<String> = given.map(|r| r.address.0.text.clone()).collect();
-        if all.iter().any(|r| r.system) {
-            given.push("system".to_owned());
-        }
-        if !given.is_empty() {
-            return given;
-        }
-        CONTROL_RESOLVERS
-            .iter()
-            .map(|a| fixed(a))
-            .filter(IpAddr::is_ipv4)
-            .map(|a| a.to_string())
-            .collect()
     }
 
     async fn run_program(&self, arguments: &[String], step: &StepSpec) -> Result<Output, String> {
@@ -317,6 +353,31 @@ impl Stage {
             )),
         }
     }
+}
+
+/// The resolvers that a check asks: the scenario's, or else the public ones of IPv4.
+fn resolvers(spec: &Spec) -> Vec<String> {
+    let all = &spec.world.resolvers;
+    let given = all.iter().filter(|r| !r.system);
+    let mut given: Vec<String> = given.map(|r| r.address.0.text.clone()).collect();
+    if all.iter().any(|r| r.system) {
+        given.push("system".to_owned());
+    }
+    if !given.is_empty() {
+        return given;
+    }
+    CONTROL_RESOLVERS
+        .iter()
+        .map(|a| fixed(a))
+        .filter(IpAddr::is_ipv4)
+        .map(|a| a.to_string())
+        .collect()
+}
+
+/// A resolver of the vantage's provider, with no fault of its own.
+fn own_resolver() -> Result<ResolverSpec, LabError> {
+    let text = format!("{{ address: {SYSTEM_RESOLVER}, system: true }}");
+    serde_saphyr::from_str(&text).map_err(|e| LabError::Usage(e.to_string()))
 }
 
 /// Whose baseline a report is: the name that the service's check resolves, or else its whole target.
@@ -347,28 +408,6 @@ fn read_report(output: &Output) -> (Value, Vec<String>) {
     (report, vec![complaint])
 }
 
-fn write(path: &Path, text: &str) -> Result<(), LabError> {
-    fs::write(path, text).map_err(|source| LabError::File {
-        doing: "write",
-        path: path.into(),
-        source,
-    })
-}
-
-/// The resolvers that are the vantage's own, where it looks for them.
-fn resolv_conf(spec: &Spec, directory: &Path) -> Result<(), LabError> {
-    let own = spec.world.resolvers.iter().filter(|r| r.system);
-    let lines: String = own
-        .map(|r| format!("nameserver {}\n", r.address.0.address.ip()))
-        .collect();
-    if lines.is_empty() {
-        return Ok(());
-    }
-    let file = directory.join("resolv.conf");
-    write(&file, &lines)?;
-    netns::set_resolv_conf(&file)
-}
-
 /// Where unbound clients dial from.
 fn vantage(spec: &Spec) -> (Ipv4Addr, Ipv6Addr) {
     let given = spec.world.vantage.iter().copied();
@@ -383,52 +422,5 @@ fn vantage(spec: &Spec) -> (Ipv4Addr, Ipv6Addr) {
     (v4, v6)
 }
 
-/// What the program is given by its flags, as files.
-fn directory(
-    spec: &Spec,
-    authorities: &Authorities,
-    [root_key, other_root_key]: &[String; 2],
-) -> Result<tempfile::TempDir, LabError> {
-    let directory = tempfile::tempdir().map_err(|source| LabError::File {
-        doing: "write",
-        path: std::env::temp_dir(),
-        source,
-    })?;
-    let path = |name: &str| directory.path().join(name);
-    write(&path("ca.pem"), &authorities.root_pem())?;
-    write(&path("root.hints"), &hints())?;
-    write(&path("root.key"), root_key)?;
-    write(&path(OUTDATED_ANCHOR), other_root_key)?;
-    write(&path("asn.csv"), &asn_table(&spec.world.owners))?;
-    for (name, cert) in &spec.world.client_certs {
-        let pem = authorities.client_pem(name, cert)?;
-        write(&path(&format!("{name}.pem")), &pem)?;
-    }
-    Ok(directory)
-}
-
-/// `prefix,asn,owner` (formats.md section 3).
-fn asn_table(owners: &BTreeMap<ipnet::IpNet, String>) -> String {
-    let mut table = String::from("prefix,asn,owner\n");
-    for (prefix, owner) in owners {
-        let (first, rest) = owner.split_once(' ').unwrap_or((owner, ""));
-        let number = first
-            .strip_prefix("AS")
-            .filter(|n| n.parse::<u32>().is_ok());
-        let (asn, name) = match number {
-            Some(number) => (number, rest),
-            None => ("", owner.as_str()),
-        };
-        let name = name.replace('"', "\"\"");
-        // Writing to a string cannot fail.
-        let _ = if name.contains([',', '"']) {
-            writeln!(table, "{prefix},{asn},\"{name}\"")
-        } else {
-            writeln!(table, "{prefix},{asn},{name}")
-        };
-    }
-    table
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -17,7 +17,7 @@ const SHARE_TOLERANCE: f64 = 0.011;
 pub(crate) struct Named<'a> {
     pub(crate) cause: Cause,
     pub(crate) layer: Layer,
-    scope: &'a Scope,
+    pub(super) scope: &'a Scope,
     confidence: f64,
 }
 
@@ -70,6 +70,10 @@ pub(crate) fn missed(expect: &ExpectSpec, report: &Report) -> Vec<String> {
         confidence_at_most,
         queries_at_most,
         nothing_else,
+        services: _,
+        incidents: _,
+        metrics: _,
+        refused: _,
     } = expect;
     let mut missed = Vec::new();
     // Who expects a cause may expect what is only noticed.
@@ -206,7 +210,8 @@ fn nothing_besides(expect: &ExpectSpec, report: &Report, missed: &mut Vec<String
     }
 }
 
-fn compare_scope(expect: &ScopeExpect, got: &Scope, missed: &mut Vec<String>) {
+/// Each key of a scope that is expected and differs.
+pub(super) fn compare_scope(expect: &ScopeExpect, got: &Scope, missed: &mut Vec<String>) {
     let ScopeExpect { share, since, .. } = expect;
     for (key, wanted, got) in scope_sets(expect, got) {
         if wanted != got {
@@ -265,9 +270,9 @@ fn scope_sets(
 
 /// How well what a report names agrees with an expected scope: found and right, found and wrong,
 /// missed; over all keys that are expected.
-pub(super) fn scope_hits(expect: &ScopeExpect, got: Option<&Named>) -> [usize; 3] {
+pub(super) fn scope_hits(expect: &ScopeExpect, got: Option<&Scope>) -> [usize; 3] {
     let empty = Scope::default();
-    let got = got.map_or(&empty, |n| n.scope);
+    let got = got.unwrap_or(&empty);
     let mut hits = [0; 3];
     for (_, wanted, got) in scope_sets(expect, got) {
         hits[0] += got.intersection(&wanted).count();

@@ -5,12 +5,22 @@
 //! program in it step by step.
 //!
 //! - [`child`]: one world, step by step
-//! - [`compare`]: a report held against what is expected
+//! - `folder`: what the program is given, as files
+//! - `serving`, `process`: a program that runs on while the world changes
+//! - `api`: what it says of itself
+//! - [`compare`], `look`: a report, and what a program says, held against what is expected
 //! - [`score`]: how often the right cause was found
 
+mod api;
 mod child;
 mod compare;
+mod folder;
+mod look;
+mod process;
 mod score;
+mod serving;
+#[cfg(test)]
+mod standin;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,6 +42,7 @@ use crate::shipped::shipped;
 use crate::world::World;
 use crate::world::topology::Mistake;
 
+pub use api::LOOK_SCHEMA;
 pub use child::{WorldEnd, world_main};
 pub use score::Score;
 use score::Tally;
@@ -88,7 +99,7 @@ fn this_program() -> Result<PathBuf, LabError> {
 /// What became of a drill, without its reports: those are told one by one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DrillSummary {
-    /// Check steps that ran.
+    /// Check and look steps that ran, and others that failed.
     pub steps: usize,
     /// Those that found what they should.
     pub right: usize,
@@ -122,7 +133,7 @@ pub struct ScenarioReport {
     pub name: String,
     /// The seed.
     pub seed: u64,
-    /// Its check steps.
+    /// Its check and look steps, and whatever else did not become what it should.
     pub steps: Vec<StepReport>,
     /// Why it was left out: a server program that it needs is not installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,7 +143,7 @@ pub struct ScenarioReport {
     pub error: Option<String>,
 }
 
-/// One check step.
+/// One check or look step; or an `until` or `serve` step that did not become what it should.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepReport {
     /// The step's name.
@@ -144,7 +155,8 @@ pub struct StepReport {
     pub as_expected: bool,
     /// Each difference, in words.
     pub missed: Vec<String>,
-    /// The program's report, or null if it gave none.
+    /// The program's report, or null if it gave none. Of a look: what its API answered, with the
+    /// schema [`LOOK_SCHEMA`].
     pub report: serde_json::Value,
 }
 
@@ -405,4 +417,24 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shipped::SERVE;
+
+    /// Parsed, renamed, and its world changed by each of its steps.
+    #[test]
+    fn scenarios_of_a_running_serve_can_be_played() {
+        for scenario in SERVE {
+            let loaded = check(scenario.file.to_owned(), scenario.text.to_owned());
+            let loaded = loaded.unwrap_or_else(|e| panic!("{}: {e}", scenario.file));
+            for seed in 0..20 {
+                let renamed = rename(&loaded.spec, seed).unwrap();
+                assert_eq!(renamed == loaded.spec, renamed.fixed, "{}", scenario.file);
+                assert_eq!(renamed.expect.len(), loaded.spec.expect.len());
+            }
+        }
+    }
 }

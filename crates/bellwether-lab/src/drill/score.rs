@@ -2,15 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use bellwether_model::{Cause, Incident, Layer, Report, Scope, Verdict};
+
 use super::compare::{named, noticed, scope_hits};
+use super::look::found;
 use super::{ScenarioReport, StepReport};
-use crate::scenario::ExpectSpec;
-use bellwether_model::{Cause, Report, Verdict};
+use crate::scenario::expect::ScopeExpect;
+use crate::scenario::{ExpectSpec, IncidentExpect};
 
 /// The scoreboard of a drill.
 ///
-/// A row is one scenario with one seed. Faults are the check steps that expect a cause; the others
-/// are healthy ones.
+/// A row is one scenario with one seed. Faults are the check steps that expect a cause, and the
+/// incidents that a look expects by their cause; the others are healthy ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Scenarios times seeds.
@@ -51,37 +54,67 @@ impl Tally {
             let Some(expect) = &step.expected else {
                 continue;
             };
+            if let Some(wanted) = &expect.incidents {
+                self.look(wanted, step);
+            }
             match expect.cause.flatten() {
-                Some(cause) => self.fault(cause, expect, step),
+                Some(cause) => self.check(cause, expect, step),
                 None => self.score.false_alarms += usize::from(is_alarm(expect, step)),
             }
         }
     }
 
-    fn fault(&mut self, cause: Cause, expect: &ExpectSpec, step: &StepReport) {
-        self.faults += 1;
+    /// The fault of a check step.
+    fn check(&mut self, cause: Cause, expect: &ExpectSpec, step: &StepReport) {
         self.took_ms.extend(step.report["took_ms"].as_f64());
         let report = Report::deserialize(&step.report).ok();
         let layer = expect.layer.or(cause.layer());
         // A row may expect what is only noticed; any other notice names no fault.
         let is_it = |report| noticed(report).filter(|n| n.cause == cause);
         let got = report.as_ref().and_then(|r| named(r).or_else(|| is_it(r)));
-        if let Some(scope) = &expect.scope {
-            let found = scope_hits(scope, got.as_ref());
-            self.hits = std::array::from_fn(|i| self.hits[i] + found[i]);
+        let got = got.map(|named| (named.cause, named.layer, named.scope));
+        self.fault(cause, layer, expect.scope.as_ref(), got);
+    }
+
+    /// The incidents of a look: each is a fault; where there should be none, any is a false alarm.
+    fn look(&mut self, wanted: &[IncidentExpect], step: &StepReport) {
+        let got = Vec::<Incident>::deserialize(&step.report["incidents"]);
+        let got = got.unwrap_or_default();
+        if wanted.is_empty() {
+            self.score.false_alarms += usize::from(!got.is_empty());
+        }
+        for (wanted, found) in wanted.iter().zip(found(wanted, &got)) {
+            if let Some(cause) = wanted.cause {
+                let layer = wanted.layer.or(cause.layer());
+                self.fault(cause, layer, wanted.scope.as_ref(), found);
+            }
+        }
+    }
+
+    fn fault(
+        &mut self,
+        cause: Cause,
+        layer: Option<Layer>,
+        scope: Option<&ScopeExpect>,
+        got: Option<(Cause, Layer, &Scope)>,
+    ) {
+        self.faults += 1;
+        if let Some(scope) = scope {
+            let hits = scope_hits(scope, got.map(|(_, _, scope)| scope));
+            self.hits = std::array::from_fn(|i| self.hits[i] + hits[i]);
         }
         match got {
-            Some(got) if got.cause == cause => {
+            Some((named, _, _)) if named == cause => {
                 self.causes += 1;
                 self.layers += 1;
             }
-            Some(got) => {
-                if got.cause == Cause::Unknown {
+            Some((named, named_layer, _)) => {
+                if named == Cause::Unknown {
                     self.score.unknown += 1;
                 } else {
                     self.score.wrong += 1;
                 }
-                self.layers += usize::from(Some(got.layer) == layer);
+                self.layers += usize::from(Some(named_layer) == layer);
             }
             None => self.score.unknown += 1,
         }

@@ -204,7 +204,7 @@ async fn ask(at: SocketAddr, apex: &str) -> Option<u8> {
 }
 
 /// The end of what a program said.
-fn tail(log: &Path) -> String {
+pub(crate) fn tail(log: &Path) -> String {
     let said = fs::read(log).unwrap_or_default();
     let from = said.len().saturating_sub(COMPLAINT_LEN_MAX);
     let said = String::from_utf8_lossy(&said[from..]);

@@ -20,7 +20,7 @@ use crate::scenario::Software;
 use crate::service::ca::Authorities;
 use crate::world::{Shared, lock};
 use child::Running;
-pub(crate) use child::find;
+pub(crate) use child::{find, tail};
 pub(crate) use plan::check;
 use plan::{Plan, Serving};
 

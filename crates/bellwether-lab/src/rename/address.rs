@@ -11,7 +11,7 @@ use bellwether_model::egress::AddressClass;
 use ipnet::IpNet;
 
 use crate::chance::mix;
-use crate::world::roots::{VANTAGE, fixed, pinned};
+use crate::world::roots::{SYSTEM_RESOLVER, VANTAGE, fixed, pinned};
 
 /// Keys tried: each fits with a chance of some per cent at worst.
 const KEYS_MAX: u64 = 2000;
@@ -32,7 +32,8 @@ impl Addresses {
         owners: impl Iterator<Item = IpNet>,
         seed: u64,
     ) -> Self {
-        let pinned: Vec<IpAddr> = pinned().chain(VANTAGE.iter().map(|a| fixed(a))).collect();
+        let own = VANTAGE.iter().chain([&SYSTEM_RESOLVER]);
+        let pinned: Vec<IpAddr> = pinned().chain(own.map(|a| fixed(a))).collect();
         let owners: Vec<IpNet> = owners.collect();
         let holds_pinned = |net: &IpNet| pinned.iter().any(|a| net.contains(a));
         let kept: Vec<IpNet> = owners.iter().copied().filter(holds_pinned).collect();

@@ -1,10 +1,16 @@
-//! What a check step must find.
+//! What a step must find.
+
+use std::collections::BTreeMap;
 
 use bellwether_model::{Cause, FactKind, Layer, Verdict};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-/// What a check step must find. What is left out is not compared.
+use super::lists::given;
+use super::look::{IncidentExpect, MetricExpect, ServiceExpect};
+
+/// What a step must find. What is left out is not compared. `services`, `incidents`, `metrics` and
+/// `refused` are for a `look`, `nothing_else` for both, the others for a `check`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExpectSpec {
@@ -36,8 +42,50 @@ pub struct ExpectSpec {
     /// DNS queries sent may not be more than this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queries_at_most: Option<u32>,
-    /// No root and no consequence besides those named, and no warning if no cause is named.
+    /// Of a check: no root and no consequence besides those named, and no warning if no cause is
+    /// named. Of a look: no incident besides those listed.
     pub nothing_else: bool,
+    /// How services stand, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, ServiceExpect>,
+    /// Incidents that there are, in any order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incidents: Option<Vec<IncidentExpect>>,
+    /// Metrics: `NAME` or `NAME{label="value"}`; what fits is summed up.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, MetricExpect>,
+    /// Was the newest configuration refused?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<bool>,
+}
+
+impl ExpectSpec {
+    /// A word of it that is for a `check`, if there is one.
+    pub(crate) fn word_of_check(&self) -> Option<&'static str> {
+        let given = [
+            ("verdict", self.verdict.is_some()),
+            ("cause", self.cause.is_some()),
+            ("also", !self.also.is_empty()),
+            ("layer", self.layer.is_some()),
+            ("consequences", !self.consequences.is_empty()),
+            ("facts", !self.facts.is_empty()),
+            ("scope", self.scope.is_some()),
+            ("confidence_at_most", self.confidence_at_most.is_some()),
+            ("queries_at_most", self.queries_at_most.is_some()),
+        ];
+        given.into_iter().find(|(_, there)| *there).map(|(w, _)| w)
+    }
+
+    /// A word of it that is for a `look`, if there is one.
+    pub(crate) fn word_of_look(&self) -> Option<&'static str> {
+        let given = [
+            ("services", !self.services.is_empty()),
+            ("incidents", self.incidents.is_some()),
+            ("metrics", !self.metrics.is_empty()),
+            ("refused", self.refused.is_some()),
+        ];
+        given.into_iter().find(|(_, there)| *there).map(|(w, _)| w)
+    }
 }
 
 /// Keys of a scope; each that is given equals as a set.
@@ -71,9 +119,4 @@ pub struct ScopeExpect {
     /// Since when, RFC 3339; `null` if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
-}
-
-/// Keeps `null` apart from a key that is left out.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Cause>>, D::Error> {
-    Option::<Cause>::deserialize(deserializer).map(Some)
 }

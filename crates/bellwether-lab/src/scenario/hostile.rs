@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::lists::given;
 use super::words::SilentWord;
 
 /// What a hostile DNS server, or somebody in its place, sends.
@@ -62,7 +63,7 @@ impl Hostile {
 #[serde(deny_unknown_fields, default)]
 pub struct PathSpec {
     /// Answers over UDP of more octets than this (the DNS message alone); `null` mends it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub udp_above: Option<Option<u32>>,
     /// Answers over UDP that need fragments on a link of 1,500 octets.
     #[serde(skip_serializing_if = "Option::is_none")]

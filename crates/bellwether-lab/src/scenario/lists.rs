@@ -1,4 +1,4 @@
-//! Lists that may be written as one item, or left empty.
+//! Lists that may be written as one item, or left empty; values that may be `null`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,6 +9,15 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Span;
+
+/// Keeps `null` apart from a key that is left out.
+pub(crate) fn given<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
 
 /// One address, or a list of them, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -1,6 +1,7 @@
 //! Scenario files, `bellwether.scenario/1`: what people write, as types.
 //!
 //! - [`parse()`]: text to a checked [`Spec`], with errors that name the place
+//! - `rules`: what the types alone do not say
 //! - [`words`]: the behaviour words, each a variant of a closed enum
 //! - [`behaviour`]: words for one server, resolver or control
 //! - [`place`]: where resolvers are, and how they are spoken to
@@ -11,7 +12,10 @@
 //! - [`peer`]: peers that misbehave, and client certificates
 //! - [`lists`]: lists that may be written as one item
 //! - [`time`]: lengths of time and moments
-//! - [`expect`]: what a check step must find
+//! - [`step`]: what happens, step by step
+//! - [`serve`]: a running program: what is done with it, and what is waited for
+//! - [`expect`]: what a step must find
+//! - [`look`]: what a running program must say
 
 pub mod behaviour;
 pub mod certificate;
@@ -21,11 +25,15 @@ pub mod hostile;
 pub mod http;
 pub(crate) mod line;
 pub mod lists;
+pub mod look;
 pub mod parse;
 pub mod peer;
 pub mod place;
+mod rules;
+pub mod serve;
 pub mod signing;
 pub mod software;
+pub mod step;
 pub mod time;
 pub mod words;
 
@@ -46,6 +54,7 @@ pub use http::{
     H2Word, Hex, HttpSpec, RawPiece, RawSpec, RawThen, RawWhen, RefusesSpec, SometimesSpec,
 };
 pub use lists::{Addresses, Delegation};
+pub use look::{IncidentExpect, MetricExpect, MomentExpect, ServiceExpect};
 pub(crate) use parse::meant;
 pub use parse::parse;
 pub use peer::{
@@ -53,11 +62,13 @@ pub use peer::{
     TlsVersion,
 };
 pub use place::{ResolverPlace, ResolverPort};
+pub use serve::{ServeWord, UntilSpec};
 pub use signing::{
     Algorithm, CdsWord, Denial, DenialFault, DsWords, KeysWord, Nsec3Spec, SignaturesSpec,
     SignerWord,
 };
 pub use software::Software;
+pub use step::{SetSpec, StepSpec};
 pub use time::{Moment, Span};
 pub use words::{Answers, Bug, Cache, Edns, IcmpWord, Issuer, StaleSpec, TcpWord};
 
@@ -92,7 +103,7 @@ pub struct Spec {
     /// What happens, in order.
     #[serde(default)]
     pub steps: Vec<StepSpec>,
-    /// What each check step must find, by the step's name.
+    /// What each `check` and each `look` must find, by the step's name.
     #[serde(default)]
     pub expect: BTreeMap<String, ExpectSpec>,
 }
@@ -507,82 +518,6 @@ impl TlsSpec {
             alpn: new.alpn.or(self.alpn),
         }
     }
-}
-
-/// One step; exactly one of `check`, `set` and `wait`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct StepSpec {
-    /// Run a check; the step's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub check: Option<String>,
-    /// Keep the report as the baseline of later check steps.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub save: Option<bool>,
-    /// `false` leaves the baseline out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub baseline: Option<bool>,
-    /// The vantage's address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    pub from: Option<IpAddr>,
-    /// The check goes by this machine's own clock, not by the world's: from inside the world, a wrong
-    /// one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub own_clock: Option<bool>,
-    /// The check runs where there is no network: not one packet can leave.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub offline: Option<bool>,
-    /// The check asks no controls (`--control none`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub without_controls: Option<bool>,
-    /// The trust anchor that the check is given is an older key than the root has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outdated_anchor: Option<bool>,
-    /// Which service; needed if there are several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
-    /// Change the world.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub set: Option<SetSpec>,
-    /// Move the world's clock.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wait: Option<Span>,
-}
-
-/// A change of the world.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SetSpec {
-    /// NS sets at parents, by apex; an empty list removes the delegation.
-    pub delegation: BTreeMap<String, Delegation>,
-    /// DS sets at parents, by apex: `none`, `right`, `wrong`, or records as
-    /// `KEYTAG ALGORITHM DIGESTTYPE DIGEST`.
-    pub ds: BTreeMap<String, DsWords>,
-    /// Fields of zones, by the zone's name in this file.
-    pub zones: BTreeMap<String, ZonePatch>,
-    /// Behaviour of DNS servers, by address or name.
-    pub servers: BTreeMap<String, ServerWords>,
-    /// Behaviour of resolvers, by address as in `world.resolvers`.
-    pub resolvers: BTreeMap<String, ResolverWords>,
-    /// What the path to port 53 of everybody loses.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathSpec>,
-    /// Behaviour of hosts, by `ADDRESS:PORT`, or `ADDRESS` for all its ports.
-    pub hosts: BTreeMap<String, HostPatch>,
-    /// Port 53 of every address leads to a resolver that behaves so; `null` ends it.
-    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub interceptor: Option<Option<ResolverWords>>,
-    /// Behaviour of the default controls: the root servers and the public resolvers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub controls: Option<ControlsSpec>,
-}
-
-/// A value that is there, `null` or not.
-fn given<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<ResolverWords>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// The JSON Schema of scenario files.

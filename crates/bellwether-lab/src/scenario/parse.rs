@@ -1,7 +1,7 @@
 //! Text to a checked [`Spec`], with errors that name file, line, column, the key and the nearest
 //! known one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bellwether_config::nearest::nearest;
@@ -10,7 +10,8 @@ use bellwether_model::{Cause, FactKind};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{SCENARIO_SCHEMA, Spec, StepSpec};
+use super::Spec;
+use super::rules::{Wrong, check};
 use crate::LabError;
 
 /// Longest scenario, bytes: above any that a person writes.
@@ -33,7 +34,7 @@ pub fn parse(text: &str, path: &str) -> Result<Spec, LabError> {
         let at = (e.place.line > 0).then_some((e.place.line, e.place.column));
         error(path, at, e.problem.to_string())
     })?;
-    check(&spec).map_err(|(needle, message)| error(path, place(text, &needle), message))?;
+    check(&spec).map_err(|Wrong { word, message }| mistaken(path, text, &word, message))?;
     Ok(spec)
 }
 
@@ -165,109 +166,6 @@ fn place(text: &str, needle: &str) -> Option<(u64, u64)> {
     let line = text[..at].matches('\n').count() as u64 + 1;
     let start = text[..at].rfind('\n').map_or(0, |n| n + 1);
     Some((line, text[start..at].chars().count() as u64 + 1))
-}
-
-/// What the types alone do not say. An error names a word to look for, and the complaint.
-fn check(spec: &Spec) -> Result<(), (String, String)> {
-    if spec.schema != SCENARIO_SCHEMA {
-        let message = format!(
-            "schema is `{}`, and must be `{SCENARIO_SCHEMA}`",
-            spec.schema
-        );
-        return Err((spec.schema.clone(), message));
-    }
-    let mut zones = BTreeSet::new();
-    for zone in &spec.world.zones {
-        if !zones.insert(zone.name.as_str()) {
-            let message = format!("two zones have the name `{}`", zone.name);
-            return Err((zone.name.clone(), message));
-        }
-    }
-    let mut names = BTreeSet::new();
-    for step in &spec.steps {
-        check_step(spec, step, &zones)?;
-        if let Some(name) = &step.check
-            && !names.insert(name.as_str())
-        {
-            let message = format!("two check steps have the name `{name}`");
-            return Err((name.clone(), message));
-        }
-    }
-    for name in spec.expect.keys() {
-        if !names.contains(name.as_str()) {
-            let message = no_such("expect", "check step", name, names.iter().copied());
-            return Err((name.clone(), message));
-        }
-    }
-    Ok(())
-}
-
-fn no_such<'a>(
-    place: &str,
-    what: &str,
-    name: &str,
-    known: impl Iterator<Item = &'a str> + Clone,
-) -> String {
-    match meant(name, known.clone()) {
-        Some(near) => format!("{place}: there is no {what} `{name}`; did you mean `{near}`?"),
-        None => {
-            let known: Vec<&str> = known.collect();
-            format!(
-                "{place}: there is no {what} `{name}` (known: {})",
-                known.join(", ")
-            )
-        }
-    }
-}
-
-fn check_step(
-    spec: &Spec,
-    step: &StepSpec,
-    zones: &BTreeSet<&str>,
-) -> Result<(), (String, String)> {
-    let kinds = [
-        step.check.is_some(),
-        step.set.is_some(),
-        step.wait.is_some(),
-    ];
-    if kinds.iter().filter(|k| **k).count() != 1 {
-        let message = "a step has exactly one of `check`, `set` and `wait`".to_owned();
-        return Err(("steps:".to_owned(), message));
-    }
-    let modified = step.save.is_some()
-        || step.baseline.is_some()
-        || step.from.is_some()
-        || step.service.is_some();
-    if step.check.is_none() && modified {
-        let message =
-            "`save`, `baseline`, `from` and `service` belong to a `check` step".to_owned();
-        return Err(("steps:".to_owned(), message));
-    }
-    if let Some(name) = &step.check {
-        let names = spec.services.iter().filter_map(|s| s["name"].as_str());
-        match &step.service {
-            None if spec.services.len() == 1 => {}
-            None => {
-                let count = spec.services.len();
-                let message = format!(
-                    "check step `{name}`: there are {count} services; name one by `service:`"
-                );
-                return Err((name.clone(), message));
-            }
-            Some(service) if names.clone().any(|n| n == service) => {}
-            Some(service) => {
-                let place = format!("check step `{name}`");
-                return Err((service.clone(), no_such(&place, "service", service, names)));
-            }
-        }
-    }
-    if let Some(set) = &step.set
-        && let Some(zone) = set.zones.keys().find(|z| !zones.contains(z.as_str()))
-    {
-        let message = no_such("set", "zone", zone, zones.iter().copied());
-        return Err((zone.clone(), message));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -295,6 +295,17 @@ fn the_ds_set_stays_until_it_is_set() {
 }
 
 #[test]
+fn the_ds_set_of_a_top_level_domain_can_be_mended() {
+    let mut world = signed("");
+    let mut after = |yaml: &str, expected: &str| {
+        set(&mut world, yaml);
+        check(&mut world, "www.shop.test", Rtype::A, expected);
+    };
+    after("{ ds: { test: wrong } }", "bogus 9");
+    after("{ ds: { test: right } }", "secure");
+}
+
+#[test]
 fn the_ds_set_is_that_of_the_first_signed_zone_at_the_apex() {
     let text = r#"
 schema: bellwether.scenario/1

@@ -66,6 +66,10 @@ pub(crate) const TLD_SERVERS: [(&str, [&str; 2]); 2] = [
 /// Where unbound clients in the box dial from, unless the scenario says otherwise.
 pub(crate) const VANTAGE: [&str; 2] = ["84.17.47.10", "2a02:6ea0:c700::10"];
 
+/// The resolver of the vantage's provider, in worlds that people enter and that give the vantage
+/// none of its own.
+pub(crate) const SYSTEM_RESOLVER: &str = "84.17.47.53";
+
 /// A constant address.
 pub(crate) fn fixed(text: &str) -> IpAddr {
     text.parse()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::base::iana::Rtype;
 use domain::base::rdata::ComposeRecordData;
 
-use super::topology::{Declared, Mistake, named};
+use super::topology::{Declared, Mistake, is_registry, named};
 use super::zone::{Name, Rr, record};
 use crate::scenario::line::is_absolute;
 use crate::scenario::{Algorithm, Denial, DsWords, KeysWord, Moment, SignaturesSpec, ZoneSpec};
@@ -148,9 +148,15 @@ impl Declared {
         let records = match words {
             DsWords::Records(records) => records.clone(),
             DsWords::Right => {
-                let spec = self.zone_at(&name).filter(|spec| spec.signed);
+                let key = match self.zone_at(&name) {
+                    Some(spec) => spec.signed.then(|| self.ksk(spec)),
+                    // The root has no parent that could hold its DS set.
+                    None => {
+                        (is_registry(&name) && !name.is_root()).then(|| self.registry(&name).ksk)
+                    }
+                };
                 let missing = || Mistake::new(apex, format!("no zone `{apex}` is signed"));
-                vec![ds_text(&name, &self.ksk(spec.ok_or_else(missing)?))]
+                vec![ds_text(&name, &*key.ok_or_else(missing)?)]
             }
             DsWords::Wrong => {
                 let spec = self.zone_at(&name);

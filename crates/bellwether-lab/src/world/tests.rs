@@ -267,3 +267,15 @@ fn mistakes_are_named() {
     assert!(message("{ ds: { svc.test: right } }").contains("no zone `svc.test` is signed"));
     assert!(message("{ zones: { ours: { records: [x] } } }").contains("record `x`"));
 }
+
+#[test]
+fn a_path_is_mended_by_null() {
+    let mut world = world();
+    let server = "205.251.192.1".parse().unwrap();
+    set(&mut world, "{ path: { udp_above: 512 } }");
+    assert!(!world.path.carries(server, 600));
+    set(&mut world, "{ path: { fragments: lost } }");
+    assert!(!world.path.carries(server, 600), "what is left out stays");
+    set(&mut world, "{ path: { udp_above: null } }");
+    assert!(world.path.carries(server, 600));
+}

@@ -263,7 +263,7 @@ impl Topology {
 }
 
 /// The root and the top-level domains are signed in every world.
-fn is_registry(apex: &Name) -> bool {
+pub(super) fn is_registry(apex: &Name) -> bool {
     // The root label counts too.
     apex.label_count() <= 2
 }

@@ -22,7 +22,7 @@ fn owners_become_a_table() {
         .iter()
         .map(|(p, o)| (p.parse().unwrap(), (*o).to_owned()));
     assert_eq!(
-        asn_table(&owners.collect()),
+        folder::asn_table(&owners.collect()),
         "prefix,asn,owner\n192.0.2.0/24,64511,\"Foreign, Inc\"\n2001:db8::/32,,Nobody\n"
     );
 }
@@ -44,27 +44,27 @@ world:
     - { address: 203.0.113.80, port: 81, tcp: refused }
 "#;
 
-/// In the test runner's process there are threads and interfaces; the same test runs again in a
-/// namespace of its own, and there it builds a world and talks to it.
-#[test]
-fn a_world_answers() {
+/// In the test runner's process there are threads and interfaces; the same test, by its full name,
+/// runs again in a namespace of its own, and there it does what it is for.
+pub(in crate::drill) fn in_a_namespace(test: &str, work: impl Future<Output = ()>) {
     if std::env::var_os(INSIDE).is_some() {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        runtime.enable_all().build().unwrap().block_on(talk());
+        runtime.enable_all().build().unwrap().block_on(work);
         return;
     }
     let status = Command::new("unshare")
         .args(["--map-root-user", "--net"])
         .arg(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "drill::child::tests::a_world_answers",
-            "--nocapture",
-        ])
+        .args(["--exact", test, "--nocapture"])
         .env(INSIDE, "1")
         .status()
         .unwrap();
     assert!(status.success());
+}
+
+#[test]
+fn a_world_answers() {
+    in_a_namespace("drill::child::tests::a_world_answers", talk());
 }
 
 async fn talk() {

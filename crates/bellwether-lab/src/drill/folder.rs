@@ -1,0 +1,137 @@
+//! The folder of a world: what the program is given by its flags or its configuration, as files.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::LabError;
+use crate::netns;
+use crate::scenario::Spec;
+use crate::service::ca::Authorities;
+
+/// The box's root of trust, PEM.
+pub(super) const CA: &str = "ca.pem";
+/// The root servers, as InterNIC publishes them.
+pub(super) const ROOT_HINTS: &str = "root.hints";
+/// The root's key.
+pub(super) const ROOT_KEY: &str = "root.key";
+/// Owners of addresses.
+pub(super) const ASN_TABLE: &str = "asn.csv";
+/// The file of a trust anchor that no key of the root fits.
+pub(super) const OUTDATED_ANCHOR: &str = "outdated.key";
+/// The scenario's services with the world's resolvers and anchors, as a configuration.
+pub(super) const CONFIGURATION: &str = "bellwether.yaml";
+/// The world's anchors alone, as a section of a configuration.
+const TRUST: &str = "trust.yaml";
+
+/// Makes the folder.
+pub(super) fn make(
+    spec: &Spec,
+    authorities: &Authorities,
+    [root_key, other_root_key]: &[String; 2],
+) -> Result<tempfile::TempDir, LabError> {
+    let directory = tempfile::tempdir().map_err(|source| LabError::File {
+        doing: "write",
+        path: std::env::temp_dir(),
+        source,
+    })?;
+    let path = |name: &str| directory.path().join(name);
+    write(&path(CA), &authorities.root_pem())?;
+    write(&path(ROOT_HINTS), &crate::world::roots::hints())?;
+    write(&path(ROOT_KEY), root_key)?;
+    write(&path(OUTDATED_ANCHOR), other_root_key)?;
+    write(&path(ASN_TABLE), &asn_table(&spec.world.owners))?;
+    for (name, cert) in &spec.world.client_certs {
+        let pem = authorities.client_pem(name, cert)?;
+        write(&path(&format!("{name}.pem")), &pem)?;
+    }
+    Ok(directory)
+}
+
+/// Writes for whoever is in the world by `--exec`: the anchors, and a whole configuration.
+pub(super) fn write_for_people(
+    spec: &Spec,
+    folder: &Path,
+    resolvers: &[String],
+) -> Result<(), LabError> {
+    let trust = json!({ "trust": trust(folder) });
+    write(&folder.join(TRUST), &pretty(&trust))?;
+    let whole = configuration(spec, folder, resolvers);
+    write(&folder.join(CONFIGURATION), &pretty(&whole))
+}
+
+/// The scenario's services as `bellwether.yaml`, asked of the world's resolvers and judged by its
+/// anchors.
+pub(super) fn configuration(spec: &Spec, folder: &Path, resolvers: &[String]) -> Value {
+    let resolver = |(at, address): (usize, &String)| json!({ "name": format!("resolver-{}", at + 1), "address": address });
+    let resolvers: Vec<Value> = resolvers.iter().enumerate().map(resolver).collect();
+    json!({
+        "version": 1,
+        "trust": trust(folder),
+        "resolvers": resolvers,
+        "services": spec.services,
+    })
+}
+
+fn trust(folder: &Path) -> Value {
+    let file = |name: &str| folder.join(name).display().to_string();
+    json!({
+        "ca_files": [file(CA)],
+        "root_hints": file(ROOT_HINTS),
+        "trust_anchor": file(ROOT_KEY),
+        "asn_table": file(ASN_TABLE),
+    })
+}
+
+/// JSON, which is YAML too.
+pub(super) fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+pub(super) fn write(path: &Path, text: &str) -> Result<(), LabError> {
+    fs::write(path, text).map_err(|source| LabError::File {
+        doing: "write",
+        path: path.into(),
+        source,
+    })
+}
+
+/// The resolvers that are the vantage's own, where it looks for them.
+pub(super) fn resolv_conf(spec: &Spec, directory: &Path) -> Result<(), LabError> {
+    let own = spec.world.resolvers.iter().filter(|r| r.system);
+    let lines: String = own
+        .map(|r| format!("nameserver {}\n", r.address.0.address.ip()))
+        .collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let file = directory.join("resolv.conf");
+    write(&file, &lines)?;
+    netns::set_resolv_conf(&file)
+}
+
+/// `prefix,asn,owner` (formats.md section 3).
+pub(super) fn asn_table(owners: &BTreeMap<ipnet::IpNet, String>) -> String {
+    let mut table = String::from("prefix,asn,owner\n");
+    for (prefix, owner) in owners {
+        let (first, rest) = owner.split_once(' ').unwrap_or((owner, ""));
+        let number = first
+            .strip_prefix("AS")
+            .filter(|n| n.parse::<u32>().is_ok());
+        let (asn, name) = match number {
+            Some(number) => (number, rest),
+            None => ("", owner.as_str()),
+        };
+        let name = name.replace('"', "\"\"");
+        // Writing to a string cannot fail.
+        let _ = if name.contains([',', '"']) {
+            writeln!(table, "{prefix},{asn},\"{name}\"")
+        } else {
+            writeln!(table, "{prefix},{asn},{name}")
+        };
+    }
+    table
+}

@@ -1,0 +1,440 @@
+//! What a running program says held against what a scenario expects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bellwether_model::incident::Moment;
+use bellwether_model::{Cause, Incident, Scope};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::api::{Seen, Service};
+use super::compare::compare_scope;
+use crate::scenario::{ExpectSpec, IncidentExpect, MetricExpect, MomentExpect, ServiceExpect};
+
+/// How much earlier than the change that caused it an incident may begin: a round belongs to the
+/// moment at which it was due, and may come late.
+const DUE_BEFORE: Duration = Duration::from_secs(1);
+
+/// What earlier steps left.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Past {
+    /// When the world was changed.
+    pub(super) sets: Vec<Timestamp>,
+    /// The incidents of each look.
+    pub(super) looks: BTreeMap<String, Vec<u64>>,
+}
+
+impl Past {
+    /// How long after the last change before it something happened.
+    fn since_set(&self, then: Timestamp) -> Option<Duration> {
+        let latest = then.checked_add(DUE_BEFORE).unwrap_or(then);
+        let set = self.sets.iter().rev().find(|set| **set <= latest)?;
+        Some(Duration::try_from(then.duration_since(*set)).unwrap_or_default())
+    }
+}
+
+/// Every difference, in words. Empty: as expected.
+pub(super) fn missed(expect: &ExpectSpec, seen: &Seen, past: &Past) -> Vec<String> {
+    let mut missed = Vec::new();
+    for (name, wanted) in &expect.services {
+        service(name, wanted, &seen.services, &mut missed);
+    }
+    let wanted = expect.incidents.as_deref().unwrap_or_default();
+    let pairs = pairs(wanted, &seen.incidents);
+    for (wanted, found) in wanted.iter().zip(&pairs) {
+        let Some(found) = found.map(|at| &seen.incidents[at]) else {
+            let code = wanted.cause.map_or("any", Cause::code);
+            missed.push(format!("incident: expected {code}, got none"));
+            continue;
+        };
+        let mut differences = differences(wanted, found);
+        times(wanted, found, past, &mut differences);
+        let id = found.id;
+        missed.extend(
+            differences
+                .into_iter()
+                .map(|d| format!("incident {id}: {d}")),
+        );
+    }
+    if expect.nothing_else {
+        let others = seen.incidents.iter().enumerate();
+        for (_, other) in others.filter(|(at, _)| !pairs.contains(&Some(*at))) {
+            let (id, cause, state) = (other.id, other.cause, other.state.name());
+            let summary = &other.summary;
+            missed.push(format!(
+                "nothing_else: incident {id} {cause} ({state}) besides: {summary}"
+            ));
+        }
+    }
+    missed.extend(figures(&expect.metrics, &seen.metrics));
+    if let Some(refused) = expect.refused.filter(|refused| *refused != seen.refused) {
+        missed.push(refusal(refused));
+    }
+    missed
+}
+
+/// A complaint about a configuration that was refused, or was not.
+pub(super) fn refusal(wanted: bool) -> String {
+    match wanted {
+        true => "configuration: expected to be refused, and is in force".to_owned(),
+        false => "configuration: the newest was refused".to_owned(),
+    }
+}
+
+/// Complaints about metrics.
+pub(super) fn figures(
+    wanted: &BTreeMap<String, MetricExpect>,
+    got: &BTreeMap<String, Option<f64>>,
+) -> Vec<String> {
+    let differences =
+        wanted
+            .iter()
+            .filter_map(|(name, wanted)| match got.get(name).copied().flatten() {
+                Some(figure) if wanted.holds(figure) => None,
+                Some(figure) => Some(format!("metric {name}: expected {wanted}, got {figure}")),
+                None => Some(format!("metric {name}: expected {wanted}, got none")),
+            });
+    differences.collect()
+}
+
+/// Compares how one of these services stands.
+pub(super) fn service(
+    name: &str,
+    wanted: &ServiceExpect,
+    services: &[Service],
+    missed: &mut Vec<String>,
+) {
+    let Some(got) = services.iter().find(|s| s.name == name) else {
+        missed.push(format!("service {name}: it is not told of"));
+        return;
+    };
+    let ServiceExpect {
+        verdict,
+        cause,
+        stale,
+    } = wanted;
+    if let Some(verdict) = verdict.filter(|v| *v != got.verdict) {
+        let (wanted, got) = (verdict.name(), got.verdict.name());
+        missed.push(format!(
+            "service {name}: verdict: expected {wanted}, got {got}"
+        ));
+    }
+    if let Some(cause) = cause.filter(|cause| *cause != got.cause) {
+        let code = |cause: Option<Cause>| cause.map_or("none", Cause::code);
+        let (wanted, got) = (code(cause), code(got.cause));
+        missed.push(format!(
+            "service {name}: cause: expected {wanted}, got {got}"
+        ));
+    }
+    if let Some(stale) = stale.filter(|stale| *stale != got.stale) {
+        let got = got.stale;
+        missed.push(format!(
+            "service {name}: stale: expected {stale}, got {got}"
+        ));
+    }
+}
+
+/// For each incident that is expected, the place of the one that comes nearest to it: of its cause
+/// if there is such a one, and else with the fewest differences. None is taken twice.
+pub(super) fn pairs(wanted: &[IncidentExpect], got: &[Incident]) -> Vec<Option<usize>> {
+    let mut taken = BTreeSet::new();
+    let pair = |wanted: &IncidentExpect| {
+        let free = got.iter().enumerate().filter(|(at, _)| !taken.contains(at));
+        let distance = |(_, incident): &(usize, &Incident)| {
+            let other = wanted.cause.is_some_and(|cause| cause != incident.cause);
+            (other, differences(wanted, incident).len())
+        };
+        let nearest = free.min_by_key(distance).map(|(at, _)| at);
+        taken.extend(nearest);
+        nearest
+    };
+    wanted.iter().map(pair).collect()
+}
+
+/// What differs of an incident, apart from times.
+fn differences(wanted: &IncidentExpect, got: &Incident) -> Vec<String> {
+    let mut missed = Vec::new();
+    let mut differs = |what: &str, wanted: Option<String>, got: String| {
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != got) {
+            missed.push(format!("{what}: expected {wanted}, got {got}"));
+        }
+    };
+    let code = |cause: Cause| cause.code().to_owned();
+    differs("cause", wanted.cause.map(code), code(got.cause));
+    differs("state", wanted.state.map(word), word(got.state));
+    differs("layer", wanted.layer.map(word), word(got.layer));
+    differs("severity", wanted.severity.map(word), word(got.severity));
+    differs("verdict", wanted.verdict.map(word), word(got.verdict));
+    let sorted = |checks: &[String]| {
+        let checks: BTreeSet<&str> = checks.iter().map(String::as_str).collect();
+        format!("[{}]", checks.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    let checks: Vec<String> = got.checks.iter().map(|c| c.check.clone()).collect();
+    let wanted_checks = wanted.checks.as_deref().map(sorted);
+    differs("checks", wanted_checks, sorted(&checks));
+    for cause in &wanted.consequences {
+        if !got.consequences.contains(cause) {
+            missed.push(format!(
+                "consequence: expected {cause}, and it is not listed"
+            ));
+        }
+    }
+    if let Some(scope) = &wanted.scope {
+        compare_scope(scope, &got.scope, &mut missed);
+    }
+    for part in &wanted.caveats {
+        if !got.caveats.iter().any(|caveat| caveat.contains(part)) {
+            missed.push(format!("caveat: none holds {part:?}"));
+        }
+    }
+    timeline(wanted, &got.timeline, &mut missed);
+    missed
+}
+
+/// The first line that is expected and does not come where it belongs.
+pub(super) fn lacks<'a>(wanted: &'a [MomentExpect], got: &[Moment]) -> Option<&'a MomentExpect> {
+    let mut rest = got.iter();
+    wanted.iter().find(|MomentExpect { kind, text }| {
+        let fits = |moment: &Moment| {
+            let holds = |part: &String| moment.text.contains(part.as_str());
+            moment.kind == *kind && text.as_ref().is_none_or(holds)
+        };
+        !rest.any(fits)
+    })
+}
+
+/// The lines that are expected, in their order among others.
+fn timeline(wanted: &IncidentExpect, got: &[Moment], missed: &mut Vec<String>) {
+    let told = || {
+        let kinds: Vec<String> = got.iter().map(|moment| word(moment.kind)).collect();
+        kinds.join(", ")
+    };
+    if let Some(MomentExpect { kind, text }) = lacks(&wanted.timeline, got) {
+        let holding = text.as_ref().map(|t| format!(" with {t:?}"));
+        let holding = holding.unwrap_or_default();
+        let kind = word(kind);
+        missed.push(format!(
+            "timeline: expected {kind}{holding} where it belongs, got {}",
+            told()
+        ));
+    }
+    for kind in &wanted.without {
+        if let Some(moment) = got.iter().find(|moment| moment.kind == *kind) {
+            let (kind, text) = (word(kind), &moment.text);
+            missed.push(format!("timeline: expected no {kind}, got: {text}"));
+        }
+    }
+}
+
+/// When it was what, and whether it was seen before.
+fn times(wanted: &IncidentExpect, got: &Incident, past: &Past, missed: &mut Vec<String>) {
+    let set = past.since_set(got.began);
+    let opened = set.map(|since| since + after(got.began, got.opened));
+    let mitigated = got.mitigated.map(|at| past.since_set(at));
+    let bounds = [
+        ("began", wanted.began_within, Some(set)),
+        ("opened", wanted.opened_within, Some(opened)),
+        ("mitigated", wanted.mitigated_within, mitigated),
+    ];
+    for (what, bound, since) in bounds {
+        let Some(bound) = bound else {
+            continue;
+        };
+        match since {
+            Some(Some(since)) if since <= bound.0 => {}
+            Some(Some(since)) => {
+                let since = since.as_secs_f64();
+                missed.push(format!(
+                    "{what}: expected within {bound} of the change, got {since:.1} s"
+                ));
+            }
+            Some(None) => missed.push(format!("{what}: before anything was changed")),
+            None => missed.push(format!("{what}: expected within {bound}, and it was not")),
+        }
+    }
+    if let Some(earlier) = &wanted.same_as {
+        let ids = past.looks.get(earlier).map_or(&[][..], Vec::as_slice);
+        if !ids.contains(&got.id) {
+            missed.push(format!("same_as: `{earlier}` knew {ids:?}"));
+        }
+    }
+}
+
+fn after(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}
+
+/// A word of a closed list, as it is written.
+fn word(item: impl Serialize) -> String {
+    match serde_json::to_value(item) {
+        Ok(Value::String(word)) => word,
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
+/// The cause, layer and scope of the incident found for each that is expected, for the score.
+pub(super) fn found<'a>(
+    wanted: &[IncidentExpect],
+    got: &'a [Incident],
+) -> Vec<Option<(Cause, bellwether_model::Layer, &'a Scope)>> {
+    let named = |at: usize| (got[at].cause, got[at].layer, &got[at].scope);
+    let pairs = pairs(wanted, got);
+    pairs.into_iter().map(|at| at.map(named)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    fn incident(id: u64, cause: &str, timeline: &[(&str, &str)]) -> Incident {
+        let moments: Vec<Value> = timeline
+            .iter()
+            .map(|(kind, text)| json!({ "at": at(3), "kind": kind, "text": text }))
+            .collect();
+        serde_json::from_value(json!({
+            "id": id, "state": "resolved", "cause": cause, "layer": "dns", "severity": "critical",
+            "verdict": "degraded", "confidence": 0.9, "summary": "s", "remedy": "r",
+            "consequences": ["tls.name_mismatch"],
+            "checks": [{ "check": "www/main", "since": at(3) }],
+            "scope": { "vantages": ["local"], "resolvers": ["9.9.9.9"], "name_servers": [], "addresses": [],
+                "families": [], "profiles": [], "owners": [], "share": 0.5, "since": null },
+            "caveats": ["one vantage cannot tell here from everywhere"],
+            "began": at(3), "opened": at(5), "updated": at(9), "mitigated": at(21), "timeline": moments,
+        }))
+        .unwrap()
+    }
+
+    fn seen() -> Seen {
+        let timeline = [
+            ("first_failure", "www/main fails"),
+            ("alarm", ""),
+            ("growth", "resolver 4.2.2.2 too"),
+            ("phase", "ns65 answers REFUSED"),
+            ("healing", ""),
+            ("resolved", ""),
+        ];
+        Seen {
+            services: serde_json::from_value(
+                json!([{ "name": "www", "verdict": "degraded", "cause": "dns.delegation.wrong_ns" }]),
+            )
+            .unwrap(),
+            incidents: vec![
+                incident(1, "dns.delegation.wrong_ns", &timeline),
+                incident(2, "net.tcp.refused", &[]),
+            ],
+            metrics: [("x".to_owned(), Some(2.0)), ("y".to_owned(), None)].into(),
+            refused: false,
+            told: Value::Null,
+        }
+    }
+
+    #[track_caller]
+    fn check(yaml: &str, expected: &[&str]) {
+        let expect: ExpectSpec = serde_saphyr::from_str(yaml).unwrap();
+        let past = Past {
+            sets: vec![at(0), at(2), at(20)],
+            looks: [("early".to_owned(), vec![1])].into(),
+        };
+        assert_eq!(super::missed(&expect, &seen(), &past), expected);
+    }
+
+    #[test]
+    fn as_expected() {
+        check("{}", &[]);
+        check(
+            "{ services: { www: { verdict: degraded, cause: dns.delegation.wrong_ns, stale: false } }, \
+               incidents: [{ cause: net.tcp.refused }, { cause: dns.delegation.wrong_ns, state: resolved, layer: dns, \
+                 severity: critical, verdict: degraded, consequences: [tls.name_mismatch], checks: [www/main], \
+                 scope: { resolvers: [9.9.9.9] }, timeline: [first_failure, { growth: 4.2.2.2 }, { phase: REFUSED }, resolved], \
+                 without: [reopened], caveats: [one vantage], began_within: 1s, opened_within: 3s, mitigated_within: 1s, \
+                 same_as: early }], \
+               metrics: { x: 2 }, refused: false, nothing_else: true }",
+            &[],
+        );
+    }
+
+    #[test]
+    fn services_that_differ() {
+        check(
+            "{ services: { www: { verdict: healthy, cause: null, stale: true }, other: {} } }",
+            &[
+                "service other: it is not told of",
+                "service www: verdict: expected healthy, got degraded",
+                "service www: cause: expected none, got dns.delegation.wrong_ns",
+                "service www: stale: expected true, got false",
+            ],
+        );
+    }
+
+    #[test]
+    fn incidents_that_differ() {
+        check(
+            "{ incidents: [{ cause: dns.delegation.wrong_ns, state: open, checks: [a/b], scope: { resolvers: [] } }], nothing_else: true }",
+            &[
+                "incident 1: state: expected open, got resolved",
+                "incident 1: checks: expected [a/b], got [www/main]",
+                "incident 1: scope.resolvers: expected [], got [9.9.9.9]",
+                "nothing_else: incident 2 net.tcp.refused (resolved) besides: s",
+            ],
+        );
+        check(
+            "{ incidents: [{}, {}, { cause: cert.expired }] }",
+            &["incident: expected cert.expired, got none"],
+        );
+        check(
+            "{ incidents: [{ cause: cert.expired }] }",
+            &["incident 1: cause: expected cert.expired, got dns.delegation.wrong_ns"],
+        );
+    }
+
+    #[test]
+    fn timelines_that_differ() {
+        let all = "first_failure, alarm, growth, phase, healing, resolved";
+        check(
+            "{ incidents: [{ timeline: [phase, growth] }] }",
+            &[&format!(
+                "incident 1: timeline: expected growth where it belongs, got {all}"
+            )],
+        );
+        check(
+            "{ incidents: [{ cause: dns.delegation.wrong_ns, timeline: [{ phase: NOTIMP }], without: [growth] }] }",
+            &[
+                &format!(
+                    "incident 1: timeline: expected phase with \"NOTIMP\" where it belongs, got {all}"
+                ),
+                "incident 1: timeline: expected no growth, got: resolver 4.2.2.2 too",
+            ],
+        );
+    }
+
+    #[test]
+    fn times_and_figures_that_differ() {
+        check(
+            "{ incidents: [{ cause: dns.delegation.wrong_ns, began_within: 500ms, opened_within: 2s, same_as: late }, \
+               { cause: net.tcp.refused, same_as: early }] }",
+            &[
+                "incident 1: began: expected within 500ms of the change, got 1.0 s",
+                "incident 1: opened: expected within 2s of the change, got 3.0 s",
+                "incident 1: same_as: `late` knew []",
+                "incident 2: same_as: `early` knew [1]",
+            ],
+        );
+        check(
+            "{ metrics: { x: { at_most: 1 }, y: 0, z: { at_least: 1 } }, refused: true }",
+            &[
+                "metric x: expected at most 1, got 2",
+                "metric y: expected 0, got none",
+                "metric z: expected at least 1, got none",
+                "configuration: expected to be refused, and is in force",
+            ],
+        );
+    }
+}
