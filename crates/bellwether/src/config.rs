@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use bellwether_config::explain::{ExplainError, explain};
-use bellwether_config::{Color, Config, Problems, Source, System, read, sources};
+use bellwether_config::{Color, Config, Loaded, Problems, Source, System, read, sources};
 use bellwether_diagnose::words::count;
 
 use crate::cli::ConfigCommand;
@@ -76,6 +76,12 @@ fn summary(config: &Config) -> String {
         count(config.services.len(), "service"),
         count(config.checks(), "check"),
     )
+}
+
+/// What a file or directory holds; or the exit code of one that is refused, which was said.
+pub(crate) fn loaded(path: &Path) -> Result<Result<Loaded, Exit>> {
+    let read = texts(path)?.and_then(|sources| read(sources, &System));
+    Ok(read.map_err(|problems| refused(&problems)))
 }
 
 /// The texts of a file, of a directory, or of stdin.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bellwether_config::{Config, Loaded};
 use bellwether_hub::{Hub, HubOptions};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,9 +27,19 @@ const LOG_VARIABLE: &str = "BELLWETHER_LOG";
 pub(crate) fn run(args: &ServeArgs) -> Result<Exit> {
     let path = args.config.clone().or_else(found);
     let config = match &path {
-        Some(path) => crate::config::load(path)?,
-        None => bellwether_config::Loaded::default(),
+        Some(path) => match crate::config::loaded(path)? {
+            Ok(loaded) => loaded,
+            Err(refused) => return Ok(refused),
+        },
+        None => Loaded {
+            config: Config::default(),
+            warnings: Vec::new(),
+            files: Vec::new(),
+        },
     };
+    for warning in &config.warnings {
+        say(&format!("warning: {warning}"));
+    }
     start_log(args.log)?;
     let data_dir = data_dir(args.data_dir.as_deref(), &config.config)?;
     let listen = args.listen.unwrap_or(config.config.hub.listen);
@@ -145,7 +156,7 @@ fn found() -> Option<PathBuf> {
 /// Where data is kept.
 pub(crate) fn data_dir(
     given: Option<&Path>,
-    config: &bellwether_config::Config,
+    config: &Config,
 ) -> Result<PathBuf> {
     if let Some(dir) = given.or(config.hub.data_dir.as_deref()) {
         return Ok(dir.to_owned());
