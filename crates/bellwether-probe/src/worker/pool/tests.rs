@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bellwether_model::job::CheckAsk;
+use bellwether_model::net::TcpResult;
 use bellwether_model::{Expect, Outcome, ProbeKind};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -365,6 +366,33 @@ async fn workers_that_cannot_be_started() {
         pool.figures().failed_starts,
         starts.load(Ordering::Relaxed) as u64
     );
+}
+
+/// With hardly a descriptor left, probes wait for each other.
+#[tokio::test]
+async fn hostile_c14_few_descriptors() {
+    let script = format!("ulimit -n 40\n{RUN}");
+    let (pool, mut said) = pool(move || shell(&script, Path::new(""), ""), 1);
+    let good = http_server(OK).await;
+    for number in 0..200 {
+        let target = format!("http://{good}/");
+        pool.ask(number, SETTING, visit(&target)).unwrap();
+    }
+    let ends = ends(&mut said, 200).await;
+    assert_eq!(ends.told.len(), 200);
+    for told in ends.told.values() {
+        // Who got none in time says so, and nothing of the server.
+        let is_fair = told.observations.iter().all(|o| match &o.outcome {
+            Outcome::NotRun(not_run) => not_run.reason == NotRunReason::Limit,
+            Outcome::Tcp(seen) => seen.result == TcpResult::Connected,
+            Outcome::Http(seen) => seen.status == Some(200),
+            _ => false,
+        });
+        assert!(is_fair, "{told:?}");
+    }
+    let served = ends.told.values().filter(|told| kinds(told).len() == 2);
+    assert!(served.count() > 40);
+    assert!(ends.replaced.is_empty(), "{ends:?}");
 }
 
 /// What brought workers down can still be asked, apart from all others.
