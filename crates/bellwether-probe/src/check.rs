@@ -29,7 +29,7 @@ pub async fn run(cx: &Cx) {
 pub(crate) async fn run_at(cx: &Cx, name_server_port: u16) {
     let owner = TaskOwner::new();
     let tasks = owner.tasks();
-    let owners = cx.memory().owners(cx.job().asn_table.as_deref());
+    let owners = cx.memory().owners(cx.job().asn_table.as_deref()).await;
     let walk = Walk::with_port(cx, owners.clone(), tasks.clone(), name_server_port);
     let working = Working::default();
     {
