@@ -38,7 +38,7 @@ pub(crate) async fn run(
     resolve: Rc<dyn Resolve>,
 ) -> bool {
     let target = &cx.job().target;
-    if !target.scheme.has_tcp() {
+    if !target.scheme.has_tcp() || cx.is_echo_only() {
         return false;
     }
     let at = SocketAddr::new(address, target.port);
