@@ -409,3 +409,41 @@ async fn a_culprit_is_asked_apart() {
     assert_eq!(pool.figures().workers, 1);
     assert!(ends.replaced.is_empty(), "{ends:?}");
 }
+
+/// Somebody kills workers again and again, whatever they do: each order ends, and ends once.
+#[tokio::test]
+async fn every_order_ends_once() {
+    const ORDERS: u64 = 400;
+    let pids = tempfile::NamedTempFile::new().unwrap();
+    let path = pids.path().to_owned();
+    let script = format!("echo $$ >> \"$1\"\n{RUN}");
+    let (pool, mut said) = pool(move || shell(&script, &path, ""), 3);
+    let good = http_server(OK).await;
+    let (mut asked, mut ended, mut killed) = (0, std::collections::BTreeSet::new(), 0);
+    while ended.len() < usize::try_from(ORDERS).unwrap() {
+        while asked < ORDERS && asked < u64::try_from(ended.len()).unwrap() + 60 {
+            let wanted = visit(&format!("http://{good}/"));
+            pool.ask(asked, SETTING, wanted).unwrap();
+            asked += 1;
+        }
+        let number = match said.recv().await.unwrap() {
+            Said::Told(told) => told.number,
+            Said::Lost { number, .. } | Said::Poisoned { number, .. } => number,
+            Said::Replaced { .. } => continue,
+        };
+        assert!(ended.insert(number), "{number}");
+        if ended.len() % 40 == 0 {
+            let written = std::fs::read_to_string(pids.path()).unwrap();
+            // The one that was started last, which may be one for suspects.
+            let pid = written.lines().nth_back(killed % 2).unwrap();
+            // It may be gone already.
+            let _ = Command::new("kill").args(["-KILL", pid]).status().await;
+            killed += 1;
+        }
+    }
+    until(|| pool.figures().in_flight == 0 && pool.figures().workers == 3).await;
+    assert!(pool.figures().replaced > 0);
+    while let Ok(more) = said.try_recv() {
+        assert!(matches!(more, Said::Replaced { .. }), "{more:?}");
+    }
+}
