@@ -38,7 +38,7 @@ pub(crate) async fn run(
     resolve: Rc<dyn Resolve>,
 ) -> bool {
     let target = &cx.job().target;
-    if !target.scheme.has_tcp() {
+    if !target.scheme.has_tcp() || cx.is_echo_only() {
         return false;
     }
     let at = SocketAddr::new(address, target.port);
@@ -130,12 +130,11 @@ async fn connect(
             Ok(opened) => Ok(opened),
             Err(NotDialled::Failed(result)) => Err(result),
             Err(NotDialled::Refused(detail)) => {
-                let not_run = NotRun {
-                    reason: NotRunReason::EgressRefused,
-                    detail,
-                    ..stand_in(at)
-                };
-                return (Outcome::NotRun(not_run), waits);
+                let reason = NotRunReason::EgressRefused;
+                return (not_dialled(at, reason, detail), waits);
+            }
+            Err(NotDialled::Exhausted(detail)) => {
+                return (not_dialled(at, NotRunReason::Limit, detail), waits);
             }
         };
         let seen = tcp::seen(at, &opened);
@@ -151,6 +150,14 @@ async fn connect(
     cx.probe(ProbeKind::Tcp, key.clone(), stand_in(at), probe)
         .await;
     kept
+}
+
+fn not_dialled(at: SocketAddr, reason: NotRunReason, detail: String) -> Outcome {
+    Outcome::NotRun(NotRun {
+        reason,
+        detail,
+        ..stand_in(at)
+    })
 }
 
 /// Is the connection all that is asked for?

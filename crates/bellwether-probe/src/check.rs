@@ -29,7 +29,7 @@ pub async fn run(cx: &Cx) {
 pub(crate) async fn run_at(cx: &Cx, name_server_port: u16) {
     let owner = TaskOwner::new();
     let tasks = owner.tasks();
-    let owners = cx.memory().owners(cx.job().asn_table.as_deref());
+    let owners = cx.memory().owners(cx.job().asn_table.as_deref()).await;
     let walk = Walk::with_port(cx, owners.clone(), tasks.clone(), name_server_port);
     let working = Working::default();
     {
@@ -50,7 +50,7 @@ pub(crate) async fn run_at(cx: &Cx, name_server_port: u16) {
             canary::run(&own, name_server_port).await;
         });
     }
-    let is_dialled = cx.job().target.scheme.has_tcp();
+    let is_dialled = cx.job().target.scheme.has_tcp() || cx.is_echo_only();
     let (sink, found) = mpsc::unbounded_channel();
     let sink = is_dialled.then_some(sink);
     if let (Some(sink), Some(address)) = (&sink, cx.job().connect) {

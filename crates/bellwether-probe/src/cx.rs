@@ -56,10 +56,16 @@ pub(crate) struct Setting {
     dialer: Dialer,
     avoid: HashSet<String>,
     is_once: bool,
+    is_echo_only: bool,
 }
 
 impl Setting {
     pub(crate) fn new(job: Job) -> Rc<Self> {
+        Self::traced(job, false)
+    }
+
+    /// For everything that a check asks, or of its addresses an echo and nothing above it.
+    pub(crate) fn traced(job: Job, is_echo_only: bool) -> Rc<Self> {
         let dialer = Dialer::new(&job);
         let avoid = job.avoid.iter().cloned().collect();
         Rc::new(Self {
@@ -67,6 +73,7 @@ impl Setting {
             dialer,
             avoid,
             is_once: false,
+            is_echo_only,
         })
     }
 
@@ -78,6 +85,7 @@ impl Setting {
             dialer,
             avoid: HashSet::new(),
             is_once: true,
+            is_echo_only: false,
         })
     }
 
@@ -137,6 +145,11 @@ impl Cx {
     /// Is it what one user does once? Then nothing is tried again or in another way to learn more.
     pub(crate) fn is_once(&self) -> bool {
         self.inner.setting.is_once
+    }
+
+    /// Is an echo all that is wanted of an address?
+    pub(crate) fn is_echo_only(&self) -> bool {
+        self.inner.setting.is_echo_only
     }
 
     /// Opens sockets.

@@ -9,6 +9,8 @@ use bellwether_model::{Egress, Origin};
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::room::{is_exhausted, opened};
+
 /// Why no connection opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotDialled {
@@ -16,6 +18,8 @@ pub enum NotDialled {
     Refused(String),
     /// What became of the attempt.
     Failed(TcpResult),
+    /// This system has nothing left to open a connection with; says nothing of the address.
+    Exhausted(String),
 }
 
 /// Opens sockets: asks the egress rule at every dial and binds the vantage's source address.
@@ -79,8 +83,13 @@ impl Dialer {
         mss: Option<u16>,
     ) -> Result<TcpStream, NotDialled> {
         self.permits(to.ip(), origin).map_err(NotDialled::Refused)?;
-        let failed = |error: io::Error| NotDialled::Failed(self.failure(to, &error));
-        let socket = self.socket(to.ip()).map_err(failed)?;
+        let failed = |error: io::Error| {
+            if is_exhausted(&error) {
+                return NotDialled::Exhausted(system_words(&error));
+            }
+            NotDialled::Failed(self.failure(to, &error))
+        };
+        let socket = opened(|| self.socket(to.ip())).await.map_err(failed)?;
         if let Some(mss) = mss {
             let set = SockRef::from(&socket).set_tcp_mss(mss.into());
             set.map_err(failed)?;
@@ -144,7 +153,11 @@ impl Dialer {
             .source(to.ip())
             .and_then(|source| UdpSocket::bind(source).ok())
             .map_or_else(|| UdpSocket::bind(any), Ok);
-        socket.and_then(|socket| socket.connect(to)).is_ok()
+        match socket.and_then(|socket| socket.connect(to)) {
+            Ok(()) => true,
+            // That nothing can be asked of the system is no missing route.
+            Err(error) => is_exhausted(&error),
+        }
     }
 }
 

@@ -44,6 +44,7 @@ pub mod owners;
 mod patience;
 mod pings;
 pub mod resolvers;
+mod room;
 pub mod roots;
 mod shared;
 mod sys;

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
 use crate::budget::Budget;
 use crate::owners::Owners;
 use crate::pings::Pings;
@@ -34,7 +37,7 @@ pub(crate) struct Memory {
     /// What traces share, in a worker of many probes.
     pub(crate) shared: Option<Shared>,
     /// The table of prefixes that was read last.
-    owners: RefCell<Option<(PathBuf, Instant, Rc<Owners>)>>,
+    owners: Mutex<Option<(PathBuf, Instant, Rc<Owners>)>>,
 }
 
 impl Memory {
@@ -48,11 +51,13 @@ impl Memory {
     }
 
     /// The table of prefixes at this path, read now or lately.
-    pub(crate) fn owners(&self, path: Option<&Path>) -> Rc<Owners> {
+    ///
+    /// A large one takes seconds, in which the one thread of the probes must go on.
+    pub(crate) async fn owners(&self, path: Option<&Path>) -> Rc<Owners> {
         let Some(path) = path else {
             return Rc::default();
         };
-        let mut kept = self.owners.borrow_mut();
+        let mut kept = self.owners.lock().await;
         if let Some((known, read, owners)) = &*kept
             && known == path
             && read.elapsed() < OWNERS_AGE
@@ -60,7 +65,9 @@ impl Memory {
             return owners.clone();
         }
         // Whoever gave it has read it before; one that is gone since only lowers confidence.
-        let owners = Rc::new(Owners::load(path).unwrap_or_default());
+        let from = path.to_owned();
+        let read = spawn_blocking(move || Owners::load(&from).unwrap_or_default()).await;
+        let owners = Rc::new(read.unwrap_or_default());
         *kept = Some((path.to_owned(), Instant::now(), owners.clone()));
         owners
     }

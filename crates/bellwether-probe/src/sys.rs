@@ -21,6 +21,9 @@ pub(crate) fn peak_kib() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
+/// Descriptors that a worker is given at most: more than its orders open.
+const DESCRIPTORS_MAX: libc::rlim_t = 16 * 1024;
+
 /// State `TCP_CLOSE` of the kernel: the connection is gone.
 const TCP_CLOSE: u8 = 7;
 
@@ -125,4 +128,24 @@ pub(crate) fn set_pipe_len(pipe: &impl AsFd, len: i32) -> std::io::Result<()> {
     } else {
         Ok(())
     }
+}
+
+/// Lets this process open as many descriptors as it may ask for (`setrlimit(2)`): the usual limit
+/// is for programs that still use `select(2)`.
+#[expect(unsafe_code, reason = "std has no safe setrlimit")]
+pub(crate) fn raise_descriptor_limit() -> std::io::Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a whole `rlimit`, which the kernel fills in.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_cur.max(limit.rlim_max.min(DESCRIPTORS_MAX));
+    // SAFETY: `limit` is a whole `rlimit`, which the kernel only reads.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(())
 }

@@ -99,7 +99,7 @@ pub(crate) fn seen(address: SocketAddr, opened: &Result<Opened, TcpResult>) -> T
 /// In short, for the probes above.
 pub(crate) fn words(failure: &NotDialled) -> String {
     let result = match failure {
-        NotDialled::Refused(reason) => return reason.clone(),
+        NotDialled::Refused(reason) | NotDialled::Exhausted(reason) => return reason.clone(),
         NotDialled::Failed(result) => result,
     };
     match result {

@@ -147,7 +147,7 @@ async fn one(
     let opened = match tcp::open(cx, at, origin).await {
         Ok(opened) => opened,
         Err(NotDialled::Failed(result)) => return TryEnd::Connection { result },
-        Err(NotDialled::Refused(error)) => {
+        Err(NotDialled::Refused(error) | NotDialled::Exhausted(error)) => {
             let result = TcpResult::Error { error };
             return TryEnd::Connection { result };
         }

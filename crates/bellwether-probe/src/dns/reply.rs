@@ -6,6 +6,7 @@ use std::io;
 use bellwether_model::dns::{Discarded, ExchangeResult};
 
 use crate::dial::system_words;
+use crate::room::is_exhausted;
 
 /// Datagrams that came and did not count.
 #[derive(Debug, Default)]
@@ -37,6 +38,10 @@ impl Discards {
 pub(crate) fn failed(error: io::Error) -> ExchangeResult {
     if error.kind() == io::ErrorKind::ConnectionRefused {
         return ExchangeResult::Refused;
+    }
+    if is_exhausted(&error) {
+        let reason = system_words(&error);
+        return ExchangeResult::NotAsked { reason };
     }
     ExchangeResult::Unreachable {
         error: system_words(&error),

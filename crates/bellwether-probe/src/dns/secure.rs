@@ -110,7 +110,9 @@ pub(super) async fn attempt(
 
 fn unreached(not_dialled: NotDialled) -> ExchangeResult {
     match not_dialled {
-        NotDialled::Refused(reason) => ExchangeResult::NotAsked { reason },
+        NotDialled::Refused(reason) | NotDialled::Exhausted(reason) => {
+            ExchangeResult::NotAsked { reason }
+        }
         NotDialled::Failed(TcpResult::Refused | TcpResult::Reset) => ExchangeResult::Refused,
         NotDialled::Failed(TcpResult::TimedOut) => ExchangeResult::Silent,
         NotDialled::Failed(TcpResult::Unreachable { error } | TcpResult::Error { error }) => {

@@ -11,6 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::message::{Query, matches};
 use super::reply::{Discards, failed};
 use crate::dial::system_words;
+use crate::room::opened;
 
 /// Most wrong messages taken on one connection before the try ends.
 const DISCARDS_MAX: u32 = 16;
@@ -41,11 +42,14 @@ pub(super) async fn attempt(
 }
 
 async fn connect(server: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {
-    let socket = if server.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = opened(|| {
+        if server.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }
+    })
+    .await?;
     if let Some(source) = source {
         socket.bind(source)?;
     }

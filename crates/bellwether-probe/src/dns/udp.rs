@@ -12,6 +12,7 @@ use tokio::io::Interest;
 use super::message::{Query, matches};
 use super::reply::{Discards, failed};
 use crate::cx::Cx;
+use crate::room::opened;
 use crate::sys::{awaited, report_icmp_errors};
 
 /// Most wrong datagrams taken before a try ends: a flood must not keep the probe busy, and who
@@ -28,7 +29,7 @@ pub(super) async fn attempt(
     wait: Duration,
     discards: &mut Discards,
 ) -> Result<(Vec<u8>, UdpSocket), ExchangeResult> {
-    let socket = open(server, source).map_err(failed)?;
+    let socket = opened(|| open(server, source)).await.map_err(failed)?;
     send(&socket, &query.bytes, server).await.map_err(failed)?;
     // The runtime hears of it only now: most queries leave at once. An ICMP error wakes nobody who
     // waits for reading alone.

@@ -44,7 +44,7 @@ pub(super) async fn open(
             let words = format!("{to}: {}", tcp::words(&error));
             let result = match error {
                 NotDialled::Failed(result) => Some(result),
-                NotDialled::Refused(_) => None,
+                NotDialled::Refused(_) | NotDialled::Exhausted(_) => None,
             };
             return Err(Failed::Tcp(words, result));
         }

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 use super::{WorkerError, fault, frame, orders};
 use crate::cx::{Cx, Setting};
 use crate::memory::Memory;
-use crate::roots;
+use crate::{roots, sys};
 
 /// Jobs that are known at the same time: a worker has the checks of one core.
 const SETTINGS_MAX: usize = 16_384;
@@ -89,6 +89,8 @@ pub fn serve_many(
         let input = pipe::Receiver::from_owned_fd(input).map_err(WorkerError::Runtime)?;
         let said = Rc::new(Said::new(output));
         fault::arm();
+        // With fewer, probes wait for each other.
+        let _ = sys::raise_descriptor_limit();
         tokio::select! {
             ended = take_orders(input, &said, manner) => ended,
             // Nobody listens any more.

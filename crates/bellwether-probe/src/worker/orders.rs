@@ -34,13 +34,13 @@ pub(super) fn setting_for(setting: Rc<Setting>, wanted: &Wanted) -> Rc<Setting> 
         } => {
             let CheckAsk {
                 target,
-                icmp_only: _,
+                icmp_only,
                 expect,
                 client_cert,
                 tries,
                 timeout_ms,
             } = (**ask).clone();
-            Setting::new(Job {
+            let job = Job {
                 target,
                 expect,
                 client_cert,
@@ -50,7 +50,8 @@ pub(super) fn setting_for(setting: Rc<Setting>, wanted: &Wanted) -> Rc<Setting> 
                 now: now.unwrap_or_else(crate::cx::now),
                 deadline_ms: *deadline_ms,
                 ..setting.job().clone()
-            })
+            };
+            Setting::traced(job, icmp_only)
         }
     }
 }

@@ -389,6 +389,10 @@ impl Counted {
 
     /// A trace: its records, and how often root and TLD were asked for it.
     async fn trace(&self, target: &str) -> (Vec<Observation>, u32, u32, u32) {
+        self.trace_of(ask(target)).await
+    }
+
+    async fn trace_of(&self, ask: Box<CheckAsk>) -> (Vec<Observation>, u32, u32, u32) {
         let mut common = job("https://common.test/");
         common.resolvers = vec![resolver(self.port)];
         common.controls = vec![Control::Name("ctl.test.".parse().unwrap())];
@@ -397,7 +401,7 @@ impl Counted {
             addresses: vec![loopback(2)],
         }];
         let wanted = Wanted::Trace {
-            ask: ask(target),
+            ask,
             baseline: None,
             now: None,
             deadline_ms: 20_000,
@@ -474,6 +478,19 @@ fn traces_share_what_root_and_tld_say() {
             ways.len() == 2 && ways.iter().all(|(_, ok)| *ok),
             "{ways:?}"
         );
+    });
+}
+
+#[test]
+fn a_trace_by_echo_connects_to_nothing() {
+    run(async {
+        let tree = Counted::start(healthy()).await;
+        let mut echo = ask("dns://www.svc.test");
+        echo.icmp_only = true;
+        let (seen, ..) = tree.trace_of(echo).await;
+        let echoes = seen.iter().filter(|o| o.probe == ProbeKind::Icmp);
+        assert_eq!(echoes.count(), 1, "{seen:?}");
+        assert!(seen.iter().all(|o| o.probe != ProbeKind::Tcp));
     });
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn run(cx: &Cx, icmp_only: bool, turn: u32) {
                 return without_resolver(cx, name).await;
             };
             let is_all = job.target.scheme == Scheme::Dns && !icmp_only;
-            let rtypes = wanted_types(cx);
+            let rtypes = wanted_types(cx, is_all);
             let (exchanges, waits) = look_up(cx, resolver, name, &rtypes).await;
             if is_all {
                 return;
@@ -64,10 +64,11 @@ pub(super) async fn run(cx: &Cx, icmp_only: bool, turn: u32) {
     attempt::run(cx, address, origin, waits, resolve).await;
 }
 
-/// The types that a user's client asks for: those of families that can be spoken from here.
-fn wanted_types(cx: &Cx) -> Vec<String> {
+/// The types that a user's client asks for: those of families that can be spoken from here, unless
+/// the look-up is all there is.
+fn wanted_types(cx: &Cx, is_all: bool) -> Vec<String> {
     let mut rtypes = cx.job().target.rtypes();
-    if cx.job().target.scheme != Scheme::Dns {
+    if !is_all {
         rtypes.retain(|rtype| is_spoken(cx, rtype));
     }
     rtypes

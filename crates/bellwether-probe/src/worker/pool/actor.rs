@@ -17,10 +17,10 @@ use super::{PoolFigures, PoolSettings, Said, Wanting, Wish};
 
 /// The pool's clock.
 pub(super) const TICK: Duration = Duration::from_millis(100);
-/// Silence by which a worker is known to be stuck: it says something several times a second. A
-/// machine under load lets nobody wait that long.
+/// Silence by which a worker is known to be stuck: it says something several times a second.
 pub(super) const SILENT_MAX: u64 = 20;
-/// The same for one that has not said anything: it is being started.
+/// The same for one that has not said anything, which is being started, and for one that others
+/// keep from the processor.
 const SILENT_AT_START_MAX: u64 = 100;
 /// Ticks after its deadline in which an order may still end.
 const GRACE: u64 = 20;
@@ -364,7 +364,9 @@ impl Actor {
                 SILENT_AT_START_MAX
             };
             let is_over = |due: &u64| *due < self.now;
-            if process.silent > silent_max {
+            let is_silent = process.silent > silent_max
+                && (process.silent > SILENT_AT_START_MAX || !process.is_starved());
+            if is_silent {
                 let silence = TICK * u32::try_from(process.silent).unwrap_or(u32::MAX);
                 let why = format!(
                     "it was stuck: it said nothing for {} ms",

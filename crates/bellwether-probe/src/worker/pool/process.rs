@@ -13,11 +13,14 @@ use tokio::time::timeout;
 
 use super::super::frame::{self, Heard as Frame};
 use super::super::supervise::{EXIT_WAIT, Owned, death, tail};
+use super::actor::TICK;
 
 /// Bytes that a pipe is to hold: a burst of orders goes out at once although the worker is busy.
 const PIPE_LEN: i32 = 1024 * 1024;
 /// Bytes read of what a worker says at once.
 const READ_LEN: usize = 64 * 1024;
+/// One that had less than this part of a processor while it wanted to run was not let.
+const STARVED_SHARE: u64 = 10;
 /// Frames written at once.
 const FRAMES_AT_ONCE: usize = 256;
 
@@ -60,6 +63,8 @@ pub(super) struct Process {
     pub(super) load: usize,
     /// Ticks since it said anything.
     pub(super) silent: u64,
+    /// Processor time that it had had when it fell silent.
+    spent: Option<u64>,
     /// Ticks since it has nothing to do.
     pub(super) idle: u64,
     /// Did it bring an order to its end?
@@ -101,6 +106,7 @@ impl Process {
             under_way: BTreeMap::new(),
             load: 0,
             silent: 0,
+            spent: None,
             idle: 0,
             has_told: false,
             voice,
@@ -129,12 +135,31 @@ impl Process {
             self.silent = 0;
         } else {
             self.silent += 1;
+            if self.silent == 1 {
+                self.spent = self.times().map(|(_, spent)| spent);
+            }
         }
         self.idle = if self.under_way.is_empty() {
             self.idle + 1
         } else {
             0
         };
+    }
+
+    /// Does it keep silent because others have the processor? Then it wants to run, and hardly did.
+    pub(super) fn is_starved(&self) -> bool {
+        let (Some(before), Some((state, spent))) = (self.spent, self.times()) else {
+            return false;
+        };
+        // What the system counts in is a hundredth of a second.
+        let silence = self.silent * u64::try_from(TICK.as_millis() / 10).unwrap_or(u64::MAX);
+        state == 'R' && spent.saturating_sub(before) * STARVED_SHARE < silence
+    }
+
+    /// Its state and its processor time in the system's units, as `proc(5)` tells.
+    fn times(&self) -> Option<(char, u64)> {
+        let path = format!("/proc/{}/stat", self.child.id()?);
+        times_in(&std::fs::read_to_string(path).ok()?)
     }
 
     /// Ends it, if it has not ended, and learns how.
@@ -165,6 +190,16 @@ impl Process {
             under_way: std::mem::take(&mut self.under_way),
         }
     }
+}
+
+/// State and processor time in a line of `/proc/PID/stat`; the name before them may hold anything.
+fn times_in(line: &str) -> Option<(char, u64)> {
+    let (_, rest) = line.rsplit_once(") ")?;
+    let mut words = rest.split(' ');
+    let state = words.next()?.chars().next()?;
+    let mut number = |at| words.nth(at)?.parse::<u64>().ok();
+    let (user, system) = (number(10)?, number(0)?);
+    Some((state, user + system))
 }
 
 async fn read(stdout: ChildStdout, number: u64, voice: Arc<Voice>, events: mpsc::Sender<Event>) {
@@ -205,5 +240,19 @@ async fn write(mut stdin: ChildStdin, mut waiting: mpsc::UnboundedReceiver<Arc<[
         if stdin.write_all(&bytes).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_a_process() {
+        let line = "71 (a) R (b) S 1 71 71 0 -1 4194304 900 0 2 0 31 11 0 0 20 0 3 0 5 9 9";
+        assert_eq!(times_in(line), Some(('S', 42)));
+        assert_eq!(times_in("71 (a) R 1"), None);
+        let own = std::fs::read_to_string("/proc/self/stat").unwrap();
+        assert!(times_in(&own).is_some());
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bellwether_model::job::CheckAsk;
+use bellwether_model::net::TcpResult;
 use bellwether_model::{Expect, Outcome, ProbeKind};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -367,6 +368,33 @@ async fn workers_that_cannot_be_started() {
     );
 }
 
+/// With hardly a descriptor left, probes wait for each other.
+#[tokio::test]
+async fn hostile_c14_few_descriptors() {
+    let script = format!("ulimit -n 40\n{RUN}");
+    let (pool, mut said) = pool(move || shell(&script, Path::new(""), ""), 1);
+    let good = http_server(OK).await;
+    for number in 0..200 {
+        let target = format!("http://{good}/");
+        pool.ask(number, SETTING, visit(&target)).unwrap();
+    }
+    let ends = ends(&mut said, 200).await;
+    assert_eq!(ends.told.len(), 200);
+    for told in ends.told.values() {
+        // Who got none in time says so, and nothing of the server.
+        let is_fair = told.observations.iter().all(|o| match &o.outcome {
+            Outcome::NotRun(not_run) => not_run.reason == NotRunReason::Limit,
+            Outcome::Tcp(seen) => seen.result == TcpResult::Connected,
+            Outcome::Http(seen) => seen.status == Some(200),
+            _ => false,
+        });
+        assert!(is_fair, "{told:?}");
+    }
+    let served = ends.told.values().filter(|told| kinds(told).len() == 2);
+    assert!(served.count() > 40);
+    assert!(ends.replaced.is_empty(), "{ends:?}");
+}
+
 /// What brought workers down can still be asked, apart from all others.
 #[tokio::test]
 async fn a_culprit_is_asked_apart() {
@@ -380,4 +408,42 @@ async fn a_culprit_is_asked_apart() {
     assert!(ends.poisoned.contains_key(&1) && ends.told.contains_key(&2));
     assert_eq!(pool.figures().workers, 1);
     assert!(ends.replaced.is_empty(), "{ends:?}");
+}
+
+/// Somebody kills workers again and again, whatever they do: each order ends, and ends once.
+#[tokio::test]
+async fn every_order_ends_once() {
+    const ORDERS: u64 = 400;
+    let pids = tempfile::NamedTempFile::new().unwrap();
+    let path = pids.path().to_owned();
+    let script = format!("echo $$ >> \"$1\"\n{RUN}");
+    let (pool, mut said) = pool(move || shell(&script, &path, ""), 3);
+    let good = http_server(OK).await;
+    let (mut asked, mut ended, mut killed) = (0, std::collections::BTreeSet::new(), 0);
+    while ended.len() < usize::try_from(ORDERS).unwrap() {
+        while asked < ORDERS && asked < u64::try_from(ended.len()).unwrap() + 60 {
+            let wanted = visit(&format!("http://{good}/"));
+            pool.ask(asked, SETTING, wanted).unwrap();
+            asked += 1;
+        }
+        let number = match said.recv().await.unwrap() {
+            Said::Told(told) => told.number,
+            Said::Lost { number, .. } | Said::Poisoned { number, .. } => number,
+            Said::Replaced { .. } => continue,
+        };
+        assert!(ended.insert(number), "{number}");
+        if ended.len() % 40 == 0 {
+            let written = std::fs::read_to_string(pids.path()).unwrap();
+            // The one that was started last, which may be one for suspects.
+            let pid = written.lines().nth_back(killed % 2).unwrap();
+            // It may be gone already.
+            let _ = Command::new("kill").args(["-KILL", pid]).status().await;
+            killed += 1;
+        }
+    }
+    until(|| pool.figures().in_flight == 0 && pool.figures().workers == 3).await;
+    assert!(pool.figures().replaced > 0);
+    while let Ok(more) = said.try_recv() {
+        assert!(matches!(more, Said::Replaced { .. }), "{more:?}");
+    }
 }
