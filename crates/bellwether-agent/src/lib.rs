@@ -16,6 +16,8 @@ mod clock;
 mod engine;
 mod figures;
 mod lateness;
+#[cfg(test)]
+mod testing;
 pub mod wheel;
 mod workers;
 
@@ -31,7 +33,7 @@ pub use agent::{AgentHandle, Ended, start};
 pub use clock::{Clock, SystemClock};
 pub use figures::Figures;
 pub use lateness::Lateness;
-pub use workers::{Full, Said, Workers};
+pub use workers::{Full, Processes, Said, Workers};
 
 /// Everything that an agent is to do.
 #[derive(Clone, Debug)]
@@ -68,6 +70,10 @@ pub struct PlannedCheck {
 
 /// What came of it.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are runs, and lie in a queue once"
+)]
 pub enum Harvest {
     /// A run, as a row.
     Run(Run),
