@@ -19,10 +19,10 @@ const LAYERS: &[(&str, u8)] = &[
     ("bellwether-store", 2),
     ("bellwether-lab", 2),
     ("bellwether-agent", 3),
-    ("bellwether-hub", 3),
-    ("bellwether", 4),
-    ("bellwether-bench", 4),
-    ("bellwether-fuzz", 4),
+    ("bellwether-hub", 4),
+    ("bellwether", 5),
+    ("bellwether-bench", 5),
+    ("bellwether-fuzz", 5),
 ];
 
 /// What a crate never uses, though its layer would allow it or it is not ours.

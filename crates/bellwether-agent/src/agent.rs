@@ -14,6 +14,9 @@ use crate::figures::Figures;
 use crate::workers::{Said, Workers};
 use crate::{Harvest, Plan};
 
+#[cfg(test)]
+mod tests;
+
 /// Requests that wait to be taken in: people and incidents make some a second at most.
 const REQUESTS_MAX: usize = 1024;
 /// What is said by workers and taken in before the clock is looked at again.
@@ -219,6 +222,7 @@ impl<W: Workers, C: Clock + Sync> Agent<W, C> {
     }
 
     fn take(&mut self, request: Request) {
+        self.engine.catch_up(self.clock.now(), self.clock.wall());
         match request {
             Request::Plan(plan) => self.engine.plan(*plan),
             Request::Trace(check) => {

@@ -9,7 +9,6 @@
 //! - `agent`: the loop around it, and its [`AgentHandle`]
 //! - `workers`: whoever carries out what is asked: [`Workers`]
 //! - `clock`: the clocks, and the time that the agent goes by
-//! - `pool`: worker processes
 //! - [`settings`]: from a configuration to a plan
 //! - `figures`, `lateness`: counts of itself
 
@@ -18,8 +17,9 @@ mod clock;
 mod engine;
 mod figures;
 mod lateness;
-mod pool;
 pub mod settings;
+#[cfg(test)]
+mod testing;
 pub mod wheel;
 mod workers;
 
@@ -35,8 +35,7 @@ pub use agent::{AgentHandle, Ended, start};
 pub use clock::{Clock, SystemClock};
 pub use figures::Figures;
 pub use lateness::Lateness;
-pub use pool::{Processes, processes};
-pub use workers::{Full, Said, Workers};
+pub use workers::{Full, Processes, Said, Workers};
 
 /// Everything that an agent is to do.
 #[derive(Clone, Debug)]
@@ -73,6 +72,10 @@ pub struct PlannedCheck {
 
 /// What came of it.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are runs, and lie in a queue once"
+)]
 pub enum Harvest {
     /// A run, as a row.
     Run(Run),

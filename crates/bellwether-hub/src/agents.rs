@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use bellwether_agent::{AgentHandle, Figures, Harvest, Plan, SystemClock};
+use bellwether_agent::{AgentHandle, Figures, Harvest, Plan, Processes, SystemClock};
 use bellwether_model::{Baseline, CheckId};
 use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
@@ -37,8 +37,6 @@ pub struct Owner {
     plan: Plan,
     following: BTreeMap<CheckId, Duration>,
     harvest: mpsc::Sender<Harvest>,
-    /// It was stopped, and is not started again.
-    stopped: bool,
 }
 
 impl Agents {
@@ -58,7 +56,6 @@ impl Agents {
             plan,
             following: BTreeMap::new(),
             harvest,
-            stopped: false,
         };
         (Self { asks, figures }, owner)
     }
@@ -109,13 +106,10 @@ impl Agents {
 impl Owner {
     /// Runs the agent, until it ends.
     pub async fn run(&mut self) {
-        if self.stopped {
-            std::future::pending::<()>().await;
-        }
         let worker = self.worker.clone();
         let mut agent = bellwether_agent::start(
             self.plan.clone(),
-            bellwether_agent::processes(move || worker(), &self.plan),
+            Processes::start(move || worker(), self.plan.workers, self.plan.at_once),
             SystemClock::start(),
             self.harvest.clone(),
         );
@@ -126,15 +120,14 @@ impl Owner {
             tokio::select! {
                 ask = self.asks.recv() => match ask {
                     Some(Ask::Stop(grace, done)) => {
-                        self.stopped = true;
                         if let Err(error) = agent.stop(grace).await {
                             tracing::warn!(%error, "the agent did not end well");
                         }
                         let _ = done.send(());
-                        return;
+                        std::future::pending::<()>().await;
                     }
                     Some(ask) => self.pass_on(&agent, ask).await,
-                    None => return,
+                    None => std::future::pending().await,
                 },
                 ended = agent.ended() => {
                     tracing::error!(error = %ended, "the agent ended; it is started again");

@@ -11,6 +11,8 @@ mod check;
 mod places;
 mod poison;
 mod runs;
+#[cfg(test)]
+mod tests;
 mod traces;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -162,6 +164,8 @@ pub(crate) struct Engine {
     words: HashSet<Arc<str>>,
     out: VecDeque<Harvest>,
     traces_out: usize,
+    /// [`HARVEST_WAITING_MAX`], or less in tests.
+    harvest_max: usize,
     says: Vec<Say>,
     is_stopping: bool,
     lateness: Histogram,
@@ -200,6 +204,7 @@ impl Engine {
             words: HashSet::new(),
             out: VecDeque::new(),
             traces_out: 0,
+            harvest_max: HARVEST_WAITING_MAX,
             says: Vec::new(),
             is_stopping: false,
             lateness: Histogram::default(),
@@ -441,7 +446,7 @@ impl Engine {
 
     /// Is nobody taking what was seen?
     pub(crate) fn is_pressed(&self) -> bool {
-        self.out.len() >= HARVEST_WAITING_MAX
+        self.out.len() >= self.harvest_max
     }
 
     pub(crate) fn has_harvest(&self) -> bool {

@@ -1,8 +1,8 @@
 //! Checks that bring down the worker that probes them: they are named, and from then on asked apart
 //! from all others, seldom, and one at a time, until it goes well.
 
-use crate::Own;
 use crate::clock::Micros;
+use crate::{Own, TraceWhy};
 
 use super::check::Check;
 use super::runs::About;
@@ -18,6 +18,11 @@ const REPEATING: Micros = 30_000_000;
 impl Check {
     pub(super) fn is_poisoned(&self) -> bool {
         self.poison.is_some() || self.trace.poison.is_some()
+    }
+
+    /// How long it is left alone. Half an interval less: its slot must be no moment too early.
+    pub(super) fn pause(&self) -> Micros {
+        APART_EVERY * self.every - self.every / 2
     }
 }
 
@@ -44,11 +49,8 @@ impl Engine {
         let Some(check) = self.check(key) else { return };
         let was_known = check.is_poisoned();
         match kind {
-            // Half an interval less: the slot itself must be no moment too early.
-            Kind::Run { .. } => {
-                check.poison = Some(now + APART_EVERY * check.every - check.every / 2);
-            }
-            Kind::Trace { .. } => check.trace.poison = Some(now + APART_EVERY * check.every),
+            Kind::Run { .. } => check.poison = Some(now + check.pause()),
+            Kind::Trace { .. } => check.trace.poison = Some(now + check.pause()),
         }
         if !was_known {
             self.figures.poisoned += 1;
@@ -66,7 +68,7 @@ impl Engine {
             return Some((key, false));
         };
         if now >= next && !is_busy {
-            check.poison = Some(now + APART_EVERY * check.every - check.every / 2);
+            check.poison = Some(now + check.pause());
             // The number that it is given next.
             self.apart = Some(self.number + 1);
             return Some((key, true));
@@ -74,6 +76,18 @@ impl Engine {
         let about = About::passed(check, key, due, wall);
         self.row(about, Judged::unknown("monitor.check_poisoned"));
         None
+    }
+
+    /// A check whose traces bring down workers is traced again after a while, to see whether it still
+    /// is so.
+    pub(super) fn retry_trace(&mut self, at: usize) {
+        let now = self.now;
+        let next = self.checks[at]
+            .as_ref()
+            .and_then(|check| check.trace.poison);
+        if next.is_some_and(|next| next <= now) {
+            self.want_trace(at, TraceWhy::Cadence);
+        }
     }
 
     pub(super) fn run_is_well(&mut self, key: Key) {

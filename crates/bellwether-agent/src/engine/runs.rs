@@ -57,6 +57,7 @@ impl Engine {
     }
 
     fn take_slot(&mut self, at: usize, due: Micros) {
+        self.retry_trace(at);
         let former = self.checks[at].as_ref().and_then(|check| check.run);
         if let Some(number) = former {
             return self.former(number, due);

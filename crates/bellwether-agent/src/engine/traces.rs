@@ -209,6 +209,7 @@ impl Engine {
         let now = self.now;
         let is_busy = self.apart.is_some();
         let Some(check) = self.check(key) else { return };
+        let pause = check.pause();
         let trace = &mut check.trace;
         if trace.order.is_some() {
             return;
@@ -218,8 +219,11 @@ impl Engine {
         };
         trace.is_queued = false;
         let is_poisoned = trace.poison.is_some();
-        if is_poisoned && (is_busy || trace.poison.is_some_and(|next| next > now)) {
-            return;
+        if let Some(next) = trace.poison {
+            if is_busy || next > now {
+                return;
+            }
+            trace.poison = Some(now + pause);
         }
         let number = self.line_up(key, Kind::Trace { why }, is_poisoned);
         if is_poisoned {
