@@ -60,3 +60,49 @@ fn p01_state_is_there_after_opening_again() {
     assert_eq!(store.next_incident().unwrap(), 2);
     assert_eq!(store.outbox(10).unwrap(), [Notice { id: 1, ..notice }]);
 }
+
+#[test]
+fn runs_go_through_parts_blocks_and_days_and_stay_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), NOON);
+    let every = |check: usize| if check == 4 { 300_000u32 } else { 60_000 };
+    let mut all = Vec::new();
+    let mut sequence = 0;
+    let mut number = 0;
+    // Fourteen hours from noon: the day changes.
+    for minute in 0..14 * 60 {
+        let mut runs = Vec::new();
+        for check in 0..5 {
+            if minute * 60_000 % i64::from(every(check)) == 0 {
+                sequence += 1;
+                runs.push(run(check, every(check), NOON + minute * 60, sequence));
+            }
+        }
+        number += 1;
+        store.append(&[envelope("a", number, runs.clone())]).unwrap();
+        all.extend(runs);
+        if minute % 5 == 0 {
+            store.maintain(at(NOON + minute * 60), &KEEP).unwrap();
+        }
+        if minute % 200 == 199 {
+            for check in 0..5 {
+                let series = all_runs(&store, check);
+                assert_eq!(series.gaps, []);
+                assert_eq!(series.runs, expected(&all, check), "check {check} at minute {minute}");
+            }
+        }
+    }
+    let report = bellwether_store::embedded::check(dir.path()).unwrap();
+    assert_eq!(report.problems, []);
+    assert_eq!(report.runs, all.len() as u64);
+    drop(store);
+    let store = open(dir.path(), NOON + 14 * 3600);
+    assert_eq!(store.cursor("a").unwrap(), number);
+    for check in 0..5 {
+        assert_eq!(all_runs(&store, check).runs, expected(&all, check));
+    }
+    let files = std::fs::read_dir(dir.path().join("results")).unwrap();
+    let names: Vec<_> = files.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().any(|name| name == "2026-03-10.db"), "{names:?}");
+    assert!(names.iter().any(|name| name == "2026-03-11.db"), "{names:?}");
+}

@@ -43,15 +43,20 @@ struct Batch {
 impl Active {
     /// Makes the file of a day, with the cursors of the one before. What is not ready in its first
     /// transaction is no day file.
-    pub(crate) fn create(dir: &Path, day: i32, before: Option<&Self>) -> Result<Self, StoreError> {
+    pub(crate) fn create(
+        dir: &Path,
+        day: i32,
+        cursors: &HashMap<Arc<str>, u64>,
+    ) -> Result<Self, StoreError> {
         let path = DayFile::path_in(dir, day);
         super::files::remove(&path)?;
+        drop(sqlite::create(&path, &day::KIND)?);
         let file = DayFile::new(dir, day);
         {
             let mut writer = sqlite::lock(&file.writer);
             let connection = file.open_writer(&mut writer)?;
             let transaction = connection.transaction().map_err(|error| file.fail(error))?;
-            for (agent, envelope) in before.iter().flat_map(|before| &before.cursors) {
+            for (agent, envelope) in cursors {
                 put_cursor(&transaction, agent, *envelope).map_err(|error| file.fail(error))?;
             }
             set_meta(&transaction, "ready", i64::from(day), 0).map_err(|error| file.fail(error))?;
@@ -151,6 +156,7 @@ impl Active {
             }
         }
         arena.through = self.next_inbox - 1;
+        arena.tally = found;
         if found.rows != self.inbox.rows || (bad.is_empty() && found != self.inbox) {
             return Err(file.damaged("an envelope is missing"));
         }
@@ -169,6 +175,7 @@ impl Active {
         set_tally(&transaction, "inbox", found).map_err(fail)?;
         transaction.commit().map_err(fail)?;
         self.inbox = found;
+        arena.tally = found;
         Ok(arena)
     }
 
@@ -177,16 +184,16 @@ impl Active {
         self.cursors.get(agent).copied().unwrap_or(0)
     }
 
-    /// Series that have runs in this file.
-    pub(crate) fn names(&self) -> &Names {
-        &self.names
+    /// The last envelope of each agent.
+    pub(crate) fn cursors(&self) -> &HashMap<Arc<str>, u64> {
+        &self.cursors
     }
 
     /// Keeps envelopes in one transaction; what is new goes into the head as soon as it is durable.
     pub(crate) fn append(
         &mut self,
         envelopes: &[Envelope],
-        push: impl FnOnce(&[Vec<(u32, Row)>], i64),
+        push: impl FnOnce(&[Vec<(u32, Row)>], i64, Tally),
     ) -> Result<Appended, StoreError> {
         let batch = self.batch(envelopes);
         if batch.envelopes.is_empty() {
@@ -208,8 +215,12 @@ impl Active {
             }
         };
         self.next_inbox += batch.envelopes.len() as i64;
+        let added = Tally {
+            rows: inbox.rows - self.inbox.rows,
+            sum: inbox.sum ^ self.inbox.sum,
+        };
         self.inbox = inbox;
-        push(&batch.envelopes, self.next_inbox - 1);
+        push(&batch.envelopes, self.next_inbox - 1, added);
         self.cursors.extend(batch.cursors);
         self.names.keep(batch.new);
         Ok(batch.appended)

@@ -194,6 +194,8 @@ pub(crate) struct DayFile {
     verified: AtomicBool,
     /// It is complete and will not change any more.
     closed: AtomicBool,
+    /// All of its roll-ups are computed, and it is closed.
+    rolled: AtomicBool,
 }
 
 impl DayFile {
@@ -213,6 +215,7 @@ impl DayFile {
             words: Mutex::default(),
             verified: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            rolled: AtomicBool::new(false),
             path,
         }
     }
@@ -236,9 +239,37 @@ impl DayFile {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Whether all of its roll-ups are computed, and it is closed.
+    pub(crate) fn is_rolled(&self) -> bool {
+        self.rolled.load(Ordering::Acquire)
+    }
+
+    /// Says that all of its roll-ups are computed.
+    pub(crate) fn set_rolled(&self) {
+        self.rolled.store(true, Ordering::Release);
+    }
+
     /// Says that it will not change any more.
     pub(crate) fn set_closed(&self) {
         self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether its path still leads to what is open.
+    pub(crate) fn is_there(&self) -> bool {
+        files::identity(&self.path) == *lock(&self.identity)
+    }
+
+    /// Writes the file anew from what is open, because its path leads elsewhere by now.
+    pub(crate) fn rescue(&self) -> Result<(), StoreError> {
+        let mut writer = lock(&self.writer);
+        let Some(connection) = writer.as_ref() else {
+            return Err(self.damaged("it is gone, and was not open to be written anew"));
+        };
+        files::write_anew(connection, &self.path)?;
+        *writer = None;
+        self.readers.close();
+        *lock(&self.identity) = files::identity(&self.path);
+        Ok(())
     }
 
     /// Opens the writer, if it is not open, trusting only what is durable.

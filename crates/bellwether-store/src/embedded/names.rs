@@ -139,11 +139,6 @@ impl Names {
         self.series.extend(new.known.series);
     }
 
-    /// Series there are.
-    pub(crate) fn all_series(&self) -> impl Iterator<Item = &(CheckId, VantageId)> {
-        self.series.keys()
-    }
-
     fn word(&self, new: &mut New, word: Word) -> u32 {
         if let Some(&id) = self.words.get(&word).or_else(|| new.known.words.get(&word)) {
             return id;

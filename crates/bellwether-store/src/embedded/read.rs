@@ -264,7 +264,7 @@ impl Embedded {
         file: &'a DayFile,
         name: &[u8],
     ) -> Result<Moment<'a>, StoreError> {
-        let heads = self.heads.read().unwrap_or_else(PoisonError::into_inner);
+        let heads = self.heads();
         let lent = file.readers.begin()?;
         let series = file.series(lent.connection(), name)?;
         let head = (heads.day == file.day)

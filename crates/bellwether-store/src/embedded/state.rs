@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::evidence;
+use super::{evidence, files};
 use super::ledger::{self, Ledger, Table, damaged};
 use super::reserve::Reserve;
 use super::sqlite::{self, Kind, Readers, lock};
@@ -38,6 +38,8 @@ pub(crate) struct State {
     /// Large tables that were found whole since the start.
     verified: Mutex<BTreeSet<&'static str>>,
     reserve: Arc<Reserve>,
+    /// Which file it was that was opened.
+    identity: Mutex<Option<(u64, u64)>>,
 }
 
 #[derive(Debug)]
@@ -82,7 +84,7 @@ const ALL: (&[u8], &[u8]) = (&[], &[0xff; 9]);
 impl State {
     /// Opens or makes it, and reads the small tables through once.
     pub(crate) fn open(path: &Path, reserve: Arc<Reserve>) -> Result<Self, StoreError> {
-        let connection = sqlite::open_writer(path, &KIND)?;
+        let connection = sqlite::create(path, &KIND)?;
         if let Some(what) =
             sqlite::quick_check(&connection, None).map_err(|e| StoreError::sqlite(path, e))?
         {
@@ -106,6 +108,7 @@ impl State {
             known: Mutex::new(known),
             verified: Mutex::default(),
             reserve,
+            identity: Mutex::new(files::identity(path)),
         })
     }
 
@@ -184,22 +187,28 @@ impl State {
         Ok(())
     }
 
+    /// Whether its path still leads to what is open.
+    pub(crate) fn is_there(&self) -> bool {
+        files::identity(&self.path) == *lock(&self.identity)
+    }
+
     /// Writes the file anew from what is open, because its path leads elsewhere by now.
     pub(crate) fn rescue(&self) -> Result<(), StoreError> {
         let mut writer = lock(&self.writer);
         let Some(connection) = &writer.connection else {
             return Err(self.damage("it is gone, and was not open to be written anew"));
         };
-        super::files::write_anew(connection, &self.path)?;
+        files::write_anew(connection, &self.path)?;
         writer.connection = None;
         self.readers.close();
+        *lock(&self.identity) = files::identity(&self.path);
         self.reopen(&mut writer)?;
         self.readers.warm()
     }
 
     /// Copies all of it, as of now, into a new file.
     pub(crate) fn copy_to(&self, to: &Path) -> Result<(), StoreError> {
-        super::files::vacuum_into(&self.readers, to)
+        files::vacuum_into(&self.readers, to)
     }
 
     fn damage(&self, what: &str) -> StoreError {
@@ -268,6 +277,15 @@ impl State {
             }
         }
         problems
+    }
+
+    /// Day files that must be there, from a file that is only read.
+    pub(crate) fn days_in(
+        connection: &Connection,
+        path: &Path,
+    ) -> Result<Vec<(i32, Option<String>)>, StoreError> {
+        let ledger = Ledger::load(connection, path)?;
+        Ok(Known::load(connection, path, &ledger)?.days)
     }
 
     // What the trait asks for.
