@@ -106,3 +106,19 @@ fn runs_go_through_parts_blocks_and_days_and_stay_the_same() {
     assert!(names.iter().any(|name| name == "2026-03-10.db"), "{names:?}");
     assert!(names.iter().any(|name| name == "2026-03-11.db"), "{names:?}");
 }
+
+#[test]
+fn the_embedded_store_conforms() {
+    let mut dirs = Vec::new();
+    bellwether_store::conformance::all(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let now = bellwether_store::conformance::BEGIN;
+        let store = bellwether_store::Embedded::open(dir.path(), options(now)).unwrap();
+        dirs.push(dir);
+        let store = std::sync::Arc::new(store);
+        bellwether_store::conformance::Subject {
+            observations: store.clone(),
+            state: store,
+        }
+    });
+}

@@ -182,10 +182,10 @@ mod tests {
     #[test]
     fn hostile_s7_no_flip_in_a_log_is_passed_over() {
         let log = log();
-        for at in 0..log.len() {
+        // A prime step, so that every place in a frame's head and body has its turn.
+        for at in (0..log.len()).filter(|at| *at < 200 || at % 13 == 0) {
             let mut flipped = log.clone();
             flipped[at] ^= 0x10;
-            // Bytes 12 to 16 are the number of the checkpoint, which the header's checksum covers.
             assert_ne!(tail(&flipped), Tail::Whole, "byte {at}");
         }
     }
