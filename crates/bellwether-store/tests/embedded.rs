@@ -19,11 +19,7 @@ fn minute_runs(checks: usize, minutes: i64) -> Vec<bellwether_model::Run> {
 }
 
 fn expected(runs: &[bellwether_model::Run], check: usize) -> Vec<bellwether_model::Run> {
-    let mut expected: Vec<_> = runs
-        .iter()
-        .filter(|run| run.check == check_of(check))
-        .cloned()
-        .collect();
+    let mut expected: Vec<_> = runs.iter().filter(|run| run.check == check_of(check)).cloned().collect();
     expected.sort_by_key(bellwether_model::Run::began);
     expected
 }
@@ -34,13 +30,8 @@ fn p01_what_is_appended_is_there_after_opening_again() {
     let runs = minute_runs(5, 90);
     let store = open(dir.path(), NOON);
     for (number, chunk) in runs.chunks(40).enumerate() {
-        let appended = store
-            .append(&[envelope("a", number as u64 + 1, chunk.to_vec())])
-            .unwrap();
-        assert_eq!(
-            (appended.runs, appended.repeated, appended.missing),
-            (chunk.len(), 0, 0)
-        );
+        let appended = store.append(&[envelope("a", number as u64 + 1, chunk.to_vec())]).unwrap();
+        assert_eq!((appended.runs, appended.repeated, appended.missing), (chunk.len(), 0, 0));
     }
     for check in 0..5 {
         assert_eq!(all_runs(&store, check).runs, expected(&runs, check));
@@ -52,9 +43,7 @@ fn p01_what_is_appended_is_there_after_opening_again() {
         assert_eq!(series.gaps, []);
         assert_eq!(series.runs, expected(&runs, check));
     }
-    let again = store
-        .append(&[envelope("a", 3, runs[..2].to_vec())])
-        .unwrap();
+    let again = store.append(&[envelope("a", 3, runs[..2].to_vec())]).unwrap();
     assert_eq!((again.runs, again.repeated), (0, 1));
 }
 
@@ -63,22 +52,73 @@ fn p01_state_is_there_after_opening_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), NOON);
     let opened = incident(1, IncidentState::Open, vec![]);
-    let notice = Notice {
-        id: 0,
-        incident: 1,
-        at: at(NOON),
-        kind: "opened".into(),
-        text: "x".into(),
-    };
-    store
-        .commit(&[
-            Change::Incident(Box::new(opened.clone())),
-            Change::Notice(notice.clone()),
-        ])
-        .unwrap();
+    let notice = Notice { id: 0, incident: 1, at: at(NOON), kind: "opened".into(), text: "x".into() };
+    store.commit(&[Change::Incident(Box::new(opened.clone())), Change::Notice(notice.clone())]).unwrap();
     drop(store);
     let store = open(dir.path(), NOON);
     assert_eq!(store.open_incidents().unwrap(), [opened]);
     assert_eq!(store.next_incident().unwrap(), 2);
     assert_eq!(store.outbox(10).unwrap(), [Notice { id: 1, ..notice }]);
+}
+
+#[test]
+fn runs_go_through_parts_blocks_and_days_and_stay_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), NOON);
+    let every = |check: usize| if check == 4 { 300_000u32 } else { 60_000 };
+    let mut all = Vec::new();
+    let mut sequence = 0;
+    let mut number = 0;
+    // Fourteen hours from noon: the day changes.
+    for minute in 0..14 * 60 {
+        let mut runs = Vec::new();
+        for check in 0..5 {
+            if minute * 60_000 % i64::from(every(check)) == 0 {
+                sequence += 1;
+                runs.push(run(check, every(check), NOON + minute * 60, sequence));
+            }
+        }
+        number += 1;
+        store.append(&[envelope("a", number, runs.clone())]).unwrap();
+        all.extend(runs);
+        if minute % 5 == 0 {
+            store.maintain(at(NOON + minute * 60), &KEEP).unwrap();
+        }
+        if minute % 200 == 199 {
+            for check in 0..5 {
+                let series = all_runs(&store, check);
+                assert_eq!(series.gaps, []);
+                assert_eq!(series.runs, expected(&all, check), "check {check} at minute {minute}");
+            }
+        }
+    }
+    let report = bellwether_store::embedded::check(dir.path()).unwrap();
+    assert_eq!(report.problems, []);
+    assert_eq!(report.runs, all.len() as u64);
+    drop(store);
+    let store = open(dir.path(), NOON + 14 * 3600);
+    assert_eq!(store.cursor("a").unwrap(), number);
+    for check in 0..5 {
+        assert_eq!(all_runs(&store, check).runs, expected(&all, check));
+    }
+    let files = std::fs::read_dir(dir.path().join("results")).unwrap();
+    let names: Vec<_> = files.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().any(|name| name == "2026-03-10.db"), "{names:?}");
+    assert!(names.iter().any(|name| name == "2026-03-11.db"), "{names:?}");
+}
+
+#[test]
+fn the_embedded_store_conforms() {
+    let mut dirs = Vec::new();
+    bellwether_store::conformance::all(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let now = bellwether_store::conformance::BEGIN;
+        let store = bellwether_store::Embedded::open(dir.path(), options(now)).unwrap();
+        dirs.push(dir);
+        let store = std::sync::Arc::new(store);
+        bellwether_store::conformance::Subject {
+            observations: store.clone(),
+            state: store,
+        }
+    });
 }

@@ -43,15 +43,20 @@ struct Batch {
 impl Active {
     /// Makes the file of a day, with the cursors of the one before. What is not ready in its first
     /// transaction is no day file.
-    pub(crate) fn create(dir: &Path, day: i32, before: Option<&Self>) -> Result<Self, StoreError> {
+    pub(crate) fn create(
+        dir: &Path,
+        day: i32,
+        cursors: &HashMap<Arc<str>, u64>,
+    ) -> Result<Self, StoreError> {
         let path = DayFile::path_in(dir, day);
         super::files::remove(&path)?;
+        drop(sqlite::create(&path, &day::KIND)?);
         let file = DayFile::new(dir, day);
         {
             let mut writer = sqlite::lock(&file.writer);
             let connection = file.open_writer(&mut writer)?;
             let transaction = connection.transaction().map_err(|error| file.fail(error))?;
-            for (agent, envelope) in before.iter().flat_map(|before| &before.cursors) {
+            for (agent, envelope) in cursors {
                 put_cursor(&transaction, agent, *envelope).map_err(|error| file.fail(error))?;
             }
             set_meta(&transaction, "ready", i64::from(day), 0).map_err(|error| file.fail(error))?;
@@ -75,9 +80,7 @@ impl Active {
             names: Names::default(),
             cursors: HashMap::new(),
             inbox: file.tally(connection, "inbox")?,
-            next_inbox: file
-                .meta(connection, "next_inbox")?
-                .map_or(1, |(next, _)| next),
+            next_inbox: file.meta(connection, "next_inbox")?.map_or(1, |(next, _)| next),
             stale: false,
         };
         active.load_names(connection)?;
@@ -112,10 +115,7 @@ impl Active {
             let read = (|| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))();
             let (id, data, crc): (u32, Vec<u8>, u32) = read.map_err(fail)?;
             let word = Word::from_bytes(&data).filter(|_| crc == word_crc(id, &data) && id == next);
-            names.add_word(
-                id,
-                word.ok_or_else(|| file.damaged("a word does not hold"))?,
-            );
+            names.add_word(id, word.ok_or_else(|| file.damaged("a word does not hold"))?);
             next += 1;
         }
         drop(rows);
@@ -150,14 +150,13 @@ impl Active {
                 found.add(envelope::crc_of(&data));
                 self.next_inbox = self.next_inbox.max(id.saturating_add(1));
                 match envelope::decode(id, &data) {
-                    Some(rows) => rows
-                        .iter()
-                        .for_each(|(series, row)| arena.push(*series, row)),
+                    Some(rows) => rows.iter().for_each(|(series, row)| arena.push(*series, row)),
                     None => bad.push((id, data)),
                 }
             }
         }
         arena.through = self.next_inbox - 1;
+        arena.tally = found;
         if found.rows != self.inbox.rows || (bad.is_empty() && found != self.inbox) {
             return Err(file.damaged("an envelope is missing"));
         }
@@ -176,6 +175,7 @@ impl Active {
         set_tally(&transaction, "inbox", found).map_err(fail)?;
         transaction.commit().map_err(fail)?;
         self.inbox = found;
+        arena.tally = found;
         Ok(arena)
     }
 
@@ -184,16 +184,16 @@ impl Active {
         self.cursors.get(agent).copied().unwrap_or(0)
     }
 
-    /// Series that have runs in this file.
-    pub(crate) fn names(&self) -> &Names {
-        &self.names
+    /// The last envelope of each agent.
+    pub(crate) fn cursors(&self) -> &HashMap<Arc<str>, u64> {
+        &self.cursors
     }
 
     /// Keeps envelopes in one transaction; what is new goes into the head as soon as it is durable.
     pub(crate) fn append(
         &mut self,
         envelopes: &[Envelope],
-        push: impl FnOnce(&[Vec<(u32, Row)>], i64),
+        push: impl FnOnce(&[Vec<(u32, Row)>], i64, Tally),
     ) -> Result<Appended, StoreError> {
         let batch = self.batch(envelopes);
         if batch.envelopes.is_empty() {
@@ -215,8 +215,12 @@ impl Active {
             }
         };
         self.next_inbox += batch.envelopes.len() as i64;
+        let added = Tally {
+            rows: inbox.rows - self.inbox.rows,
+            sum: inbox.sum ^ self.inbox.sum,
+        };
         self.inbox = inbox;
-        push(&batch.envelopes, self.next_inbox - 1);
+        push(&batch.envelopes, self.next_inbox - 1, added);
         self.cursors.extend(batch.cursors);
         self.names.keep(batch.new);
         Ok(batch.appended)
@@ -237,18 +241,14 @@ impl Active {
             let missing = envelope.number - cursor - 1;
             batch.appended.missing = batch.appended.missing.saturating_add(missing);
             batch.appended.runs += envelope.runs.len();
-            let boot = self
-                .names
-                .boot(&mut batch.new, &envelope.agent, envelope.boot);
+            let boot = self.names.boot(&mut batch.new, &envelope.agent, envelope.boot);
             let mut rows = Vec::with_capacity(envelope.runs.len());
             for run in &envelope.runs {
                 let series = self.names.series(&mut batch.new, &run.check, &run.vantage);
                 rows.push((series, self.names.row(&mut batch.new, boot, run)));
             }
             batch.envelopes.push(rows);
-            batch
-                .cursors
-                .insert(envelope.agent.clone(), envelope.number);
+            batch.cursors.insert(envelope.agent.clone(), envelope.number);
         }
         batch
     }

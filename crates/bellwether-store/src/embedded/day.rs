@@ -194,6 +194,8 @@ pub(crate) struct DayFile {
     verified: AtomicBool,
     /// It is complete and will not change any more.
     closed: AtomicBool,
+    /// All of its roll-ups are computed, and it is closed.
+    rolled: AtomicBool,
 }
 
 impl DayFile {
@@ -213,6 +215,7 @@ impl DayFile {
             words: Mutex::default(),
             verified: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            rolled: AtomicBool::new(false),
             path,
         }
     }
@@ -236,9 +239,37 @@ impl DayFile {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Whether all of its roll-ups are computed, and it is closed.
+    pub(crate) fn is_rolled(&self) -> bool {
+        self.rolled.load(Ordering::Acquire)
+    }
+
+    /// Says that all of its roll-ups are computed.
+    pub(crate) fn set_rolled(&self) {
+        self.rolled.store(true, Ordering::Release);
+    }
+
     /// Says that it will not change any more.
     pub(crate) fn set_closed(&self) {
         self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether its path still leads to what is open.
+    pub(crate) fn is_there(&self) -> bool {
+        files::identity(&self.path) == *lock(&self.identity)
+    }
+
+    /// Writes the file anew from what is open, because its path leads elsewhere by now.
+    pub(crate) fn rescue(&self) -> Result<(), StoreError> {
+        let mut writer = lock(&self.writer);
+        let Some(connection) = writer.as_ref() else {
+            return Err(self.damaged("it is gone, and was not open to be written anew"));
+        };
+        files::write_anew(connection, &self.path)?;
+        *writer = None;
+        self.readers.close();
+        *lock(&self.identity) = files::identity(&self.path);
+        Ok(())
     }
 
     /// Opens the writer, if it is not open, trusting only what is durable.
@@ -337,11 +368,7 @@ impl DayFile {
     }
 
     /// A word by its number.
-    pub(crate) fn word(
-        &self,
-        connection: &Connection,
-        id: u32,
-    ) -> Result<Option<Word>, StoreError> {
+    pub(crate) fn word(&self, connection: &Connection, id: u32) -> Result<Option<Word>, StoreError> {
         if let Some(word) = lock(&self.words).get(&id) {
             return Ok(Some(word.clone()));
         }
@@ -372,8 +399,8 @@ pub(crate) fn find_series(
     connection: &Connection,
     name: &[u8],
 ) -> rusqlite::Result<Result<Option<SeriesRow>, ()>> {
-    let mut statement =
-        connection.prepare_cached("SELECT key, id, name, hours, crc FROM series WHERE key = ?")?;
+    let mut statement = connection
+        .prepare_cached("SELECT key, id, name, hours, crc FROM series WHERE key = ?")?;
     let mut key = series_key(name);
     loop {
         let row = statement.query_row([key], SeriesRow::read).optional()?;
@@ -478,20 +505,14 @@ mod tests {
     fn keys_come_back() {
         let id = part_id((1 << HOUR_BITS) - 1, SEAL_MAX - 1, (1 << SERIES_BITS) - 1);
         assert!(id > 0);
-        assert_eq!(
-            part_of(id),
-            ((1 << HOUR_BITS) - 1, SEAL_MAX - 1, (1 << SERIES_BITS) - 1)
-        );
+        assert_eq!(part_of(id), ((1 << HOUR_BITS) - 1, SEAL_MAX - 1, (1 << SERIES_BITS) - 1));
         assert_eq!(block_of(block_id(500_000, 7)), (500_000, 7));
     }
 
     #[test]
     fn days_have_names() {
         assert_eq!(name_of(0), "1970-01-01");
-        assert_eq!(
-            day_named("2026-11-22").map(name_of).as_deref(),
-            Some("2026-11-22")
-        );
+        assert_eq!(day_named("2026-11-22").map(name_of).as_deref(), Some("2026-11-22"));
         assert_eq!(day_named("2026-11-22.damaged"), None);
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::day::Tally;
 use crate::codec::bytes::{Bytes, checksum, put};
 use crate::codec::row::{Base, Row, put_row, take_row};
 
@@ -74,6 +75,8 @@ pub(crate) struct Arena {
     rows: usize,
     /// The last envelope whose rows are here.
     pub(crate) through: i64,
+    /// The envelopes in the inbox whose rows are here.
+    pub(crate) tally: Tally,
 }
 
 impl Arena {
@@ -85,8 +88,7 @@ impl Arena {
             self.last.resize(index + 1, 0);
         }
         let at = self.bytes.len() as u32 + 1;
-        self.bytes
-            .extend_from_slice(&self.last[index].to_le_bytes());
+        self.bytes.extend_from_slice(&self.last[index].to_le_bytes());
         self.last[index] = at;
         put_row(&mut self.bytes, row, Base { due, sequence: 0 });
         self.rows += 1;

@@ -5,39 +5,47 @@
 //! again from the day files.
 
 mod active;
+mod backup;
+mod check;
 mod day;
 mod envelope;
 mod evidence;
 mod files;
+mod fold;
 mod ledger;
+mod maintain;
 mod names;
 mod open;
 mod read;
 mod reserve;
 mod rollups;
+mod seal;
 mod sqlite;
 mod state;
+mod wal;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bellwether_model::{CheckId, Digest, Envelope, Incident, VantageId};
 use jiff::Timestamp;
 
+pub use check::{Problem, Report, check};
 pub use evidence::EVIDENCE_LEN_MAX;
 
-use crate::StoreError;
 use crate::observations::{
     Appended, Maintained, ObservationStore, Retention, Rollup, Series, Step,
 };
 use crate::state::{Change, CounterRow, Notice, StateStore, Token};
+use crate::StoreError;
 use active::Active;
-use day::DayFile;
+use day::{DayFile, Tally};
 use envelope::Heads;
+use maintain::Dues;
 use reserve::Reserve;
 use rollups::Rollups;
 use sqlite::lock;
@@ -77,6 +85,10 @@ pub struct Embedded {
     active: Mutex<Active>,
     heads: RwLock<Heads>,
     files: RwLock<BTreeMap<i32, Arc<DayFile>>>,
+    /// One seal at a time.
+    sealing: Mutex<()>,
+    /// One maintenance or backup at a time; locked before all others.
+    maintaining: Mutex<Dues>,
     /// As of the last maintenance, microseconds since 1970.
     now: AtomicI64,
     /// Found and not told yet.
@@ -94,16 +106,16 @@ impl Embedded {
 
     /// Keeps envelopes.
     fn keep(&self, envelopes: &[Envelope]) -> Result<Appended, StoreError> {
-        let mut active = lock(&self.active);
-        if active.stale {
-            let arena = active.reload()?;
-            let mut heads = self.heads.write().unwrap_or_else(PoisonError::into_inner);
-            heads.current = arena;
-            heads.frozen = None;
+        if self.heads().current.is_full() {
+            self.seal()?;
         }
+        let mut active = lock(&self.active);
+        self.freshen(&mut active)?;
         let path = active.file.path.clone();
-        let push = |envelopes: &[Vec<_>], through: i64| {
-            let mut heads = self.heads.write().unwrap_or_else(PoisonError::into_inner);
+        let push = |envelopes: &[Vec<_>], through: i64, added: Tally| {
+            let mut heads = self.heads_mut();
+            heads.current.tally.rows += added.rows;
+            heads.current.tally.sum ^= added.sum;
             for (series, row) in envelopes.iter().flatten() {
                 heads.current.push(*series, row);
             }
@@ -112,6 +124,25 @@ impl Embedded {
         active
             .append(envelopes, push)
             .map_err(|error| self.reserve.judge(&path, error))
+    }
+
+    /// Reads the active file again, if a failed write left it in doubt.
+    fn freshen(&self, active: &mut Active) -> Result<(), StoreError> {
+        if active.stale {
+            let arena = active.reload()?;
+            let mut heads = self.heads_mut();
+            heads.current = arena;
+            heads.frozen = None;
+        }
+        Ok(())
+    }
+
+    fn heads(&self) -> RwLockReadGuard<'_, Heads> {
+        self.heads.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heads_mut(&self) -> RwLockWriteGuard<'_, Heads> {
+        self.heads.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As of the last maintenance.
@@ -210,11 +241,7 @@ impl StateStore for Embedded {
         self.state.tokens()
     }
 
-    fn counters(
-        &self,
-        service: &str,
-        range: Range<Timestamp>,
-    ) -> Result<Vec<CounterRow>, StoreError> {
+    fn counters(&self, service: &str, range: Range<Timestamp>) -> Result<Vec<CounterRow>, StoreError> {
         self.state.counters(service, range)
     }
 }

@@ -68,12 +68,8 @@ impl Word {
             BOOT => Some(Self::Boot(bytes.text()?.into(), bytes.number()?)),
             TEXT => Some(Self::Text(std::str::from_utf8(bytes.rest()).ok()?.into())),
             ADDRESS => match bytes.rest().len() {
-                4 => Some(Self::Address(
-                    <[u8; 4]>::try_from(bytes.rest()).ok()?.into(),
-                )),
-                16 => Some(Self::Address(
-                    <[u8; 16]>::try_from(bytes.rest()).ok()?.into(),
-                )),
+                4 => Some(Self::Address(<[u8; 4]>::try_from(bytes.rest()).ok()?.into())),
+                16 => Some(Self::Address(<[u8; 16]>::try_from(bytes.rest()).ok()?.into())),
                 _ => None,
             },
             CERTIFICATE => {
@@ -143,11 +139,6 @@ impl Names {
         self.series.extend(new.known.series);
     }
 
-    /// Series there are.
-    pub(crate) fn all_series(&self) -> impl Iterator<Item = &(CheckId, VantageId)> {
-        self.series.keys()
-    }
-
     fn word(&self, new: &mut New, word: Word) -> u32 {
         if let Some(&id) = self.words.get(&word).or_else(|| new.known.words.get(&word)) {
             return id;
@@ -161,11 +152,7 @@ impl Names {
     /// The number of a series.
     pub(crate) fn series(&self, new: &mut New, check: &CheckId, vantage: &VantageId) -> u32 {
         let name = (check.clone(), vantage.clone());
-        if let Some(&id) = self
-            .series
-            .get(&name)
-            .or_else(|| new.known.series.get(&name))
-        {
+        if let Some(&id) = self.series.get(&name).or_else(|| new.known.series.get(&name)) {
             return id;
         }
         let id = (self.series.len() + new.series.len()) as u32 + 1;

@@ -1,18 +1,20 @@
 //! Opening a data directory: what is there, what is whole, and what is set aside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, RwLock};
 
-use super::active::{Active, is_ready, read_cursors};
+use super::active::{Active, is_ready, put_bad, read_cursors};
 use super::day::{self, DayFile, name_of};
 use super::envelope::{Arena, Heads};
 use super::reserve::Reserve;
 use super::rollups::Rollups;
 use super::sqlite;
+use super::maintain::Dues;
 use super::state::State;
+use super::wal::{self, Tail};
 use super::{Embedded, Options, files};
 use crate::{StoreError, error};
 
@@ -35,6 +37,7 @@ impl Embedded {
                 cure: error::RESTORE,
             });
         }
+        inspect_state_log(&state_path)?;
         let state = State::open(&state_path, reserve.clone())?;
         fs::create_dir_all(&results).map_err(|error| StoreError::io(&results, error))?;
         files::sync_dir(dir)?;
@@ -56,6 +59,8 @@ impl Embedded {
             active: Mutex::new(active),
             heads: RwLock::new(heads),
             files: RwLock::new(days),
+            sealing: Mutex::default(),
+            maintaining: Mutex::new(Dues::new(options.now.as_microsecond())),
             now: AtomicI64::new(options.now.as_microsecond()),
             damage: Mutex::default(),
             _lock: held,
@@ -88,8 +93,10 @@ impl Opened {
                 continue;
             };
             let file = DayFile::new(dir, day);
+            let tail = wal::inspect(&files::beside(&file.path, "-wal"))?;
             match usable(&file) {
                 Ok(true) => {
+                    note_tail(&file, &tail, damage)?;
                     days.insert(day, Arc::new(file));
                 }
                 // It was being made when the process ended: nothing was acknowledged in it.
@@ -122,7 +129,16 @@ impl Opened {
         state: &State,
         damage: &mut Vec<String>,
     ) -> Result<(Active, Arena, BTreeMap<i32, Arc<DayFile>>), StoreError> {
+        let mut day = today;
+        let mut cursors = HashMap::new();
         while let Some(newest) = self.days.last_key_value().map(|(_, file)| file.clone()) {
+            if newest.is_closed() {
+                // What is closed stays so: the cursors go on in a new file.
+                let lent = newest.readers.begin()?;
+                cursors.extend(read_cursors(lent.connection(), &newest)?);
+                day = today.max(newest.day + 1);
+                break;
+            }
             match Active::load(newest.clone()) {
                 Ok((active, arena)) => return Ok((active, arena, self.days)),
                 Err(error @ StoreError::Damaged { .. }) => {
@@ -132,10 +148,45 @@ impl Opened {
                 Err(error) => return Err(error),
             }
         }
-        let active = Active::create(dir, today, None)?;
-        keep_wrong(state, today)?;
-        self.days.insert(today, active.file.clone());
+        let active = Active::create(dir, day, &cursors)?;
+        keep_wrong(state, day)?;
+        self.days.insert(day, active.file.clone());
         Ok((active, Arena::default(), self.days))
+    }
+}
+
+/// A log of `state.db` that lost what was acknowledged is no log to go on with.
+fn inspect_state_log(path: &Path) -> Result<(), StoreError> {
+    let log = files::beside(path, "-wal");
+    match wal::inspect(&log)? {
+        Tail::Whole => Ok(()),
+        Tail::Torn => {
+            // As a crash leaves it; or the last change is damaged, which looks the same.
+            tracing::warn!(path = %log.display(), "the last change in the log does not hold");
+            Ok(())
+        }
+        Tail::Damaged(what) => Err(StoreError::Damaged {
+            path: path.to_owned(),
+            what: what.to_owned(),
+            cure: error::RESTORE,
+        }),
+    }
+}
+
+/// Notes what the log of a day file lost: runs of that day may be missing from now on.
+fn note_tail(file: &DayFile, tail: &Tail, damage: &mut Vec<String>) -> Result<(), StoreError> {
+    match tail {
+        Tail::Whole => Ok(()),
+        Tail::Torn => {
+            tracing::warn!(path = %file.path.display(), "the last envelope in the log does not hold");
+            Ok(())
+        }
+        Tail::Damaged(what) => {
+            damage.push(format!("`{}`: {what}", file.path.display()));
+            let mut writer = sqlite::lock(&file.writer);
+            let connection = file.open_writer(&mut writer)?;
+            put_bad(connection, None, what, &[]).map_err(|error| file.fail(error))
+        }
     }
 }
 

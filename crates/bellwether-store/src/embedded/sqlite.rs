@@ -33,14 +33,21 @@ pub(crate) struct Kind {
     pub(crate) migrations: &'static [&'static str],
 }
 
-/// Opens a file for writing, makes it if it is not there, and brings it to the newest schema.
+/// Makes a file, or opens it for writing if it is there, and brings it to the newest schema.
+pub(crate) fn create(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
+    open_with(path, kind, OpenFlags::SQLITE_OPEN_CREATE)
+}
+
+/// Opens a file that is there for writing, and brings it to the newest schema.
 pub(crate) fn open_writer(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
+    open_with(path, kind, OpenFlags::empty())
+}
+
+fn open_with(path: &Path, kind: &Kind, flags: OpenFlags) -> Result<Connection, StoreError> {
     let fail = |error| StoreError::sqlite(path, error);
     let mut connection = Connection::open_with_flags(
         path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(fail)?;
     connection.busy_timeout(BUSY).map_err(fail)?;

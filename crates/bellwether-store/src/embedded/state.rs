@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::evidence;
+use super::{evidence, files};
 use super::ledger::{self, Ledger, Table, damaged};
 use super::reserve::Reserve;
 use super::sqlite::{self, Kind, Readers, lock};
@@ -38,6 +38,8 @@ pub(crate) struct State {
     /// Large tables that were found whole since the start.
     verified: Mutex<BTreeSet<&'static str>>,
     reserve: Arc<Reserve>,
+    /// Which file it was that was opened.
+    identity: Mutex<Option<(u64, u64)>>,
 }
 
 #[derive(Debug)]
@@ -82,7 +84,7 @@ const ALL: (&[u8], &[u8]) = (&[], &[0xff; 9]);
 impl State {
     /// Opens or makes it, and reads the small tables through once.
     pub(crate) fn open(path: &Path, reserve: Arc<Reserve>) -> Result<Self, StoreError> {
-        let connection = sqlite::open_writer(path, &KIND)?;
+        let connection = sqlite::create(path, &KIND)?;
         if let Some(what) =
             sqlite::quick_check(&connection, None).map_err(|e| StoreError::sqlite(path, e))?
         {
@@ -106,6 +108,7 @@ impl State {
             known: Mutex::new(known),
             verified: Mutex::default(),
             reserve,
+            identity: Mutex::new(files::identity(path)),
         })
     }
 
@@ -184,22 +187,28 @@ impl State {
         Ok(())
     }
 
+    /// Whether its path still leads to what is open.
+    pub(crate) fn is_there(&self) -> bool {
+        files::identity(&self.path) == *lock(&self.identity)
+    }
+
     /// Writes the file anew from what is open, because its path leads elsewhere by now.
     pub(crate) fn rescue(&self) -> Result<(), StoreError> {
         let mut writer = lock(&self.writer);
         let Some(connection) = &writer.connection else {
             return Err(self.damage("it is gone, and was not open to be written anew"));
         };
-        super::files::write_anew(connection, &self.path)?;
+        files::write_anew(connection, &self.path)?;
         writer.connection = None;
         self.readers.close();
+        *lock(&self.identity) = files::identity(&self.path);
         self.reopen(&mut writer)?;
         self.readers.warm()
     }
 
     /// Copies all of it, as of now, into a new file.
     pub(crate) fn copy_to(&self, to: &Path) -> Result<(), StoreError> {
-        super::files::vacuum_into(&self.readers, to)
+        files::vacuum_into(&self.readers, to)
     }
 
     fn damage(&self, what: &str) -> StoreError {
@@ -264,13 +273,19 @@ impl State {
             });
             problems.extend(verified.err().map(|error| error.to_string()));
             if broken > 0 {
-                problems.push(format!(
-                    "table {}: {broken} rows cannot be read",
-                    table.name()
-                ));
+                problems.push(format!("table {}: {broken} rows cannot be read", table.name()));
             }
         }
         problems
+    }
+
+    /// Day files that must be there, from a file that is only read.
+    pub(crate) fn days_in(
+        connection: &Connection,
+        path: &Path,
+    ) -> Result<Vec<(i32, Option<String>)>, StoreError> {
+        let ledger = Ledger::load(connection, path)?;
+        Ok(Known::load(connection, path, &ledger)?.days)
     }
 
     // What the trait asks for.
@@ -338,28 +353,18 @@ impl State {
             .into_iter()
             .map(|(key, data)| {
                 let key = String::from_utf8(key);
-                let key =
-                    key.map_err(|_| damaged(&self.path, Table::Checkpoint, "a key is no text"));
+                let key = key.map_err(|_| damaged(&self.path, Table::Checkpoint, "a key is no text"));
                 Ok((key?, data))
             })
             .collect()
     }
 
     pub(crate) fn outbox(&self, most: usize) -> Result<Vec<Notice>, StoreError> {
-        let unsent: Vec<u64> = lock(&self.known)
-            .unsent
-            .iter()
-            .copied()
-            .take(most)
-            .collect();
+        let unsent: Vec<u64> = lock(&self.known).unsent.iter().copied().take(most).collect();
         let mut notices = Vec::with_capacity(unsent.len());
         for id in unsent {
             let posted: Option<Posted> = self.get(Table::Notice, &id.to_be_bytes())?;
-            notices.extend(
-                posted
-                    .filter(|posted| posted.sent.is_none())
-                    .map(|p| p.notice),
-            );
+            notices.extend(posted.filter(|posted| posted.sent.is_none()).map(|p| p.notice));
         }
         Ok(notices)
     }
@@ -415,11 +420,7 @@ impl State {
             let dropped = |key: &Vec<u8>| {
                 evidence::digest_of(key).is_some_and(|digest| !needed.contains(&digest))
             };
-            found
-                .into_iter()
-                .map(|(key, _)| key)
-                .filter(dropped)
-                .collect()
+            found.into_iter().map(|(key, _)| key).filter(dropped).collect()
         };
         let old_counters = self.old_counters(raw)?;
         let old_notices = self.old_notices(raw)?;
@@ -449,12 +450,7 @@ impl State {
         for incident in self.incidents(None, usize::MAX)? {
             if incident.state != IncidentState::Resolved {
                 needed.extend(&incident.evidence);
-                needed.extend(
-                    incident
-                        .timeline
-                        .iter()
-                        .filter_map(|moment| moment.evidence),
-                );
+                needed.extend(incident.timeline.iter().filter_map(|moment| moment.evidence));
             } else if incident.updated >= rollups {
                 needed.extend(incident.evidence.first());
                 needed.extend(incident.evidence.last());
@@ -500,11 +496,7 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    fn apply(
-        &mut self,
-        change: &Change,
-        packed: Option<&evidence::Piece>,
-    ) -> Result<(), StoreError> {
+    fn apply(&mut self, change: &Change, packed: Option<&evidence::Piece>) -> Result<(), StoreError> {
         match change {
             Change::Incident(incident) => self.incident(incident),
             Change::Notice(notice) => self.notice(notice),
@@ -514,9 +506,7 @@ impl Draft<'_> {
                 key,
                 bytes: Some(bytes),
             } => self.put(Table::Checkpoint, key.as_bytes(), bytes),
-            Change::Checkpoint { key, bytes: None } => {
-                self.remove(Table::Checkpoint, key.as_bytes())
-            }
+            Change::Checkpoint { key, bytes: None } => self.remove(Table::Checkpoint, key.as_bytes()),
             Change::Token(token) => self.put_json(Table::Token, token.name.as_bytes(), token),
             Change::TokenRevoked { name } => self.remove(Table::Token, name.as_bytes()),
             Change::Counters(rows) => rows
@@ -538,16 +528,10 @@ impl Draft<'_> {
 
     fn put(&mut self, table: Table, key: &[u8], data: &[u8]) -> Result<(), StoreError> {
         let put = self.ledger.put(self.connection, table, key, data);
-        put.map(|_| ())
-            .map_err(|error| StoreError::sqlite(self.path, error))
+        put.map(|_| ()).map_err(|error| StoreError::sqlite(self.path, error))
     }
 
-    fn put_json(
-        &mut self,
-        table: Table,
-        key: &[u8],
-        row: &impl Serialize,
-    ) -> Result<(), StoreError> {
+    fn put_json(&mut self, table: Table, key: &[u8], row: &impl Serialize) -> Result<(), StoreError> {
         let data = serde_json::to_vec(row);
         let data = data.map_err(|error| StoreError::Invalid(format!("a row: {error}")))?;
         self.put(table, key, &data)
@@ -555,9 +539,7 @@ impl Draft<'_> {
 
     fn remove(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
         let removed = self.ledger.remove(self.connection, table, key);
-        removed
-            .map(|_| ())
-            .map_err(|error| StoreError::sqlite(self.path, error))
+        removed.map(|_| ()).map_err(|error| StoreError::sqlite(self.path, error))
     }
 
     fn incident(&mut self, incident: &Incident) -> Result<(), StoreError> {
@@ -607,11 +589,7 @@ impl Draft<'_> {
             }
             self.remove(Table::EvidenceAt, &evidence::at_key(at, &piece.digest))?;
         }
-        self.put(
-            Table::EvidenceAt,
-            &evidence::at_key(piece.at, &piece.digest),
-            &[],
-        )?;
+        self.put(Table::EvidenceAt, &evidence::at_key(piece.at, &piece.digest), &[])?;
         self.put(Table::Evidence, digest, &piece.data)
     }
 
@@ -686,9 +664,8 @@ fn sound(table: Table, key: &[u8], data: &[u8]) -> bool {
         Table::Incident => serde_json::from_slice::<Incident>(data).is_ok(),
         Table::Notice => serde_json::from_slice::<Posted>(data).is_ok(),
         Table::Token | Table::Counter | Table::Generation => json(data),
-        Table::Evidence => {
-            evidence::unpack(data).is_some_and(|bytes| evidence::digest(&bytes).0.as_slice() == key)
-        }
+        Table::Evidence => evidence::unpack(data)
+            .is_some_and(|bytes| evidence::digest(&bytes).0.as_slice() == key),
         Table::EvidenceAt => evidence::digest_of(key).is_some(),
         Table::Checkpoint => std::str::from_utf8(key).is_ok(),
         Table::Day => day_of(key).is_some(),
