@@ -158,8 +158,8 @@ fn p23_secrets_never_come_back_out() {
     let text = FULL
         .replace("team: web", "team: \"${env:TEXT}\"")
         .replace(
-            "https://www.shop.example/\n",
-            "\"https://www.shop.example/${env:TEXT}\"\n",
+            "url: https://www.shop.example/ ",
+            "url: \"https://www.shop.example/${env:TEXT}\" ",
         )
         .replace("\"${env:JIRA_TOKEN}\"", "CANARYliteral");
     let loaded = loaded(&[("bellwether.yaml", &text)]).unwrap();
