@@ -223,7 +223,7 @@ impl<'a> Reading<'a> {
             value: secret.value.expose().to_owned(),
             place,
         };
-        let text = self.text(key, text).map_err(|error| match error.problem {
+        let text = self.text(key, text).map_err(|error| match &*error.problem {
             // A text that is no `${env:…}` after all may be the secret itself.
             Problem::Value { why, .. } if !why.contains("is not set") && !why.contains("failed to read") => {
                 let why = "a `${` stands in it that is no `${env:NAME}` or `${file:/path}`; write `$${` for a literal `${`";
