@@ -24,7 +24,7 @@ use bellwether_model::{Expect, Service};
 use crate::config::Defaults;
 use crate::error::{ConfigError, Problem};
 use crate::place::{At, Place};
-use crate::secret::Secret;
+use crate::secret::{Secret, without_passwords};
 use crate::spec::ServiceSpec;
 use crate::substitute::{self, Lookup, System};
 use crate::units;
@@ -108,8 +108,12 @@ impl Text {
     /// A complaint about it, without its value if that may be a secret.
     pub(crate) fn bad(&self, key: &str, why: impl std::fmt::Display) -> ConfigError {
         match &self.written {
-            None => ConfigError::value(self.place, key, why),
+            None => {
+                let why = why.to_string();
+                ConfigError::value(self.place, key, without_passwords(&why))
+            }
             Some(written) => {
+                let written = without_passwords(written);
                 let why = format!(
                     "what `{written}` stands for is not valid here; it is not shown, since it may be a secret"
                 );
@@ -219,7 +223,7 @@ impl<'a> Reading<'a> {
             value: secret.value.expose().to_owned(),
             place,
         };
-        let text = self.text(key, text).map_err(|error| match error.problem {
+        let text = self.text(key, text).map_err(|error| match &*error.problem {
             // A text that is no `${env:…}` after all may be the secret itself.
             Problem::Value { why, .. } if !why.contains("is not set") && !why.contains("failed to read") => {
                 let why = "a `${` stands in it that is no `${env:NAME}` or `${file:/path}`; write `$${` for a literal `${`";

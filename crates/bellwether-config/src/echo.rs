@@ -1,9 +1,11 @@
 //! Configuration as it may be shown to anybody who may read it.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use crate::config::Config;
-use crate::secret::REDACTED;
+use crate::secret::{REDACTED, without_passwords};
 use crate::substitute::has_any;
 use crate::units::{show, show_size};
 
@@ -35,9 +37,14 @@ pub(crate) fn redacted(config: &Config) -> Value {
 fn hide(value: &mut Value) {
     match value {
         Value::String(text) if has_any(text) => *text = REDACTED.to_owned(),
+        Value::String(text) => {
+            if let Cow::Owned(shown) = without_passwords(text) {
+                *text = shown;
+            }
+        }
         Value::Array(items) => items.iter_mut().for_each(hide),
         Value::Object(entries) => entries.values_mut().for_each(hide),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

@@ -12,7 +12,7 @@ pub struct ConfigError {
     /// Line and column.
     pub place: Place,
     /// What is wrong.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
 }
 
 /// What can be wrong with configuration.
@@ -92,7 +92,7 @@ impl ConfigError {
         Self {
             path: None,
             place,
-            problem,
+            problem: Box::new(problem),
         }
     }
 
@@ -115,7 +115,7 @@ impl ConfigError {
         let named = |place: Place| usize::try_from(place.file).ok().and_then(|n| files.get(n));
         if let Problem::Twice {
             first, first_file, ..
-        } = &mut self.problem
+        } = &mut *self.problem
             && first.file != self.place.file
         {
             *first_file = named(*first).cloned();

@@ -11,7 +11,7 @@ use crate::nearest::nearest;
 use crate::place::Place;
 use crate::problems::{Problems, Source};
 use crate::read;
-use crate::secret::REDACTED;
+use crate::secret::{REDACTED, without_passwords};
 use crate::substitute::{Lookup, has_any};
 use crate::tree::{Node, Value};
 use crate::units::{DURATION_PATTERN, SIZE_PATTERN};
@@ -312,6 +312,7 @@ impl<'a> Files<'a> {
                 (false, _) => show(node, &mut out),
             }
         }
+        let out = without_passwords(&out).into_owned();
         let shown: String = out.chars().take(SHOWN_MAX).collect();
         match shown.len() < out.len() {
             true => format!("{shown}…"),

@@ -17,7 +17,7 @@ pub(crate) fn check(spec: &ConfigSpec, problems: &mut Vec<ConfigError>) {
     // What could not be read is not there, and is no reason for further complaints.
     let is_whole = !problems
         .iter()
-        .any(|p| matches!(p.problem, Problem::Missing { .. }));
+        .any(|p| matches!(*p.problem, Problem::Missing { .. }));
     macro_rules! names {
         ($section:ident) => {
             spec.$section

@@ -11,7 +11,7 @@ use regex::Regex;
 
 use crate::error::ConfigError;
 use crate::place::Place;
-use crate::secret::REDACTED;
+use crate::secret::{REDACTED, without_passwords};
 
 /// Most problems that are listed: nobody repairs more in one go.
 pub(crate) const MAX: usize = 100;
@@ -179,7 +179,8 @@ fn without_secrets(line: &str) -> String {
     });
     static KEY_LIKE: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"[A-Za-z0-9+/=]{40,}").expect("a pattern that is tested"));
-    let masked = BEHIND_KEYS.replace_all(line, format!("${{1}}{REDACTED}").as_str());
+    let line = without_passwords(line);
+    let masked = BEHIND_KEYS.replace_all(&line, format!("${{1}}{REDACTED}").as_str());
     KEY_LIKE.replace_all(&masked, REDACTED).into_owned()
 }
 

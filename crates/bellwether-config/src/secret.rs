@@ -29,6 +29,31 @@ impl Secret {
     }
 }
 
+/// A text in which what stands before the `@` of a URL is `***`: it is a password, or as good as.
+#[must_use]
+pub fn without_passwords(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, behind) = rest.split_at(at + 3);
+        let end = behind.find(|c: char| c == '/' || c == '"' || c == '`' || c.is_whitespace());
+        let authority = &behind[..end.unwrap_or(behind.len())];
+        out.push_str(before);
+        rest = match authority.rfind('@') {
+            Some(user) => {
+                out.push_str(REDACTED);
+                &behind[user..]
+            }
+            None => behind,
+        };
+    }
+    if out.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(REDACTED)
@@ -72,6 +97,22 @@ impl JsonSchema for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_of_urls() {
+        for (text, shown) in [
+            ("https://u:p@a.example/@b", "https://***@a.example/@b"),
+            ("see postgres://u:p@db/x, ok", "see postgres://***@db/x, ok"),
+            (
+                "https://dns.example/q@9.9.9.9",
+                "https://dns.example/q@9.9.9.9",
+            ),
+            ("a@b and c", "a@b and c"),
+            ("x://a@b x://c@d", "x://***@b x://***@d"),
+        ] {
+            assert_eq!(without_passwords(text), shown);
+        }
+    }
 
     #[test]
     fn nothing_shows_it() {

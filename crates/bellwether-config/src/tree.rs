@@ -14,8 +14,8 @@ use crate::place::Place;
 /// Largest text of all files together: 100,000 lines are 4 to 8 MiB.
 pub(crate) const TEXT_LEN_MAX: usize = 64 * 1024 * 1024;
 
-/// Most values of one file, those that aliases repeat counted each time: ten times those of 20,000
-/// services, and some hundred megabytes of memory.
+/// Most values of one file, those that aliases repeat counted each time: several times those of
+/// 20,000 services with all keys, and some hundred megabytes of memory.
 pub(crate) const NODES_MAX: usize = 4_000_000;
 
 /// Deepest nesting: no key needs more than a dozen levels, and recursion stays far from the stack's

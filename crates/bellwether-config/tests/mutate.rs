@@ -68,7 +68,7 @@ const PIECES: &[&str] = &[
 
 fn number(name: &str, otherwise: u64) -> u64 {
     let told = std::env::var(name).ok();
-    told.map_or(otherwise, |text| text.parse().unwrap())
+    told.map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
 /// A place between two characters.
@@ -117,7 +117,7 @@ fn mutated(rng: &mut Rng, text: &str) -> String {
         // A piece put in, or in place of a word.
         5 | 6 => {
             let at = somewhere(rng, text);
-            let piece = rng.choice(PIECES).unwrap();
+            let piece = rng.choice(PIECES).expect("there are some");
             format!("{}{piece}{}", &text[..at], &text[at..])
         }
         7 => {
@@ -130,7 +130,7 @@ fn mutated(rng: &mut Rng, text: &str) -> String {
             };
             let put = |(n, word): (usize, &&'_ str)| {
                 if n == at {
-                    other.unwrap().to_string()
+                    other.map_or_else(String::new, |other| (*other).to_owned())
                 } else {
                     (*word).to_owned()
                 }

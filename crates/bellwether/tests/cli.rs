@@ -278,7 +278,7 @@ const WRONG_FILES: &[(&str, &[u8], &[&str])] = &[
     (
         "--expect",
         b"name: a\nurl: https://a.example/\n---\nname: b\n",
-        &["x:4:1", "second document"],
+        &["x:3:1", "second document"],
     ),
     ("--expect", b"name: *a\n", &["x:1:7", "no anchor"]),
     ("--expect", b"name: a\n\turl: b\n", &["tab", "spaces"]),
@@ -386,7 +386,12 @@ fn files_that_blow_up_are_refused() {
         let nine = vec![format!("*{last}"); 9].join(", ");
         laughs += &format!("{this}: &{this} [{nine}]\n");
     }
-    std::fs::write(&path, laughs).unwrap();
+    std::fs::write(&path, &laughs).unwrap();
+    complains(&["check", OK, "--expect", file], &["x:1:1: unknown key `a`"]);
+    // Where any key is taken, what aliases stand for is counted.
+    let inside = laughs.replace('\n', "\n      ");
+    let service = format!("name: a\nurl: {OK}\nexpect:\n  body:\n    json:\n      {inside}");
+    std::fs::write(&path, service).unwrap();
     complains(&["check", OK, "--expect", file], &["aliases"]);
     let deep = format!("name: {}{}\n", "[".repeat(50_000), "]".repeat(50_000));
     std::fs::write(&path, deep).unwrap();

@@ -56,10 +56,12 @@ pub fn loaded(files: &[(&str, &str)]) -> Result<Loaded, Problems> {
 }
 
 pub fn config(text: &str) -> Config {
-    loaded(&[("bellwether.yaml", text)]).unwrap().config
+    loaded(&[("bellwether.yaml", text)])
+        .expect("a valid configuration")
+        .config
 }
 
 #[track_caller]
 pub fn fails(files: &[(&str, &str)]) -> Vec<String> {
-    loaded(files).unwrap_err().lines()
+    loaded(files).expect_err("it is wrong").lines()
 }
