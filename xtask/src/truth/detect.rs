@@ -26,6 +26,8 @@ pub(super) struct False {
     pub(super) name: String,
     pub(super) check_days: usize,
     pub(super) alarms: usize,
+    /// Alarms of a deployment: the target was away.
+    pub(super) real: usize,
     /// Visits of bursts for each scheduled probe.
     pub(super) extra: f64,
     /// Nanoseconds of CPU for each result, the simulation included.
@@ -179,17 +181,26 @@ pub(super) fn false_alarms(name: &str, shape: Shape, check_days: usize, seed: u6
     world.run(world.now + WARM, |_, _, _| Go::On);
     world.probes = [0, 0];
     let (began, from) = (Instant::now(), world.now);
-    let mut alarms = 0;
+    let mut alarms = Vec::new();
+    let world_noise = world.noise.clone();
     let until = from + Micros::try_from(days).unwrap_or(1) * DAY;
-    world.run(until, |_, _, signal| {
-        alarms += usize::from(matches!(signal, Signal::Alarm(_)));
+    world.run(until, |now, check, signal| {
+        if let Signal::Alarm(alarm) = &signal {
+            if std::env::var_os("TRUTH_TRACE").is_some() { say(&format!("alarm {} check {check} {:?} {:?} {:.1}", (now-from)/1_000_000, alarm.channel, alarm.vantages.iter().map(|v| v.as_str()[8..].to_string()).collect::<Vec<_>>(), alarm.score)); say(&format!("   onset -{:.0}s {}", (now - alarm.onset.as_microsecond()) as f64/1e6, world_noise.describe(now))); }
+            alarms.push((now, check));
+        }
         Go::On
     });
+    let real = alarms
+        .iter()
+        .filter(|(at, check)| world.deployed(*check, *at))
+        .count();
     let [due, extra] = world.probes;
     False {
         name: name.to_owned(),
         check_days: days * shape.targets,
-        alarms,
+        alarms: alarms.len(),
+        real,
         extra: extra as f64 / due as f64,
         nanos: began.elapsed().as_nanos() as f64 / (due + extra) as f64,
     }

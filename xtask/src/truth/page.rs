@@ -78,7 +78,7 @@ pub(super) fn page(measured: &Measured) -> String {
         first comes 2 s after the failure.\n\n\
         Intervals are Wilson's at 95 %. Check-days of one world share its episodes, so they are a little too\n\
         narrow for false alarms.\n\n## False alarms\n\n\
-        | world | check-days | false alarms | in 1,000 days | 95 % | goal | visits added |\n|---|---|---|---|---|---|---|\n",
+        | world | check-days | alarms (of deployments) | in 1,000 days | 95 % | goal | visits added |\n|---|---|---|---|---|---|---|\n",
     );
     for row in &measured.falses {
         let (low, high) = wilson(row.alarms, row.check_days);
@@ -86,10 +86,11 @@ pub(super) fn page(measured: &Measured) -> String {
         let goal = goal.map_or(String::new(), |(_, goal)| format!("≤ {goal:.0}"));
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {:.1} | {:.1}–{:.1} | {goal} | {:.1} % |",
+            "| {} | {} | {} ({}) | {:.1} | {:.1}–{:.1} | {goal} | {:.1} % |",
             row.name,
             row.check_days,
             row.alarms,
+            row.real,
             per_thousand(row),
             low * 1000.0,
             high * 1000.0,

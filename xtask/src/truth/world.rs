@@ -100,7 +100,7 @@ pub(super) struct World {
     checks: Vec<CheckId>,
     vantages: Vec<VantageId>,
     rng: Rng,
-    noise: Noise,
+    pub(super) noise: Noise,
     fault: Option<Fault>,
     /// Offset within an interval, check, vantage; in order.
     schedule: Vec<(Micros, usize, usize)>,
@@ -143,6 +143,11 @@ impl World {
         };
         world.stagger();
         world
+    }
+
+    /// Was a target really away, a moment ago?
+    pub(super) fn deployed(&self, target: usize, at: Micros) -> bool {
+        self.noise.deployed(target, at)
     }
 
     /// The same detector in another stretch of time: other noise, other phases, a fault.

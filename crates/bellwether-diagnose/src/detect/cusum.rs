@@ -27,6 +27,10 @@ const GROUPS_FLEET_MIN: usize = 6;
 /// minute it gives 15.8 nats.
 const DAYS_BETWEEN_FALSE: f64 = 421.0;
 
+/// The threshold is never lower, so that it takes four failures in a row at one vantage: a burst of
+/// loss of a few seconds takes three.
+const THRESHOLD_MIN: Milli = 15_800;
+
 /// How much a result says, given the share of failures that is normal at this place and time.
 pub(super) fn evidence(q0: f64, bad: bool) -> Milli {
     // What a broken target does: nearly always fail, and more than a troubled vantage by itself.
@@ -75,8 +79,7 @@ impl Limits {
     pub(super) fn failing(live: usize, per_day: f64) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a count of vantages is small")]
         let probes = live.max(1) as f64 * per_day;
-        // With few probes a day the logarithm would ask for less than two failures.
-        let threshold = milli((probes * DAYS_BETWEEN_FALSE).ln()).max(10 * NAT);
+        let threshold = milli((probes * DAYS_BETWEEN_FALSE).ln()).max(THRESHOLD_MIN);
         Self::of(live, threshold)
     }
 

@@ -18,6 +18,10 @@ const BURST_TAKES: Micros = 10 * SECOND;
 /// A failure that says less than this is the vantage's own, and is not worth a burst.
 const BURST_WORTH: Milli = NAT;
 
+/// Above this more than one failure stands, and one success does not settle it. Measured: without
+/// asking on, a 30 % grey failure takes 54 s (median) and one region 36 s.
+const FOLLOW_UP: Milli = 6 * NAT;
+
 /// An end is told when it has held this long, at least two intervals.
 const HOLD_MIN: Micros = MINUTE;
 
@@ -92,7 +96,7 @@ impl Watch {
             self.state.first_heard = step.now;
         }
         let open = self.state.open.is_some();
-        if !bad && !open && self.cells[step.vantage].sum == 0 {
+        if !bad && !open && !step.confirms && self.cells[step.vantage].sum == 0 {
             // Nearly all results: nothing is suspected, and nothing can change.
             self.cells[step.vantage].learned.hear(false, false, step.at);
             return;
@@ -107,6 +111,7 @@ impl Watch {
         if !bad {
             if step.confirms {
                 self.state.burst_until = step.now;
+                signals.extend(self.follow_up(step, live, last, vantages));
             }
             return;
         }
@@ -115,13 +120,49 @@ impl Watch {
             signals.push(Signal::Alarm(alarm));
             signals.extend(self.told(step.now));
         } else if !step.confirms && evidence >= BURST_WORTH && step.now >= self.state.burst_until {
-            self.state.burst_until = step.now + BURST_TAKES;
-            signals.push(Signal::Suspect {
-                check: self.id.clone(),
-                since: stamp(self.cells[step.vantage].since),
-                vantages: self.burst(step.vantage, last, vantages),
-            });
+            signals.push(self.suspect(step.vantage, step.now, last, vantages));
         }
+    }
+
+    fn suspect(
+        &mut self,
+        place: usize,
+        now: Micros,
+        last: impl Fn(usize) -> Micros + Copy,
+        vantages: &[VantageMeta],
+    ) -> Signal {
+        self.state.burst_until = now + BURST_TAKES;
+        Signal::Suspect {
+            check: self.id.clone(),
+            since: stamp(self.cells[place].since),
+            vantages: self.burst(place, last, vantages),
+        }
+    }
+
+    /// A burst ended with a success, and yet more than one failure stands: ask on, from where the
+    /// evidence is strongest. It ends because each place is asked in turn, and a success takes back
+    /// what stands there.
+    fn follow_up(
+        &mut self,
+        step: Now,
+        live: usize,
+        last: impl Fn(usize) -> Micros + Copy,
+        vantages: &[VantageMeta],
+    ) -> Option<Signal> {
+        let plan = &self.plan;
+        let sum = |v: usize| {
+            if plan.is_fresh(last(v), step.now) {
+                self.cells[v].sum
+            } else {
+                0
+            }
+        };
+        let members = plan.fleet.members.iter().copied();
+        let strongest = members.max_by_key(|&v| (sum(v), std::cmp::Reverse(v)))?;
+        if plan.fleet.total(&plan.failing[live], sum) < FOLLOW_UP {
+            return None;
+        }
+        Some(self.suspect(strongest, step.now, last, vantages))
     }
 
     fn raise(&mut self, step: Now, alarm: &Alarm) {
