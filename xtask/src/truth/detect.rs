@@ -182,11 +182,9 @@ pub(super) fn false_alarms(name: &str, shape: Shape, check_days: usize, seed: u6
     world.probes = [0, 0];
     let (began, from) = (Instant::now(), world.now);
     let mut alarms = Vec::new();
-    let world_noise = world.noise.clone();
     let until = from + Micros::try_from(days).unwrap_or(1) * DAY;
     world.run(until, |now, check, signal| {
-        if let Signal::Alarm(alarm) = &signal {
-            if std::env::var_os("TRUTH_TRACE").is_some() { say(&format!("alarm {} check {check} {:?} {:?} {:.1}", (now-from)/1_000_000, alarm.channel, alarm.vantages.iter().map(|v| v.as_str()[8..].to_string()).collect::<Vec<_>>(), alarm.score)); say(&format!("   onset -{:.0}s {}", (now - alarm.onset.as_microsecond()) as f64/1e6, world_noise.describe(now))); }
+        if matches!(signal, Signal::Alarm(_)) {
             alarms.push((now, check));
         }
         Go::On

@@ -146,16 +146,6 @@ impl Noise {
         1.0 - passes
     }
 
-    pub(super) fn describe(&self, at: Micros) -> String {
-        let mut out = String::new();
-        for (name, kind) in [("vantage", &self.vantages), ("region", &self.regions), ("resolver", &self.resolvers), ("hang", &self.hangs), ("clock", &self.clocks)] {
-            for (i, held) in kind.iter().enumerate() {
-                for e in held { if e.start <= at && at < e.end + 2 * MINUTE { out += &format!(" {name}-{i}[{:.0}s..{:.0}s]", (e.start - at) as f64/1e6, (e.end - at) as f64/1e6); } }
-            }
-        }
-        out
-    }
-
     /// Was the target really away, a moment ago?
     pub(super) fn deployed(&self, target: usize, at: Micros) -> bool {
         self.blips[target]

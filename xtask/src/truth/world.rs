@@ -100,7 +100,7 @@ pub(super) struct World {
     checks: Vec<CheckId>,
     vantages: Vec<VantageId>,
     rng: Rng,
-    pub(super) noise: Noise,
+    noise: Noise,
     fault: Option<Fault>,
     /// Offset within an interval, check, vantage; in order.
     schedule: Vec<(Micros, usize, usize)>,
