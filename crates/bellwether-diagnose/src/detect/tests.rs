@@ -97,7 +97,8 @@ fn results(most: usize) -> impl Strategy<Value = Vec<(usize, bool)>> {
 }
 
 fn play(detector: &mut Detector, results: &[(usize, bool)], names: &[&str]) -> Vec<Signal> {
-    let step = |(i, &(vantage, bad))| tell(detector, names[vantage], 5 * i, bad);
+    let step =
+        |(i, &(vantage, bad)): (i64, &(usize, bool))| tell(detector, names[vantage], 5 * i, bad);
     (0..).zip(results).flat_map(step).collect()
 }
 
