@@ -26,6 +26,8 @@ pub(super) struct False {
     pub(super) name: String,
     pub(super) check_days: usize,
     pub(super) alarms: usize,
+    /// Alarms of a deployment: the target was away.
+    pub(super) real: usize,
     /// Visits of bursts for each scheduled probe.
     pub(super) extra: f64,
     /// Nanoseconds of CPU for each result, the simulation included.
@@ -179,17 +181,24 @@ pub(super) fn false_alarms(name: &str, shape: Shape, check_days: usize, seed: u6
     world.run(world.now + WARM, |_, _, _| Go::On);
     world.probes = [0, 0];
     let (began, from) = (Instant::now(), world.now);
-    let mut alarms = 0;
+    let mut alarms = Vec::new();
     let until = from + Micros::try_from(days).unwrap_or(1) * DAY;
-    world.run(until, |_, _, signal| {
-        alarms += usize::from(matches!(signal, Signal::Alarm(_)));
+    world.run(until, |now, check, signal| {
+        if matches!(signal, Signal::Alarm(_)) {
+            alarms.push((now, check));
+        }
         Go::On
     });
+    let real = alarms
+        .iter()
+        .filter(|(at, check)| world.deployed(*check, *at))
+        .count();
     let [due, extra] = world.probes;
     False {
         name: name.to_owned(),
         check_days: days * shape.targets,
-        alarms,
+        alarms: alarms.len(),
+        real,
         extra: extra as f64 / due as f64,
         nanos: began.elapsed().as_nanos() as f64 / (due + extra) as f64,
     }

@@ -146,6 +146,13 @@ impl Noise {
         1.0 - passes
     }
 
+    /// Was the target really away, a moment ago?
+    pub(super) fn deployed(&self, target: usize, at: Micros) -> bool {
+        self.blips[target]
+            .iter()
+            .any(|blip| blip.start <= at && at < blip.end + MINUTE)
+    }
+
     /// What the agent's clock says.
     pub(super) fn clock(&self, vantage: usize, at: Micros) -> Micros {
         at + if within(&self.clocks[vantage], at) {

@@ -145,6 +145,11 @@ impl World {
         world
     }
 
+    /// Was a target really away, a moment ago?
+    pub(super) fn deployed(&self, target: usize, at: Micros) -> bool {
+        self.noise.deployed(target, at)
+    }
+
     /// The same detector in another stretch of time: other noise, other phases, a fault.
     pub(super) fn trial(&self, seed: u64, fault: Option<Fault>, days: f64) -> Self {
         let mut trial = self.clone();

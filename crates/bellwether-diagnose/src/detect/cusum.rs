@@ -23,9 +23,16 @@ pub(super) const FAILING: Milli = 2 * NAT;
 /// "one vantage".
 const GROUPS_FLEET_MIN: usize = 6;
 
-/// Days between false alarms of one check for which the threshold is chosen. With 12 vantages each
-/// minute it gives 15.8 nats.
-const DAYS_BETWEEN_FALSE: f64 = 421.0;
+/// Days between false alarms of one check for which the threshold is chosen: 15.4 nats with 12
+/// vantages each minute, which three fresh failures just reach. Alone that would be too low (16 false
+/// alarms in 1,000 days); it is not alone (`POOLED_MIN` of `failing`).
+const DAYS_BETWEEN_FALSE: f64 = 282.0;
+
+/// The threshold is never lower, also with few probes a day.
+const THRESHOLD_MIN: Milli = 15_400;
+
+/// The threshold of one vantage: three failures say 15.6 nats.
+const ALONE_MIN: Milli = 16 * NAT;
 
 /// How much a result says, given the share of failures that is normal at this place and time.
 pub(super) fn evidence(q0: f64, bad: bool) -> Milli {
@@ -75,19 +82,28 @@ impl Limits {
     pub(super) fn failing(live: usize, per_day: f64) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a count of vantages is small")]
         let probes = live.max(1) as f64 * per_day;
-        // With few probes a day the logarithm would ask for less than two failures.
-        let threshold = milli((probes * DAYS_BETWEEN_FALSE).ln()).max(10 * NAT);
+        let threshold = milli((probes * DAYS_BETWEEN_FALSE).ln()).max(THRESHOLD_MIN);
         Self::of(live, threshold)
+    }
+
+    fn alone(threshold: Milli) -> Self {
+        Self {
+            threshold,
+            cap: threshold + NAT,
+            region_cap: threshold + NAT,
+            clamp: threshold + NAT,
+        }
     }
 
     /// For a fixed threshold.
     pub(super) fn of(live: usize, threshold: Milli) -> Self {
         // Distinct vantages that must agree: 1, 2, 3, 4.
         let (cap, region_cap) = match live {
-            0 | 1 => (threshold, threshold),
+            // Four failures in a row: a burst of loss of a few seconds takes three.
+            0 | 1 => return Self::alone(threshold.max(ALONE_MIN)),
             2..=4 => (threshold / 2 + NAT / 2, threshold),
             5..=8 => (threshold / 3 + NAT, threshold * 2 / 3 + NAT),
-            _ => (threshold / 4 + NAT, threshold / 2 + NAT),
+            _ => (threshold / 4 + NAT * 7 / 5, threshold / 2 + NAT),
         };
         Self {
             threshold,

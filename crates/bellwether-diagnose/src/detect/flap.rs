@@ -107,3 +107,37 @@ impl Flap {
 fn seconds(span: Micros) -> f64 {
     span as f64 / 1e6
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGIN: Micros = 1_700_000_000_000_000;
+
+    #[test]
+    fn four_comings_are_flapping_until_an_hour_of_quiet() {
+        let mut flap = Flap::default();
+        for i in 0..4 {
+            assert_eq!(flap.tell(BEGIN + 2 * i * MINUTE), None);
+            flap.down(BEGIN + 2 * i * MINUTE);
+            flap.up(BEGIN + (2 * i + 1) * MINUTE);
+        }
+        let now = BEGIN + 8 * MINUTE;
+        let told = flap.tell(now).expect("four in eight minutes");
+        assert_eq!(told.count, 3);
+        assert!((told.period_seconds - 120.0).abs() < 1e-6 && (told.duty - 0.5).abs() < 1e-6);
+        assert_eq!(flap.tell(now + MINUTE), None, "told every half hour");
+        assert!(flap.holds(now + 20 * MINUTE));
+        assert!(!flap.holds(now + 60 * MINUTE));
+    }
+
+    #[test]
+    fn what_comes_every_half_hour_does_not_flap() {
+        let mut flap = Flap::default();
+        for i in 0..20 {
+            flap.down(BEGIN + 30 * i * MINUTE);
+            flap.up(BEGIN + (30 * i + 5) * MINUTE);
+            assert!(!flap.holds(BEGIN + (30 * i + 6) * MINUTE));
+        }
+    }
+}

@@ -21,6 +21,8 @@ pub mod heard;
 mod learned;
 pub mod signal;
 mod slow;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -92,6 +94,10 @@ struct Watch {
 struct State {
     first_heard: Micros,
     burst_until: Micros,
+    /// The burst after a single failure was asked for once more.
+    asked_on: bool,
+    /// All results together, against a share of failures that is worth an alarm.
+    pooled: cusum::Milli,
     open: Option<Open>,
     flap: Flap,
     slow: Option<OpenSlow>,

@@ -350,6 +350,10 @@ impl Watch {
             .or_else(|| plan.fleet.crossing(&plan.shift[live], shift))?;
         let holds = |v: &usize| shift(*v) >= FAILING || tail(*v) >= FAILING;
         let holders: Vec<usize> = crossing.members.iter().copied().filter(holds).collect();
+        // One congested path beside one changed route is no region.
+        if crossing.group.is_some() && holders.len() * 4 < crossing.members.len() * 3 {
+            return None;
+        }
         let held: Vec<&Pace> = holders
             .iter()
             .filter_map(|&v| pace(v))
