@@ -89,6 +89,16 @@ impl Damp {
         }
     }
 
+    /// It did not go after all.
+    pub(super) fn went_not(&mut self, at: Timestamp) {
+        let since = self.last;
+        let spell = at.duration_since(since).as_millis();
+        self.failed_ms = self
+            .failed_ms
+            .saturating_sub(u64::try_from(spell).unwrap_or(0));
+        self.down_since = Some(since);
+    }
+
     /// Has it been quiet for so long that it counts as over, or as one long failure?
     pub(super) fn is_calm(&self, now: Timestamp) -> bool {
         self.figure(now) < REUSE

@@ -73,6 +73,17 @@ pub(super) struct Remembered {
     pub shared: Option<String>,
     pub stale: bool,
     pub split_from: Option<String>,
+    pub tried: usize,
+    pub ended: Option<Ended>,
+}
+
+/// How the last member became well: what is to be told instead, should another one join in the very
+/// instant in which that was learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ended {
+    pub learned: Timestamp,
+    pub at: Timestamp,
+    pub instead: String,
 }
 
 /// The first failing round.
@@ -108,8 +119,11 @@ pub(super) struct Matter {
     pub stale: bool,
     /// The incident that it was part of, in words.
     pub split_from: Option<String>,
+    /// With how many failing checks it was last looked for what they share.
+    pub tried: usize,
+    /// How its last member became well.
+    pub ended: Option<Ended>,
 }
-
 impl Matter {
     /// A new one with its first member.
     pub(super) fn open(
@@ -162,6 +176,8 @@ impl Matter {
             shared: None,
             stale: false,
             split_from: None,
+            tried: 0,
+            ended: None,
         };
         matter.line(first.at, MomentKind::FirstFailure, first.text, None);
         matter.admit(key, member);
@@ -173,8 +189,11 @@ impl Matter {
         self.parties.extend(member.blamed.parties.iter().cloned());
         self.incident.began = self.incident.began.min(member.since);
         self.widen(&key, &member.blamed.scope);
+        let founds = member.joined == self.incident.opened;
         self.members.insert(key, member);
-        self.founders();
+        if founds {
+            self.founders();
+        }
     }
 
     /// The widest scope.
@@ -251,6 +270,10 @@ impl Matter {
 
     /// What is affected now.
     pub(super) fn parts(&self) -> BTreeSet<Part> {
+        if self.members.len() > super::MEMBERS_AT_ONCE {
+            // To gather it anew from each would take too long: what was ever affected stands for it.
+            return scopes::parts(&self.incident.scope);
+        }
         self.active()
             .flat_map(|((_, vantage), m)| {
                 let mut parts = scopes::parts(&m.blamed.scope);
@@ -301,6 +324,22 @@ impl Matter {
         }
         self.incident.evidence = self.shown.iter().map(|(_, _, d)| *d).collect();
         self.incident.evidence.dedup();
+    }
+
+    /// Takes back that it healed, if that was learned in this very instant: whether another check
+    /// joins just before or just after makes no difference.
+    pub(super) fn unheal(&mut self, now: Timestamp) -> bool {
+        let Some(ended) = self.ended.take_if(|e| e.learned == now) else {
+            return false;
+        };
+        self.damp.went_not(ended.at);
+        self.healed_at = None;
+        self.mitigated_told = false;
+        self.incident
+            .timeline
+            .retain(|m| m.kind != MomentKind::Healing || m.at != ended.at);
+        self.line(ended.at, MomentKind::Shrinkage, ended.instead, None);
+        true
     }
 
     /// A change to be told with the next notice.
@@ -388,6 +427,8 @@ impl Matter {
             shared: self.shared.clone(),
             stale: self.stale,
             split_from: self.split_from.clone(),
+            tried: self.tried,
+            ended: self.ended.clone(),
         }
     }
 
@@ -410,6 +451,8 @@ impl Matter {
             shared: kept.shared,
             stale: kept.stale,
             split_from: kept.split_from,
+            tried: kept.tried,
+            ended: kept.ended,
         }
     }
 
@@ -457,6 +500,8 @@ impl Matter {
             shared: None,
             stale: false,
             split_from: None,
+            tried: 0,
+            ended: None,
             incident,
         }
     }
