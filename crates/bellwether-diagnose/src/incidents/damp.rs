@@ -56,6 +56,13 @@ impl Damp {
         }
     }
 
+    /// It came first at an earlier time than was known.
+    pub(super) fn began(&mut self, at: Timestamp) {
+        if self.downs == 1 && self.down_since == Some(self.first) && at < self.first {
+            *self = Self::new(at);
+        }
+    }
+
     /// The figure as of a time, in thousandths.
     fn figure(&self, now: Timestamp) -> u64 {
         let age = seconds_between(self.at, now).max(0.0);

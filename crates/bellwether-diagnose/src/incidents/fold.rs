@@ -272,7 +272,7 @@ impl Book {
             return;
         }
         let before = Before::default();
-        let (mut member, first) = self.newcomer(claim, root, &before);
+        let (mut member, _) = self.newcomer(claim, root, &before);
         let Some(matter) = self.matters.get_mut(&id) else {
             return;
         };
@@ -287,9 +287,11 @@ impl Book {
         matter.admit(claim.key.clone(), member);
         matter.show(claim.brief.began, &claim.key.0, claim.brief.evidence);
         changes.dirty.insert(id);
-        if matter.healed_at.is_some() || !was_active {
-            self.back(id, first.at.max(came), claim.now, changes);
-        } else {
+        let had_healed = matter.healed_at.is_some() || !was_active;
+        if had_healed {
+            self.back(id, came, claim.now, changes);
+        }
+        if let Some(matter) = self.matters.get_mut(&id) {
             let text = format!("check {} fails again, from {}", claim.key.0, claim.key.1);
             matter.line(came, MomentKind::Growth, text, claim.brief.evidence);
         }

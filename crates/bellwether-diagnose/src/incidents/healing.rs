@@ -103,13 +103,15 @@ impl Book {
         member.until = Some(at);
         changes.dirty.insert(id);
         let text = format!("check {} works again, from {}", key.0, key.1);
-        if matter.is_active() {
-            matter.line(at, MomentKind::Shrinkage, text, None);
-        } else {
+        let alone = matter.members.keys().all(|(check, _)| *check == key.0);
+        if !alone {
+            matter.line(at, MomentKind::Shrinkage, text.clone(), None);
+        }
+        if !matter.is_active() {
             matter.ended = Some(Ended {
                 learned: now,
                 at,
-                instead: text,
+                instead: alone.then_some(text),
             });
             self.over(id, now, changes);
         }
@@ -188,7 +190,7 @@ impl Book {
         changes.tell(id, now, NoticeKind::Resolved, told);
     }
 
-    /// A matter that had healed fails again.
+    /// A matter that had healed fails again, or only seemed healed, in this very instant.
     pub(super) fn back(&mut self, id: u64, came: Timestamp, now: Timestamp, changes: &mut Changes) {
         let Some(matter) = self.matters.get_mut(&id) else {
             return;

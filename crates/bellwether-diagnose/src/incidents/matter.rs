@@ -77,13 +77,13 @@ pub(super) struct Remembered {
     pub ended: Option<Ended>,
 }
 
-/// How the last member became well: what is to be told instead, should another one join in the very
-/// instant in which that was learned.
+/// How the last member became well, with what is to be told instead of healing, should another one
+/// join in the very instant in which that was learned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Ended {
     pub learned: Timestamp,
     pub at: Timestamp,
-    pub instead: String,
+    pub instead: Option<String>,
 }
 
 /// The first failing round.
@@ -188,6 +188,7 @@ impl Matter {
     pub(super) fn admit(&mut self, key: Key, member: Member) {
         self.parties.extend(member.blamed.parties.iter().cloned());
         self.incident.began = self.incident.began.min(member.since);
+        self.damp.began(member.since);
         self.widen(&key, &member.blamed.scope);
         let founds = member.joined == self.incident.opened;
         self.members.insert(key, member);
@@ -338,7 +339,9 @@ impl Matter {
         self.incident
             .timeline
             .retain(|m| m.kind != MomentKind::Healing || m.at != ended.at);
-        self.line(ended.at, MomentKind::Shrinkage, ended.instead, None);
+        if let Some(text) = ended.instead {
+            self.line(ended.at, MomentKind::Shrinkage, text, None);
+        }
         true
     }
 

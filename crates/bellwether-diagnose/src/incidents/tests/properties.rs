@@ -128,6 +128,9 @@ fn play_rounds(rounds: &[Vec<u8>], order: &[usize]) -> Story {
 }
 
 proptest! {
+    // Each case plays a story or two to its end; with the usual 256 they would take minutes.
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     // Of one cause: that a judgement changes in the very instant in which another check opens an
     // incident of the new cause makes two incidents that are put together, or one at once.
     #[test]
