@@ -92,8 +92,26 @@ fn numberless(kept: &BTreeMap<u64, Incident>) -> Vec<Incident> {
     all.sort_by_key(|i| (i.cause, i.began, i.checks.first().map(|c| c.check.clone())));
     for incident in &mut all {
         incident.id = 0;
+        let caveats = incident.caveats.iter_mut();
+        let lines = incident.timeline.iter_mut().map(|m| &mut m.text);
+        for text in caveats.chain(lines) {
+            *text = unnumbered(text);
+        }
     }
     all
+}
+
+/// A sentence without the numbers of incidents.
+fn unnumbered(text: &str) -> String {
+    let parts = text.split("incident ").enumerate();
+    let plain = parts.map(|(n, part)| match n {
+        0 => part.to_owned(),
+        _ => format!(
+            "incident {}",
+            part.trim_start_matches(|c: char| c.is_ascii_digit())
+        ),
+    });
+    plain.collect()
 }
 
 /// Rounds of traces of six services on three operators: in each round each is well, or fails by one

@@ -174,6 +174,22 @@ fn exchange(says: Says) -> Exchange {
     }
 }
 
+fn resolver(label: &str, says: Says) -> ResolverSeen {
+    ResolverSeen {
+        resolver: label.to_owned(),
+        origin: ResolverOrigin::Given,
+        address: format!("{label}:53").parse().unwrap(),
+        channel: bellwether_model::Channel::Plain,
+        answers: vec![exchange(says)],
+        zone_ns: None,
+        sibling: None,
+        unchecked: vec![],
+        ancestors: vec![],
+        zone_ds: None,
+        large: vec![],
+    }
+}
+
 /// Adds what name servers (`NAME@ADDRESS`) and resolvers answered.
 pub(super) fn seeing(
     mut report: Report,
@@ -226,20 +242,7 @@ pub(super) fn seeing(
         (ProbeKind::Addresses, Outcome::Addresses(found)),
     ];
     for (label, says) in resolvers {
-        let asked = ResolverSeen {
-            resolver: (*label).to_owned(),
-            origin: ResolverOrigin::Given,
-            address: format!("{label}:53").parse().unwrap(),
-            channel: bellwether_model::Channel::Plain,
-            answers: vec![exchange(*says)],
-            zone_ns: None,
-            sibling: None,
-            unchecked: vec![],
-            ancestors: vec![],
-            zone_ds: None,
-            large: vec![],
-        };
-        let outcome = Outcome::ResolverMatrix(Box::new(asked));
+        let outcome = Outcome::ResolverMatrix(Box::new(resolver(label, *says)));
         outcomes.push((ProbeKind::ResolverMatrix, outcome));
     }
     let observed = outcomes.into_iter().enumerate();

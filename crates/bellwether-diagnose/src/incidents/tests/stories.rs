@@ -10,6 +10,7 @@ use super::stage::*;
 const SHOP: &str = "shop/main";
 
 /// The founding incident: five phases, as their traces were judged.
+#[expect(clippy::too_many_lines, reason = "one story, told in one go")]
 pub(super) fn mashery(tick: usize) -> Story {
     const DEV: &str = "developer/main";
     let [ns65, ns66] = [
