@@ -221,6 +221,8 @@ impl Book {
         }
         if matter.healed_at.is_some() {
             self.back(id, since, now, changes);
+        } else {
+            matter.returned_sooner(since, now);
         }
         id
     }
@@ -290,6 +292,8 @@ impl Book {
         let had_healed = matter.healed_at.is_some() || !was_active;
         if had_healed {
             self.back(id, came, claim.now, changes);
+        } else {
+            matter.returned_sooner(came, claim.now);
         }
         if let Some(matter) = self.matters.get_mut(&id) {
             let text = format!("check {} fails again, from {}", claim.key.0, claim.key.1);

@@ -8,7 +8,7 @@ use bellwether_model::{Cause, CheckId, Layer, Scope, Verdict};
 use jiff::Timestamp;
 
 use super::brief::{Blamed, Controls};
-use super::matter::{Ended, Failure, Matter, Member, Sort};
+use super::matter::{Ended, Failure, Matter, Member, Returned, Sort};
 use super::party::Party;
 use super::seen::Seen;
 use super::watch::{Alarm, Path};
@@ -207,6 +207,12 @@ impl Book {
             return;
         }
         let came = matter.healed_at.map_or(came, |healed| came.max(healed));
+        matter.returned = Some(Returned {
+            learned: now,
+            came,
+            healed: matter.healed_at.unwrap_or(came),
+            damp: matter.damp.clone(),
+        });
         matter.healed_at = None;
         let begins = matter.damp.came(came);
         let times = matter.damp.downs - 1;

@@ -75,6 +75,17 @@ pub(super) struct Remembered {
     pub split_from: Option<String>,
     pub tried: usize,
     pub ended: Option<Ended>,
+    pub returned: Option<Returned>,
+}
+
+/// When it came back, and how it was before: another member that joins in the instant in which that
+/// was learned may have failed sooner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Returned {
+    pub learned: Timestamp,
+    pub came: Timestamp,
+    pub healed: Timestamp,
+    pub damp: Damp,
 }
 
 /// How the last member became well, with what is to be told instead of healing, should another one
@@ -123,6 +134,8 @@ pub(super) struct Matter {
     pub tried: usize,
     /// How its last member became well.
     pub ended: Option<Ended>,
+    /// When it last came back.
+    pub returned: Option<Returned>,
 }
 impl Matter {
     /// A new one with its first member.
@@ -178,6 +191,7 @@ impl Matter {
             split_from: None,
             tried: 0,
             ended: None,
+            returned: None,
         };
         matter.line(first.at, MomentKind::FirstFailure, first.text, None);
         matter.admit(key, member);
@@ -345,6 +359,28 @@ impl Matter {
         true
     }
 
+    /// It came back sooner than was known in this instant.
+    pub(super) fn returned_sooner(&mut self, came: Timestamp, now: Timestamp) {
+        let Some(mut back) = self.returned.clone().filter(|r| r.learned == now) else {
+            return;
+        };
+        let came = came.max(back.healed);
+        if came >= back.came {
+            return;
+        }
+        let is_it = |m: &Moment| m.kind == MomentKind::Reopened && m.at == back.came;
+        if let Some(line) = self.incident.timeline.iter_mut().find(|m| is_it(m)) {
+            line.at = came;
+            self.incident.timeline.sort_by_key(timeline::place);
+        }
+        let told = self.damp.told;
+        self.damp = back.damp.clone();
+        self.damp.came(came);
+        self.damp.told = told;
+        back.came = came;
+        self.returned = Some(back);
+    }
+
     /// A change to be told with the next notice.
     pub(super) fn pend(&mut self, kind: NoticeKind, text: String) {
         if !self.pending.iter().any(|(_, t)| *t == text) {
@@ -432,6 +468,7 @@ impl Matter {
             split_from: self.split_from.clone(),
             tried: self.tried,
             ended: self.ended.clone(),
+            returned: self.returned.clone(),
         }
     }
 
@@ -456,6 +493,7 @@ impl Matter {
             split_from: kept.split_from,
             tried: kept.tried,
             ended: kept.ended,
+            returned: kept.returned,
         }
     }
 
@@ -505,6 +543,7 @@ impl Matter {
             split_from: None,
             tried: 0,
             ended: None,
+            returned: None,
             incident,
         }
     }
