@@ -14,13 +14,13 @@
 //! - healing needs as much evidence as failing: two healthy traces and no alarm; then it must stay
 //!   so for a while, the longer the more often it came back
 //!
-//! - [`damp`]: how often it comes and goes
-//! - [`party`], [`shared`]: what checks have in common
-//! - [`brief`], [`seen`], [`scopes`]: what is kept of a trace, and compared with the next
-//! - [`watch`]: what is kept of a check
-//! - [`matter`]: an open incident with what is remembered for it
-//! - [`fold`], [`warn`], [`healing`], [`upkeep`]: the steps
-//! - [`timeline`], [`phrase`]: lines and sentences
+//! - `damp`: how often it comes and goes
+//! - `party`, `shared`: what checks have in common
+//! - `brief`, `seen`, `scopes`: what is kept of a trace, and compared with the next
+//! - `watch`: what is kept of a check
+//! - `matter`: an open incident with what is remembered for it
+//! - `fold`, `warn`, `healing`, `upkeep`: the steps
+//! - `timeline`, `phrase`: lines and sentences
 
 mod brief;
 mod damp;

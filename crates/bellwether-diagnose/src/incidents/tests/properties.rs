@@ -86,6 +86,25 @@ fn without_a_checkpoint_no_alarm_is_repeated_and_nothing_has_healed() {
     }
 }
 
+#[test]
+fn a_healthy_check_costs_a_checkpoint_little() {
+    let mut book = Book::new();
+    let names: Vec<String> = (0..100).map(|n| format!("service-{n}/main")).collect();
+    for name in &names {
+        let key = key(name);
+        let trace = JudgedTrace {
+            check: &key.0,
+            vantage: &key.1,
+            report: &healthy(),
+            evidence: None,
+            depends: &[],
+        };
+        book.traced(&trace, at(0));
+    }
+    let size = book.checkpoint().len() / names.len();
+    assert!(size < 400, "{size} bytes for each");
+}
+
 /// The incidents without their numbers, which follow the order in which they came.
 fn numberless(kept: &BTreeMap<u64, Incident>) -> Vec<Incident> {
     let mut all: Vec<Incident> = kept.values().cloned().collect();
