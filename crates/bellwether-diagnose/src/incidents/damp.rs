@@ -56,6 +56,13 @@ impl Damp {
         }
     }
 
+    /// It came first at an earlier time than was known.
+    pub(super) fn began(&mut self, at: Timestamp) {
+        if self.downs == 1 && self.down_since == Some(self.first) && at < self.first {
+            *self = Self::new(at);
+        }
+    }
+
     /// The figure as of a time, in thousandths.
     fn figure(&self, now: Timestamp) -> u64 {
         let age = seconds_between(self.at, now).max(0.0);
@@ -87,6 +94,16 @@ impl Damp {
             let spell = at.duration_since(since).as_millis();
             self.failed_ms += u64::try_from(spell).unwrap_or(0);
         }
+    }
+
+    /// It did not go after all.
+    pub(super) fn went_not(&mut self, at: Timestamp) {
+        let since = self.last;
+        let spell = at.duration_since(since).as_millis();
+        self.failed_ms = self
+            .failed_ms
+            .saturating_sub(u64::try_from(spell).unwrap_or(0));
+        self.down_since = Some(since);
     }
 
     /// Has it been quiet for so long that it counts as over, or as one long failure?

@@ -11,7 +11,7 @@ use super::brief::{Blamed, Brief};
 use super::matter::{Failure, Matter, Member, Sort};
 use super::scopes::Part;
 use super::watch::Before;
-use super::{Book, Changes, Key, NoticeKind, party, phrase, seconds_between};
+use super::{Book, Changes, Key, NoticeKind, party, phrase, scopes, seconds_between};
 
 /// Two troubles at things of one operator are one if they began within this time.
 const TOGETHER: Duration = Duration::from_mins(5);
@@ -97,11 +97,12 @@ impl Book {
         if claim.sort == Sort::Ours {
             return before.ours;
         }
-        let Some(earlier) = &before.bad else {
-            let watch = self.watches.get(claim.key);
-            return watch.is_some_and(|w| w.alarm.is_some());
-        };
-        let agrees = earlier.roots.iter().any(|r| r.cause == root.cause);
+        let alarmed = self
+            .watches
+            .get(claim.key)
+            .is_some_and(|w| w.alarm.is_some());
+        let earlier = before.bad.as_ref().map_or(&[][..], |b| &b.roots);
+        let agrees = earlier.iter().any(|r| r.cause == root.cause);
         let is_first = claim
             .brief
             .roots
@@ -109,7 +110,7 @@ impl Book {
             .is_some_and(|f| f.cause == root.cause);
         let accounted = self.held(claim.key, Sort::Fault);
         let accounted = accounted.iter().any(|id| self.is_member(*id, claim.key));
-        agrees || is_first && !accounted
+        agrees || is_first && !accounted && (alarmed || !earlier.is_empty())
     }
 
     /// A root that no matter of this check accounts for.
@@ -199,7 +200,8 @@ impl Book {
         let Some(matter) = self.matters.get_mut(&id) else {
             return id;
         };
-        let (since, parts) = (member.since, matter.parts());
+        let since = member.since;
+        let parts = scopes::parts(&matter.incident.scope);
         let first_there = now == matter.incident.opened;
         matter.began_with(first);
         matter.admit(key.clone(), member);
@@ -211,13 +213,16 @@ impl Book {
             if matter.line(since, MomentKind::Growth, text.clone(), None) {
                 matter.pend(NoticeKind::Grown, text);
             }
-            let joined: Vec<Part> = matter.parts().difference(&parts).cloned().collect();
+            let now_there = scopes::parts(&matter.incident.scope);
+            let joined: Vec<Part> = now_there.difference(&parts).cloned().collect();
             for part in joined {
                 grown(matter, &part, since);
             }
         }
         if matter.healed_at.is_some() {
             self.back(id, since, now, changes);
+        } else {
+            matter.returned_sooner(since, now);
         }
         id
     }
@@ -269,12 +274,13 @@ impl Book {
             return;
         }
         let before = Before::default();
-        let (mut member, first) = self.newcomer(claim, root, &before);
+        let (mut member, _) = self.newcomer(claim, root, &before);
         let Some(matter) = self.matters.get_mut(&id) else {
             return;
         };
-        let came = member.since;
+        let mut came = member.since;
         if let Some(known) = matter.members.get(claim.key) {
+            came = known.until.map_or(came, |until| came.max(until));
             // It keeps its first time; that it was well between is in the timeline.
             member.since = known.since;
             member.joined = known.joined;
@@ -283,9 +289,13 @@ impl Book {
         matter.admit(claim.key.clone(), member);
         matter.show(claim.brief.began, &claim.key.0, claim.brief.evidence);
         changes.dirty.insert(id);
-        if matter.healed_at.is_some() || !was_active {
-            self.back(id, first.at.max(came), claim.now, changes);
+        let had_healed = matter.healed_at.is_some() || !was_active;
+        if had_healed {
+            self.back(id, came, claim.now, changes);
         } else {
+            matter.returned_sooner(came, claim.now);
+        }
+        if let Some(matter) = self.matters.get_mut(&id) {
             let text = format!("check {} fails again, from {}", claim.key.0, claim.key.1);
             matter.line(came, MomentKind::Growth, text, claim.brief.evidence);
         }
@@ -422,10 +432,18 @@ impl Book {
                 && m.incident.cause == this.incident.cause
                 && party::overlap(&m.parties, &this.parties, together)
         };
-        let Some(other) = self.matters.values().find(same).map(|m| m.incident.id) else {
+        let Some(other) = self.matters.values().find(same) else {
             return;
         };
-        let (older, younger) = (id.min(other), id.max(other));
+        let age = |m: &Matter| {
+            let first = m.members.keys().next().cloned();
+            (m.incident.began, m.incident.opened, first)
+        };
+        let (older, younger) = if age(other) <= age(this) {
+            (other.incident.id, id)
+        } else {
+            (id, other.incident.id)
+        };
         let Some(ended) = self.matters.get_mut(&younger) else {
             return;
         };

@@ -8,7 +8,7 @@ use bellwether_model::{Cause, CheckId, Layer, Scope, Verdict};
 use jiff::Timestamp;
 
 use super::brief::{Blamed, Controls};
-use super::matter::{Failure, Matter, Member, Sort};
+use super::matter::{Ended, Failure, Matter, Member, Returned, Sort};
 use super::party::Party;
 use super::seen::Seen;
 use super::watch::{Alarm, Path};
@@ -94,21 +94,25 @@ impl Book {
         let Some(member) = matter.members.get_mut(key).filter(|m| m.until.is_none()) else {
             return;
         };
-        let by_trace = member.good_since;
-        let by_watch = watch
-            .filter(|w| is_fault && w.good > 0)
-            .and_then(|w| w.healed_at());
-        let at = match (by_trace, by_watch) {
-            (Some(a), Some(b)) => a.min(b),
-            (a, b) => a.or(b).unwrap_or(now),
+        let healed = match watch.filter(|w| is_fault && w.good > 0) {
+            Some(watch) => watch.healed_at(),
+            None => member.good_since,
         };
+        let at = healed.unwrap_or(now);
         let at = at.max(member.since);
         member.until = Some(at);
         changes.dirty.insert(id);
-        if matter.is_active() {
-            let text = format!("check {} works again, from {}", key.0, key.1);
-            matter.line(at, MomentKind::Shrinkage, text, None);
-        } else {
+        let text = format!("check {} works again, from {}", key.0, key.1);
+        let alone = matter.members.keys().all(|(check, _)| *check == key.0);
+        if !alone {
+            matter.line(at, MomentKind::Shrinkage, text.clone(), None);
+        }
+        if !matter.is_active() {
+            matter.ended = Some(Ended {
+                learned: now,
+                at,
+                instead: alone.then_some(text),
+            });
             self.over(id, now, changes);
         }
     }
@@ -121,6 +125,11 @@ impl Book {
         changes.dirty.insert(id);
         let ends = matter.members.values().filter_map(|m| m.until);
         let at = ends.max().unwrap_or(now);
+        if let Some(ended) = &mut matter.ended
+            && ended.learned == now
+        {
+            ended.at = at;
+        }
         matter.damp.went(at);
         matter.healed_at = Some(at);
         matter.pending.clear();
@@ -181,23 +190,32 @@ impl Book {
         changes.tell(id, now, NoticeKind::Resolved, told);
     }
 
-    /// A matter that had healed fails again.
+    /// A matter that had healed fails again, or only seemed healed, in this very instant.
     pub(super) fn back(&mut self, id: u64, came: Timestamp, now: Timestamp, changes: &mut Changes) {
         let Some(matter) = self.matters.get_mut(&id) else {
             return;
         };
         changes.dirty.insert(id);
-        let came = matter.healed_at.map_or(came, |healed| came.max(healed));
-        matter.healed_at = None;
-        let begins = matter.damp.came(came);
-        let times = matter.damp.downs - 1;
-        let incident = &mut matter.incident;
-        incident.mitigated = None;
-        incident.state = if incident.acknowledged.is_some() {
+        let acknowledged = matter.incident.acknowledged.is_some();
+        matter.incident.mitigated = None;
+        matter.incident.state = if acknowledged {
             IncidentState::Acknowledged
         } else {
             IncidentState::Open
         };
+        if matter.unheal(now) {
+            return;
+        }
+        let came = matter.healed_at.map_or(came, |healed| came.max(healed));
+        matter.returned = Some(Returned {
+            learned: now,
+            came,
+            healed: matter.healed_at.unwrap_or(came),
+            damp: matter.damp.clone(),
+        });
+        matter.healed_at = None;
+        let begins = matter.damp.came(came);
+        let times = matter.damp.downs - 1;
         if !matter.damp.suppressed || begins {
             matter.line(came, MomentKind::Reopened, "it is back".to_owned(), None);
         }
@@ -253,7 +271,7 @@ impl Book {
                     return;
                 }
                 // The trace that waits for it, if it is the newest; else one is to be made.
-                let waiting = watch.bad.clone().filter(|_| watch.last_was_bad);
+                let waiting = watch.waiting(now);
                 match waiting {
                     Some(brief) if !brief.roots.is_empty() => {
                         let before = super::watch::Before::default();
@@ -334,6 +352,18 @@ impl Book {
         };
         alarm.explained = true;
         let alarm = alarm.clone();
+        // While we could not see ourselves, what runs saw was that.
+        let blind = self.matters.values().any(|m| {
+            m.sort == Sort::Ours
+                && m.members.keys().any(|(_, vantage)| *vantage == key.1)
+                && m.healed_at.is_none_or(|healed| healed >= alarm.since)
+        });
+        if blind {
+            return;
+        }
+        let Some(watch) = self.watches.get(key) else {
+            return;
+        };
         let ongoing = watch.runs_fail();
         let healed = watch.healed_at().unwrap_or(now);
         let since = watch.failing_since().unwrap_or(alarm.since);

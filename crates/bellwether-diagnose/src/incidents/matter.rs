@@ -73,6 +73,28 @@ pub(super) struct Remembered {
     pub shared: Option<String>,
     pub stale: bool,
     pub split_from: Option<String>,
+    pub tried: usize,
+    pub ended: Option<Ended>,
+    pub returned: Option<Returned>,
+}
+
+/// When it came back, and how it was before: another member that joins in the instant in which that
+/// was learned may have failed sooner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Returned {
+    pub learned: Timestamp,
+    pub came: Timestamp,
+    pub healed: Timestamp,
+    pub damp: Damp,
+}
+
+/// How the last member became well, with what is to be told instead of healing, should another one
+/// join in the very instant in which that was learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ended {
+    pub learned: Timestamp,
+    pub at: Timestamp,
+    pub instead: Option<String>,
 }
 
 /// The first failing round.
@@ -108,8 +130,13 @@ pub(super) struct Matter {
     pub stale: bool,
     /// The incident that it was part of, in words.
     pub split_from: Option<String>,
+    /// With how many failing checks it was last looked for what they share.
+    pub tried: usize,
+    /// How its last member became well.
+    pub ended: Option<Ended>,
+    /// When it last came back.
+    pub returned: Option<Returned>,
 }
-
 impl Matter {
     /// A new one with its first member.
     pub(super) fn open(
@@ -162,6 +189,9 @@ impl Matter {
             shared: None,
             stale: false,
             split_from: None,
+            tried: 0,
+            ended: None,
+            returned: None,
         };
         matter.line(first.at, MomentKind::FirstFailure, first.text, None);
         matter.admit(key, member);
@@ -172,9 +202,13 @@ impl Matter {
     pub(super) fn admit(&mut self, key: Key, member: Member) {
         self.parties.extend(member.blamed.parties.iter().cloned());
         self.incident.began = self.incident.began.min(member.since);
+        self.damp.began(member.since);
         self.widen(&key, &member.blamed.scope);
+        let founds = member.joined == self.incident.opened;
         self.members.insert(key, member);
-        self.founders();
+        if founds {
+            self.founders();
+        }
     }
 
     /// The widest scope.
@@ -251,6 +285,10 @@ impl Matter {
 
     /// What is affected now.
     pub(super) fn parts(&self) -> BTreeSet<Part> {
+        if self.members.len() > super::MEMBERS_AT_ONCE {
+            // To gather it anew from each would take too long: what was ever affected stands for it.
+            return scopes::parts(&self.incident.scope);
+        }
         self.active()
             .flat_map(|((_, vantage), m)| {
                 let mut parts = scopes::parts(&m.blamed.scope);
@@ -301,6 +339,46 @@ impl Matter {
         }
         self.incident.evidence = self.shown.iter().map(|(_, _, d)| *d).collect();
         self.incident.evidence.dedup();
+    }
+
+    /// Takes back that it healed, if that was learned in this very instant: whether another check
+    /// joins just before or just after makes no difference.
+    pub(super) fn unheal(&mut self, now: Timestamp) -> bool {
+        let Some(ended) = self.ended.take_if(|e| e.learned == now) else {
+            return false;
+        };
+        self.damp.went_not(ended.at);
+        self.healed_at = None;
+        self.mitigated_told = false;
+        self.incident
+            .timeline
+            .retain(|m| m.kind != MomentKind::Healing || m.at != ended.at);
+        if let Some(text) = ended.instead {
+            self.line(ended.at, MomentKind::Shrinkage, text, None);
+        }
+        true
+    }
+
+    /// It came back sooner than was known in this instant.
+    pub(super) fn returned_sooner(&mut self, came: Timestamp, now: Timestamp) {
+        let Some(mut back) = self.returned.clone().filter(|r| r.learned == now) else {
+            return;
+        };
+        let came = came.max(back.healed);
+        if came >= back.came {
+            return;
+        }
+        let is_it = |m: &Moment| m.kind == MomentKind::Reopened && m.at == back.came;
+        if let Some(line) = self.incident.timeline.iter_mut().find(|m| is_it(m)) {
+            line.at = came;
+            self.incident.timeline.sort_by_key(timeline::place);
+        }
+        let told = self.damp.told;
+        self.damp = back.damp.clone();
+        self.damp.came(came);
+        self.damp.told = told;
+        back.came = came;
+        self.returned = Some(back);
     }
 
     /// A change to be told with the next notice.
@@ -388,6 +466,9 @@ impl Matter {
             shared: self.shared.clone(),
             stale: self.stale,
             split_from: self.split_from.clone(),
+            tried: self.tried,
+            ended: self.ended.clone(),
+            returned: self.returned.clone(),
         }
     }
 
@@ -410,6 +491,9 @@ impl Matter {
             shared: kept.shared,
             stale: kept.stale,
             split_from: kept.split_from,
+            tried: kept.tried,
+            ended: kept.ended,
+            returned: kept.returned,
         }
     }
 
@@ -457,6 +541,9 @@ impl Matter {
             shared: None,
             stale: false,
             split_from: None,
+            tried: 0,
+            ended: None,
+            returned: None,
             incident,
         }
     }

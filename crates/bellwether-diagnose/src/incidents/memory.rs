@@ -87,6 +87,9 @@ impl Book {
             book.next = book.next.max(matter.incident.id + 1);
             book.matters.insert(matter.incident.id, matter);
         }
+        let large = |m: &&Matter| m.members.len() > super::MEMBERS_AT_ONCE;
+        let large = book.matters.values().filter(large).map(|m| m.incident.id);
+        book.deferred = large.collect();
         book.next = book.next.max(next_id);
         book
     }

@@ -14,13 +14,13 @@
 //! - healing needs as much evidence as failing: two healthy traces and no alarm; then it must stay
 //!   so for a while, the longer the more often it came back
 //!
-//! - [`damp`]: how often it comes and goes
-//! - [`party`], [`shared`]: what checks have in common
-//! - [`brief`], [`seen`], [`scopes`]: what is kept of a trace, and compared with the next
-//! - [`watch`]: what is kept of a check
-//! - [`matter`]: an open incident with what is remembered for it
-//! - [`fold`], [`warn`], [`healing`], [`upkeep`]: the steps
-//! - [`timeline`], [`phrase`]: lines and sentences
+//! - `damp`: how often it comes and goes
+//! - `party`, `shared`: what checks have in common
+//! - `brief`, `seen`, `scopes`: what is kept of a trace, and compared with the next
+//! - `watch`: what is kept of a check
+//! - `matter`: an open incident with what is remembered for it
+//! - `fold`, `warn`, `healing`, `upkeep`: the steps
+//! - `timeline`, `phrase`: lines and sentences
 
 mod brief;
 mod damp;
@@ -57,6 +57,9 @@ use watch::Watch;
 /// While an incident is open its checks are traced this often: its lines are to be as exact as
 /// that.
 pub const FOLLOW_EVERY: Duration = Duration::from_secs(60);
+
+/// Incidents of more members than this are written anew once a tick, not once a trace.
+const MEMBERS_AT_ONCE: usize = 64;
 
 /// A check at a vantage.
 type Key = (CheckId, VantageId);
@@ -242,6 +245,8 @@ pub struct Book {
     /// Services that each service needs.
     needs: BTreeMap<String, Vec<String>>,
     next: u64,
+    /// Incidents of very many checks, to be written anew with the next tick.
+    deferred: BTreeSet<u64>,
 }
 
 impl Default for Book {
@@ -281,6 +286,7 @@ impl Book {
             matters: BTreeMap::new(),
             needs: BTreeMap::new(),
             next: 1,
+            deferred: BTreeSet::new(),
         }
     }
 
@@ -431,11 +437,26 @@ impl Book {
     pub fn tick(&mut self, now: Timestamp) -> Vec<Update> {
         let mut changes = Changes::default();
         self.upkeep(now, &mut changes);
-        self.close(changes, now)
+        changes.dirty.append(&mut self.deferred);
+        self.finish(changes, now)
     }
 
-    /// Puts in order what a call came to.
+    /// Puts in order what a call came to. An incident of very many checks waits for the next tick if
+    /// there is nothing to tell: to write it anew at each of their traces would take longer than the
+    /// traces.
     fn close(&mut self, mut changes: Changes, now: Timestamp) -> Vec<Update> {
+        let waits = |id: &u64| {
+            let matter = self.matters.get(id);
+            let large = matter.is_some_and(|m| m.members.len() > MEMBERS_AT_ONCE);
+            large && !changes.notices.contains_key(id)
+        };
+        let waiting: BTreeSet<u64> = changes.dirty.iter().copied().filter(waits).collect();
+        changes.dirty.retain(|id| !waiting.contains(id));
+        self.deferred.extend(waiting);
+        self.finish(changes, now)
+    }
+
+    fn finish(&mut self, mut changes: Changes, now: Timestamp) -> Vec<Update> {
         self.refresh(&mut changes, now);
         let mut updates = Vec::new();
         for id in &changes.dirty {
@@ -446,7 +467,9 @@ impl Book {
                 incident: Box::new(matter.incident.clone()),
                 notices: changes.notices.remove(id).unwrap_or_default(),
             });
-            changes.touched.extend(matter.members.keys().cloned());
+            if matter.incident.state == IncidentState::Resolved {
+                changes.touched.extend(matter.members.keys().cloned());
+            }
         }
         self.matters
             .retain(|_, m| m.incident.state != IncidentState::Resolved);

@@ -7,6 +7,9 @@ use bellwether_model::Scope;
 /// Makes a scope as wide as both.
 pub(super) fn widen(scope: &mut Scope, other: &Scope) {
     fn union<T: Ord + Clone>(all: &mut Vec<T>, more: &[T]) {
+        if more.iter().all(|m| all.binary_search(m).is_ok()) {
+            return;
+        }
         all.extend_from_slice(more);
         all.sort();
         all.dedup();

@@ -29,6 +29,11 @@ fn order(kind: MomentKind) -> u8 {
     }
 }
 
+/// What lines are sorted by.
+pub(super) fn place(line: &Moment) -> (Timestamp, u8, String) {
+    (line.at, order(line.kind), line.text.clone())
+}
+
 /// Puts a line in its place. False if the very same line stands there already.
 pub(super) fn insert(
     lines: &mut Vec<Moment>,

@@ -30,6 +30,7 @@ const CHANGES_TOLD: usize = 3;
 impl Book {
     /// Does what time brings.
     pub(super) fn upkeep(&mut self, now: Timestamp, changes: &mut Changes) {
+        self.share(now, changes);
         let ids: Vec<u64> = self.matters.keys().copied().collect();
         for id in ids {
             self.split(id, now, changes);
@@ -199,11 +200,14 @@ impl Book {
         if dirty.is_empty() {
             return;
         }
-        // Another incident may explain this one from now on, or no longer.
+        // Another incident may explain this one from now on.
         for (id, matter) in &self.matters {
-            if matter.sort == Sort::Fault && !dirty.contains(id) {
-                let caveats = self.caveats(matter);
-                if caveats != matter.incident.caveats {
+            if !self.needs.is_empty() && matter.sort == Sort::Fault && !dirty.contains(id) {
+                let behind = self.behind(matter);
+                if behind
+                    .iter()
+                    .any(|line| !matter.incident.caveats.contains(line))
+                {
                     changes.dirty.insert(*id);
                 }
             }
@@ -212,19 +216,11 @@ impl Book {
             let Some(matter) = self.matters.get(&id) else {
                 continue;
             };
-            let shared = matter.shared.clone().or_else(|| self.shared_part(matter));
-            let caveats = self.caveats(matter);
+            let mut caveats = self.caveats(matter);
+            caveats.extend(matter.shared.clone());
             let Some(matter) = self.matters.get_mut(&id) else {
                 continue;
             };
-            if matter.shared.is_none()
-                && let Some(text) = &shared
-            {
-                matter.line(now, MomentKind::Growth, text.clone(), None);
-            }
-            matter.shared = shared;
-            let mut caveats = caveats;
-            caveats.extend(matter.shared.clone());
             matter.render(caveats, now);
             let Some(notices) = changes.notices.get_mut(&id) else {
                 continue;
@@ -266,6 +262,9 @@ impl Book {
                 .map(|(check, _)| check.service().to_owned());
             all.collect()
         };
+        if self.needs.is_empty() {
+            return Vec::new();
+        }
         let mine = services(matter);
         let needed = self.needed(&mine);
         let age = |m: &Matter| (m.incident.began, m.incident.id);
@@ -313,11 +312,15 @@ impl Book {
         all
     }
 
-    /// Whom the failing services lean on, more than chance would have it.
-    fn shared_part(&self, matter: &Matter) -> Option<String> {
-        let bad: BTreeSet<&str> = matter.active().map(|((c, _), _)| c.service()).collect();
-        if bad.len() < 2 || matter.sort != Sort::Fault {
-            return None;
+    /// Looks for what failing services share, where more of them fail than when it was last looked
+    /// for.
+    fn share(&mut self, now: Timestamp, changes: &mut Changes) {
+        let wants = |m: &Matter| {
+            let active = m.active().count();
+            m.sort == Sort::Fault && m.shared.is_none() && active >= 2 && active > m.tried
+        };
+        if !self.matters.values().any(wants) {
+            return;
         }
         let mut services: BTreeSet<&str> = BTreeSet::new();
         let mut users: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -327,18 +330,38 @@ impl Book {
                 users.entry(depends).or_default().insert(check.service());
             }
         }
-        let count = users.len();
-        let found = users.iter().filter_map(|(party, users)| {
-            let failing = users.intersection(&bad).count();
-            let is = shared::is_shared(services.len(), users.len(), bad.len(), failing, count);
-            is.then_some((failing, std::cmp::Reverse(users.len()), *party))
-        });
-        let (failing, std::cmp::Reverse(users), party) = found.max()?;
-        Some(format!(
-            "what they share is {party}: {failing} of the {users} services that lean on it fail, of {} watched",
-            services.len()
-        ))
+        for (id, matter) in &mut self.matters {
+            if !wants(matter) {
+                continue;
+            }
+            matter.tried = matter.active().count();
+            let Some(text) = shared_part(matter, services.len(), &users) else {
+                continue;
+            };
+            matter.line(now, MomentKind::Growth, text.clone(), None);
+            matter.pend(NoticeKind::Grown, text.clone());
+            matter.shared = Some(text);
+            changes.dirty.insert(*id);
+        }
     }
+}
+
+/// Whom the failing services lean on, more of them than chance would have it.
+fn shared_part(
+    matter: &Matter,
+    services: usize,
+    users: &BTreeMap<&str, BTreeSet<&str>>,
+) -> Option<String> {
+    let bad: BTreeSet<&str> = matter.active().map(|((c, _), _)| c.service()).collect();
+    let found = users.iter().filter_map(|(party, theirs)| {
+        let failing = theirs.intersection(&bad).count();
+        let is = shared::is_shared(services, theirs.len(), bad.len(), failing, users.len());
+        is.then_some((failing, std::cmp::Reverse(theirs.len()), *party))
+    });
+    let (failing, std::cmp::Reverse(theirs), party) = found.max()?;
+    Some(format!(
+        "what they share is {party}: {failing} of the {theirs} services that lean on it fail, of {services} watched"
+    ))
 }
 
 /// Damping: told again after a while, and at an end when it stays as it is.

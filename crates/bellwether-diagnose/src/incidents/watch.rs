@@ -248,6 +248,12 @@ impl Watch {
         }
     }
 
+    /// The newest trace, if it was unhealthy, and is near enough to what is learned now.
+    pub(super) fn waiting(&self, now: Timestamp) -> Option<Brief> {
+        let bad = self.bad.clone().filter(|_| self.last_was_bad);
+        bad.filter(|b| !is_past(b.began, CONFIRM_WITHIN, now))
+    }
+
     /// The streak is over.
     pub(super) fn calm(&mut self) {
         self.bad = None;
@@ -277,7 +283,10 @@ impl Watch {
 
     /// Since when users are served again, if they are.
     pub(super) fn healed_at(&self) -> Option<Timestamp> {
-        match (self.first_ok, self.good_since) {
+        let by_trace = self
+            .good_since
+            .filter(|since| self.last_bad_run < Some(*since));
+        match (self.first_ok, by_trace) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }

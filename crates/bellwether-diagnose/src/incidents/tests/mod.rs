@@ -1,1 +1,6 @@
-//! Stories.
+//! Stories: what happens, and what is to be told of it.
+
+mod properties;
+mod stage;
+mod stories;
+mod weather;
