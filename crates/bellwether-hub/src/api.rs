@@ -112,6 +112,21 @@ pub fn openapi() -> serde_json::Value {
     document::complete(&document)
 }
 
+/// Every route that is served.
+#[must_use]
+pub fn routes() -> Vec<(Method, String)> {
+    let routes = document::routes(&openapi());
+    let api = routes.into_iter().flat_map(|(path, methods)| {
+        methods
+            .into_iter()
+            .map(move |(method, _)| (method, path.clone()))
+    });
+    let pages = page::ROUTES
+        .iter()
+        .map(|(path, _)| (Method::GET, (*path).to_owned()));
+    api.chain(pages).collect()
+}
+
 fn api() -> OpenApiRouter<Arc<Hub>> {
     OpenApiRouter::with_openapi(document::frame())
         .routes(routes!(services::list))

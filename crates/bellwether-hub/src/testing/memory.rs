@@ -20,6 +20,7 @@ use sha2::Digest as _;
 pub struct Memory {
     held: Mutex<Held>,
     broken: AtomicBool,
+    panics: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -40,7 +41,13 @@ impl Memory {
         self.broken.store(broken, Ordering::SeqCst);
     }
 
+    /// The next question panics.
+    pub fn panic_next(&self) {
+        self.panics.store(true, Ordering::SeqCst);
+    }
+
     fn held(&self) -> Result<MutexGuard<'_, Held>, StoreError> {
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "on purpose");
         if self.broken.load(Ordering::SeqCst) {
             return Err(StoreError::Other(
                 "/var/lib/bellwether/state.db is broken".to_owned(),
