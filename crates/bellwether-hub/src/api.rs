@@ -74,7 +74,6 @@ pub(crate) type Routes = BTreeMap<String, Vec<(Method, Needs)>>;
 ///
 /// It stands alone: [`crate::listen::serve_http`] adds the limits of connections, and the address
 /// that a request comes from, by which wrong tokens are slowed down.
-#[must_use]
 pub fn router(shared: Arc<Shared>, access: Access) -> Router {
     let (api, document) = api().split_for_parts();
     let document = document::complete(&document);

@@ -396,7 +396,7 @@ fn counters<L: EncodeLabelSet>(
 fn lateness(out: &mut DescriptorEncoder<'_>, lateness: &Lateness) -> fmt::Result {
     let (counts, sum) = lateness.counts();
     let bounds = Lateness::BOUNDS_MS.iter().map(|ms| *ms as f64 / 1e3);
-    let buckets: Vec<(f64, u64)> = bounds.chain([f64::MAX]).zip(counts).collect();
+    let buckets: Vec<(f64, u64)> = bounds.chain([f64::INFINITY]).zip(counts).collect();
     let help = "How late runs began";
     let mut metric =
         out.encode_descriptor("lateness_seconds", help, None, MetricType::Histogram)?;

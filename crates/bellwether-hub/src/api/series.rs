@@ -309,7 +309,7 @@ fn commonest(symptoms: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
         return symptoms;
     }
     let mut sorted: Vec<_> = symptoms.into_iter().collect();
-    sorted.sort_by(|a, b| b.1.cmp(&a.1));
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     sorted.into_iter().take(SYMPTOMS_MAX).collect()
 }
 

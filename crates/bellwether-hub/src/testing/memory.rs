@@ -32,8 +32,11 @@ struct Held {
     evidence: BTreeMap<Digest, Vec<u8>>,
     checkpoints: BTreeMap<String, Vec<u8>>,
     tokens: BTreeMap<String, Token>,
-    counters: BTreeMap<(String, String, Timestamp, Timestamp, Vec<(String, String)>), (u64, u64)>,
+    counters: BTreeMap<CounterKey, (u64, u64)>,
 }
+
+/// Source, service, window and attributes: what replaces when it comes again.
+type CounterKey = (String, String, Timestamp, Timestamp, Vec<(String, String)>);
 
 impl Memory {
     /// From now on every question fails, or none.

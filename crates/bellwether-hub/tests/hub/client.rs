@@ -18,46 +18,46 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 /// What time it is in these tests.
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-11-01T12:00:00Z".parse().unwrap()
 }
 
 /// A hub, and a client who asks it.
-pub struct Client {
-    pub router: Router,
-    pub shared: Arc<Shared>,
-    pub memory: Arc<Memory>,
-    pub evidence: Digest,
+pub(crate) struct Client {
+    pub(crate) router: Router,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) evidence: Digest,
     /// A token with every scope.
-    pub token: String,
+    pub(crate) token: String,
     hub: Option<testing::Hub>,
 }
 
 /// An answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Client {
     /// A filled hub on a loopback address, at [`now`].
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::at(true, now())
     }
 
     /// A filled hub on another address.
-    pub fn elsewhere() -> Self {
+    pub(crate) fn elsewhere() -> Self {
         Self::at(false, now())
     }
 
     /// A hub that was filled at [`now`], asked at another time.
-    pub fn at(open_reading: bool, time: Timestamp) -> Self {
+    pub(crate) fn at(open_reading: bool, time: Timestamp) -> Self {
         Self::of(testing::filled(now()), open_reading, time)
     }
 
-    pub fn of(hub: testing::Hub, open_reading: bool, time: Timestamp) -> Self {
+    pub(crate) fn of(hub: testing::Hub, open_reading: bool, time: Timestamp) -> Self {
         let access = Access {
             open_reading,
             clock: Clock::new(move || time),
@@ -72,27 +72,27 @@ impl Client {
         }
     }
 
-    pub fn token_with(&self, scopes: &[Scope]) -> String {
+    pub(crate) fn token_with(&self, scopes: &[Scope]) -> String {
         let names: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
         self.hub.as_ref().unwrap().token(&names.join("+"), scopes)
     }
 
     /// Starts a judge, who takes in what people do.
-    pub fn judge(&mut self) {
+    pub(crate) fn judge(&mut self) {
         let hub = self.hub.take().unwrap();
         tokio::spawn(testing::judge(hub.memory, hub.acts, now()));
     }
 
     /// Whoever judges is gone.
-    pub fn nobody_judges(&mut self) {
+    pub(crate) fn nobody_judges(&mut self) {
         self.hub = None;
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Response<Body> {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Response<Body> {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
-    pub async fn ask(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn ask(&self, request: Request<Body>) -> Answer {
         let response = self.send(request).await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
@@ -103,23 +103,23 @@ impl Client {
         }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.ask(get(path).body(Body::empty()).unwrap()).await
     }
 
     /// The JSON of an answer that must be well.
-    pub async fn json(&self, path: &str) -> Value {
+    pub(crate) async fn json(&self, path: &str) -> Value {
         let answer = self.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
         answer.json()
     }
 
     /// Posts JSON with the token.
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.post_text(path, body.to_string()).await
     }
 
-    pub async fn post_text(&self, path: &str, body: impl Into<Body>) -> Answer {
+    pub(crate) async fn post_text(&self, path: &str, body: impl Into<Body>) -> Answer {
         let request = post(path)
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", "application/json");
@@ -128,12 +128,12 @@ impl Client {
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
     }
 
     /// The problem that it is; where it is none, the test fails.
-    pub fn problem(&self, status: u16) -> Value {
+    pub(crate) fn problem(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         assert_eq!(self.headers["content-type"], "application/problem+json");
         let problem = self.json();
@@ -148,7 +148,7 @@ impl Answer {
     }
 
     /// The pointers of the fields that are wrong.
-    pub fn pointers(&self, status: u16) -> Vec<String> {
+    pub(crate) fn pointers(&self, status: u16) -> Vec<String> {
         let problem = self.problem(status);
         let errors = problem["errors"]
             .as_array()
@@ -160,18 +160,18 @@ impl Answer {
     }
 }
 
-pub fn get(path: &str) -> http::request::Builder {
+pub(crate) fn get(path: &str) -> http::request::Builder {
     Request::get(path)
         .header("host", "localhost:8400")
         .extension(from([127, 0, 0, 1]))
 }
 
-pub fn post(path: &str) -> http::request::Builder {
+pub(crate) fn post(path: &str) -> http::request::Builder {
     Request::post(path)
         .header("host", "localhost:8400")
         .extension(from([127, 0, 0, 1]))
 }
 
-pub fn from(address: [u8; 4]) -> ConnectInfo<SocketAddr> {
+pub(crate) fn from(address: [u8; 4]) -> ConnectInfo<SocketAddr> {
     ConnectInfo(SocketAddr::from((address, 1)))
 }

@@ -28,7 +28,7 @@ impl Stream {
 }
 
 /// The first event of a new stream.
-pub async fn first(client: &Client) -> String {
+pub(crate) async fn first(client: &Client) -> String {
     Stream::open(client).await.next().await
 }
 
