@@ -1,5 +1,7 @@
 //! What is served, asked as clients ask it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
 mod access;
 mod bodies;
 mod client;
