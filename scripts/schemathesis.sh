@@ -42,6 +42,9 @@ http://127.0.0.1:* | http://localhost:* | "http://[::1]:"*) ;;
     ;;
 esac
 
+# What it writes down while it runs goes away with it.
+cd "$work"
+
 # The event stream never ends, so a client that waits for its end cannot ask for it.
 # `positive_data_acceptance`: some rules say more than JSON Schema can (`from` before `to`, `failed`
 # no more than `total`, a service that exists), so what fits the schema may still be refused.

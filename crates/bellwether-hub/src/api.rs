@@ -74,7 +74,6 @@ pub(crate) type Routes = BTreeMap<String, Vec<(Method, Needs)>>;
 ///
 /// It stands alone: [`crate::listen::serve_http`] adds the limits of connections, and the address
 /// that a request comes from, by which wrong tokens are slowed down.
-#[must_use]
 pub fn router(shared: Arc<Shared>, access: Access) -> Router {
     let (api, document) = api().split_for_parts();
     let document = document::complete(&document);
@@ -110,6 +109,21 @@ pub fn router(shared: Arc<Shared>, access: Access) -> Router {
 pub fn openapi() -> serde_json::Value {
     let (_, document) = api().split_for_parts();
     document::complete(&document)
+}
+
+/// Every route that is served.
+#[must_use]
+pub fn routes() -> Vec<(Method, String)> {
+    let routes = document::routes(&openapi());
+    let api = routes.into_iter().flat_map(|(path, methods)| {
+        methods
+            .into_iter()
+            .map(move |(method, _)| (method, path.clone()))
+    });
+    let pages = page::ROUTES
+        .iter()
+        .map(|(path, _)| (Method::GET, (*path).to_owned()));
+    api.chain(pages).collect()
 }
 
 fn api() -> OpenApiRouter<Arc<Hub>> {

@@ -183,7 +183,11 @@ fn window(
     Some(rows)
 }
 
-fn row(fields: &mut Fields, value: &Value, at: &str) -> Option<(Vec<(String, String)>, u64, u64)> {
+/// Names and values, sorted.
+type Attributes = Vec<(String, String)>;
+
+/// Attributes, total and failed.
+fn row(fields: &mut Fields, value: &Value, at: &str) -> Option<(Attributes, u64, u64)> {
     let map = fields.object(value, at, ROW_KEYS)?;
     let total = fields.count(map, at, "total");
     let failed = fields.count(map, at, "failed");
@@ -196,11 +200,7 @@ fn row(fields: &mut Fields, value: &Value, at: &str) -> Option<(Vec<(String, Str
     Some((attributes?, total?, failed?))
 }
 
-fn attributes(
-    fields: &mut Fields,
-    row: &Map<String, Value>,
-    at: &str,
-) -> Option<Vec<(String, String)>> {
+fn attributes(fields: &mut Fields, row: &Map<String, Value>, at: &str) -> Option<Attributes> {
     let at = format!("{at}/attributes");
     let Some(map) = row.get("attributes").and_then(Value::as_object) else {
         fields.wrong(&at, "must be an object of strings");

@@ -103,7 +103,12 @@ fn reap(ended: Result<(), tokio::task::JoinError>) {
 }
 
 /// Serves one connection to its end.
-async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: SocketAddr,
+    router: Router,
+    stop: CancellationToken,
+) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request)
@@ -349,6 +354,48 @@ mod tests {
         ours.write_all(&[0; 100]).await.unwrap();
         drop(ours);
         assert_eq!(reader.await.unwrap(), 100);
+    }
+
+    /// How long a connection lives that says this and nothing more.
+    async fn lives(words: &str) -> Duration {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let router = Router::new().route("/", axum::routing::get(async || "well"));
+        let served = tokio::spawn(serve(ours, peer, router, CancellationToken::new()));
+        let began = Instant::now();
+        theirs.write_all(words.as_bytes()).await.unwrap();
+        served.await.unwrap();
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_is_given_up() {
+        let answered = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        for words in [
+            "",
+            "GET / HT",
+            "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+            answered,
+        ] {
+            let lived = lives(words).await;
+            assert!(
+                lived >= HEADER_TIME && lived <= HEADER_TIME * 2,
+                "{words:?}: {lived:?}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_byte_at_a_time_is_no_way_round() {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let served = tokio::spawn(serve(ours, peer, Router::new(), CancellationToken::new()));
+        let began = Instant::now();
+        while theirs.write_all(b"G").await.is_ok() && began.elapsed() < HEADER_TIME * 9 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(began.elapsed() <= HEADER_TIME * 2, "{:?}", began.elapsed());
+        served.await.unwrap();
     }
 
     #[tokio::test]

@@ -87,59 +87,57 @@ impl Scrape {
     fn ourselves(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let shared = &self.shared;
         let configured = shared.configured.load();
-        let one = |value: f64| std::iter::once((Labels::new(), value));
         let seconds = |at: Timestamp| at.as_millisecond() as f64 / 1e3;
+        let trouble = shared.health.trouble().is_some();
+        let ready = shared.health.ready.load(Ordering::Acquire) && !trouble;
+        let receivers = shared.health.receivers.load(Ordering::Relaxed) as f64;
         let build = std::iter::once((vec![("version", shared.version)], 1.0));
         gauges(out, "build_info", "The version of the program", build)?;
-        gauges(
-            out,
-            "start_time_seconds",
-            "When the process started",
-            one(seconds(shared.started)),
-        )?;
-        let ready =
-            shared.health.ready.load(Ordering::Acquire) && shared.health.trouble().is_none();
-        gauges(
-            out,
-            "ready",
-            "Is the store open and well, and does the schedule run",
-            one(flag(ready)),
-        )?;
-        let trouble = shared.health.trouble().is_some();
-        gauges(
-            out,
-            "store_in_trouble",
-            "Is something wrong with the store",
-            one(flag(trouble)),
-        )?;
-        let receivers = shared.health.receivers.load(Ordering::Relaxed);
-        gauges(
-            out,
-            "receivers",
-            "Receivers configured; with none nobody is told",
-            one(receivers as f64),
-        )?;
-        let generation = configured.generation as f64;
-        gauges(
-            out,
-            "configuration_generation",
-            "The configuration in force",
-            one(generation),
-        )?;
-        let since = seconds(configured.since);
-        gauges(
-            out,
-            "configuration_since_seconds",
-            "Since when it is in force",
-            one(since),
-        )?;
-        let refused = flag(configured.refused.is_some());
-        gauges(
-            out,
-            "configuration_refused",
-            "Was a newer one refused",
-            one(refused),
-        )?;
+        let single = [
+            (
+                "start_time_seconds",
+                "When the process started",
+                seconds(shared.started),
+            ),
+            (
+                "ready",
+                "Is the store open and well, and does the schedule run",
+                flag(ready),
+            ),
+            (
+                "store_in_trouble",
+                "Is something wrong with the store",
+                flag(trouble),
+            ),
+            (
+                "receivers",
+                "Receivers configured; with none nobody is told",
+                receivers,
+            ),
+            (
+                "configuration_generation",
+                "The configuration in force",
+                configured.generation as f64,
+            ),
+            (
+                "configuration_since_seconds",
+                "Since when it is in force",
+                seconds(configured.since),
+            ),
+            (
+                "configuration_refused",
+                "Was a newer one refused",
+                flag(configured.refused.is_some()),
+            ),
+            (
+                "event_readers",
+                "Readers of the event stream",
+                shared.events.receiver_count() as f64,
+            ),
+        ];
+        for (name, help, value) in single {
+            gauge(out, name, help, value)?;
+        }
         let acts = shared.acts.max_capacity() - shared.acts.capacity();
         let depths = [
             (vec![("queue", "acts")], acts as f64),
@@ -149,14 +147,7 @@ impl Scrape {
                 load(&shared.figures.waiting) as f64,
             ),
         ];
-        gauges(out, "queue_depth", "What waits in a queue", depths)?;
-        let readers = shared.events.receiver_count() as f64;
-        gauges(
-            out,
-            "event_readers",
-            "Readers of the event stream",
-            one(readers),
-        )
+        gauges(out, "queue_depth", "What waits in a queue", depths)
     }
 
     fn counts(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -199,12 +190,7 @@ impl Scrape {
             ),
         ];
         for (name, help, count) in plain {
-            counters(
-                out,
-                name,
-                help,
-                std::iter::once((Labels::new(), load(count))),
-            )?;
+            counter(out, name, help, load(count))?;
         }
         Ok(())
     }
@@ -394,6 +380,16 @@ fn gauges<L: EncodeLabelSet>(
     Ok(())
 }
 
+fn gauge(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {
+    let metric = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    ConstGauge::new(value).encode(metric)
+}
+
+fn counter(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+    ConstCounter::new(value).encode(metric)
+}
+
 fn counters<L: EncodeLabelSet>(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
@@ -410,7 +406,7 @@ fn counters<L: EncodeLabelSet>(
 fn lateness(out: &mut DescriptorEncoder<'_>, lateness: &Lateness) -> fmt::Result {
     let (counts, sum) = lateness.counts();
     let bounds = Lateness::BOUNDS_MS.iter().map(|ms| *ms as f64 / 1e3);
-    let buckets: Vec<(f64, u64)> = bounds.chain([f64::MAX]).zip(counts).collect();
+    let buckets: Vec<(f64, u64)> = bounds.chain([f64::INFINITY]).zip(counts).collect();
     let help = "How late runs began";
     let mut metric =
         out.encode_descriptor("lateness_seconds", help, None, MetricType::Histogram)?;

@@ -131,112 +131,8 @@ fn hub(now: Timestamp, configuration: &str) -> Hub {
 #[must_use]
 pub fn filled(now: Timestamp) -> Hub {
     let mut hub = hub(now, CONFIGURATION);
-    let evidence = br#"{"schema":"bellwether.check/1"}"#.to_vec();
-    hub.evidence = Digest(sha2::Sha256::digest(&evidence).into());
-    let incident = incident(1, now, hub.evidence);
-    let mut resolved = incident.clone();
-    resolved.id = 2;
-    resolved.state = IncidentState::Resolved;
-    resolved.resolved = Some(now);
-    let changes = [
-        Change::Evidence {
-            at: now,
-            bytes: evidence,
-        },
-        Change::Incident(Box::new(incident)),
-        Change::Incident(Box::new(resolved)),
-    ];
-    hub.memory
-        .commit(&changes)
-        .expect("memory takes everything");
-    let (shop, api, queue, old) = (
-        CheckId::new("shop", "main"),
-        CheckId::new("pay", "api"),
-        CheckId::new("pay", "queue"),
-        CheckId::new("old", "main"),
-    );
-    let mut runs = history(&shop, now, RunOutcome::Ok);
-    runs.extend(history(&api, now, RunOutcome::Failed));
-    let envelope = Envelope {
-        agent: "local".into(),
-        boot: 1,
-        number: 1,
-        runs,
-    };
-    hub.memory
-        .append(&[envelope])
-        .expect("memory takes everything");
-    let long_ago = now - Duration::from_secs(600);
-    let mut states = [
-        (
-            shop,
-            state(
-                "https://www.shop.example/?key=canary-7f3a9c",
-                Verdict::Healthy,
-                now,
-            ),
-        ),
-        (
-            api,
-            state("https://pay.shop.example/health", Verdict::Broken, now),
-        ),
-        (
-            queue,
-            state("tls://mq.shop.example:5671", Verdict::Healthy, now),
-        ),
-        (
-            old,
-            state("https://old.shop.example/", Verdict::Healthy, long_ago),
-        ),
-    ];
-    for (id, state) in &mut states {
-        let failed = state.verdict == Verdict::Broken;
-        let outcome = if failed {
-            RunOutcome::Failed
-        } else {
-            RunOutcome::Ok
-        };
-        let vantage = VantageId::new(VantageId::LOCAL);
-        state
-            .last
-            .insert(vantage, run(id, 180, now - Duration::from_secs(5), outcome));
-        if failed {
-            state.cause = Some(Cause::Unknown);
-            state.evidence = Some(hub.evidence);
-        }
-    }
-    let checks: BTreeMap<_, _> = states.into_iter().collect();
-    let mut board = Board::default();
-    for (name, verdict, incidents) in [
-        ("shop", Verdict::Healthy, vec![]),
-        ("pay", Verdict::Broken, vec![1]),
-        ("old", Verdict::Healthy, vec![]),
-    ] {
-        let own: Vec<CheckId> = checks
-            .keys()
-            .filter(|id| id.service() == name)
-            .cloned()
-            .collect();
-        let service = ServiceState {
-            labels: BTreeMap::from([("team".to_owned(), "web".to_owned())]),
-            needs: if name == "shop" {
-                vec!["pay".to_owned()]
-            } else {
-                vec![]
-            },
-            verdict,
-            cause: (verdict == Verdict::Broken).then_some(Cause::Unknown),
-            summary: String::new(),
-            since: Some(now - Duration::from_secs(3_600)),
-            judged_at: own.iter().filter_map(|id| checks[id].judged_at).min(),
-            checks: own,
-            incidents,
-            why_unknown: None,
-        };
-        board.services.insert(name.to_owned(), service);
-    }
-    board.checks = checks;
-    *hub.shared.board.write().expect("nobody panicked") = board;
+    hub.evidence = keep(&hub.memory, now);
+    *hub.shared.board.write().expect("nobody panicked") = board(now, hub.evidence);
     let mut configured = hub.shared.configured.load().as_ref().clone();
     let mut config = configured.config.as_ref().clone();
     config.services[0].checks[0].client_cert = Some(ClientIdentity {
@@ -250,6 +146,111 @@ pub fn filled(now: Timestamp) -> Hub {
     });
     hub.shared.configured.store(Arc::new(configured));
     hub
+}
+
+/// Keeps evidence, two incidents and runs; the hash of the evidence.
+fn keep(memory: &Memory, now: Timestamp) -> Digest {
+    let bytes = br#"{"schema":"bellwether.check/1"}"#.to_vec();
+    let evidence = Digest(sha2::Sha256::digest(&bytes).into());
+    let incident = incident(1, now, evidence);
+    let mut resolved = incident.clone();
+    resolved.id = 2;
+    resolved.state = IncidentState::Resolved;
+    resolved.resolved = Some(now);
+    let changes = [
+        Change::Evidence { at: now, bytes },
+        Change::Incident(Box::new(incident)),
+        Change::Incident(Box::new(resolved)),
+    ];
+    memory.commit(&changes).expect("memory takes everything");
+    let mut runs = history(&CheckId::new("shop", "main"), now, RunOutcome::Ok);
+    runs.extend(history(
+        &CheckId::new("pay", "api"),
+        now,
+        RunOutcome::Failed,
+    ));
+    let envelope = Envelope {
+        agent: "local".into(),
+        boot: 1,
+        number: 1,
+        runs,
+    };
+    memory.append(&[envelope]).expect("memory takes everything");
+    evidence
+}
+
+fn board(now: Timestamp, evidence: Digest) -> Board {
+    let long_ago = now - Duration::from_secs(600);
+    let mut board = Board::default();
+    for (service, check, target, verdict, judged) in [
+        (
+            "shop",
+            "main",
+            "https://www.shop.example/?key=canary-7f3a9c",
+            Verdict::Healthy,
+            now,
+        ),
+        (
+            "pay",
+            "api",
+            "https://pay.shop.example/health",
+            Verdict::Broken,
+            now,
+        ),
+        (
+            "pay",
+            "queue",
+            "tls://mq.shop.example:5671",
+            Verdict::Healthy,
+            now,
+        ),
+        (
+            "old",
+            "main",
+            "https://old.shop.example/",
+            Verdict::Healthy,
+            long_ago,
+        ),
+    ] {
+        let id = CheckId::new(service, check);
+        let mut state = state(target, verdict, judged);
+        let outcome = match verdict {
+            Verdict::Healthy => RunOutcome::Ok,
+            _ => RunOutcome::Failed,
+        };
+        if verdict == Verdict::Broken {
+            state.cause = Some(Cause::Unknown);
+            state.evidence = Some(evidence);
+        }
+        let last = run(&id, 180, now - Duration::from_secs(5), outcome);
+        state.last.insert(VantageId::new(VantageId::LOCAL), last);
+        board.checks.insert(id, state);
+    }
+    for (name, verdict, incidents) in [
+        ("shop", Verdict::Healthy, vec![]),
+        ("pay", Verdict::Broken, vec![1]),
+        ("old", Verdict::Healthy, vec![]),
+    ] {
+        let own = || board.checks.iter().filter(|(id, _)| id.service() == name);
+        let service = ServiceState {
+            labels: BTreeMap::from([("team".to_owned(), "web".to_owned())]),
+            needs: if name == "shop" {
+                vec!["pay".to_owned()]
+            } else {
+                vec![]
+            },
+            verdict,
+            cause: (verdict == Verdict::Broken).then_some(Cause::Unknown),
+            summary: String::new(),
+            since: Some(now - Duration::from_secs(3_600)),
+            judged_at: own().filter_map(|(_, check)| check.judged_at).min(),
+            checks: own().map(|(id, _)| id.clone()).collect(),
+            incidents,
+            why_unknown: None,
+        };
+        board.services.insert(name.to_owned(), service);
+    }
+    board
 }
 
 fn state(target: &str, verdict: Verdict, judged: Timestamp) -> CheckState {

@@ -182,8 +182,8 @@ pub(crate) async fn list(State(hub): State<Arc<Hub>>, uri: Uri) -> Result<Json<C
 
 /// The runs of a check, newest first.
 #[utoipa::path(get, path = "/api/v1/checks/{service}/{check}/observations", tag = "checks", params(
-    ("service" = String, Path, description = "the service's name"),
-    ("check" = String, Path, description = "the check's name"),
+    ("service" = String, Path, description = "the service's name", example = "shop"),
+    ("check" = String, Path, description = "the check's name", example = "main"),
     ("from" = Option<String>, Query, format = DateTime, description = "runs that began then or later; a day before `to` if left out"),
     ("to" = Option<String>, Query, format = DateTime, description = "runs that began before; now if left out"),
     ("vantage" = Option<String>, Query, description = "only from there"),

@@ -17,7 +17,8 @@ const FOR_EVER: &str = "private, max-age=31536000, immutable";
 /// The records behind a judgement: a report of `bellwether.check/1`, which `bellwether diagnose`
 /// judges again.
 #[utoipa::path(get, path = "/api/v1/evidence/{sha256}", tag = "incidents",
-    params(("sha256" = String, Path, pattern = "^[0-9a-f]{64}$", description = "SHA-256 of its bytes, 64 hex digits")),
+    params(("sha256" = String, Path, pattern = "^[0-9a-f]{64}$", description = "SHA-256 of its bytes, 64 hex digits",
+        example = "de1b8d53a7b066ea9456766233646b5cb07cbc07b5d7da59ce1be63e013cc73d")),
     responses((status = 200, description = "the bytes", body = serde_json::Value)),
     security((), ("bearer" = ["read"])))]
 pub(crate) async fn evidence(

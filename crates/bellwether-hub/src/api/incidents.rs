@@ -126,7 +126,7 @@ fn without_timeline(mut incident: Incident) -> Incident {
 
 /// An incident with its timeline.
 #[utoipa::path(get, path = "/api/v1/incidents/{id}", tag = "incidents",
-    params(("id" = u64, Path, description = "its number")),
+    params(("id" = u64, Path, description = "its number", example = 1)),
     responses((status = 200, description = "the incident", body = schema::Incident)),
     security((), ("bearer" = ["read"])))]
 pub(crate) async fn one(
@@ -158,7 +158,7 @@ fn number(id: &str) -> Option<u64> {
 
 /// Takes an incident on. A second time changes nothing.
 #[utoipa::path(post, path = "/api/v1/incidents/{id}/acknowledge", tag = "incidents",
-    params(("id" = u64, Path, description = "its number")),
+    params(("id" = u64, Path, description = "its number", example = 1)),
     request_body(content = Option<Nothing>, description = "nothing, or `{}`"),
     responses((status = 200, description = "the incident as it is now", body = schema::Incident),
         (status = 409, description = "it is resolved already", body = Problem, content_type = "application/problem+json")),
@@ -182,7 +182,7 @@ pub(crate) async fn acknowledge(
 
 /// Adds a note to an incident's timeline.
 #[utoipa::path(post, path = "/api/v1/incidents/{id}/notes", tag = "incidents",
-    params(("id" = u64, Path, description = "its number")),
+    params(("id" = u64, Path, description = "its number", example = 1)),
     request_body(content = NewNote),
     responses((status = 200, description = "the incident as it is now", body = schema::Incident),
         (status = 409, description = "it is resolved already", body = Problem, content_type = "application/problem+json")),

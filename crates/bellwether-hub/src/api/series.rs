@@ -121,8 +121,8 @@ pub(crate) struct Percentiles {
 /// A check over time. `1m` and `5m` are computed from runs, `1h` and `1d` from roll-ups, which are
 /// kept longer. A question that would cost too much is refused with 422.
 #[utoipa::path(get, path = "/api/v1/checks/{service}/{check}/series", tag = "checks", params(
-    ("service" = String, Path, description = "the service's name"),
-    ("check" = String, Path, description = "the check's name"),
+    ("service" = String, Path, description = "the service's name", example = "shop"),
+    ("check" = String, Path, description = "the check's name", example = "main"),
     ("from" = Option<String>, Query, format = DateTime, description = "the begin; a day before `to` if left out"),
     ("to" = Option<String>, Query, format = DateTime, description = "the end; now if left out"),
     ("step" = Option<String>, Query, pattern = "^(1m|5m|1h|1d)$", description = "how fine: `1m`, `5m`, `1h`, `1d`; `5m` if left out"),
@@ -309,7 +309,7 @@ fn commonest(symptoms: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
         return symptoms;
     }
     let mut sorted: Vec<_> = symptoms.into_iter().collect();
-    sorted.sort_by(|a, b| b.1.cmp(&a.1));
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     sorted.into_iter().take(SYMPTOMS_MAX).collect()
 }
 

@@ -93,7 +93,7 @@ pub(crate) async fn list(State(hub): State<Arc<Hub>>, uri: Uri) -> Result<Json<S
 
 /// A service as it stands.
 #[utoipa::path(get, path = "/api/v1/services/{name}", tag = "services",
-    params(("name" = String, Path, description = "the service's name")),
+    params(("name" = String, Path, description = "the service's name", example = "shop")),
     responses((status = 200, description = "the service", body = Service)),
     security((), ("bearer" = ["read"])))]
 pub(crate) async fn one(

@@ -20,6 +20,7 @@ use sha2::Digest as _;
 pub struct Memory {
     held: Mutex<Held>,
     broken: AtomicBool,
+    panics: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -31,8 +32,11 @@ struct Held {
     evidence: BTreeMap<Digest, Vec<u8>>,
     checkpoints: BTreeMap<String, Vec<u8>>,
     tokens: BTreeMap<String, Token>,
-    counters: BTreeMap<(String, String, Timestamp, Timestamp, Vec<(String, String)>), (u64, u64)>,
+    counters: BTreeMap<CounterKey, (u64, u64)>,
 }
+
+/// Source, service, window and attributes: what replaces when it comes again.
+type CounterKey = (String, String, Timestamp, Timestamp, Vec<(String, String)>);
 
 impl Memory {
     /// From now on every question fails, or none.
@@ -40,7 +44,13 @@ impl Memory {
         self.broken.store(broken, Ordering::SeqCst);
     }
 
+    /// The next question panics.
+    pub fn panic_next(&self) {
+        self.panics.store(true, Ordering::SeqCst);
+    }
+
     fn held(&self) -> Result<MutexGuard<'_, Held>, StoreError> {
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "on purpose");
         if self.broken.load(Ordering::SeqCst) {
             return Err(StoreError::Other(
                 "/var/lib/bellwether/state.db is broken".to_owned(),
