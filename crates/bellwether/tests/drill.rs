@@ -129,13 +129,6 @@ fn in_a_world_a_bare_check_finds_nothing_wrong() {
     let report = json_of(&output);
     assert_eq!(report["verdict"], "healthy", "{report:#}");
     assert_eq!(report["findings"], json!([]));
-    let resolvers: std::collections::BTreeSet<&str> = report["observations"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|o| o["outcome"]["resolver"].as_str())
-        .collect();
-    assert!(resolvers.len() <= 5, "{resolvers:?}");
     assert_eq!(output.status.code(), Some(0));
 }
 

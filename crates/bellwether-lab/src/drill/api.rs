@@ -160,7 +160,9 @@ impl Seen {
         let (told_services, services) = api.services().await?;
         let mut told_incidents = Vec::new();
         let mut incidents = Vec::new();
-        for listed in api.incidents().await? {
+        let mut all = api.incidents().await?;
+        all.sort_by_key(|listed| listed.id);
+        for listed in all {
             let (told, incident) = api.incident(listed.id).await?;
             told_incidents.push(told);
             incidents.push(incident);

@@ -216,7 +216,7 @@ impl Stage {
     }
 
     /// Runs a shell command in the box. Programs learn of the box's anchors by variables that they
-    /// know anyway: those of TLS libraries, and those that stand for flags of ours.
+    /// know anyway: those of TLS libraries and curl, and those that stand for flags of ours.
     async fn exec(&self, command: &str) -> Result<u8, LabError> {
         let folder = self.directory.path();
         let child = Command::new("sh")
@@ -224,6 +224,7 @@ impl Stage {
             .arg(command)
             .env("BELLWETHER_WORLD", folder)
             .env("SSL_CERT_FILE", folder.join(folder::CA))
+            .env("CURL_CA_BUNDLE", folder.join(folder::CA))
             .env("BELLWETHER_ROOT_HINTS", folder.join(folder::ROOT_HINTS))
             .env("BELLWETHER_TRUST_ANCHOR", folder.join(folder::ROOT_KEY))
             .kill_on_drop(true)

@@ -196,23 +196,24 @@ impl Serving {
     pub(super) async fn until(&mut self, until: &UntilSpec, within: Span) -> Option<StepReport> {
         let begun = Instant::now();
         loop {
-            let complaints = match self.running() {
-                Ok(_) => lacking(until).await,
+            let missed = match self.running() {
                 Err(complaint) => vec![complaint],
+                Ok(_) => match lacking(until).await {
+                    lacking if lacking.is_empty() => return None,
+                    lacking if begun.elapsed() > within.0 => lacking
+                        .into_iter()
+                        .map(|complaint| format!("after {within} still: {complaint}"))
+                        .collect(),
+                    _ => Vec::new(),
+                },
             };
-            if complaints.is_empty() {
-                return None;
-            }
-            if begun.elapsed() > within.0 || self.running().is_err() {
-                let within = format!("after {within} still");
-                let missed = complaints.into_iter().map(|c| format!("{within}: {c}"));
-                let wanted = until.metrics.keys();
-                let seen = Seen::take(Api { at: LISTEN }, wanted).await;
+            if !missed.is_empty() {
+                let seen = Seen::take(Api { at: LISTEN }, until.metrics.keys()).await;
                 return Some(StepReport {
                     name: "until".to_owned(),
                     expected: None,
                     as_expected: false,
-                    missed: missed.collect(),
+                    missed,
                     report: seen.map_or(Value::Null, |seen| seen.told),
                 });
             }
