@@ -125,6 +125,7 @@ impl Owner {
                         }
                         let _ = done.send(());
                         std::future::pending::<()>().await;
+                        return;
                     }
                     Some(ask) => self.pass_on(&agent, ask).await,
                     None => std::future::pending().await,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bellwether_config::{Config, Loaded};
+use bellwether_diagnose::words::count;
 use bellwether_hub::{Hub, HubOptions};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -121,10 +122,10 @@ fn greet(hub: &Hub, place: SocketAddr, path: Option<&Path>) {
     let counts = hub.counts();
     match path {
         Some(path) => say(&format!(
-            "bellwether {} watches {} services ({} checks) of `{}`; page and API at http://{place}/",
+            "bellwether {} watches {} with {} of `{}`; page and API at http://{place}/",
             crate::VERSION,
-            counts.services,
-            counts.checks,
+            count(counts.services, "service"),
+            count(counts.checks, "check"),
             path.display()
         )),
         None => say(&format!(

@@ -3,6 +3,8 @@
 //! Each coming adds a penalty, which halves in a fixed time. Above one limit further changes are no
 //! longer told one by one; only below a much lower one is the matter over.
 
+use std::time::Duration;
+
 use bellwether_model::incident::Flapping;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,8 +13,12 @@ use super::seconds_between;
 
 /// Penalty of one coming, in thousandths: RFC 2439's 1,000.
 const PENALTY: u64 = 1_000_000;
-/// The penalty halves in this time, seconds.
+/// The penalty halves in this time, seconds, of checks that run once a minute or more rarely.
 const HALF_LIFE: f64 = 900.0;
+/// Interval of a check at which all times are as they are named, milliseconds.
+const USUAL_EVERY: u32 = 60_000;
+/// Shortest share of these times: a twentieth, at intervals of three seconds and below.
+const PACE_MIN: f64 = 0.05;
 /// From here on changes are damped: three comings within a few minutes do not reach it, four do.
 const SUPPRESS: u64 = 3_000_000;
 /// Below this the matter may be over.
@@ -38,6 +44,14 @@ pub(super) struct Damp {
     pub suppressed: bool,
     /// When it was last told that it comes and goes.
     pub told: Option<Timestamp>,
+    /// What is seen more often than once a minute is over sooner, and comes and goes faster: all
+    /// times are taken times this, from [`PACE_MIN`] to 1.
+    #[serde(default = "usual_pace")]
+    pace: f64,
+}
+
+fn usual_pace() -> f64 {
+    1.0
 }
 
 impl Damp {
@@ -53,14 +67,30 @@ impl Damp {
             down_since: Some(at),
             suppressed: false,
             told: None,
+            pace: usual_pace(),
         }
     }
 
     /// It came first at an earlier time than was known.
     pub(super) fn began(&mut self, at: Timestamp) {
         if self.downs == 1 && self.down_since == Some(self.first) && at < self.first {
+            let pace = self.pace;
             *self = Self::new(at);
+            self.pace = pace;
         }
+    }
+
+    /// The slowest of its checks runs so often, milliseconds; 0 if that is not known.
+    pub(super) fn paced(&mut self, every: u32) {
+        if every > 0 {
+            let pace = f64::from(every) / f64::from(USUAL_EVERY);
+            self.pace = pace.clamp(PACE_MIN, 1.0);
+        }
+    }
+
+    /// A time that is meant for checks that run once a minute, as it is for these.
+    pub(super) fn scaled(&self, time: Duration) -> Duration {
+        time.mul_f64(self.pace)
     }
 
     /// The figure as of a time, in thousandths.
@@ -72,7 +102,7 @@ impl Damp {
             clippy::cast_sign_loss,
             reason = "between 0 and the ceiling, far below 2^53"
         )]
-        let decayed = (self.figure as f64 * (-age / HALF_LIFE).exp2()).round() as u64;
+        let decayed = (self.figure as f64 * (-age / (HALF_LIFE * self.pace)).exp2()).round() as u64;
         decayed
     }
 
@@ -160,6 +190,18 @@ mod tests {
         let damp = Damp::new(at(0));
         assert!(!damp.is_calm(at(370)));
         assert!(damp.is_calm(at(380)), "15 min x log2(1000/750) = 374 s");
+    }
+
+    #[test]
+    fn fast_checks_are_calm_sooner() {
+        let mut damp = Damp::new(at(0));
+        damp.paced(6_000);
+        assert!(!damp.is_calm(at(37)));
+        assert!(damp.is_calm(at(38)));
+        damp.paced(1);
+        assert_eq!(damp.scaled(Duration::from_secs(60)), Duration::from_secs(3));
+        damp.paced(3_600_000);
+        assert_eq!(damp.scaled(Duration::from_secs(60)), Duration::from_secs(60));
     }
 
     #[test]

@@ -57,6 +57,8 @@ use watch::Watch;
 /// While an incident is open its checks are traced this often: its lines are to be as exact as
 /// that.
 pub const FOLLOW_EVERY: Duration = Duration::from_secs(60);
+/// Where runs are made more often, traces are too, but no more often than this.
+pub const FOLLOW_EVERY_MIN: Duration = Duration::from_secs(3);
 
 /// Incidents of more members than this are written anew once a tick, not once a trace.
 const MEMBERS_AT_ONCE: usize = 64;
@@ -486,11 +488,12 @@ impl Book {
             };
             if watch.followed != follow {
                 watch.followed = follow;
+                let often = Duration::from_millis(u64::from(watch.every)).max(FOLLOW_EVERY_MIN);
                 let (check, vantage) = key;
                 updates.push(Update::Follow {
                     check,
                     vantage,
-                    every: follow.then_some(FOLLOW_EVERY),
+                    every: follow.then(|| FOLLOW_EVERY.min(often)),
                 });
             }
         }

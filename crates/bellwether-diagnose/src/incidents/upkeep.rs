@@ -10,6 +10,9 @@ use super::healing::{flaps, mitigated};
 use super::matter::{Failure, Matter, Sort};
 use super::{Book, Changes, Key, NoticeKind, is_past, phrase, shared};
 
+// All of these are times of checks that run once a minute or more rarely; for faster ones
+// `Damp::scaled` shortens them.
+
 /// Healed, it must stay so for as long before it is over.
 const HOLD: Duration = Duration::from_mins(1);
 /// What was short is told as healed only after this time: whatever comes and goes every two minutes
@@ -33,6 +36,7 @@ impl Book {
         self.share(now, changes);
         let ids: Vec<u64> = self.matters.keys().copied().collect();
         for id in ids {
+            self.pace(id);
             self.split(id, now, changes);
             self.hold(id, now, changes);
             self.stale(id, now, changes);
@@ -47,6 +51,16 @@ impl Book {
         }
     }
 
+    /// What is watched faster than once a minute goes through all of this faster.
+    fn pace(&mut self, id: u64) {
+        let Some(matter) = self.matters.get_mut(&id) else {
+            return;
+        };
+        let every = matter.members.keys();
+        let every = every.filter_map(|key| self.watches.get(key)).map(|w| w.every);
+        matter.damp.paced(every.max().unwrap_or(0));
+    }
+
     /// Healed: is it to be told, is it over?
     fn hold(&mut self, id: u64, now: Timestamp, changes: &mut Changes) {
         let Some(matter) = self.matters.get_mut(&id) else {
@@ -55,15 +69,16 @@ impl Book {
         let Some(healed) = matter.healed_at else {
             return;
         };
-        let told_after = is_past(healed, TOLD_AFTER, now) || matter.damp.is_calm(now);
+        let told_after = is_past(healed, matter.damp.scaled(TOLD_AFTER), now) || matter.damp.is_calm(now);
         if told_after && !matter.damp.suppressed {
             mitigated(matter, now, changes);
         }
-        if !is_past(healed, HOLD, now) || !matter.damp.is_calm(now) {
+        let hold = matter.damp.scaled(HOLD);
+        if !is_past(healed, hold, now) || !matter.damp.is_calm(now) {
             return;
         }
         // Silence is no health: each member must have been seen well at the end of the hold.
-        let until = healed.checked_add(HOLD).unwrap_or(healed);
+        let until = healed.checked_add(hold).unwrap_or(healed);
         let well = |key: &Key| {
             let good = self.watches.get(key).and_then(|w| w.last_good);
             good.is_some_and(|good| good >= until)
@@ -96,7 +111,7 @@ impl Book {
         };
         let seen_since = matter
             .active()
-            .all(|(_, m)| is_past(last, SPLIT_AFTER, m.last));
+            .all(|(_, m)| is_past(last, matter.damp.scaled(SPLIT_AFTER), m.last));
         if matter.is_warning() || bad.is_empty() || bad.len() > ends.len() || !seen_since {
             return;
         }
@@ -385,7 +400,7 @@ fn flapping(matter: &mut Matter, now: Timestamp, changes: &mut Changes) {
     if matter
         .damp
         .told
-        .is_none_or(|told| is_past(told, CADENCE, now))
+        .is_none_or(|told| is_past(told, matter.damp.scaled(CADENCE), now))
     {
         matter.damp.told = Some(now);
         let text = flaps(matter, now);
@@ -395,7 +410,7 @@ fn flapping(matter: &mut Matter, now: Timestamp, changes: &mut Changes) {
 
 /// Growth and phases, several in one notice.
 fn gathered(matter: &mut Matter, now: Timestamp, changes: &mut Changes) {
-    if matter.pending.is_empty() || !is_past(matter.last_told, GATHER, now) {
+    if matter.pending.is_empty() || !is_past(matter.last_told, matter.damp.scaled(GATHER), now) {
         return;
     }
     let pending = std::mem::take(&mut matter.pending);

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use bellwether_diagnose::words::count;
 use bellwether_model::text::inert;
 use bellwether_model::{Incident, Verdict};
 use jiff::Timestamp;
@@ -130,7 +131,7 @@ fn text(
     for service in services {
         let _ = writeln!(text, "{}", line(service, &shown(service), width, now));
     }
-    let count = |verdict| services.iter().filter(|s| s.verdict == verdict).count();
+    let of = |verdict| services.iter().filter(|s| s.verdict == verdict).count();
     let counts: Vec<String> = [
         Verdict::Healthy,
         Verdict::Degraded,
@@ -138,10 +139,10 @@ fn text(
         Verdict::Unknown,
     ]
     .into_iter()
-    .filter(|v| count(*v) > 0)
-    .map(|v| format!("{} {}", count(v), v.name()))
+    .filter(|v| of(*v) > 0)
+    .map(|v| format!("{} {}", of(v), v.name()))
     .collect();
-    let _ = writeln!(text, "{} services: {}", services.len(), counts.join(", "));
+    let _ = writeln!(text, "{}: {}", count(services.len(), "service"), counts.join(", "));
     for incident in open {
         let _ = writeln!(
             text,
