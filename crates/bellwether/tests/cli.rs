@@ -387,7 +387,10 @@ fn files_that_blow_up_are_refused() {
         laughs += &format!("{this}: &{this} [{nine}]\n");
     }
     std::fs::write(&path, &laughs).unwrap();
-    complains(&["check", OK, "--expect", file], &["x:1:1: unknown key `a`"]);
+    complains(
+        &["check", OK, "--expect", file],
+        &["x:1:1: unknown key `a`"],
+    );
     // Where any key is taken, what aliases stand for is counted.
     let inside = laughs.replace('\n', "\n      ");
     let service = format!("name: a\nurl: {OK}\nexpect:\n  body:\n    json:\n      {inside}");
