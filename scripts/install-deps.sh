@@ -4,7 +4,7 @@
 #   scripts/install-deps.sh test    also iproute2, util-linux, the servers that drills run as they are
 #                                   (never as services of this machine), and cargo-nextest
 #   scripts/install-deps.sh bench   what `cargo xtask bench` compares with
-#   scripts/install-deps.sh ci      also jq and cargo-deny
+#   scripts/install-deps.sh ci      also jq, cargo-deny, and python3-venv for schemathesis
 set -euo pipefail
 
 NEXTEST_VERSION=0.9.143
@@ -18,7 +18,7 @@ case $what in
     build) packages=("${build[@]}") ;;
     test) packages=("${build[@]}" iproute2 util-linux "${servers[@]}") ;;
     bench) packages=("${build[@]}" iproute2 util-linux nsd nginx prometheus-blackbox-exporter) ;;
-    ci) packages=("${build[@]}" iproute2 util-linux "${servers[@]}" jq) ;;
+    ci) packages=("${build[@]}" iproute2 util-linux "${servers[@]}" jq python3-venv) ;;
     *)
         echo "usage: $0 build|test|bench|ci" >&2
         exit 2

@@ -6,12 +6,17 @@
 #
 # COMMAND starts a server on a loopback address, prints `url URL` and `token TOKEN` on its first
 # two lines, and ends when its input does. Left out: the example `api` of bellwether-hub.
-# Needs schemathesis 4 (`pip install schemathesis`), or SCHEMATHESIS=/path/to/it.
+# SCHEMATHESIS=/path/to/it takes one that is there; else it is fetched into target/schemathesis.
 # EXAMPLES (50) is how many requests each operation gets, SEED (1) makes the run repeatable.
 set -eu
 
 cd "$(dirname "$0")/.."
-schemathesis=${SCHEMATHESIS:-schemathesis}
+version=4.32.5
+schemathesis=${SCHEMATHESIS:-$PWD/target/schemathesis/bin/schemathesis}
+if [ ! -x "$schemathesis" ]; then
+    python3 -m venv target/schemathesis
+    target/schemathesis/bin/pip install --quiet "schemathesis==$version"
+fi
 if [ $# -eq 0 ]; then
     set -- cargo run --quiet -p bellwether-hub --example api
 fi

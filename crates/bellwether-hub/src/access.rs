@@ -14,6 +14,9 @@
 //! opens reading alone: whatever writes takes `Authorization: Bearer`, which no other site can
 //! make a browser send.
 //!
+//! What is served speaks no TLS itself: where it listens on an address that others reach, a proxy
+//! with a certificate belongs in front of it, or the token crosses the network in the clear.
+//!
 //! - [`token`]: making and recognising tokens
 //! - [`host`]: whom a request believes to talk to, and where it comes from
 //! - [`backoff`]: what wrong tokens cost

@@ -1,7 +1,7 @@
 //! The page: what stands where, for people, until the web interface comes.
 //!
 //! Plain HTML from the server, without any script; it asks for itself again every 30 seconds.
-//! Every text goes through [`text`], and maud escapes it: what a stranger wrote into a
+//! Every text goes through [`frame::text`], and maud escapes it: what a stranger wrote into a
 //! certificate or an answer stays words. States are words and signs as well as colours.
 //!
 //! - [`overview`][]: services × layers, and open incidents

@@ -49,7 +49,10 @@ async fn admit(hub: &Hub, mut request: Request) -> Result<Request, Box<Problem>>
     if hub.access.open_reading && !host::is_loopback(request.headers(), request.uri()) {
         return Err(Box::new(Problem::host()));
     }
-    if method != Method::GET && host::is_cross_site(request.headers()) {
+    // A person may follow a link from elsewhere; a page from elsewhere may ask nothing, not even
+    // what it could not read: it would use up connections and event streams.
+    let by_link = method == Method::GET && host::is_navigation(request.headers());
+    if !by_link && host::is_cross_site(request.headers()) {
         return Err(Box::new(Problem::cross_site()));
     }
     match credentials(request.headers(), method) {

@@ -7,6 +7,9 @@ use http::{HeaderMap, HeaderName, Uri, header};
 /// Says who caused a request; only browsers send it, and no script can forge it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// Says what a request is for; only browsers send it, and no script can forge it.
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
 /// Does the request name this machine by a loopback name or address? A browser that was led here
 /// by a rebound name (DNS rebinding) names the stranger's host instead.
 #[must_use]
@@ -22,6 +25,14 @@ pub fn is_loopback(headers: &HeaderMap, uri: &Uri) -> bool {
         && host
             .to_str()
             .is_ok_and(|host| is_loopback_name(without_port(host)))
+}
+
+/// Is the request for a page that a person goes to?
+#[must_use]
+pub fn is_navigation(headers: &HeaderMap) -> bool {
+    headers
+        .get(SEC_FETCH_MODE)
+        .is_some_and(|mode| mode == "navigate")
 }
 
 /// Was the request caused by a page of another site? What says nothing is no browser.

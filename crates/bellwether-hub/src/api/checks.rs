@@ -25,6 +25,12 @@ use crate::shared::Shared;
 /// Vantages whose runs one answer merges: above any fleet that one hub judges.
 pub(crate) const VANTAGES_MAX: usize = 256;
 
+/// Runs of one and the same microsecond that a page may begin behind.
+const GIVEN_MAX: usize = 10_000;
+
+/// Gaps that one answer names, oldest first.
+pub(crate) const GAPS_MAX: usize = 1_000;
+
 /// A check, as it stands.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Check {
@@ -226,6 +232,7 @@ pub(crate) async fn observations(
         }
         gaps.sort();
         gaps.dedup();
+        gaps.truncate(GAPS_MAX);
         Ok((runs, gaps))
     });
     let (runs, gaps) = read.await?;
@@ -256,7 +263,7 @@ struct Page {
 impl Page {
     fn read(text: &str) -> Option<Self> {
         let (at, given) = text.split_once('.')?;
-        let given = given.parse().ok().filter(|given| *given <= 100_000)?;
+        let given = given.parse().ok().filter(|given| *given <= GIVEN_MAX)?;
         let at = Timestamp::from_microsecond(at.parse().ok()?).ok()?;
         Some(Self { at, given })
     }

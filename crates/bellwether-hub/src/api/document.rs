@@ -54,6 +54,9 @@ const WITH_BODY: &[(&str, &str)] = &[
     ("415", "the body is not `application/json`"),
 ];
 
+/// What clients write: a key that is not known is refused, and so the document says.
+const WRITTEN: &[&str] = &["Counters", "Row", "NewNote", "Nothing"];
+
 /// Stand-ins for types of the model, which say their own schema.
 macro_rules! by_their_own_schema {
     ($($name:ident = $type:ty;)*) => {
@@ -112,6 +115,11 @@ pub(super) fn complete(document: &OpenApi) -> Value {
     let mut document = serde_json::to_value(document).expect("the document can be written");
     for (name, schema) in schemas_of_the_model() {
         document["components"]["schemas"][name] = schema;
+    }
+    for name in WRITTEN {
+        let schema = &mut document["components"]["schemas"][*name];
+        assert!(schema.is_object(), "`{name}` is a schema of the document");
+        schema["additionalProperties"] = Value::Bool(false);
     }
     document["components"]["securitySchemes"] = json!({
         "bearer": {

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 
 use super::problem::Problem;
 use super::query::Query;
@@ -26,10 +27,15 @@ pub(super) const STREAMS_MAX: usize = 64;
 /// How often a silent stream says that it lives: below the minute after which proxies cut.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// How long a stream lasts: so long may whoever lost their token still listen. Browsers open
+/// another by themselves.
+const STREAM_TIME: Duration = Duration::from_secs(900);
+
 /// What happens, as it happens, as server-sent events. First comes `snapshot`: services with
 /// their verdicts, numbers of open incidents, the configuration's generation. Then `service`,
 /// `incident` and `configuration`, as things change. A reader who is too slow misses some: it is
-/// told `lagged` with their number, and a new `snapshot` follows.
+/// told `lagged` with their number, and a new `snapshot` follows. A stream ends after a quarter of
+/// an hour: open another.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
     responses((status = 200, description = "events", body = String, content_type = "text/event-stream")),
     security((), ("bearer" = ["read"])))]
@@ -43,6 +49,7 @@ pub(crate) async fn events(State(hub): State<Arc<Hub>>, uri: Uri) -> Result<Resp
         hub,
         receiver,
         then: Then::Snapshot,
+        until: Instant::now() + STREAM_TIME,
         _permit: permit,
     };
     let events = stream::unfold(reader, async |mut reader| {
@@ -57,6 +64,7 @@ struct Reader {
     hub: Arc<Hub>,
     receiver: Receiver<Event>,
     then: Then,
+    until: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -67,13 +75,14 @@ enum Then {
 }
 
 impl Reader {
-    /// The next event; `None` at the end of the process.
+    /// The next event; `None` at the end of its time, or of the process.
     async fn next(&mut self) -> Option<Sent> {
         if matches!(self.then, Then::Snapshot) {
             self.then = Then::Events;
             return Some(snapshot(&self.hub));
         }
-        match self.receiver.recv().await {
+        let received = tokio::time::timeout_at(self.until, self.receiver.recv());
+        match received.await.ok()? {
             Ok(event) => Some(sent(name(&event), &event)),
             Err(RecvError::Lagged(missed)) => {
                 self.then = Then::Snapshot;

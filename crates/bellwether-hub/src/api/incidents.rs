@@ -172,7 +172,7 @@ pub(crate) async fn acknowledge(
 ) -> Result<Json<Incident>, Problem> {
     let Parameters([id]) = names;
     Query::none(&uri)?;
-    if let Some(body) = &body {
+    if let Some(body) = body.as_ref().filter(|body| !body.is_null()) {
         let mut fields = Fields::default();
         fields.object(body, "", &[]);
         fields.done()?;

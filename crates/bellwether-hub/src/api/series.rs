@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::checks::{Missing, span, vantages_of};
+use super::checks::{GAPS_MAX, Missing, span, vantages_of};
 use super::problem::Problem;
 use super::query::Query;
 use super::{Hub, Parameters};
@@ -238,6 +238,7 @@ async fn from_runs(
         }
         gaps.sort();
         gaps.dedup();
+        gaps.truncate(GAPS_MAX);
         let points = bins.into_iter().filter_map(|(at, bin)| bin.point(at));
         Ok(Some((points.collect(), gaps)))
     });

@@ -213,6 +213,21 @@ async fn hostile_u12_another_site_can_do_nothing() {
         .header("origin", "http://localhost:8400")
         .header("sec-fetch-site", "same-origin");
     assert_eq!(client.ask(same.body(body()).unwrap()).await.status, 200);
+    let read = || get("/api/v1/events").header("sec-fetch-site", "cross-site");
+    let asked = read().header("sec-fetch-mode", "cors");
+    client
+        .ask(asked.body(Body::empty()).unwrap())
+        .await
+        .problem(403);
+    let stream = get("/api/v1/events").header("origin", "https://evil.example");
+    client
+        .ask(stream.body(Body::empty()).unwrap())
+        .await
+        .problem(403);
+    let link = get("/").header("sec-fetch-site", "cross-site");
+    let link = link.header("sec-fetch-mode", "navigate");
+    let followed = client.ask(link.body(Body::empty()).unwrap()).await;
+    assert_eq!(followed.status, 200, "a link in a ticket leads to the page");
     for path in [
         "/",
         "/incidents/1",

@@ -104,6 +104,19 @@ async fn a_silent_stream_says_that_it_lives() {
     assert!(began.elapsed() < Duration::from_secs(60));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_so_that_access_is_asked_for_again() {
+    let client = Client::new();
+    let mut stream = Stream::open(&client).await;
+    let mut frames = 0;
+    while let Some(frame) = stream.0.frame().await {
+        frame.unwrap();
+        frames += 1;
+        assert!(frames < 100, "it goes on and on");
+    }
+    assert!(frames > 10, "it lasts a while");
+}
+
 #[tokio::test]
 async fn streams_are_bounded_and_given_back() {
     let client = Client::new();
