@@ -1,13 +1,13 @@
 //! The hub as a whole: what is started, in which order, and how it ends.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bellwether_agent::{Harvest, Plan};
-use bellwether_config::{Config, Loaded};
+use bellwether_config::{Loaded, Problems};
 use bellwether_model::{Baseline, CheckId, Digest};
 use bellwether_store::embedded::{Embedded, Options};
 use bellwether_store::{Change, Retention, StateStore, StoreError};
@@ -55,6 +55,8 @@ pub struct HubOptions {
     pub data_dir: PathBuf,
     /// The version of the program.
     pub version: &'static str,
+    /// Reads the configuration again.
+    pub read: Arc<dyn Fn(&Path) -> Result<Loaded, Problems> + Send + Sync>,
     /// Starts a worker process.
     pub worker: Arc<dyn Fn() -> Command + Send + Sync>,
 }
@@ -112,6 +114,7 @@ impl Hub {
             config,
             data_dir,
             version,
+            read,
             worker,
         } = options;
         let now = Timestamp::now();
@@ -167,7 +170,7 @@ impl Hub {
         spawn_judge(&mut tasks, &shared, &agents, &keeper, inbox, judged_out);
         spawn_maintenance(&mut tasks, &shared);
         let reload = Arc::new(tokio::sync::Notify::new());
-        spawn_reload(&mut tasks, &shared, &agents, &reload, configured_out);
+        spawn_reload(&mut tasks, &shared, &agents, &reload, read, configured_out);
         let (stop, stopped) = watch::channel(false);
         let listener = listener.into_std().map_err(HubError::Listen)?;
         spawn_api(&mut tasks, &shared, access, listener, stopped);
@@ -385,6 +388,7 @@ fn spawn_reload(
     shared: &Arc<Shared>,
     agents: &Agents,
     asked: &Arc<tokio::sync::Notify>,
+    read: Arc<dyn Fn(&Path) -> Result<Loaded, Problems> + Send + Sync>,
     configured: mpsc::Sender<Arc<Configured>>,
 ) {
     let Some(path) = shared.configured.load().path.clone() else {
@@ -394,7 +398,7 @@ fn spawn_reload(
     let restarted = shared.figures.tasks_restarted.clone();
     tasks.spawn("configuration", restarted, move || {
         let (shared, agents, asked) = (shared.clone(), agents.clone(), asked.clone());
-        let (path, configured) = (path.clone(), configured.clone());
+        let (path, read, configured) = (path.clone(), read.clone(), configured.clone());
         async move {
             let mut named = Vec::new();
             let mut before = Looks::at(&path, &named);
@@ -407,9 +411,8 @@ fn spawn_reload(
                 if looks == before && !is_asked {
                     continue;
                 }
-                let read = path.clone();
-                let loaded =
-                    tokio::task::spawn_blocking(move || bellwether_config::load(&read)).await;
+                let (read, from) = (read.clone(), path.clone());
+                let loaded = tokio::task::spawn_blocking(move || read(&from)).await;
                 let Ok(loaded) = loaded else {
                     continue;
                 };
@@ -427,7 +430,7 @@ fn spawn_reload(
 async fn take_over(
     shared: &Shared,
     agents: &Agents,
-    loaded: Result<Loaded, bellwether_config::Problems>,
+    loaded: Result<Loaded, Problems>,
     judge: &mpsc::Sender<Arc<Configured>>,
 ) {
     let now = Timestamp::now();

@@ -228,7 +228,24 @@ impl Judge {
             tracing::error!(%check, "a trace cannot be judged: the rules panicked over it");
             return;
         };
-        self.judged(&check, &vantage, &report, now);
+        self.judged(&check, &vantage, &self.without_secrets(report), now);
+    }
+
+    /// A report without what a `${…}` of the configuration stood for, in a URL for example: what
+    /// is kept and shown goes by this, and gives the same verdict.
+    fn without_secrets(&self, report: Report) -> Report {
+        let configured = self.shared.configured.load();
+        if configured.config.secrets.is_empty() {
+            return report;
+        }
+        let Ok(text) = serde_json::to_string(&report) else {
+            return report;
+        };
+        let scrubbed = configured.config.scrub(&text);
+        if scrubbed == text {
+            return report;
+        }
+        serde_json::from_str(&scrubbed).unwrap_or(report)
     }
 
     /// A judged trace goes into the book and onto the board.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bellwether_config::config::{RootHintsFrom, TrustAnchorFrom};
 use bellwether_config::{Config, Loaded};
 use bellwether_diagnose::words::count;
 use bellwether_hub::{Hub, HubOptions};
@@ -13,6 +14,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{LogFormat, ServeArgs};
+use crate::environment;
 use crate::exit::{Exit, say};
 
 /// Where a configuration is looked for, if none is named.
@@ -46,9 +48,10 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit> {
     let listen = args.listen.unwrap_or(config.config.hub.listen);
     let options = HubOptions {
         path,
-        config,
+        config: as_told(config),
         data_dir,
         version: crate::VERSION,
+        read: Arc::new(|path| bellwether_config::load(path).map(as_told)),
         worker: Arc::new(crate::worker::many),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -60,6 +63,23 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit> {
     // A reader that hangs does not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(500));
     exit
+}
+
+/// Where the configuration does not say what to trust, the environment may.
+fn as_told(mut loaded: Loaded) -> Loaded {
+    let trust = &mut loaded.config.trust;
+    if let (RootHintsFrom::Shipped, Some(path)) = (&trust.root_hints, environment::root_hints()) {
+        trust.root_hints = RootHintsFrom::File(path);
+    }
+    if let (TrustAnchorFrom::Shipped, Some(path)) =
+        (&trust.trust_anchor, environment::trust_anchor())
+    {
+        trust.trust_anchor = match path.to_str() {
+            Some("none") => TrustAnchorFrom::None,
+            _ => TrustAnchorFrom::File(path),
+        };
+    }
+    loaded
 }
 
 async fn serve(options: HubOptions, listen: SocketAddr) -> Result<Exit> {

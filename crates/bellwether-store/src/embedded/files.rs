@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::sqlite::Readers;
+use super::sqlite::{self, Readers};
 use crate::StoreError;
 
 /// Takes the data directory for this process: the lock goes when the process does.
@@ -115,6 +115,15 @@ pub(crate) fn write_anew(connection: &Connection, path: &Path) -> Result<(), Sto
     }
     fs::rename(&new, path).map_err(|error| StoreError::io(path, error))?;
     path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// The same by a connection of one's own: of a file that another process writes to.
+pub(crate) fn vacuum_from(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let connection = sqlite::open_reader(from)?;
+    connection
+        .execute_batch("PRAGMA query_only = OFF;")
+        .map_err(|error| StoreError::sqlite(from, error))?;
+    vacuum(&connection, to)
 }
 
 /// Copies a file as of now into a new one, while others write.

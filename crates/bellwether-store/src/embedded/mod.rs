@@ -34,6 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use bellwether_model::{CheckId, Digest, Envelope, Incident, VantageId};
 use jiff::Timestamp;
 
+pub use backup::backup;
 pub use check::{Problem, Report, check};
 pub use evidence::EVIDENCE_LEN_MAX;
 
