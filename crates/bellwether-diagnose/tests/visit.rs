@@ -1,5 +1,10 @@
 //! What the records of one visit come to as a row.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what cannot be parsed is a mistake in the test"
+)]
+
 use bellwether_diagnose::visit::{Judged, is_known, row};
 use bellwether_model::Observation;
 use bellwether_model::job::CheckAsk;

@@ -168,7 +168,7 @@ impl Sim {
     fn scheduled(&self, n: usize) -> Vec<u64> {
         let rows = self.rows(n).into_iter();
         rows.filter(|run| run.trigger == Trigger::Schedule)
-            .map(|run| due(run))
+            .map(due)
             .collect()
     }
 
