@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_agent::{Full, Harvest, Plan, PlannedCheck, Said, SystemClock, Workers, start};
+use bellwether_model::dns::{Exchange, ExchangeResult};
 use bellwether_model::job::{CheckAsk, Job, Told, Wanted};
-use bellwether_model::{CheckId, Observation, VantageId};
+use bellwether_model::{CheckId, DnsName, Observation, Outcome, VantageId};
 use tokio::sync::{Notify, mpsc};
 
 struct AtOnce {
@@ -27,8 +28,17 @@ impl Workers for AtOnce {
 
     fn forget(&mut self, _: u32) {}
 
-    fn ask(&mut self, number: u64, _: u32, _: Wanted, _: bool) -> Result<(), Full> {
-        let observations = self.observations.clone();
+    fn ask(&mut self, number: u64, _: u32, wanted: Wanted, _: bool) -> Result<(), Full> {
+        let mut observations = self.observations.clone();
+        if let Wanted::Visit { ask, .. } = wanted
+            && let Some(name) = ask.target.name()
+        {
+            for observation in &mut observations {
+                if let Outcome::Dns(seen) = &mut observation.outcome {
+                    answer_for(&mut seen.exchange, name);
+                }
+            }
+        }
         self.said.push_back(Said::Told(Told {
             number,
             observations,
@@ -47,6 +57,15 @@ impl Workers for AtOnce {
 
     fn said(&mut self) -> Option<Said> {
         self.said.pop_front()
+    }
+}
+
+fn answer_for(exchange: &mut Exchange, name: &DnsName) {
+    exchange.question.name = name.clone();
+    if let ExchangeResult::Answered { response } = &mut exchange.result {
+        for record in &mut response.answer {
+            record.name = name.clone();
+        }
     }
 }
 

@@ -151,7 +151,7 @@ mod tests {
                     open.insert(item, at);
                 }
             }
-            while let Some((_, at, item)) = set.next() {
+            for (_, at, item) in set {
                 wheel.insert(at, item);
                 open.insert(item, at);
             }

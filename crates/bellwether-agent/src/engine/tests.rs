@@ -168,7 +168,7 @@ impl Sim {
     fn scheduled(&self, n: usize) -> Vec<u64> {
         let rows = self.rows(n).into_iter();
         rows.filter(|run| run.trigger == Trigger::Schedule)
-            .map(|run| due(run))
+            .map(due)
             .collect()
     }
 
@@ -902,7 +902,7 @@ fn a_run_that_failed_before_the_agent_stopped_begins_no_burst() {
     let mut sim = Sim::new(plan(5, 30), |asked, wanted| {
         vec![(SECOND, answer(asked, wanted, Seen::Nxdomain))]
     });
-    while sim.under_way == 0 {
+    while sim.asked.iter().all(|asked| asked.is_trace) {
         sim.run(SECOND / 10);
     }
     sim.engine.stop();
