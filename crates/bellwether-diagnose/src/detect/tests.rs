@@ -80,7 +80,7 @@ fn tell(detector: &mut Detector, vantage: &str, seconds: i64, bad: bool) -> Vec<
 
 fn alarms(signals: &[Signal]) -> Vec<&Alarm> {
     let alarm = |signal| match signal {
-        &Signal::Alarm(ref alarm) => Some(alarm),
+        Signal::Alarm(alarm) => Some(alarm),
         Signal::Suspect { .. }
         | Signal::Widened(_)
         | Signal::Clear { .. }
