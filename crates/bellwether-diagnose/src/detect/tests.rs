@@ -78,8 +78,8 @@ fn tell(detector: &mut Detector, vantage: &str, seconds: i64, bad: bool) -> Vec<
     detector.step(&heard(0, vantage, seconds, plain(bad)), at(seconds))
 }
 
-fn alarms(signals: &[Signal]) -> Vec<&Alarm> {
-    let alarm = |signal| match signal {
+fn alarm(signal: &Signal) -> Option<&Alarm> {
+    match signal {
         Signal::Alarm(alarm) => Some(alarm),
         Signal::Suspect { .. }
         | Signal::Widened(_)
@@ -87,7 +87,10 @@ fn alarms(signals: &[Signal]) -> Vec<&Alarm> {
         | Signal::SlowAlarm(_)
         | Signal::SlowClear { .. }
         | Signal::Flapping { .. } => None,
-    };
+    }
+}
+
+fn alarms(signals: &[Signal]) -> Vec<&Alarm> {
     signals.iter().filter_map(alarm).collect()
 }
 
