@@ -93,84 +93,89 @@ pub(crate) fn run(days: usize, seed: u64, trials: usize) -> Result<()> {
 }
 
 fn measure(days: usize, seed: u64, trials: usize) -> Measured {
-    let reference = Shape::REFERENCE;
-    let slow = Shape {
-        timeout: 3 * SECOND,
-        ..reference
-    };
-    let with = |vantages| Shape {
-        vantages,
-        regions: 4.min(vantages),
-        ..reference
-    };
-    let alone = Shape {
-        targets: 1,
-        ..with(1)
-    };
-    let quiet = Shape {
-        model: Model::Loss,
-        ..alone
-    };
     let said = |name: &str| say(&format!("measuring: {name}"));
-    let mut falses = Vec::new();
-    for (name, shape, days) in [
-        ("12 vantages, N1", reference, days),
-        ("12 vantages, N1, failures take 3 s", slow, days / 2),
-        (
-            "12 vantages, N2",
-            Shape {
-                model: Model::N2,
-                ..reference
-            },
-            days / 2,
-        ),
-        (
-            "12 vantages, no noise",
-            Shape {
-                model: Model::Silent,
-                ..reference
-            },
-            10_000.min(days * 5),
-        ),
-        ("5 vantages, N1", with(5), days),
-        ("3 vantages, N1", with(3), days),
-        ("1 vantage, 50 canaries, N1", with(1), days),
-        ("1 vantage alone, N1", alone, days),
-        ("1 vantage alone, single losses only", quiet, days),
-    ] {
-        said(name);
-        falses.push(false_alarms(name, shape, days, seed));
-    }
-    let mut found = Vec::new();
-    for (name, shape) in [
-        ("12 vantages", reference),
-        ("12 vantages, failures take 3 s", slow),
-        ("5 vantages", with(5)),
-        ("3 vantages", with(3)),
-        ("1 vantage, 50 canaries", with(1)),
-        ("1 vantage alone", alone),
-    ] {
-        said(name);
-        found.push((name.to_owned(), kinds(shape, trials, seed)));
-    }
-    said("flapping");
-    let flapping = [2, 6, 10]
-        .map(|minutes| {
-            (
-                format!("{minutes} minutes"),
-                flaps(reference, minutes * MINUTE, seed),
-            )
+    let falses = quiet_worlds(days)
+        .into_iter()
+        .map(|(name, shape, days)| {
+            said(name);
+            false_alarms(name, shape, days, seed)
         })
-        .into();
+        .collect();
+    let found = faulty_worlds()
+        .into_iter()
+        .map(|(name, shape)| {
+            said(name);
+            (name.to_owned(), kinds(shape, trials, seed))
+        })
+        .collect();
+    said("flapping");
+    let flapping = [2, 6, 10].map(|minutes| {
+        let told = flaps(Shape::REFERENCE, minutes * MINUTE, seed);
+        (format!("{minutes} minutes"), told)
+    });
     said("slowness");
     Measured {
         seed,
         trials,
         falses,
         found,
-        flapping,
+        flapping: flapping.into(),
         pace: pace::measure(days / 4, trials / 5, seed),
     }
+}
+
+const SLOW: Shape = Shape {
+    timeout: 3 * SECOND,
+    ..Shape::REFERENCE
+};
+
+fn of(vantages: usize) -> Shape {
+    Shape {
+        vantages,
+        regions: vantages.min(4),
+        ..Shape::REFERENCE
+    }
+}
+
+fn alone() -> Shape {
+    Shape {
+        targets: 1,
+        ..of(1)
+    }
+}
+
+/// Worlds without a fault, and for how many check-days each is watched.
+fn quiet_worlds(days: usize) -> Vec<(&'static str, Shape, usize)> {
+    let noise = |model, shape| Shape { model, ..shape };
+    let silent = noise(Model::Silent, Shape::REFERENCE);
+    let lossy = noise(Model::Loss, alone());
+    vec![
+        ("12 vantages, N1", Shape::REFERENCE, days),
+        ("12 vantages, N1, failures take 3 s", SLOW, days / 2),
+        (
+            "12 vantages, N2",
+            noise(Model::N2, Shape::REFERENCE),
+            days / 2,
+        ),
+        ("12 vantages, no noise", silent, 10_000.min(days * 5)),
+        ("5 vantages, N1", of(5), days),
+        ("3 vantages, N1", of(3), days),
+        ("1 vantage, 50 canaries, N1", of(1), days),
+        ("1 vantage alone, N1", alone(), days),
+        ("1 vantage alone, single losses only", lossy, days),
+    ]
+}
+
+/// Worlds in which each kind of fault is looked for; the first is the one with goals.
+fn faulty_worlds() -> Vec<(&'static str, Shape)> {
+    vec![
+        ("12 vantages", Shape::REFERENCE),
+        ("12 vantages, failures take 3 s", SLOW),
+        ("5 vantages", of(5)),
+        ("3 vantages", of(3)),
+        ("1 vantage, 50 canaries", of(1)),
+        ("1 vantage alone", alone()),
+    ]
 }
 
 /// Counts alarms in a world without faults.

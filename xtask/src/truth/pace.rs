@@ -322,7 +322,7 @@ impl World {
             + 0.12 * normal;
         let usual = ln.exp();
         let slow = fault.is_some_and(|fault| {
-            (!fault.region || vantage % Shape::REFERENCE.regions == 0)
+            (!fault.region || vantage.is_multiple_of(Shape::REFERENCE.regions))
                 && self.rng.f64() < fault.share
         });
         let added = if slow {

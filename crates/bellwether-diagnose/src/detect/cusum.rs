@@ -214,6 +214,18 @@ impl Fleet {
             .filter(|crossing| crossing.score >= limits.threshold)
             // The smallest group that holds the most evidence; then the first by name.
             .min_by_key(|crossing| (-crossing.score, crossing.members.len()))
+            .map(|crossing| {
+                // Where two more fail elsewhere it is no group's trouble.
+                let fail = |held: &[usize]| held.iter().filter(|&&v| sum(v) >= FAILING).count();
+                if fail(&self.members) < fail(crossing.members) + 2 {
+                    return crossing;
+                }
+                Crossing {
+                    group: None,
+                    members: &self.members,
+                    score: crossing.score,
+                }
+            })
     }
 }
 

@@ -10,7 +10,8 @@ use super::heard::Group;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Signal {
     /// One result is unexpected: ask again at once. Visits are made in the order of `vantages`, two
-    /// seconds apart, and end at the first that succeeds.
+    /// seconds apart, the first one included, and end at the first that succeeds. It may come again
+    /// when they have ended so and more than one failure stands.
     Suspect {
         /// The check.
         check: CheckId,

@@ -78,16 +78,19 @@ fn tell(detector: &mut Detector, vantage: &str, seconds: i64, bad: bool) -> Vec<
     detector.step(&heard(0, vantage, seconds, plain(bad)), at(seconds))
 }
 
-fn alarms(signals: &[Signal]) -> Vec<&Alarm> {
-    let alarm = |signal| match signal {
-        &Signal::Alarm(ref alarm) => Some(alarm),
+fn alarm(signal: &Signal) -> Option<&Alarm> {
+    match signal {
+        Signal::Alarm(alarm) => Some(alarm),
         Signal::Suspect { .. }
         | Signal::Widened(_)
         | Signal::Clear { .. }
         | Signal::SlowAlarm(_)
         | Signal::SlowClear { .. }
         | Signal::Flapping { .. } => None,
-    };
+    }
+}
+
+fn alarms(signals: &[Signal]) -> Vec<&Alarm> {
     signals.iter().filter_map(alarm).collect()
 }
 
