@@ -93,6 +93,8 @@ pub struct Embedded {
     now: AtomicI64,
     /// Found and not told yet.
     damage: Mutex<Vec<String>>,
+    /// What opening found that a crash explains.
+    notes: Vec<String>,
     /// Held as long as the process lives: nobody else writes here.
     _lock: File,
 }
@@ -102,6 +104,14 @@ impl Embedded {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// What opening found and went on from: the end of a log that does not hold. A crash leaves it
+    /// so, and then nothing that was acknowledged is lost; damage to the very last change looks the
+    /// same, and is worth telling of.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Keeps envelopes.
