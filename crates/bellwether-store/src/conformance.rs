@@ -64,8 +64,8 @@ fn vantage() -> VantageId {
 
 /// A run with every field filled in, or hardly any.
 fn run(check: &str, seconds: i64, sequence: u64) -> Run {
-    let full = sequence % 3 != 0;
-    let failed = sequence % 7 == 0;
+    let full = !sequence.is_multiple_of(3);
+    let failed = sequence.is_multiple_of(7);
     Run {
         check: CheckId::new("shop", check),
         vantage: vantage(),
@@ -73,7 +73,7 @@ fn run(check: &str, seconds: i64, sequence: u64) -> Run {
         due: after(seconds),
         late: (sequence * 317 % 5000) as u32,
         every: 30_000,
-        trigger: if sequence % 5 == 0 { Trigger::Confirm } else { Trigger::Schedule },
+        trigger: if sequence.is_multiple_of(5) { Trigger::Confirm } else { Trigger::Schedule },
         outcome: if failed { RunOutcome::Failed } else { RunOutcome::Ok },
         layer: failed.then_some(Layer::Dns),
         symptom: failed.then(|| "dns.nxdomain".into()),
@@ -188,7 +188,7 @@ fn gaps_are_counted(store: &Subject) {
 fn late_runs_find_their_place(store: &Subject) {
     let runs = hours();
     let (late, early): (Vec<Run>, Vec<Run>) =
-        runs.iter().cloned().partition(|run| run.sequence % 4 == 0);
+        runs.iter().cloned().partition(|run| run.sequence.is_multiple_of(4));
     let append = |number, runs| {
         store.observations.append(&[envelope(number, runs)]).expect("appends");
     };

@@ -1,5 +1,7 @@
 //! The process is killed and the power is cut, wherever it hurts: nothing acknowledged is lost.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod common;
 
 use std::fs;
@@ -54,16 +56,16 @@ fn child() {
         if !early {
             say("kept");
         }
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             let id = store.next_incident().unwrap();
             let incident = incident(id, IncidentState::Open, vec![]);
             store.commit(&[Change::Incident(Box::new(incident))]).unwrap();
             acks.write_all(format!("incident {id}\n").as_bytes()).unwrap();
         }
-        if number % 11 == 0 {
+        if number.is_multiple_of(11) {
             store.maintain(at(NOON + number as i64 * 60), &KEEP).unwrap();
         }
-        if number % 40 == 0 {
+        if number.is_multiple_of(40) {
             // An hour at once: seals, folds, and now and then a new day.
             store.maintain(at(NOON + number as i64 * 600), &KEEP).unwrap();
         }
@@ -126,7 +128,7 @@ fn verdict(dir: &Path) -> Result<u64, String> {
 fn kill_at_random(mut child: Child, random: &mut fastrand::Rng) {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     for _ in 0..random.u32(1..60) {
-        if !lines.next().is_some_and(|line| line.is_ok()) {
+        if lines.next().is_none_or(|line| line.is_err()) {
             break;
         }
     }
@@ -144,7 +146,7 @@ fn p01_killed_at_random_instants_nothing_acknowledged_is_lost() {
     let kills = kills(60);
     let mut dir = tempfile::tempdir().unwrap();
     for kill in 0..kills {
-        if kill % 20 == 0 {
+        if kill.is_multiple_of(20) {
             dir = tempfile::tempdir().unwrap();
         }
         let child = child_command(dir.path()).stderr(Stdio::piped()).spawn().unwrap();
@@ -177,7 +179,7 @@ fn hostile_c1_killed_at_the_nth_call_nothing_acknowledged_is_lost() {
     let mut killed = 0;
     let mut dir = tempfile::tempdir().unwrap();
     for kill in 0..kills {
-        if kill % 10 == 0 {
+        if kill.is_multiple_of(10) {
             dir = tempfile::tempdir().unwrap();
         }
         let call = ["pwrite64", "fdatasync", "ftruncate", "unlink", "openat"][random.usize(0..5)];
@@ -278,7 +280,7 @@ fn hostile_c2_hostile_s6_what_was_not_synced_may_be_gone_or_garbled() {
             trials += 1;
         }
         acks.write_all(format!("kept {number}\n").as_bytes()).unwrap();
-        if number % 10 == 0 {
+        if number.is_multiple_of(10) {
             store.maintain(at(NOON + number as i64 * 60), &KEEP).unwrap();
         }
     }
@@ -326,7 +328,7 @@ fn failing_child() {
             assert!(all_runs(&store, 1).runs.len() >= number as usize - 1);
         }
         acks.write_all(format!("kept {number}\n").as_bytes()).unwrap();
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let id = number / 2;
             let change = Change::Incident(Box::new(incident(id, IncidentState::Open, vec![])));
             while let Err(error) = store.commit(std::slice::from_ref(&change)) {

@@ -1,5 +1,7 @@
 //! What is put into the embedded store comes out of it.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod common;
 
 use bellwether_model::incident::IncidentState;

@@ -1,6 +1,8 @@
 //! Damaged files, full disks, missing files, wrong versions, two processes: found and told, never a
 //! wrong answer.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod common;
 
 use std::fs;
@@ -200,26 +202,22 @@ fn p18_hostile_s7_a_flipped_byte_is_harmless_or_found() {
         let target = damaged.join(path.strip_prefix(&still).unwrap());
         let mut bytes = fs::read(&target).unwrap();
         // Any byte of the 64 may be hit, and any bit of it.
-        let at = (place + place / 64 % 64).min(bytes.len() - 1);
-        bytes[at] ^= 1 << (place / 64 % 8);
+        let hit = (place + place / 64 % 64).min(bytes.len() - 1);
+        bytes[hit] ^= 1 << (place / 64 % 8);
         fs::write(&target, bytes).unwrap();
-        let Ok(store) = Embedded::open(&damaged, options(at_of(now))) else {
+        let Ok(store) = Embedded::open(&damaged, options(at(now))) else {
             found += 1;
             continue;
         };
         let answers = answers(&store);
-        let done = store.maintain(at_of(now), &KEEP);
+        let done = store.maintain(at(now), &KEEP);
         let told = !store.notes().is_empty() || done.map_or(true, |done| !done.damage.is_empty());
         if let Some(what) = silent(&answers, &truth, told) {
-            panic!("byte {at} of {}: {what}", path.display());
+            panic!("byte {hit} of {}: {what}", path.display());
         }
         if answers == truth { harmless += 1 } else { found += 1 }
     }
     assert!(harmless > 0 && found > 0, "{harmless} harmless, {found} found");
-}
-
-fn at_of(second: i64) -> jiff::Timestamp {
-    at(second)
 }
 
 #[test]
@@ -409,9 +407,8 @@ fn full_child() {
     let mut number = 5;
     let full = loop {
         number += 1;
-        let runs = (0..3).map(|check| run(check, 60_000, NOON + number as i64 * 60, number * 3 + check));
-        let runs = runs_with_small_numbers(runs.collect());
-        match store.append(&[envelope("a", number, runs)]) {
+        let runs = (0..3).map(|check| run(check, 60_000, NOON + number as i64 * 60, number * 3 + check as u64));
+        match store.append(&[envelope("a", number, runs.collect())]) {
             Ok(_) => assert!(number < 2000, "the disk is full"),
             Err(error) => break error,
         }
@@ -436,10 +433,6 @@ fn full_child() {
     assert_eq!(all_runs(&store, 0).runs.len(), before + 1);
     assert_eq!(store.open_incidents().unwrap().len(), 20);
     eprintln!("to the end");
-}
-
-fn runs_with_small_numbers(runs: Vec<bellwether_model::Run>) -> Vec<bellwether_model::Run> {
-    runs
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn slot_of(first: &Row, due: i64) -> i64 {
 
 /// Where the line through the sequences is at a row.
 fn line(first: &Row, slope: i64, due: i64) -> u64 {
-    let grown = i128::from(slope) * i128::from(slot_of(first, due)) >> SLOPE_BITS;
+    let grown = (i128::from(slope) * i128::from(slot_of(first, due))) >> SLOPE_BITS;
     first.sequence.wrapping_add(grown as u64)
 }
 

@@ -143,11 +143,6 @@ impl Heads {
         }
         rows
     }
-
-    /// Rows there are.
-    pub(crate) fn len(&self) -> usize {
-        self.current.len() + self.frozen.as_ref().map_or(0, |frozen| frozen.len())
-    }
 }
 
 #[cfg(test)]

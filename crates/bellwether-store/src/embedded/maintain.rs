@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -54,7 +53,6 @@ impl Embedded {
     ) -> Result<Maintained, StoreError> {
         let mut dues = lock(&self.maintaining);
         let micros = now.as_microsecond();
-        self.now.store(micros, Ordering::Relaxed);
         let mut done = Maintained::default();
         let mut steps = Steps::default();
         steps.take(self.watch());

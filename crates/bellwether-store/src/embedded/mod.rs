@@ -28,7 +28,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bellwether_model::{CheckId, Digest, Envelope, Incident, VantageId};
@@ -89,8 +88,6 @@ pub struct Embedded {
     sealing: Mutex<()>,
     /// One maintenance or backup at a time; locked before all others.
     maintaining: Mutex<Dues>,
-    /// As of the last maintenance, microseconds since 1970.
-    now: AtomicI64,
     /// Found and not told yet.
     damage: Mutex<Vec<String>>,
     /// What opening found that a crash explains.
@@ -153,11 +150,6 @@ impl Embedded {
 
     fn heads_mut(&self) -> RwLockWriteGuard<'_, Heads> {
         self.heads.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// As of the last maintenance.
-    fn now(&self) -> i64 {
-        self.now.load(Ordering::Relaxed)
     }
 
     /// Notes damage: the next maintenance tells of it.

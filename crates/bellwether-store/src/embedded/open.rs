@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::active::{Active, is_ready, put_bad, read_cursors};
@@ -62,7 +61,6 @@ impl Embedded {
             files: RwLock::new(days),
             sealing: Mutex::default(),
             maintaining: Mutex::new(Dues::new(options.now.as_microsecond())),
-            now: AtomicI64::new(options.now.as_microsecond()),
             damage: Mutex::default(),
             notes,
             _lock: held,
@@ -76,9 +74,12 @@ impl Embedded {
     }
 }
 
+/// Day files by their day.
+type Days = BTreeMap<i32, Arc<DayFile>>;
+
 /// Day files that were found.
 struct Opened {
-    days: BTreeMap<i32, Arc<DayFile>>,
+    days: Days,
 }
 
 impl Opened {
@@ -135,7 +136,7 @@ impl Opened {
         today: i32,
         state: &State,
         damage: &mut Vec<String>,
-    ) -> Result<(Active, Arena, BTreeMap<i32, Arc<DayFile>>), StoreError> {
+    ) -> Result<(Active, Arena, Days), StoreError> {
         let mut day = today;
         let mut cursors = HashMap::new();
         while let Some(newest) = self.days.last_key_value().map(|(_, file)| file.clone()) {
@@ -235,10 +236,7 @@ pub(crate) fn lose(
 /// checked whole, a closed one when it is read.
 fn usable(file: &DayFile) -> Result<bool, StoreError> {
     let fail = |error| file.fail(error);
-    let lent = match file.readers.begin() {
-        Ok(lent) => lent,
-        Err(error) => return Err(error),
-    };
+    let lent = file.readers.begin()?;
     let connection = lent.connection();
     let schema = sqlite::refuse_newer(connection, &file.path, &day::KIND)?;
     if schema == 0 {

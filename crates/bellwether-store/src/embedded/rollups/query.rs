@@ -218,7 +218,7 @@ impl Rollups {
     }
 
     /// Reads the rows of a day through.
-    pub(crate) fn tally_day(
+    fn tally_day(
         &self,
         connection: &Connection,
         table: Table,
