@@ -422,6 +422,7 @@ fn full_child() {
     let before = all_runs(&store, 0).runs.len();
     assert_eq!(before as u64, store.cursor("a").unwrap());
     let _ = store.maintain(at(NOON + 60), &KEEP);
+    drop(file);
     fs::remove_file(&filler).unwrap();
     store.maintain(at(NOON + 70), &KEEP).unwrap();
     assert!(dir.join("reserve").exists(), "the reserve is held again");
@@ -458,7 +459,9 @@ fn inodes_child() {
     assert!(store.maintain(at(NOON + 86_400), &KEEP).is_err(), "no new day without an inode");
     fill(&store, 5..10);
     assert_eq!(all_runs(&store, 0).runs.len(), 10);
-    for index in 0..files.len() {
+    let count = files.len();
+    drop(files);
+    for index in 0..count {
         fs::remove_file(dir.join(format!("filler-{index}"))).unwrap();
     }
     store.maintain(at(NOON + 86_460), &KEEP).unwrap();
