@@ -42,32 +42,46 @@ fn child() {
     let early = std::env::var("BELLWETHER_STORE_EARLY").is_ok();
     let dir = Path::new(&dir);
     let store = open(dir, NOON);
-    let mut acks = fs::File::options().append(true).create(true).open(dir.join("acks")).unwrap();
+    let mut acks = fs::File::options()
+        .append(true)
+        .create(true)
+        .open(dir.join("acks"))
+        .unwrap();
     let first = store.cursor("a").unwrap() + 1;
     for number in first..first + 120 {
         let mut say = |what: &str| {
-            acks.write_all(format!("{what} {number}\n").as_bytes()).unwrap();
+            acks.write_all(format!("{what} {number}\n").as_bytes())
+                .unwrap();
             eprintln!("{what} {number}");
         };
         if early {
             say("kept");
         }
-        store.append(&[envelope("a", number, runs_of(number))]).unwrap();
+        store
+            .append(&[envelope("a", number, runs_of(number))])
+            .unwrap();
         if !early {
             say("kept");
         }
         if number.is_multiple_of(3) {
             let id = store.next_incident().unwrap();
             let incident = incident(id, IncidentState::Open, vec![]);
-            store.commit(&[Change::Incident(Box::new(incident))]).unwrap();
-            acks.write_all(format!("incident {id}\n").as_bytes()).unwrap();
+            store
+                .commit(&[Change::Incident(Box::new(incident))])
+                .unwrap();
+            acks.write_all(format!("incident {id}\n").as_bytes())
+                .unwrap();
         }
         if number.is_multiple_of(11) {
-            store.maintain(at(NOON + number as i64 * 60), &KEEP).unwrap();
+            store
+                .maintain(at(NOON + number as i64 * 60), &KEEP)
+                .unwrap();
         }
         if number.is_multiple_of(40) {
             // An hour at once: seals, folds, and now and then a new day.
-            store.maintain(at(NOON + number as i64 * 600), &KEEP).unwrap();
+            store
+                .maintain(at(NOON + number as i64 * 600), &KEEP)
+                .unwrap();
         }
     }
 }
@@ -102,7 +116,9 @@ fn verdict(dir: &Path) -> Result<u64, String> {
     for check in 0..CHECKS {
         let series = all_runs(&store, check);
         let expected: Vec<Run> = {
-            let mut runs: Vec<Run> = (1..=cursor).flat_map(|n| runs_of(n).into_iter().nth(check)).collect();
+            let mut runs: Vec<Run> = (1..=cursor)
+                .flat_map(|n| runs_of(n).into_iter().nth(check))
+                .collect();
             runs.sort_by_key(|run| (run.began(), run.sequence));
             runs
         };
@@ -121,7 +137,10 @@ fn verdict(dir: &Path) -> Result<u64, String> {
     }
     drop(store);
     let report = bellwether_store::embedded::check(dir).map_err(|error| error.to_string())?;
-    report.problems.first().map_or(Ok(kept), |problem| Err(problem.to_string()))
+    report
+        .problems
+        .first()
+        .map_or(Ok(kept), |problem| Err(problem.to_string()))
 }
 
 /// Waits for an acknowledgement, burns a random while, and kills.
@@ -149,7 +168,10 @@ fn p01_killed_at_random_instants_nothing_acknowledged_is_lost() {
         if kill.is_multiple_of(20) {
             dir = tempfile::tempdir().unwrap();
         }
-        let child = child_command(dir.path()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = child_command(dir.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         kill_at_random(child, &mut random);
         acknowledged = verdict(dir.path()).unwrap_or_else(|wrong| panic!("kill {kill}: {wrong}"));
     }
@@ -196,7 +218,10 @@ fn hostile_c1_killed_at_the_nth_call_nothing_acknowledged_is_lost() {
         killed += u64::from(!status.success());
         verdict(dir.path()).unwrap_or_else(|wrong| panic!("kill {kill} at {inject}: {wrong}"));
     }
-    assert!(killed * 2 > kills, "most children were killed, {killed} of {kills}");
+    assert!(
+        killed * 2 > kills,
+        "most children were killed, {killed} of {kills}"
+    );
 }
 
 #[test]
@@ -223,7 +248,10 @@ fn the_crash_test_catches_who_acknowledges_too_early() {
 fn the_crash_test_catches_a_log_that_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let mut random = fastrand::Rng::with_seed(4);
-    let child = child_command(dir.path()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = child_command(dir.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     kill_at_random(child, &mut random);
     for entry in fs::read_dir(dir.path().join("results")).unwrap() {
         let path = entry.unwrap().path();
@@ -261,7 +289,9 @@ fn hostile_c2_hostile_s6_what_was_not_synced_may_be_gone_or_garbled() {
     for number in 1..=kills(60) {
         let before = fs::metadata(&log).map_or(0, |log| log.len());
         let cut = work.path().join("cut");
-        store.append(&[envelope("a", number, runs_of(number))]).unwrap();
+        store
+            .append(&[envelope("a", number, runs_of(number))])
+            .unwrap();
         let after = fs::metadata(&log).unwrap().len();
         if after > before {
             // As if the power went before the last append was synced: it is not acknowledged yet.
@@ -279,9 +309,12 @@ fn hostile_c2_hostile_s6_what_was_not_synced_may_be_gone_or_garbled() {
             fs::remove_dir_all(&cut).unwrap();
             trials += 1;
         }
-        acks.write_all(format!("kept {number}\n").as_bytes()).unwrap();
+        acks.write_all(format!("kept {number}\n").as_bytes())
+            .unwrap();
         if number.is_multiple_of(10) {
-            store.maintain(at(NOON + number as i64 * 60), &KEEP).unwrap();
+            store
+                .maintain(at(NOON + number as i64 * 60), &KEEP)
+                .unwrap();
         }
     }
     assert!(trials > 30, "{trials} trials");
@@ -289,7 +322,12 @@ fn hostile_c2_hostile_s6_what_was_not_synced_may_be_gone_or_garbled() {
 
 #[test]
 fn p17_hostile_s3_hostile_s4_a_failed_sync_is_never_taken_for_a_success() {
-    for (calls, when) in [("fsync", 60), ("fsync", 71), ("pwrite64", 400), ("pwrite64", 551)] {
+    for (calls, when) in [
+        ("fsync", 60),
+        ("fsync", 71),
+        ("pwrite64", 400),
+        ("pwrite64", 551),
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("strace");
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -305,7 +343,10 @@ fn p17_hostile_s3_hostile_s4_a_failed_sync_is_never_taken_for_a_success() {
         // What the system still held of it was written once more before anything else was kept.
         let calls = fs::read_to_string(&log).unwrap();
         let (_, rest) = calls.split_once("(INJECTED)").expect("it failed once");
-        assert!(rest.contains("ftruncate"), "the log was written back and emptied");
+        assert!(
+            rest.contains("ftruncate"),
+            "the log was written back and emptied"
+        );
     }
 }
 
@@ -323,19 +364,27 @@ fn failing_child() {
         let envelope = envelope("a", number, runs_of(number));
         while let Err(error) = store.append(std::slice::from_ref(&envelope)) {
             writeln!(failures, "{error}").unwrap();
-            assert!(failures.metadata().unwrap().len() < 10_000, "it comes back: {error}");
+            assert!(
+                failures.metadata().unwrap().len() < 10_000,
+                "it comes back: {error}"
+            );
             // Reading goes on meanwhile.
             assert!(all_runs(&store, 1).runs.len() >= number as usize - 1);
         }
-        acks.write_all(format!("kept {number}\n").as_bytes()).unwrap();
+        acks.write_all(format!("kept {number}\n").as_bytes())
+            .unwrap();
         if number.is_multiple_of(2) {
             let id = number / 2;
             let change = Change::Incident(Box::new(incident(id, IncidentState::Open, vec![])));
             while let Err(error) = store.commit(std::slice::from_ref(&change)) {
                 writeln!(failures, "{error}").unwrap();
-                assert!(failures.metadata().unwrap().len() < 10_000, "it comes back: {error}");
+                assert!(
+                    failures.metadata().unwrap().len() < 10_000,
+                    "it comes back: {error}"
+                );
             }
-            acks.write_all(format!("incident {id}\n").as_bytes()).unwrap();
+            acks.write_all(format!("incident {id}\n").as_bytes())
+                .unwrap();
         }
     }
 }

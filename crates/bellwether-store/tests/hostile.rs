@@ -20,13 +20,19 @@ use common::*;
 fn fill(store: &Embedded, minutes: std::ops::Range<i64>) {
     for minute in minutes {
         let number = minute as u64 + 1;
-        let runs = (0..3).map(|check| run(check, 60_000, NOON + minute * 60, number * 3 + check as u64));
-        store.append(&[envelope("a", number, runs.collect())]).unwrap();
+        let runs =
+            (0..3).map(|check| run(check, 60_000, NOON + minute * 60, number * 3 + check as u64));
+        store
+            .append(&[envelope("a", number, runs.collect())])
+            .unwrap();
     }
 }
 
 fn fill_state(store: &Embedded) {
-    let evidence = |n: u8| Change::Evidence { at: at(NOON), bytes: vec![n; 500] };
+    let evidence = |n: u8| Change::Evidence {
+        at: at(NOON),
+        bytes: vec![n; 500],
+    };
     let counter = CounterRow {
         source: "edge".into(),
         service: "shop".into(),
@@ -43,7 +49,13 @@ fn fill_state(store: &Embedded) {
         created: at(NOON),
         expires: None,
     };
-    let notice = Notice { id: 0, incident: 1, at: at(NOON), kind: "opened".into(), text: "x".into() };
+    let notice = Notice {
+        id: 0,
+        incident: 1,
+        at: at(NOON),
+        kind: "opened".into(),
+        text: "x".into(),
+    };
     store
         .commit(&[
             Change::Incident(Box::new(incident(1, IncidentState::Open, vec![]))),
@@ -51,10 +63,15 @@ fn fill_state(store: &Embedded) {
             Change::Notice(notice),
             Change::Counters(vec![counter]),
             Change::Token(token),
-            Change::Checkpoint { key: "k".into(), bytes: Some(vec![1; 300]) },
+            Change::Checkpoint {
+                key: "k".into(),
+                bytes: Some(vec![1; 300]),
+            },
         ])
         .unwrap();
-    store.commit(&(0..5).map(evidence).collect::<Vec<_>>()).unwrap();
+    store
+        .commit(&(0..5).map(evidence).collect::<Vec<_>>())
+        .unwrap();
 }
 
 /// Everything that a store can be asked here; an error is none.
@@ -85,7 +102,9 @@ fn answers(store: &Embedded) -> Answers {
     let range = at(NOON - 86_400)..at(NOON + 86_400 * 2);
     let rollups = (0..3).flat_map(|check| {
         [Step::Hour, Step::Day].map(|step| {
-            store.rollups(&[(check_of(check), vantage())], step, range.clone()).ok()
+            store
+                .rollups(&[(check_of(check), vantage())], step, range.clone())
+                .ok()
         })
     });
     Answers {
@@ -98,7 +117,9 @@ fn answers(store: &Embedded) -> Answers {
         outbox: store.outbox(10).ok(),
         tokens: store.tokens().ok(),
         counters: store.counters("shop", at(NOON)..at(NOON + 60)).ok(),
-        evidence: (0..5u8).map(|n| store.evidence(&digest_of(&[n; 500])).ok()).collect(),
+        evidence: (0..5u8)
+            .map(|n| store.evidence(&digest_of(&[n; 500])).ok())
+            .collect(),
         checkpoint: store.checkpoint("k").ok(),
     }
 }
@@ -115,19 +136,41 @@ fn silent(found: &Answers, truth: &Answers, told: bool) -> Option<&'static str> 
     }
     let differ = |name, same: bool| (!same && !told).then_some(name);
     let rollups = found.rollups.iter().zip(&truth.rollups);
-    let rollups = rollups.clone().all(|(found, truth)| found.is_none() || found == truth);
+    let rollups = rollups
+        .clone()
+        .all(|(found, truth)| found.is_none() || found == truth);
     let evidence = found.evidence.iter().zip(&truth.evidence);
-    let evidence = evidence.clone().all(|(found, truth)| found.is_none() || found == truth);
+    let evidence = evidence
+        .clone()
+        .all(|(found, truth)| found.is_none() || found == truth);
     differ("roll-ups", rollups)
         .or(differ("evidence", evidence))
         .or(differ("cursor", found.cursor == truth.cursor))
         .or(differ("names", found.names == truth.names))
-        .or(differ("incidents", found.incidents.is_none() || found.incidents == truth.incidents))
-        .or(differ("open", found.open.is_none() || found.open == truth.open))
-        .or(differ("outbox", found.outbox.is_none() || found.outbox == truth.outbox))
-        .or(differ("tokens", found.tokens.is_none() || found.tokens == truth.tokens))
-        .or(differ("counters", found.counters.is_none() || found.counters == truth.counters))
-        .or(differ("checkpoint", found.checkpoint.is_none() || found.checkpoint == truth.checkpoint))
+        .or(differ(
+            "incidents",
+            found.incidents.is_none() || found.incidents == truth.incidents,
+        ))
+        .or(differ(
+            "open",
+            found.open.is_none() || found.open == truth.open,
+        ))
+        .or(differ(
+            "outbox",
+            found.outbox.is_none() || found.outbox == truth.outbox,
+        ))
+        .or(differ(
+            "tokens",
+            found.tokens.is_none() || found.tokens == truth.tokens,
+        ))
+        .or(differ(
+            "counters",
+            found.counters.is_none() || found.counters == truth.counters,
+        ))
+        .or(differ(
+            "checkpoint",
+            found.checkpoint.is_none() || found.checkpoint == truth.checkpoint,
+        ))
 }
 
 fn files_in(dir: &Path) -> Vec<PathBuf> {
@@ -168,7 +211,9 @@ fn made(dir: &Path) -> PathBuf {
     fill(&store, 100..200);
     store.maintain(at(NOON + 86_400 + 5 * 3600), &KEEP).unwrap();
     fill(&store, 200..230);
-    store.maintain(at(NOON + 86_400 + 5 * 3600 + 660), &KEEP).unwrap();
+    store
+        .maintain(at(NOON + 86_400 + 5 * 3600 + 660), &KEEP)
+        .unwrap();
     fill(&store, 230..240);
     copy(&live, &still);
     still
@@ -184,7 +229,12 @@ fn p18_hostile_s7_a_flipped_byte_is_harmless_or_found() {
         copy(&still, &damaged);
         answers(&open(&damaged, now))
     };
-    assert!(truth.series.iter().all(|(runs, gaps)| runs.len() == 240 && gaps.is_empty()));
+    assert!(
+        truth
+            .series
+            .iter()
+            .all(|(runs, gaps)| runs.len() == 240 && gaps.is_empty())
+    );
     let places: Vec<(PathBuf, usize)> = files_in(&still)
         .into_iter()
         .flat_map(|path| {
@@ -193,7 +243,8 @@ fn p18_hostile_s7_a_flipped_byte_is_harmless_or_found() {
         })
         .collect();
     // Every 64th byte takes minutes; `BELLWETHER_STORE_FLIPS` says how many of them to try.
-    let most: usize = std::env::var("BELLWETHER_STORE_FLIPS").map_or(150, |most| most.parse().unwrap());
+    let most: usize =
+        std::env::var("BELLWETHER_STORE_FLIPS").map_or(150, |most| most.parse().unwrap());
     let step = (places.len() / most).max(1);
     let (mut harmless, mut found) = (0, 0);
     for (path, place) in places.iter().step_by(step) {
@@ -215,9 +266,16 @@ fn p18_hostile_s7_a_flipped_byte_is_harmless_or_found() {
         if let Some(what) = silent(&answers, &truth, told) {
             panic!("byte {hit} of {}: {what}", path.display());
         }
-        if answers == truth { harmless += 1 } else { found += 1 }
+        if answers == truth {
+            harmless += 1
+        } else {
+            found += 1
+        }
     }
-    assert!(harmless > 0 && found > 0, "{harmless} harmless, {found} found");
+    assert!(
+        harmless > 0 && found > 0,
+        "{harmless} harmless, {found} found"
+    );
 }
 
 #[test]
@@ -239,9 +297,15 @@ fn hostile_s14_a_newer_schema_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         fill(&open(dir.path(), NOON), 0..3);
         let path = dir.path().join(name);
-        rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+        rusqlite::Connection::open(&path)
+            .unwrap()
+            .execute_batch("PRAGMA user_version = 99")
+            .unwrap();
         let error = Embedded::open(dir.path(), options(at(NOON))).unwrap_err();
-        assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{name}: {error:?}");
+        assert!(
+            matches!(error, StoreError::Newer { found: 99, .. }),
+            "{name}: {error:?}"
+        );
         assert!(error.to_string().contains("use a newer bellwether"));
     }
 }
@@ -288,7 +352,12 @@ fn state_that_is_missing_is_no_new_beginning() {
     fill(&open(dir.path(), NOON), 0..3);
     fs::remove_file(dir.path().join("state.db")).unwrap();
     let error = Embedded::open(dir.path(), options(at(NOON))).unwrap_err();
-    assert!(error.to_string().contains("restore the data directory from a backup"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("restore the data directory from a backup"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -326,9 +395,15 @@ fn a_backup_can_be_opened_and_is_whole() {
     let truth = answers(&store);
     store.backup(&copied).unwrap();
     fill(&store, 130..140);
-    assert_eq!(bellwether_store::embedded::check(&copied).unwrap().problems, []);
+    assert_eq!(
+        bellwether_store::embedded::check(&copied).unwrap().problems,
+        []
+    );
     let restored = open(&copied, NOON + 86_460);
-    assert!(answers(&restored) == truth, "the copy answers as the original did");
+    assert!(
+        answers(&restored) == truth,
+        "the copy answers as the original did"
+    );
     assert!(store.backup(&copied).is_err(), "nothing is written over");
 }
 
@@ -340,7 +415,10 @@ fn evidence_of_an_unresolved_incident_is_kept() {
     let digests: Vec<Digest> = pieces.iter().map(|piece| digest_of(piece)).collect();
     let mut changes: Vec<Change> = pieces
         .iter()
-        .map(|bytes| Change::Evidence { at: at(NOON), bytes: bytes.clone() })
+        .map(|bytes| Change::Evidence {
+            at: at(NOON),
+            bytes: bytes.clone(),
+        })
         .collect();
     let open_one = incident(1, IncidentState::Open, vec![digests[0]]);
     let resolved = incident(2, IncidentState::Resolved, digests[1..4].to_vec());
@@ -348,8 +426,19 @@ fn evidence_of_an_unresolved_incident_is_kept() {
     changes.push(Change::Incident(Box::new(resolved)));
     store.commit(&changes).unwrap();
     let later = at(NOON + 86_400 * 40);
-    store.maintain(later, &Retention { raw_days: 30, ..KEEP }).unwrap();
-    let kept: Vec<bool> = digests.iter().map(|digest| store.evidence(digest).unwrap().is_some()).collect();
+    store
+        .maintain(
+            later,
+            &Retention {
+                raw_days: 30,
+                ..KEEP
+            },
+        )
+        .unwrap();
+    let kept: Vec<bool> = digests
+        .iter()
+        .map(|digest| store.evidence(digest).unwrap().is_some())
+        .collect();
     assert_eq!(kept, [true, true, false, true, false, false]);
 }
 
@@ -359,9 +448,14 @@ fn the_oldest_day_goes_when_all_is_too_large() {
     let store = open(dir.path(), NOON);
     for day in 0..3 {
         fill(&store, day * 20..day * 20 + 20);
-        store.maintain(at(NOON + 86_400 * (day + 1)), &KEEP).unwrap();
+        store
+            .maintain(at(NOON + 86_400 * (day + 1)), &KEEP)
+            .unwrap();
     }
-    let keep = Retention { max_bytes: store.bytes().unwrap() - 1, ..KEEP };
+    let keep = Retention {
+        max_bytes: store.bytes().unwrap() - 1,
+        ..KEEP
+    };
     let done = store.maintain(at(NOON + 86_400 * 3 + 60), &keep).unwrap();
     assert_eq!(done.dropped, ["2026-03-10"]);
     assert_eq!(all_runs(&store, 0).runs.len(), 40);
@@ -380,7 +474,10 @@ fn in_tmpfs(child: &str, size: &str, dir: &Path) {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("to the end"), "{text}");
+    assert!(
+        output.status.success() && text.contains("to the end"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -407,7 +504,14 @@ fn full_child() {
     let mut number = 5;
     let full = loop {
         number += 1;
-        let runs = (0..3).map(|check| run(check, 60_000, NOON + number as i64 * 60, number * 3 + check as u64));
+        let runs = (0..3).map(|check| {
+            run(
+                check,
+                60_000,
+                NOON + number as i64 * 60,
+                number * 3 + check as u64,
+            )
+        });
         match store.append(&[envelope("a", number, runs.collect())]) {
             Ok(_) => assert!(number < 2000, "the disk is full"),
             Err(error) => break error,
@@ -416,7 +520,9 @@ fn full_child() {
     assert!(full.is_full(), "{full:?}");
     for id in 1..=20 {
         let change = Change::Incident(Box::new(incident(id, IncidentState::Open, vec![])));
-        store.commit(&[change]).unwrap_or_else(|error| panic!("incident {id}: {error:?}"));
+        store
+            .commit(&[change])
+            .unwrap_or_else(|error| panic!("incident {id}: {error:?}"));
     }
     assert!(!dir.join("reserve").exists(), "the reserve was given up");
     let before = all_runs(&store, 0).runs.len();
@@ -456,7 +562,10 @@ fn inodes_child() {
         files.push(file);
     }
     assert!(!files.is_empty());
-    assert!(store.maintain(at(NOON + 86_400), &KEEP).is_err(), "no new day without an inode");
+    assert!(
+        store.maintain(at(NOON + 86_400), &KEEP).is_err(),
+        "no new day without an inode"
+    );
     fill(&store, 5..10);
     assert_eq!(all_runs(&store, 0).runs.len(), 10);
     let count = files.len();
@@ -485,7 +594,10 @@ fn hostile_s13_a_bound_on_file_sizes_is_a_full_disk() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("to the end"), "{text}");
+    assert!(
+        output.status.success() && text.contains("to the end"),
+        "{text}"
+    );
 }
 
 /// Not a test by itself.
@@ -495,7 +607,10 @@ fn bounded_child() {
         return;
     };
     let dir = Path::new(&dir);
-    let options = bellwether_store::Options { reserve_bytes: 0, ..options(at(NOON)) };
+    let options = bellwether_store::Options {
+        reserve_bytes: 0,
+        ..options(at(NOON))
+    };
     let store = Embedded::open(dir, options).unwrap();
     let mut number = 0;
     let error = loop {
@@ -506,8 +621,15 @@ fn bounded_child() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(error, StoreError::Full { .. } | StoreError::Write { .. }), "{error:?}");
-    assert_eq!(all_runs(&store, 0).runs.len() as u64, number - 1, "reading goes on");
+    assert!(
+        matches!(error, StoreError::Full { .. } | StoreError::Write { .. }),
+        "{error:?}"
+    );
+    assert_eq!(
+        all_runs(&store, 0).runs.len() as u64,
+        number - 1,
+        "reading goes on"
+    );
     eprintln!("to the end");
 }
 
@@ -515,19 +637,41 @@ fn bounded_child() {
 #[test]
 fn the_data_of_version_1_is_read() {
     let dir = tempfile::tempdir().unwrap();
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/v1"), dir.path());
-    assert_eq!(bellwether_store::embedded::check(dir.path()).unwrap().problems, []);
+    copy(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/v1"),
+        dir.path(),
+    );
+    assert_eq!(
+        bellwether_store::embedded::check(dir.path())
+            .unwrap()
+            .problems,
+        []
+    );
     let store = open(dir.path(), NOON + 86_400 + 6 * 3600);
     for check in 0..3 {
         let series = all_runs(&store, check);
         assert_eq!((series.runs.len(), series.gaps), (240, vec![]));
         for (index, found) in series.runs.iter().enumerate().take(50) {
             let number = index as u64 + 1;
-            assert_eq!(*found, run(check, 60_000, NOON + index as i64 * 60, number * 3 + check as u64));
+            assert_eq!(
+                *found,
+                run(
+                    check,
+                    60_000,
+                    NOON + index as i64 * 60,
+                    number * 3 + check as u64
+                )
+            );
         }
     }
-    assert_eq!(store.open_incidents().unwrap(), [incident(1, IncidentState::Open, vec![])]);
-    assert_eq!(store.evidence(&digest_of(&[3; 500])).unwrap(), Some(vec![3; 500]));
+    assert_eq!(
+        store.open_incidents().unwrap(),
+        [incident(1, IncidentState::Open, vec![])]
+    );
+    assert_eq!(
+        store.evidence(&digest_of(&[3; 500])).unwrap(),
+        Some(vec![3; 500])
+    );
     assert_eq!(store.outbox(9).unwrap().len(), 1);
     store.maintain(at(NOON + 86_400 * 2), &KEEP).unwrap();
     assert_eq!(all_runs(&store, 0).runs.len(), 240);
@@ -544,4 +688,21 @@ fn fixture() {
     let live = work.path().join("live");
     drop(open(&live, NOON + 86_400 + 6 * 3600));
     copy(&live, Path::new(&dir));
+}
+
+/// The corpus of the fuzzer: contents of blocks, and the same with a byte changed or cut short.
+#[test]
+fn p18_the_corpus_of_blocks_reads_without_panic() {
+    let corpus = files_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/block"));
+    assert!(!corpus.is_empty());
+    for path in corpus {
+        let bytes = fs::read(&path).unwrap();
+        assert!(bellwether_store::fuzz_block(&bytes), "{}", path.display());
+        for place in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[place] ^= 0x11;
+            let _ = bellwether_store::fuzz_block(&changed);
+            let _ = bellwether_store::fuzz_block(&bytes[..place]);
+        }
+    }
 }

@@ -36,11 +36,11 @@ use jiff::Timestamp;
 pub use check::{Problem, Report, check};
 pub use evidence::EVIDENCE_LEN_MAX;
 
+use crate::StoreError;
 use crate::observations::{
     Appended, Maintained, ObservationStore, Retention, Rollup, Series, Step,
 };
 use crate::state::{Change, CounterRow, Notice, StateStore, Token};
-use crate::StoreError;
 use active::Active;
 use day::{DayFile, Tally};
 use envelope::Heads;
@@ -243,7 +243,11 @@ impl StateStore for Embedded {
         self.state.tokens()
     }
 
-    fn counters(&self, service: &str, range: Range<Timestamp>) -> Result<Vec<CounterRow>, StoreError> {
+    fn counters(
+        &self,
+        service: &str,
+        range: Range<Timestamp>,
+    ) -> Result<Vec<CounterRow>, StoreError> {
         self.state.counters(service, range)
     }
 }

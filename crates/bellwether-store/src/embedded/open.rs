@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, RwLock};
 use super::active::{Active, is_ready, put_bad, read_cursors};
 use super::day::{self, DayFile, name_of};
 use super::envelope::{Arena, Heads};
+use super::maintain::Dues;
 use super::reserve::Reserve;
 use super::rollups::Rollups;
 use super::sqlite;
-use super::maintain::Dues;
 use super::state::State;
 use super::wal::{self, Tail};
 use super::{Embedded, Options, files};
@@ -181,7 +181,10 @@ fn inspect_state_log(path: &Path, notes: &mut Vec<String>) -> Result<(), StoreEr
 }
 
 fn torn(path: &Path) -> String {
-    let what = format!("`{}`: the last change in its log does not hold", path.display());
+    let what = format!(
+        "`{}`: the last change in its log does not hold",
+        path.display()
+    );
     tracing::warn!("{what}");
     what
 }

@@ -59,8 +59,16 @@ pub(crate) fn run(check: usize, every: u32, due: i64, sequence: u64) -> Run {
         due: at(due) + SignedDuration::from_micros(micros),
         late: random.u32(200..4_000),
         every,
-        trigger: if confirm { Trigger::Confirm } else { Trigger::Schedule },
-        outcome: if failed { RunOutcome::Failed } else { RunOutcome::Ok },
+        trigger: if confirm {
+            Trigger::Confirm
+        } else {
+            Trigger::Schedule
+        },
+        outcome: if failed {
+            RunOutcome::Failed
+        } else {
+            RunOutcome::Ok
+        },
         layer: failed.then_some(Layer::Net),
         symptom: failed.then(|| Arc::from("tcp.refused")),
         resolver: Some(Arc::from("192.0.2.53")),
@@ -112,6 +120,11 @@ pub(crate) fn incident(id: u64, state: IncidentState, evidence: Vec<Digest>) -> 
 pub(crate) fn all_runs(store: &Embedded, check: usize) -> bellwether_store::Series {
     use bellwether_store::ObservationStore;
     store
-        .series(&check_of(check), &vantage(), at(NOON - 86_400 * 40)..at(NOON + 86_400 * 40), usize::MAX)
+        .series(
+            &check_of(check),
+            &vantage(),
+            at(NOON - 86_400 * 40)..at(NOON + 86_400 * 40),
+            usize::MAX,
+        )
         .unwrap()
 }
