@@ -193,7 +193,20 @@ fn ingest(count: usize, hours: i64, every: i64) {
     let before = cpu();
     store.maintain(at(BEGIN + 86_400 * 2), &KEEP).unwrap();
     let turn = cpu() - before;
-    let file = dir.path().join("results/2026-03-10.db");
+    println!("{results} results of {count} series every {every} s");
+    println!(
+        "CPU µs per result: ingest {:.2}, seal + fold + roll-ups {:.2}, closing the day {:.2}",
+        ingest / results as f64,
+        keep / results as f64,
+        turn / results as f64
+    );
+    println!("longest append: {worst:.1} ms");
+    at_rest(dir.path(), &store, &all, &vantage);
+}
+
+/// What the files hold, and what a day of one series costs.
+fn at_rest(dir: &std::path::Path, store: &Embedded, all: &[Series], vantage: &VantageId) {
+    let file = dir.join("results/2026-03-10.db");
     let connection = rusqlite::Connection::open(&file).unwrap();
     let (pages, free): (f64, f64) = (
         connection
@@ -209,32 +222,22 @@ fn ingest(count: usize, hours: i64, every: i64) {
     let blocks: f64 = connection
         .query_row("SELECT sum(length(data)) FROM block", [], |row| row.get(0))
         .unwrap();
-    println!("{results} results of {count} series every {every} s");
     println!(
         "bytes per result at rest: {:.2} (blocks alone {:.2}, with free pages {:.2})",
         (pages - free) * 8192.0 / in_file,
         blocks / in_file,
         pages * 8192.0 / in_file
     );
-    println!(
-        "CPU µs per result: ingest {:.2}, seal + fold + roll-ups {:.2}, closing the day {:.2}",
-        ingest / results as f64,
-        keep / results as f64,
-        turn / results as f64
-    );
-    println!("longest append: {worst:.1} ms");
-    let rollup = std::fs::metadata(dir.path().join("rollup.db"))
-        .unwrap()
-        .len();
+    let rollup = std::fs::metadata(dir.join("rollup.db")).unwrap().len();
     println!(
         "rollup.db bytes per series: {:.0}",
-        rollup as f64 / count as f64
+        rollup as f64 / all.len() as f64
     );
     let times = 50;
     let check = &all[0].check;
     let read = || {
         store
-            .series(check, &vantage, at(BEGIN)..at(BEGIN + 86_400), usize::MAX)
+            .series(check, vantage, at(BEGIN)..at(BEGIN + 86_400), usize::MAX)
             .unwrap()
     };
     let runs = read().runs.len();
