@@ -64,8 +64,8 @@ fn vantage() -> VantageId {
 
 /// A run with every field filled in, or hardly any.
 fn run(check: &str, seconds: i64, sequence: u64) -> Run {
-    let full = sequence % 3 != 0;
-    let failed = sequence % 7 == 0;
+    let full = !sequence.is_multiple_of(3);
+    let failed = sequence.is_multiple_of(7);
     Run {
         check: CheckId::new("shop", check),
         vantage: vantage(),
@@ -73,8 +73,16 @@ fn run(check: &str, seconds: i64, sequence: u64) -> Run {
         due: after(seconds),
         late: (sequence * 317 % 5000) as u32,
         every: 30_000,
-        trigger: if sequence % 5 == 0 { Trigger::Confirm } else { Trigger::Schedule },
-        outcome: if failed { RunOutcome::Failed } else { RunOutcome::Ok },
+        trigger: if sequence.is_multiple_of(5) {
+            Trigger::Confirm
+        } else {
+            Trigger::Schedule
+        },
+        outcome: if failed {
+            RunOutcome::Failed
+        } else {
+            RunOutcome::Ok
+        },
         layer: failed.then_some(Layer::Dns),
         symptom: failed.then(|| "dns.nxdomain".into()),
         resolver: full.then(|| "192.0.2.53".into()),
@@ -103,7 +111,9 @@ fn envelope(number: u64, runs: Vec<Run>) -> Envelope {
 
 /// Three hours of a run every half minute.
 fn hours() -> Vec<Run> {
-    (0..360).map(|n| run("main", n * 30, n as u64 + 1)).collect()
+    (0..360)
+        .map(|n| run("main", n * 30, n as u64 + 1))
+        .collect()
 }
 
 fn fill(store: &Subject, runs: &[Run]) {
@@ -170,14 +180,21 @@ fn envelopes_are_kept_once(store: &Subject) {
         agent: "agent-2".into(),
         ..first
     };
-    assert_eq!(append(&[other]).runs, 1, "another agent has its own numbers");
+    assert_eq!(
+        append(&[other]).runs,
+        1,
+        "another agent has its own numbers"
+    );
     assert_eq!(read(store, 0, 3600).len(), 4);
 }
 
 fn gaps_are_counted(store: &Subject) {
     let append = |number| {
         let runs = vec![run("main", number as i64 * 30, number)];
-        store.observations.append(&[envelope(number, runs)]).expect("appends")
+        store
+            .observations
+            .append(&[envelope(number, runs)])
+            .expect("appends")
     };
     assert_eq!(append(1).missing, 0);
     assert_eq!(append(5).missing, 3);
@@ -187,18 +204,32 @@ fn gaps_are_counted(store: &Subject) {
 
 fn late_runs_find_their_place(store: &Subject) {
     let runs = hours();
-    let (late, early): (Vec<Run>, Vec<Run>) =
-        runs.iter().cloned().partition(|run| run.sequence % 4 == 0);
+    let (late, early): (Vec<Run>, Vec<Run>) = runs
+        .iter()
+        .cloned()
+        .partition(|run| run.sequence.is_multiple_of(4));
     let append = |number, runs| {
-        store.observations.append(&[envelope(number, runs)]).expect("appends");
+        store
+            .observations
+            .append(&[envelope(number, runs)])
+            .expect("appends");
     };
     append(1, early);
-    store.observations.maintain(after(5 * 3600), &KEEP).expect("maintains");
+    store
+        .observations
+        .maintain(after(5 * 3600), &KEEP)
+        .expect("maintains");
     append(2, late);
     assert_eq!(read(store, 0, 86_400), runs);
-    store.observations.maintain(after(6 * 3600), &KEEP).expect("maintains");
+    store
+        .observations
+        .maintain(after(6 * 3600), &KEEP)
+        .expect("maintains");
     assert_eq!(read(store, 0, 86_400), runs);
-    store.observations.maintain(after(36 * 3600), &KEEP).expect("maintains");
+    store
+        .observations
+        .maintain(after(36 * 3600), &KEEP)
+        .expect("maintains");
     assert_eq!(read(store, 0, 86_400), runs);
     rollups_agree(store, &runs);
 }
@@ -214,7 +245,10 @@ fn ranges_are_half_open(store: &Subject) {
             .series(&check, &vantage(), first..last, usize::MAX)
             .expect("reads");
         assert_eq!(series.runs, runs[10..20]);
-        store.observations.maintain(after(86_400), &KEEP).expect("maintains");
+        store
+            .observations
+            .maintain(after(86_400), &KEEP)
+            .expect("maintains");
     }
 }
 
@@ -222,7 +256,10 @@ fn rollups_say_what_the_runs_say(store: &Subject) {
     let runs = hours();
     fill(store, &runs);
     for hours in [0, 1, 2, 4, 13, 40] {
-        store.observations.maintain(after(hours * 3600 + 400), &KEEP).expect("maintains");
+        store
+            .observations
+            .maintain(after(hours * 3600 + 400), &KEEP)
+            .expect("maintains");
         rollups_agree(store, &runs);
     }
 }
@@ -238,7 +275,10 @@ fn rollups_agree(store: &Subject, runs: &[Run]) {
         let of = |at: Timestamp| at.as_second().div_euclid(seconds) * seconds;
         let mut steps: Vec<i64> = runs.iter().map(|run| of(run.began())).collect();
         steps.dedup();
-        let found: Vec<i64> = rollups.iter().map(|rollup| rollup.from.as_second()).collect();
+        let found: Vec<i64> = rollups
+            .iter()
+            .map(|rollup| rollup.from.as_second())
+            .collect();
         assert_eq!(found, steps, "a row for each step");
         for rollup in rollups {
             let here = |run: &&Run| of(run.began()) == rollup.from.as_second();
@@ -294,7 +334,10 @@ fn incidents_come_back(store: &Subject) {
     };
     assert_eq!(ids(store.state.open_incidents().expect("reads")), [1, 3, 4]);
     assert_eq!(ids(store.state.incidents(None, 2).expect("reads")), [4, 3]);
-    assert_eq!(ids(store.state.incidents(Some(3), 9).expect("reads")), [2, 1]);
+    assert_eq!(
+        ids(store.state.incidents(Some(3), 9).expect("reads")),
+        [2, 1]
+    );
     let third = store.state.incident(3).expect("reads");
     assert_eq!(third, Some(incident(3, IncidentState::Acknowledged)));
     assert_eq!(store.state.incident(9).expect("reads"), None);
@@ -319,11 +362,23 @@ fn evidence_is_found_by_its_digest(store: &Subject) {
         bytes: bytes.clone(),
     };
     store.state.commit(&[keep(BEGIN)]).expect("commits");
-    store.state.commit(&[keep(after(60))]).expect("the same again commits");
+    store
+        .state
+        .commit(&[keep(after(60))])
+        .expect("the same again commits");
     let hex = "9b1b5f9bd1a1b7d9e7c0bfb0ac8b2b4f9b5b6a5b3f2bd2d0a0ef3c8c3f9f0000";
-    assert_eq!(store.state.evidence(&Digest::parse(hex).expect("hex")).expect("reads"), None);
+    assert_eq!(
+        store
+            .state
+            .evidence(&Digest::parse(hex).expect("hex"))
+            .expect("reads"),
+        None
+    );
     let digest: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&bytes).into();
-    assert_eq!(store.state.evidence(&Digest(digest)).expect("reads"), Some(bytes));
+    assert_eq!(
+        store.state.evidence(&Digest(digest)).expect("reads"),
+        Some(bytes)
+    );
 }
 
 fn the_outbox_hands_out_until_sent(store: &Subject) {
@@ -376,20 +431,44 @@ fn words_of_state_are_replaced(store: &Subject) {
         failed,
     };
     let commit = |changes: &[Change]| store.state.commit(changes).expect("commits");
-    commit(&[checkpoint("d/a", Some(b"1")), checkpoint("d/b", Some(b"2")), checkpoint("e", Some(b"3"))]);
+    commit(&[
+        checkpoint("d/a", Some(b"1")),
+        checkpoint("d/b", Some(b"2")),
+        checkpoint("e", Some(b"3")),
+    ]);
     commit(&[checkpoint("d/a", Some(b"4")), checkpoint("d/b", None)]);
     let found = store.state.checkpoints("d/").expect("reads");
     assert_eq!(found, [("d/a".to_owned(), b"4".to_vec())]);
     commit(&[token("read"), token("write")]);
-    let scopes: Vec<Vec<String>> = store.state.tokens().expect("reads").into_iter().map(|token| token.scopes).collect();
+    let scopes: Vec<Vec<String>> = store
+        .state
+        .tokens()
+        .expect("reads")
+        .into_iter()
+        .map(|token| token.scopes)
+        .collect();
     assert_eq!(scopes, [["write"]]);
-    commit(&[Change::TokenRevoked { name: "ci".to_owned() }]);
+    commit(&[Change::TokenRevoked {
+        name: "ci".to_owned(),
+    }]);
     assert_eq!(store.state.tokens().expect("reads"), []);
-    commit(&[Change::Counters(vec![counters(1)]), Change::Counters(vec![counters(2)])]);
-    let read = |from, to| store.state.counters("shop", after(from)..after(to)).expect("reads");
+    commit(&[
+        Change::Counters(vec![counters(1)]),
+        Change::Counters(vec![counters(2)]),
+    ]);
+    let read = |from, to| {
+        store
+            .state
+            .counters("shop", after(from)..after(to))
+            .expect("reads")
+    };
     assert_eq!(read(0, 3600), [counters(2)]);
     assert_eq!(read(59, 60), [counters(2)]);
     assert_eq!(read(60, 120), []);
     assert_eq!(read(-60, 0), []);
-    commit(&[Change::Generation { generation: 1, at: BEGIN, digest: Digest([2; 32]) }]);
+    commit(&[Change::Generation {
+        generation: 1,
+        at: BEGIN,
+        digest: Digest([2; 32]),
+    }]);
 }

@@ -56,7 +56,9 @@ pub enum StoreError {
         pid: Option<u32>,
     },
     /// Written by a newer program.
-    #[error("`{path}` has schema {found}, and this program knows up to {known}: use a newer bellwether, or restore a backup made before the update")]
+    #[error(
+        "`{path}` has schema {found}, and this program knows up to {known}: use a newer bellwether, or restore a backup made before the update"
+    )]
     Newer {
         /// Where.
         path: PathBuf,

@@ -112,7 +112,12 @@ impl Sketch {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         put(out, self.sum);
         put(out, self.max);
-        let held = || self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        let held = || {
+            self.counts
+                .iter()
+                .enumerate()
+                .filter(|(_, count)| **count > 0)
+        };
         put(out, held().count() as u64);
         let mut next = 0;
         for (index, count) in held() {

@@ -74,7 +74,11 @@ pub trait StateStore: Send + Sync {
     ///
     /// # Errors
     /// I/O, damage.
-    fn counters(&self, service: &str, range: Range<Timestamp>) -> Result<Vec<CounterRow>, StoreError>;
+    fn counters(
+        &self,
+        service: &str,
+        range: Range<Timestamp>,
+    ) -> Result<Vec<CounterRow>, StoreError>;
 }
 
 /// A change of state.

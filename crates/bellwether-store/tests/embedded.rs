@@ -1,5 +1,7 @@
 //! What is put into the embedded store comes out of it.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 mod common;
 
 use bellwether_model::incident::IncidentState;
@@ -19,7 +21,11 @@ fn minute_runs(checks: usize, minutes: i64) -> Vec<bellwether_model::Run> {
 }
 
 fn expected(runs: &[bellwether_model::Run], check: usize) -> Vec<bellwether_model::Run> {
-    let mut expected: Vec<_> = runs.iter().filter(|run| run.check == check_of(check)).cloned().collect();
+    let mut expected: Vec<_> = runs
+        .iter()
+        .filter(|run| run.check == check_of(check))
+        .cloned()
+        .collect();
     expected.sort_by_key(bellwether_model::Run::began);
     expected
 }
@@ -30,8 +36,13 @@ fn p01_what_is_appended_is_there_after_opening_again() {
     let runs = minute_runs(5, 90);
     let store = open(dir.path(), NOON);
     for (number, chunk) in runs.chunks(40).enumerate() {
-        let appended = store.append(&[envelope("a", number as u64 + 1, chunk.to_vec())]).unwrap();
-        assert_eq!((appended.runs, appended.repeated, appended.missing), (chunk.len(), 0, 0));
+        let appended = store
+            .append(&[envelope("a", number as u64 + 1, chunk.to_vec())])
+            .unwrap();
+        assert_eq!(
+            (appended.runs, appended.repeated, appended.missing),
+            (chunk.len(), 0, 0)
+        );
     }
     for check in 0..5 {
         assert_eq!(all_runs(&store, check).runs, expected(&runs, check));
@@ -43,7 +54,9 @@ fn p01_what_is_appended_is_there_after_opening_again() {
         assert_eq!(series.gaps, []);
         assert_eq!(series.runs, expected(&runs, check));
     }
-    let again = store.append(&[envelope("a", 3, runs[..2].to_vec())]).unwrap();
+    let again = store
+        .append(&[envelope("a", 3, runs[..2].to_vec())])
+        .unwrap();
     assert_eq!((again.runs, again.repeated), (0, 1));
 }
 
@@ -52,8 +65,19 @@ fn p01_state_is_there_after_opening_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), NOON);
     let opened = incident(1, IncidentState::Open, vec![]);
-    let notice = Notice { id: 0, incident: 1, at: at(NOON), kind: "opened".into(), text: "x".into() };
-    store.commit(&[Change::Incident(Box::new(opened.clone())), Change::Notice(notice.clone())]).unwrap();
+    let notice = Notice {
+        id: 0,
+        incident: 1,
+        at: at(NOON),
+        kind: "opened".into(),
+        text: "x".into(),
+    };
+    store
+        .commit(&[
+            Change::Incident(Box::new(opened.clone())),
+            Change::Notice(notice.clone()),
+        ])
+        .unwrap();
     drop(store);
     let store = open(dir.path(), NOON);
     assert_eq!(store.open_incidents().unwrap(), [opened]);
@@ -79,7 +103,9 @@ fn runs_go_through_parts_blocks_and_days_and_stay_the_same() {
             }
         }
         number += 1;
-        store.append(&[envelope("a", number, runs.clone())]).unwrap();
+        store
+            .append(&[envelope("a", number, runs.clone())])
+            .unwrap();
         all.extend(runs);
         if minute % 5 == 0 {
             store.maintain(at(NOON + minute * 60), &KEEP).unwrap();
@@ -88,7 +114,11 @@ fn runs_go_through_parts_blocks_and_days_and_stay_the_same() {
             for check in 0..5 {
                 let series = all_runs(&store, check);
                 assert_eq!(series.gaps, []);
-                assert_eq!(series.runs, expected(&all, check), "check {check} at minute {minute}");
+                assert_eq!(
+                    series.runs,
+                    expected(&all, check),
+                    "check {check} at minute {minute}"
+                );
             }
         }
     }
@@ -103,8 +133,14 @@ fn runs_go_through_parts_blocks_and_days_and_stay_the_same() {
     }
     let files = std::fs::read_dir(dir.path().join("results")).unwrap();
     let names: Vec<_> = files.map(|entry| entry.unwrap().file_name()).collect();
-    assert!(names.iter().any(|name| name == "2026-03-10.db"), "{names:?}");
-    assert!(names.iter().any(|name| name == "2026-03-11.db"), "{names:?}");
+    assert!(
+        names.iter().any(|name| name == "2026-03-10.db"),
+        "{names:?}"
+    );
+    assert!(
+        names.iter().any(|name| name == "2026-03-11.db"),
+        "{names:?}"
+    );
 }
 
 #[test]

@@ -51,7 +51,8 @@ impl BitWriter {
     /// The bytes; the last is filled up with zeros.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         let len = self.count.div_ceil(8) as usize;
-        self.out.extend_from_slice(&self.waiting.to_le_bytes()[..len]);
+        self.out
+            .extend_from_slice(&self.waiting.to_le_bytes()[..len]);
         self.out
     }
 }

@@ -130,7 +130,7 @@ fn slot_of(first: &Row, due: i64) -> i64 {
 
 /// Where the line through the sequences is at a row.
 fn line(first: &Row, slope: i64, due: i64) -> u64 {
-    let grown = i128::from(slope) * i128::from(slot_of(first, due)) >> SLOPE_BITS;
+    let grown = (i128::from(slope) * i128::from(slot_of(first, due))) >> SLOPE_BITS;
     first.sequence.wrapping_add(grown as u64)
 }
 
@@ -173,8 +173,7 @@ fn columns(rows: &[Row], slope: i64) -> [Vec<u64>; COLUMNS] {
     let mut grid = Grid {
         last: first.due.wrapping_sub(every),
     };
-    let mut columns: [Vec<u64>; COLUMNS] =
-        std::array::from_fn(|_| Vec::with_capacity(rows.len()));
+    let mut columns: [Vec<u64>; COLUMNS] = std::array::from_fn(|_| Vec::with_capacity(rows.len()));
     for row in rows {
         let (steps, beside) = grid.place(row);
         let sequence = row.sequence.wrapping_sub(line(&first, slope, row.due));
@@ -241,9 +240,7 @@ fn decode_columns(bytes: &[u8]) -> Option<Vec<Row>> {
         }
     }
     let mut grid = Grid {
-        last: first
-            .due
-            .wrapping_sub(i64::from(first.every.max(1)) * 1000),
+        last: first.due.wrapping_sub(i64::from(first.every.max(1)) * 1000),
     };
     for ((row, steps), beside) in rows.iter_mut().zip(steps).zip(beside) {
         row.due = grid.due(row.on_grid(), row.every, steps, beside);

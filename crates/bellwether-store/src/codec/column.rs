@@ -184,7 +184,11 @@ fn frames(values: &[u64]) -> Vec<Frame> {
             cost,
         };
         before = last;
-        all.push(if along.cost < around.cost { along } else { around });
+        all.push(if along.cost < around.cost {
+            along
+        } else {
+            around
+        });
     }
     all
 }
@@ -236,7 +240,11 @@ impl Frame {
         }
         let mut before = self.before;
         for &value in values {
-            put_rice(out, residual(value, self.middle.unwrap_or(before)), self.parameter);
+            put_rice(
+                out,
+                residual(value, self.middle.unwrap_or(before)),
+                self.parameter,
+            );
             before = value;
         }
     }
@@ -263,7 +271,11 @@ fn decode_frame(
 ) -> Option<()> {
     let has_middle = reader.take(1)? == 1;
     let parameter = reader.take(WIDTH_BITS)? as u32;
-    let middle = if has_middle { Some(reader.number()?) } else { None };
+    let middle = if has_middle {
+        Some(reader.number()?)
+    } else {
+        None
+    };
     for _ in 0..len {
         let zeros = reader.zeros(ESCAPE_ZEROS)?;
         let residual = if zeros < ESCAPE_ZEROS {
@@ -272,7 +284,9 @@ fn decode_frame(
             let width = reader.take(WIDTH_BITS)? as u32 + 1;
             reader.take(width)?
         };
-        *previous = middle.unwrap_or(*previous).wrapping_add(unzigzag(residual) as u64);
+        *previous = middle
+            .unwrap_or(*previous)
+            .wrapping_add(unzigzag(residual) as u64);
         out.push(*previous);
     }
     Some(())

@@ -65,7 +65,11 @@ pub(crate) fn flags(outcome: RunOutcome, trigger: Trigger, layer: Option<Layer>)
         let at = LAYERS.iter().position(|&known| known == layer);
         at.expect("every layer has a number") as u8 + 1
     });
-    let confirm = if trigger == Trigger::Confirm { CONFIRM } else { 0 };
+    let confirm = if trigger == Trigger::Confirm {
+        CONFIRM
+    } else {
+        0
+    };
     outcome.expect("every outcome has a number") as u8 | confirm | layer << LAYER_SHIFT
 }
 
@@ -145,7 +149,11 @@ pub(crate) fn put_row(out: &mut Vec<u8>, row: &Row, base: Base) {
         (HAS_STATUS, u64::from(row.status)),
         (HAS_SIZE, row.size),
     ];
-    let mut present = if row.evidence.is_some() { HAS_EVIDENCE } else { 0 };
+    let mut present = if row.evidence.is_some() {
+        HAS_EVIDENCE
+    } else {
+        0
+    };
     for (bit, value) in optional {
         present |= if value == 0 { 0 } else { bit };
     }
@@ -163,7 +171,8 @@ pub(crate) fn put_row(out: &mut Vec<u8>, row: &Row, base: Base) {
     if let Some(evidence) = &row.evidence {
         out.extend_from_slice(evidence);
     }
-    row.each_phase().for_each(|(_, value)| put(out, u64::from(value)));
+    row.each_phase()
+        .for_each(|(_, value)| put(out, u64::from(value)));
 }
 
 /// Reads a row as [`put_row`] writes it.
@@ -216,13 +225,21 @@ pub(crate) mod tests {
     /// Rows as they come, and as nobody would make them.
     pub(crate) fn any_row() -> impl Strategy<Value = Row> {
         let when = (
-            prop_oneof![any::<i32>().prop_map(|s| i64::from(s) * 60_000_000), -377_705_023_201_000_000i64..253_402_207_200_000_000],
+            prop_oneof![
+                any::<i32>().prop_map(|s| i64::from(s) * 60_000_000),
+                -377_705_023_201_000_000i64..253_402_207_200_000_000
+            ],
             any::<u32>(),
             prop_oneof![Just(60_000u32), Just(300_000), any::<u32>()],
             any::<u64>(),
             0u32..4,
         );
-        let what = (0u8..80, any::<[u16; 5]>(), any::<u32>(), any::<Option<[u8; 32]>>());
+        let what = (
+            0u8..80,
+            any::<[u16; 5]>(),
+            any::<u32>(),
+            any::<Option<[u8; 32]>>(),
+        );
         (when, what, 0u8..32, any::<[u32; 5]>()).prop_map(
             |((due, late, every, sequence, boot), (flags, words, size, evidence), mask, phases)| {
                 let mut row = Row {

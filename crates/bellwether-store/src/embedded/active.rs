@@ -80,7 +80,9 @@ impl Active {
             names: Names::default(),
             cursors: HashMap::new(),
             inbox: file.tally(connection, "inbox")?,
-            next_inbox: file.meta(connection, "next_inbox")?.map_or(1, |(next, _)| next),
+            next_inbox: file
+                .meta(connection, "next_inbox")?
+                .map_or(1, |(next, _)| next),
             stale: false,
         };
         active.load_names(connection)?;
@@ -115,7 +117,10 @@ impl Active {
             let read = (|| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))();
             let (id, data, crc): (u32, Vec<u8>, u32) = read.map_err(fail)?;
             let word = Word::from_bytes(&data).filter(|_| crc == word_crc(id, &data) && id == next);
-            names.add_word(id, word.ok_or_else(|| file.damaged("a word does not hold"))?);
+            names.add_word(
+                id,
+                word.ok_or_else(|| file.damaged("a word does not hold"))?,
+            );
             next += 1;
         }
         drop(rows);
@@ -150,7 +155,9 @@ impl Active {
                 found.add(envelope::crc_of(&data));
                 self.next_inbox = self.next_inbox.max(id.saturating_add(1));
                 match envelope::decode(id, &data) {
-                    Some(rows) => rows.iter().for_each(|(series, row)| arena.push(*series, row)),
+                    Some(rows) => rows
+                        .iter()
+                        .for_each(|(series, row)| arena.push(*series, row)),
                     None => bad.push((id, data)),
                 }
             }
@@ -241,14 +248,18 @@ impl Active {
             let missing = envelope.number - cursor - 1;
             batch.appended.missing = batch.appended.missing.saturating_add(missing);
             batch.appended.runs += envelope.runs.len();
-            let boot = self.names.boot(&mut batch.new, &envelope.agent, envelope.boot);
+            let boot = self
+                .names
+                .boot(&mut batch.new, &envelope.agent, envelope.boot);
             let mut rows = Vec::with_capacity(envelope.runs.len());
             for run in &envelope.runs {
                 let series = self.names.series(&mut batch.new, &run.check, &run.vantage);
                 rows.push((series, self.names.row(&mut batch.new, boot, run)));
             }
             batch.envelopes.push(rows);
-            batch.cursors.insert(envelope.agent.clone(), envelope.number);
+            batch
+                .cursors
+                .insert(envelope.agent.clone(), envelope.number);
         }
         batch
     }

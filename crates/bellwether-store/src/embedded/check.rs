@@ -9,12 +9,12 @@ use rusqlite::Connection;
 use super::active::read_cursors;
 use super::day::{self, DayFile, Tally, block_of, hour_crc, part_crc_key, word_crc};
 use super::envelope;
+use super::files;
 use super::names::Word;
 use super::rollups;
 use super::sqlite::{self, quick_check};
 use super::state::{self, State};
 use super::wal::{self, Tail};
-use super::files;
 use crate::StoreError;
 use crate::codec::block;
 use crate::codec::row::Row;
@@ -76,7 +76,9 @@ pub fn check(dir: &Path) -> Result<Report, StoreError> {
     let mut found = Vec::new();
     let entries = fs::read_dir(&results).map_err(|error| StoreError::io(&results, error))?;
     for entry in entries {
-        let name = entry.map_err(|error| StoreError::io(&results, error))?.file_name();
+        let name = entry
+            .map_err(|error| StoreError::io(&results, error))?
+            .file_name();
         let Some(name) = name.to_str() else { continue };
         if name.contains(".damaged") && name.ends_with("damaged") {
             report.problem(&results.join(name), "it was set aside");
@@ -123,7 +125,10 @@ fn open(
     let opened = sqlite::open_reader(path).and_then(|connection| {
         sqlite::refuse_newer(&connection, path, kind)?;
         let checked = quick_check(&connection, None);
-        Ok((connection, checked.map_err(|error| StoreError::sqlite(path, error))?))
+        Ok((
+            connection,
+            checked.map_err(|error| StoreError::sqlite(path, error))?,
+        ))
     });
     match opened {
         Ok((connection, wrong)) => {
@@ -272,7 +277,11 @@ impl CheckDay<'_> {
         self.each("block", |check, id, data| {
             let (hour, series) = block_of(id);
             check.blocks += 1;
-            if !check.series.get(&series).is_some_and(|hours| hours.contains(&hour)) {
+            if !check
+                .series
+                .get(&series)
+                .is_some_and(|hours| hours.contains(&hour))
+            {
                 check.problem(format!("block {id} is of no series"));
             }
             match block::decode(id as u64, data) {
@@ -287,7 +296,11 @@ impl CheckDay<'_> {
             }
             Ok(())
         })?;
-        let expected: usize = self.series.values().map(std::collections::BTreeSet::len).sum();
+        let expected: usize = self
+            .series
+            .values()
+            .map(std::collections::BTreeSet::len)
+            .sum();
         if expected != self.blocks {
             self.problem(format!("{} blocks of {expected} are there", self.blocks));
         }
@@ -302,7 +315,13 @@ impl CheckDay<'_> {
             .map_err(fail)?;
         let mut rows = statement.query([]).map_err(fail)?;
         while let Some(row) = rows.next().map_err(fail)? {
-            let read = (|| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?), row.get(4)?)))();
+            let read = (|| {
+                Ok((
+                    row.get(0)?,
+                    (row.get(1)?, row.get(2)?, row.get(3)?),
+                    row.get(4)?,
+                ))
+            })();
             let (hour, manifest, crc): (i64, (i64, i64, u32), u32) = read.map_err(fail)?;
             if crc != hour_crc(hour, manifest.0, manifest.1, manifest.2) {
                 self.problem(format!("the manifest of hour {hour} does not hold"));
@@ -335,7 +354,10 @@ impl CheckDay<'_> {
     fn compare(&mut self, table: &str, found: Tally) -> Result<(), StoreError> {
         let expected = self.file.tally(self.connection, table)?;
         if found != expected {
-            self.problem(format!("{table}: {} rows of {} are there", found.rows, expected.rows));
+            self.problem(format!(
+                "{table}: {} rows of {} are there",
+                found.rows, expected.rows
+            ));
         }
         Ok(())
     }
@@ -345,9 +367,15 @@ impl CheckDay<'_> {
         self.report.runs += rows.len() as u64;
         let known = |id: u32| id <= self.words;
         let all = |row: &Row| {
-            [row.boot, row.symptom, row.resolver, row.address, row.certificate]
-                .into_iter()
-                .all(known)
+            [
+                row.boot,
+                row.symptom,
+                row.resolver,
+                row.address,
+                row.certificate,
+            ]
+            .into_iter()
+            .all(known)
         };
         if !rows.iter().all(all) {
             self.problem("a word of a run is missing");

@@ -368,7 +368,11 @@ impl DayFile {
     }
 
     /// A word by its number.
-    pub(crate) fn word(&self, connection: &Connection, id: u32) -> Result<Option<Word>, StoreError> {
+    pub(crate) fn word(
+        &self,
+        connection: &Connection,
+        id: u32,
+    ) -> Result<Option<Word>, StoreError> {
         if let Some(word) = lock(&self.words).get(&id) {
             return Ok(Some(word.clone()));
         }
@@ -399,8 +403,8 @@ pub(crate) fn find_series(
     connection: &Connection,
     name: &[u8],
 ) -> rusqlite::Result<Result<Option<SeriesRow>, ()>> {
-    let mut statement = connection
-        .prepare_cached("SELECT key, id, name, hours, crc FROM series WHERE key = ?")?;
+    let mut statement =
+        connection.prepare_cached("SELECT key, id, name, hours, crc FROM series WHERE key = ?")?;
     let mut key = series_key(name);
     loop {
         let row = statement.query_row([key], SeriesRow::read).optional()?;
@@ -505,14 +509,20 @@ mod tests {
     fn keys_come_back() {
         let id = part_id((1 << HOUR_BITS) - 1, SEAL_MAX - 1, (1 << SERIES_BITS) - 1);
         assert!(id > 0);
-        assert_eq!(part_of(id), ((1 << HOUR_BITS) - 1, SEAL_MAX - 1, (1 << SERIES_BITS) - 1));
+        assert_eq!(
+            part_of(id),
+            ((1 << HOUR_BITS) - 1, SEAL_MAX - 1, (1 << SERIES_BITS) - 1)
+        );
         assert_eq!(block_of(block_id(500_000, 7)), (500_000, 7));
     }
 
     #[test]
     fn days_have_names() {
         assert_eq!(name_of(0), "1970-01-01");
-        assert_eq!(day_named("2026-11-22").map(name_of).as_deref(), Some("2026-11-22"));
+        assert_eq!(
+            day_named("2026-11-22").map(name_of).as_deref(),
+            Some("2026-11-22")
+        );
         assert_eq!(day_named("2026-11-22.damaged"), None);
     }
 

@@ -88,7 +88,8 @@ impl Arena {
             self.last.resize(index + 1, 0);
         }
         let at = self.bytes.len() as u32 + 1;
-        self.bytes.extend_from_slice(&self.last[index].to_le_bytes());
+        self.bytes
+            .extend_from_slice(&self.last[index].to_le_bytes());
         self.last[index] = at;
         put_row(&mut self.bytes, row, Base { due, sequence: 0 });
         self.rows += 1;
@@ -142,11 +143,6 @@ impl Heads {
             frozen.chain(series, &mut rows);
         }
         rows
-    }
-
-    /// Rows there are.
-    pub(crate) fn len(&self) -> usize {
-        self.current.len() + self.frozen.as_ref().map_or(0, |frozen| frozen.len())
     }
 }
 

@@ -58,7 +58,9 @@ pub(crate) fn pack(change: &Change) -> Option<Piece> {
 pub(crate) fn unpack(data: &[u8]) -> Option<Vec<u8>> {
     let packed = data.get(AT_LEN..)?;
     let len = zstd::zstd_safe::get_frame_content_size(packed).ok()??;
-    let len = usize::try_from(len).ok().filter(|&len| len <= UNPACKED_LEN_MAX)?;
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|&len| len <= UNPACKED_LEN_MAX)?;
     zstd::bulk::decompress(packed, len).ok()
 }
 

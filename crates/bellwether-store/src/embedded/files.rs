@@ -57,15 +57,6 @@ pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Bytes of a file with its log, as the disk has them.
-pub(crate) fn bytes_of(path: &Path) -> u64 {
-    [path.to_owned(), beside(path, "-wal")]
-        .iter()
-        .filter_map(|path| fs::metadata(path).ok())
-        .map(|metadata| metadata.blocks() * 512)
-        .sum()
-}
-
 /// The path with something added to its name.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

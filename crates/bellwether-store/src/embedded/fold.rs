@@ -51,7 +51,10 @@ impl Embedded {
             let lent = file.readers.begin()?;
             let hours = hours_with_parts(lent.connection());
             let hours = hours.map_err(|error| file.fail(error))?;
-            hours.into_iter().filter(|hour| due.is_over(hour + 1)).collect()
+            hours
+                .into_iter()
+                .filter(|hour| due.is_over(hour + 1))
+                .collect()
         };
         if hours.is_empty() {
             return Ok(0);
@@ -217,7 +220,12 @@ impl Fold<'_> {
     }
 
     /// Puts rows into the block of an hour, which may be there already.
-    fn block(&mut self, series: &mut SeriesRow, hour: i64, mut rows: Vec<Row>) -> rusqlite::Result<()> {
+    fn block(
+        &mut self,
+        series: &mut SeriesRow,
+        hour: i64,
+        mut rows: Vec<Row>,
+    ) -> rusqlite::Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -283,8 +291,15 @@ impl Fold<'_> {
         Ok(found.unwrap_or_default())
     }
 
-    fn set_bad(&mut self, hour: i64, series: u32, reason: &str, data: &[u8]) -> rusqlite::Result<()> {
-        self.bad.push(format!("`{}`: {reason}", self.file.path.display()));
+    fn set_bad(
+        &mut self,
+        hour: i64,
+        series: u32,
+        reason: &str,
+        data: &[u8],
+    ) -> rusqlite::Result<()> {
+        self.bad
+            .push(format!("`{}`: {reason}", self.file.path.display()));
         put_bad(self.transaction, Some((hour, series)), reason, data)
     }
 

@@ -216,7 +216,10 @@ impl Ledger {
             return Err(damaged(path, table, &what));
         }
         let mut statement = connection
-            .prepare(&format!("SELECT key, data, crc FROM {} ORDER BY key", table.name()))
+            .prepare(&format!(
+                "SELECT key, data, crc FROM {} ORDER BY key",
+                table.name()
+            ))
             .map_err(fail)?;
         let mut rows = statement.query([]).map_err(fail)?;
         let mut found = Tally::default();
@@ -251,7 +254,10 @@ pub(crate) fn get(
     key: &[u8],
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let found: Option<(Vec<u8>, u32)> = connection
-        .prepare_cached(&format!("SELECT data, crc FROM {} WHERE key = ?", table.name()))
+        .prepare_cached(&format!(
+            "SELECT data, crc FROM {} WHERE key = ?",
+            table.name()
+        ))
         .and_then(|mut statement| {
             statement
                 .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -298,7 +304,11 @@ pub(crate) fn range(
 }
 
 fn tally_crc(table: Table, Tally { rows, sum }: Tally) -> u32 {
-    checksum(&[table.name().as_bytes(), &rows.to_le_bytes(), &sum.to_le_bytes()])
+    checksum(&[
+        table.name().as_bytes(),
+        &rows.to_le_bytes(),
+        &sum.to_le_bytes(),
+    ])
 }
 
 /// The error for damage in a table.

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -54,7 +53,6 @@ impl Embedded {
     ) -> Result<Maintained, StoreError> {
         let mut dues = lock(&self.maintaining);
         let micros = now.as_microsecond();
-        self.now.store(micros, Ordering::Relaxed);
         let mut done = Maintained::default();
         let mut steps = Steps::default();
         steps.take(self.watch());
@@ -70,7 +68,10 @@ impl Embedded {
             }
         }
         done.dropped = steps.take(self.drop_days(now, keep));
-        if dues.dropped.is_none_or(|last| (micros - last).abs() >= DROP_EVERY) {
+        if dues
+            .dropped
+            .is_none_or(|last| (micros - last).abs() >= DROP_EVERY)
+        {
             steps.take(self.drop_state(now, keep));
             dues.dropped = Some(micros);
         }
@@ -143,7 +144,10 @@ impl Embedded {
     /// Looks whether the files are still those that are open, and writes anew what is not.
     fn watch(&self) -> Result<(), StoreError> {
         if !self.state.is_there() {
-            self.note_damage(format!("`{}` was taken away while it was open", self.state.path().display()));
+            self.note_damage(format!(
+                "`{}` was taken away while it was open",
+                self.state.path().display()
+            ));
             self.state.rescue()?;
         }
         if !self.rollups.is_there() {
@@ -155,7 +159,10 @@ impl Embedded {
             if file.is_there() {
                 continue;
             }
-            let what = format!("`{}` was taken away while it was in use", file.path.display());
+            let what = format!(
+                "`{}` was taken away while it was in use",
+                file.path.display()
+            );
             self.note_damage(what.clone());
             let rescued = file.rescue();
             if rescued.is_ok() {

@@ -28,7 +28,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bellwether_model::{CheckId, Digest, Envelope, Incident, VantageId};
@@ -38,11 +37,11 @@ pub use backup::backup;
 pub use check::{Problem, Report, check};
 pub use evidence::EVIDENCE_LEN_MAX;
 
+use crate::StoreError;
 use crate::observations::{
     Appended, Maintained, ObservationStore, Retention, Rollup, Series, Step,
 };
 use crate::state::{Change, CounterRow, Notice, StateStore, Token};
-use crate::StoreError;
 use active::Active;
 use day::{DayFile, Tally};
 use envelope::Heads;
@@ -90,10 +89,10 @@ pub struct Embedded {
     sealing: Mutex<()>,
     /// One maintenance or backup at a time; locked before all others.
     maintaining: Mutex<Dues>,
-    /// As of the last maintenance, microseconds since 1970.
-    now: AtomicI64,
     /// Found and not told yet.
     damage: Mutex<Vec<String>>,
+    /// What opening found that a crash explains.
+    notes: Vec<String>,
     /// Held as long as the process lives: nobody else writes here.
     _lock: File,
 }
@@ -103,6 +102,14 @@ impl Embedded {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// What opening found and went on from: the end of a log that does not hold. A crash leaves it
+    /// so, and then nothing that was acknowledged is lost; damage to the very last change looks the
+    /// same, and is worth telling of.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Keeps envelopes.
@@ -144,11 +151,6 @@ impl Embedded {
 
     fn heads_mut(&self) -> RwLockWriteGuard<'_, Heads> {
         self.heads.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// As of the last maintenance.
-    fn now(&self) -> i64 {
-        self.now.load(Ordering::Relaxed)
     }
 
     /// Notes damage: the next maintenance tells of it.
@@ -242,7 +244,11 @@ impl StateStore for Embedded {
         self.state.tokens()
     }
 
-    fn counters(&self, service: &str, range: Range<Timestamp>) -> Result<Vec<CounterRow>, StoreError> {
+    fn counters(
+        &self,
+        service: &str,
+        range: Range<Timestamp>,
+    ) -> Result<Vec<CounterRow>, StoreError> {
         self.state.counters(service, range)
     }
 }

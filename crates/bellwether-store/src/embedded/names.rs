@@ -68,8 +68,12 @@ impl Word {
             BOOT => Some(Self::Boot(bytes.text()?.into(), bytes.number()?)),
             TEXT => Some(Self::Text(std::str::from_utf8(bytes.rest()).ok()?.into())),
             ADDRESS => match bytes.rest().len() {
-                4 => Some(Self::Address(<[u8; 4]>::try_from(bytes.rest()).ok()?.into())),
-                16 => Some(Self::Address(<[u8; 16]>::try_from(bytes.rest()).ok()?.into())),
+                4 => Some(Self::Address(
+                    <[u8; 4]>::try_from(bytes.rest()).ok()?.into(),
+                )),
+                16 => Some(Self::Address(
+                    <[u8; 16]>::try_from(bytes.rest()).ok()?.into(),
+                )),
                 _ => None,
             },
             CERTIFICATE => {
@@ -152,7 +156,11 @@ impl Names {
     /// The number of a series.
     pub(crate) fn series(&self, new: &mut New, check: &CheckId, vantage: &VantageId) -> u32 {
         let name = (check.clone(), vantage.clone());
-        if let Some(&id) = self.series.get(&name).or_else(|| new.known.series.get(&name)) {
+        if let Some(&id) = self
+            .series
+            .get(&name)
+            .or_else(|| new.known.series.get(&name))
+        {
             return id;
         }
         let id = (self.series.len() + new.series.len()) as u32 + 1;

@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::active::{Active, is_ready, put_bad, read_cursors};
 use super::day::{self, DayFile, name_of};
 use super::envelope::{Arena, Heads};
+use super::maintain::Dues;
 use super::reserve::Reserve;
 use super::rollups::Rollups;
 use super::sqlite;
-use super::maintain::Dues;
 use super::state::State;
 use super::wal::{self, Tail};
 use super::{Embedded, Options, files};
@@ -37,13 +36,14 @@ impl Embedded {
                 cure: error::RESTORE,
             });
         }
-        inspect_state_log(&state_path)?;
+        let mut notes = Vec::new();
+        inspect_state_log(&state_path, &mut notes)?;
         let state = State::open(&state_path, reserve.clone())?;
         fs::create_dir_all(&results).map_err(|error| StoreError::io(&results, error))?;
         files::sync_dir(dir)?;
         let today = day::day_of(options.now.as_microsecond());
         let mut damage = Vec::new();
-        let opened = Opened::read(dir, &state, &mut damage)?;
+        let opened = Opened::read(dir, &state, &mut damage, &mut notes)?;
         let rollups = Rollups::open(&dir.join("rollup.db"), &mut damage)?;
         let (active, arena, days) = opened.start(dir, today, &state, &mut damage)?;
         let heads = Heads {
@@ -61,8 +61,8 @@ impl Embedded {
             files: RwLock::new(days),
             sealing: Mutex::default(),
             maintaining: Mutex::new(Dues::new(options.now.as_microsecond())),
-            now: AtomicI64::new(options.now.as_microsecond()),
             damage: Mutex::default(),
+            notes,
             _lock: held,
         };
         damage.into_iter().for_each(|what| store.note_damage(what));
@@ -74,15 +74,23 @@ impl Embedded {
     }
 }
 
+/// Day files by their day.
+type Days = BTreeMap<i32, Arc<DayFile>>;
+
 /// Day files that were found.
 struct Opened {
-    days: BTreeMap<i32, Arc<DayFile>>,
+    days: Days,
 }
 
 impl Opened {
     /// Looks through the directory: what is unfinished is removed, what is no day file is set aside,
     /// what should be there and is not is noted as lost.
-    fn read(dir: &Path, state: &State, damage: &mut Vec<String>) -> Result<Self, StoreError> {
+    fn read(
+        dir: &Path,
+        state: &State,
+        damage: &mut Vec<String>,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, StoreError> {
         let results = dir.join("results");
         let fail = |error| StoreError::io(&results, error);
         let mut days = BTreeMap::new();
@@ -96,7 +104,7 @@ impl Opened {
             let tail = wal::inspect(&files::beside(&file.path, "-wal"))?;
             match usable(&file) {
                 Ok(true) => {
-                    note_tail(&file, &tail, damage)?;
+                    note_tail(&file, &tail, damage, notes)?;
                     days.insert(day, Arc::new(file));
                 }
                 // It was being made when the process ended: nothing was acknowledged in it.
@@ -128,7 +136,7 @@ impl Opened {
         today: i32,
         state: &State,
         damage: &mut Vec<String>,
-    ) -> Result<(Active, Arena, BTreeMap<i32, Arc<DayFile>>), StoreError> {
+    ) -> Result<(Active, Arena, Days), StoreError> {
         let mut day = today;
         let mut cursors = HashMap::new();
         while let Some(newest) = self.days.last_key_value().map(|(_, file)| file.clone()) {
@@ -156,13 +164,12 @@ impl Opened {
 }
 
 /// A log of `state.db` that lost what was acknowledged is no log to go on with.
-fn inspect_state_log(path: &Path) -> Result<(), StoreError> {
+fn inspect_state_log(path: &Path, notes: &mut Vec<String>) -> Result<(), StoreError> {
     let log = files::beside(path, "-wal");
     match wal::inspect(&log)? {
         Tail::Whole => Ok(()),
         Tail::Torn => {
-            // As a crash leaves it; or the last change is damaged, which looks the same.
-            tracing::warn!(path = %log.display(), "the last change in the log does not hold");
+            notes.push(torn(&log));
             Ok(())
         }
         Tail::Damaged(what) => Err(StoreError::Damaged {
@@ -173,12 +180,26 @@ fn inspect_state_log(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+fn torn(path: &Path) -> String {
+    let what = format!(
+        "`{}`: the last change in its log does not hold",
+        path.display()
+    );
+    tracing::warn!("{what}");
+    what
+}
+
 /// Notes what the log of a day file lost: runs of that day may be missing from now on.
-fn note_tail(file: &DayFile, tail: &Tail, damage: &mut Vec<String>) -> Result<(), StoreError> {
+fn note_tail(
+    file: &DayFile,
+    tail: &Tail,
+    damage: &mut Vec<String>,
+    notes: &mut Vec<String>,
+) -> Result<(), StoreError> {
     match tail {
         Tail::Whole => Ok(()),
         Tail::Torn => {
-            tracing::warn!(path = %file.path.display(), "the last envelope in the log does not hold");
+            notes.push(torn(&file.path));
             Ok(())
         }
         Tail::Damaged(what) => {
@@ -218,10 +239,7 @@ pub(crate) fn lose(
 /// checked whole, a closed one when it is read.
 fn usable(file: &DayFile) -> Result<bool, StoreError> {
     let fail = |error| file.fail(error);
-    let lent = match file.readers.begin() {
-        Ok(lent) => lent,
-        Err(error) => return Err(error),
-    };
+    let lent = file.readers.begin()?;
     let connection = lent.connection();
     let schema = sqlite::refuse_newer(connection, &file.path, &day::KIND)?;
     if schema == 0 {

@@ -199,7 +199,11 @@ impl Moment<'_> {
         let broken = || self.file.damaged("a word of a run is missing");
         let word = |id: u32| match id {
             0 => Ok(None),
-            id => self.file.word(self.connection(), id)?.map(Some).ok_or_else(broken),
+            id => self
+                .file
+                .word(self.connection(), id)?
+                .map(Some)
+                .ok_or_else(broken),
         };
         let text = |id: u32| match word(id)? {
             None => Ok(None),
@@ -245,7 +249,11 @@ impl Moment<'_> {
 
 /// A time from microseconds since 1970; beyond what there is, the bound.
 pub(crate) fn time(at: i64) -> Timestamp {
-    let bound = if at < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    let bound = if at < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    };
     Timestamp::from_microsecond(at).unwrap_or(bound)
 }
 
@@ -321,8 +329,12 @@ impl Embedded {
         all.sort_by_key(|(began, sequence, _)| (*began, *sequence));
         let skip = all.len().saturating_sub(newest);
         answer.runs = all.into_iter().skip(skip).map(|(_, _, run)| run).collect();
-        answer.gaps.retain(|gap| gap.from < range.end && gap.to > range.start);
-        answer.gaps.sort_by(|a, b| (a.from, a.to, &a.reason).cmp(&(b.from, b.to, &b.reason)));
+        answer
+            .gaps
+            .retain(|gap| gap.from < range.end && gap.to > range.start);
+        answer
+            .gaps
+            .sort_by(|a, b| (a.from, a.to, &a.reason).cmp(&(b.from, b.to, &b.reason)));
         answer.gaps.dedup();
         Ok(answer)
     }

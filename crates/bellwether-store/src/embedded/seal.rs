@@ -6,9 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::Embedded;
 use super::active::Active;
-use super::day::{
-    DayFile, SEAL_MAX, Tally, hour_of, part_crc_key, part_id, set_meta, set_tally,
-};
+use super::day::{DayFile, SEAL_MAX, Tally, hour_of, part_crc_key, part_id, set_meta, set_tally};
 use super::envelope::Arena;
 use super::read::sort;
 use super::sqlite::lock;
@@ -32,7 +30,8 @@ impl Embedded {
         // Encoding takes longest, and holds no lock that an append waits for. Nobody else seals.
         let seal = {
             let lent = file.readers.begin()?;
-            file.meta(lent.connection(), "seal")?.map_or(0, |(seal, _)| seal as u32)
+            file.meta(lent.connection(), "seal")?
+                .map_or(0, |(seal, _)| seal as u32)
         };
         let parts = Parts::of(&frozen, seal);
         if parts.seal >= SEAL_MAX {

@@ -12,10 +12,10 @@ use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{evidence, files};
 use super::ledger::{self, Ledger, Table, damaged};
 use super::reserve::Reserve;
 use super::sqlite::{self, Kind, Readers, lock};
+use super::{evidence, files};
 use crate::state::{Change, CounterRow, Notice, Token};
 use crate::{StoreError, error};
 
@@ -273,7 +273,10 @@ impl State {
             });
             problems.extend(verified.err().map(|error| error.to_string()));
             if broken > 0 {
-                problems.push(format!("table {}: {broken} rows cannot be read", table.name()));
+                problems.push(format!(
+                    "table {}: {broken} rows cannot be read",
+                    table.name()
+                ));
             }
         }
         problems
@@ -353,18 +356,28 @@ impl State {
             .into_iter()
             .map(|(key, data)| {
                 let key = String::from_utf8(key);
-                let key = key.map_err(|_| damaged(&self.path, Table::Checkpoint, "a key is no text"));
+                let key =
+                    key.map_err(|_| damaged(&self.path, Table::Checkpoint, "a key is no text"));
                 Ok((key?, data))
             })
             .collect()
     }
 
     pub(crate) fn outbox(&self, most: usize) -> Result<Vec<Notice>, StoreError> {
-        let unsent: Vec<u64> = lock(&self.known).unsent.iter().copied().take(most).collect();
+        let unsent: Vec<u64> = lock(&self.known)
+            .unsent
+            .iter()
+            .copied()
+            .take(most)
+            .collect();
         let mut notices = Vec::with_capacity(unsent.len());
         for id in unsent {
             let posted: Option<Posted> = self.get(Table::Notice, &id.to_be_bytes())?;
-            notices.extend(posted.filter(|posted| posted.sent.is_none()).map(|p| p.notice));
+            notices.extend(
+                posted
+                    .filter(|posted| posted.sent.is_none())
+                    .map(|p| p.notice),
+            );
         }
         Ok(notices)
     }
@@ -420,7 +433,11 @@ impl State {
             let dropped = |key: &Vec<u8>| {
                 evidence::digest_of(key).is_some_and(|digest| !needed.contains(&digest))
             };
-            found.into_iter().map(|(key, _)| key).filter(dropped).collect()
+            found
+                .into_iter()
+                .map(|(key, _)| key)
+                .filter(dropped)
+                .collect()
         };
         let old_counters = self.old_counters(raw)?;
         let old_notices = self.old_notices(raw)?;
@@ -450,7 +467,12 @@ impl State {
         for incident in self.incidents(None, usize::MAX)? {
             if incident.state != IncidentState::Resolved {
                 needed.extend(&incident.evidence);
-                needed.extend(incident.timeline.iter().filter_map(|moment| moment.evidence));
+                needed.extend(
+                    incident
+                        .timeline
+                        .iter()
+                        .filter_map(|moment| moment.evidence),
+                );
             } else if incident.updated >= rollups {
                 needed.extend(incident.evidence.first());
                 needed.extend(incident.evidence.last());
@@ -496,7 +518,11 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    fn apply(&mut self, change: &Change, packed: Option<&evidence::Piece>) -> Result<(), StoreError> {
+    fn apply(
+        &mut self,
+        change: &Change,
+        packed: Option<&evidence::Piece>,
+    ) -> Result<(), StoreError> {
         match change {
             Change::Incident(incident) => self.incident(incident),
             Change::Notice(notice) => self.notice(notice),
@@ -506,7 +532,9 @@ impl Draft<'_> {
                 key,
                 bytes: Some(bytes),
             } => self.put(Table::Checkpoint, key.as_bytes(), bytes),
-            Change::Checkpoint { key, bytes: None } => self.remove(Table::Checkpoint, key.as_bytes()),
+            Change::Checkpoint { key, bytes: None } => {
+                self.remove(Table::Checkpoint, key.as_bytes())
+            }
             Change::Token(token) => self.put_json(Table::Token, token.name.as_bytes(), token),
             Change::TokenRevoked { name } => self.remove(Table::Token, name.as_bytes()),
             Change::Counters(rows) => rows
@@ -528,10 +556,16 @@ impl Draft<'_> {
 
     fn put(&mut self, table: Table, key: &[u8], data: &[u8]) -> Result<(), StoreError> {
         let put = self.ledger.put(self.connection, table, key, data);
-        put.map(|_| ()).map_err(|error| StoreError::sqlite(self.path, error))
+        put.map(|_| ())
+            .map_err(|error| StoreError::sqlite(self.path, error))
     }
 
-    fn put_json(&mut self, table: Table, key: &[u8], row: &impl Serialize) -> Result<(), StoreError> {
+    fn put_json(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        row: &impl Serialize,
+    ) -> Result<(), StoreError> {
         let data = serde_json::to_vec(row);
         let data = data.map_err(|error| StoreError::Invalid(format!("a row: {error}")))?;
         self.put(table, key, &data)
@@ -539,7 +573,9 @@ impl Draft<'_> {
 
     fn remove(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
         let removed = self.ledger.remove(self.connection, table, key);
-        removed.map(|_| ()).map_err(|error| StoreError::sqlite(self.path, error))
+        removed
+            .map(|_| ())
+            .map_err(|error| StoreError::sqlite(self.path, error))
     }
 
     fn incident(&mut self, incident: &Incident) -> Result<(), StoreError> {
@@ -589,7 +625,11 @@ impl Draft<'_> {
             }
             self.remove(Table::EvidenceAt, &evidence::at_key(at, &piece.digest))?;
         }
-        self.put(Table::EvidenceAt, &evidence::at_key(piece.at, &piece.digest), &[])?;
+        self.put(
+            Table::EvidenceAt,
+            &evidence::at_key(piece.at, &piece.digest),
+            &[],
+        )?;
         self.put(Table::Evidence, digest, &piece.data)
     }
 
@@ -664,8 +704,9 @@ fn sound(table: Table, key: &[u8], data: &[u8]) -> bool {
         Table::Incident => serde_json::from_slice::<Incident>(data).is_ok(),
         Table::Notice => serde_json::from_slice::<Posted>(data).is_ok(),
         Table::Token | Table::Counter | Table::Generation => json(data),
-        Table::Evidence => evidence::unpack(data)
-            .is_some_and(|bytes| evidence::digest(&bytes).0.as_slice() == key),
+        Table::Evidence => {
+            evidence::unpack(data).is_some_and(|bytes| evidence::digest(&bytes).0.as_slice() == key)
+        }
         Table::EvidenceAt => evidence::digest_of(key).is_some(),
         Table::Checkpoint => std::str::from_utf8(key).is_ok(),
         Table::Day => day_of(key).is_some(),

@@ -115,7 +115,9 @@ impl Log<'_> {
             let matching = usize::from(head.salts[0] == self.salts[0])
                 + usize::from(head.salts[1] == self.salts[1]);
             match matching {
-                2 if ended => return Tail::Damaged("a transaction in the middle of its log does not hold"),
+                2 if ended => {
+                    return Tail::Damaged("a transaction in the middle of its log does not hold");
+                }
                 2 => {
                     own = true;
                     ended = head.commit;
@@ -125,7 +127,11 @@ impl Log<'_> {
             }
             index += 1;
         }
-        if own || !between { Tail::Torn } else { Tail::Whole }
+        if own || !between {
+            Tail::Torn
+        } else {
+            Tail::Whole
+        }
     }
 
     /// The log's own checksum.
@@ -148,9 +154,9 @@ impl Log<'_> {
 
 /// Four bytes of a header, which are big-endian whatever the checksums are.
 fn word(bytes: &[u8], at: usize) -> u32 {
-    bytes
-        .get(at..at + 4)
-        .map_or(0, |four| u32::from_be_bytes(four.try_into().expect("four bytes")))
+    bytes.get(at..at + 4).map_or(0, |four| {
+        u32::from_be_bytes(four.try_into().expect("four bytes"))
+    })
 }
 
 #[cfg(test)]
@@ -168,7 +174,9 @@ mod tests {
             .execute_batch("PRAGMA journal_mode=WAL; PRAGMA page_size=1024; CREATE TABLE t(x);")
             .unwrap();
         for _ in 0..3 {
-            connection.execute("INSERT INTO t VALUES (randomblob(100))", []).unwrap();
+            connection
+                .execute("INSERT INTO t VALUES (randomblob(100))", [])
+                .unwrap();
         }
         fs::read(dir.path().join("x.db-wal")).unwrap()
     }

@@ -11,47 +11,47 @@ use bellwether_store::{Embedded, Options, Retention};
 use jiff::{SignedDuration, Timestamp};
 
 /// 2026-03-10 12:00:00 UTC.
-pub const NOON: i64 = 1_773_144_000;
+pub(crate) const NOON: i64 = 1_773_144_000;
 
-pub fn at(second: i64) -> Timestamp {
+pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-pub const KEEP: Retention = Retention {
+pub(crate) const KEEP: Retention = Retention {
     raw_days: 30,
     rollup_days: 395,
     max_bytes: u64::MAX,
 };
 
 /// A reserve small enough for tests.
-pub const RESERVE: u64 = 256 * 1024;
+pub(crate) const RESERVE: u64 = 256 * 1024;
 
-pub fn options(now: Timestamp) -> Options {
+pub(crate) fn options(now: Timestamp) -> Options {
     Options {
         reserve_bytes: RESERVE,
         ..Options::new(now)
     }
 }
 
-pub fn open(dir: &std::path::Path, now: i64) -> Embedded {
+pub(crate) fn open(dir: &std::path::Path, now: i64) -> Embedded {
     Embedded::open(dir, options(at(now))).unwrap()
 }
 
-pub fn check_of(index: usize) -> CheckId {
+pub(crate) fn check_of(index: usize) -> CheckId {
     CheckId::new("shop", &format!("check-{index}"))
 }
 
-pub fn vantage() -> VantageId {
+pub(crate) fn vantage() -> VantageId {
     VantageId::new("local")
 }
 
 /// A run of a check that is due at a second, with a bit of everything; the same for the same numbers.
-pub fn run(check: usize, every: u32, due: i64, sequence: u64) -> Run {
+pub(crate) fn run(check: usize, every: u32, due: i64, sequence: u64) -> Run {
     let mut random = fastrand::Rng::with_seed(sequence.wrapping_mul(31).wrapping_add(check as u64));
     let failed = random.u8(..) < 16;
     let confirm = random.u8(..) < 8;
     let micros = if confirm { random.i64(0..1_000_000) } else { 0 };
-    let certificate = (check % 3 != 0).then_some(Digest([check as u8; 32]));
+    let certificate = (!check.is_multiple_of(3)).then_some(Digest([check as u8; 32]));
     Run {
         check: check_of(check),
         vantage: vantage(),
@@ -59,8 +59,16 @@ pub fn run(check: usize, every: u32, due: i64, sequence: u64) -> Run {
         due: at(due) + SignedDuration::from_micros(micros),
         late: random.u32(200..4_000),
         every,
-        trigger: if confirm { Trigger::Confirm } else { Trigger::Schedule },
-        outcome: if failed { RunOutcome::Failed } else { RunOutcome::Ok },
+        trigger: if confirm {
+            Trigger::Confirm
+        } else {
+            Trigger::Schedule
+        },
+        outcome: if failed {
+            RunOutcome::Failed
+        } else {
+            RunOutcome::Ok
+        },
         layer: failed.then_some(Layer::Net),
         symptom: failed.then(|| Arc::from("tcp.refused")),
         resolver: Some(Arc::from("192.0.2.53")),
@@ -80,7 +88,7 @@ pub fn run(check: usize, every: u32, due: i64, sequence: u64) -> Run {
     }
 }
 
-pub fn envelope(agent: &str, number: u64, runs: Vec<Run>) -> Envelope {
+pub(crate) fn envelope(agent: &str, number: u64, runs: Vec<Run>) -> Envelope {
     Envelope {
         agent: agent.into(),
         boot: 7,
@@ -90,7 +98,7 @@ pub fn envelope(agent: &str, number: u64, runs: Vec<Run>) -> Envelope {
 }
 
 /// An incident with a timeline.
-pub fn incident(id: u64, state: IncidentState, evidence: Vec<Digest>) -> Incident {
+pub(crate) fn incident(id: u64, state: IncidentState, evidence: Vec<Digest>) -> Incident {
     let text = format!(
         r#"{{"id":{id},"state":"open","cause":"dns.delegation.wrong_ns","layer":"dns","severity":"critical",
         "verdict":"broken","confidence":0.1234567890123456789,"summary":"shop {id} is delegated elsewhere","remedy":"put the NS set back",
@@ -109,9 +117,14 @@ pub fn incident(id: u64, state: IncidentState, evidence: Vec<Digest>) -> Inciden
 }
 
 /// All runs of a check in a day around noon.
-pub fn all_runs(store: &Embedded, check: usize) -> bellwether_store::Series {
+pub(crate) fn all_runs(store: &Embedded, check: usize) -> bellwether_store::Series {
     use bellwether_store::ObservationStore;
     store
-        .series(&check_of(check), &vantage(), at(NOON - 86_400 * 40)..at(NOON + 86_400 * 40), usize::MAX)
+        .series(
+            &check_of(check),
+            &vantage(),
+            at(NOON - 86_400 * 40)..at(NOON + 86_400 * 40),
+            usize::MAX,
+        )
         .unwrap()
 }

@@ -143,8 +143,18 @@ mod tests {
         back.merge_bytes(&bytes, WithPhases::Yes).unwrap();
         assert_eq!(back, sum);
         let given = [
-            Entry { source: 20_000, key: 480_000, from: 480_005, sum: &bytes },
-            Entry { source: 20_001, key: 480_007, from: 480_007, sum: &[] },
+            Entry {
+                source: 20_000,
+                key: 480_000,
+                from: 480_005,
+                sum: &bytes,
+            },
+            Entry {
+                source: 20_001,
+                key: 480_007,
+                from: 480_007,
+                sum: &[],
+            },
         ];
         let mut out = vec![];
         given.iter().for_each(|entry| entry.put(&mut out, 20_000));

@@ -173,10 +173,11 @@ impl Rollups {
         loop {
             let found = |table: Table| {
                 self.readers.with(|connection| {
-                    connection
-                        .query_row(&format!("SELECT min(id) FROM {}", table.name()), [], |row| {
-                            row.get::<_, Option<i64>>(0)
-                        })
+                    connection.query_row(
+                        &format!("SELECT min(id) FROM {}", table.name()),
+                        [],
+                        |row| row.get::<_, Option<i64>>(0),
+                    )
                 })
             };
             let oldest = [found(Table::Hourly)?, found(Table::Daily)?];
@@ -313,9 +314,15 @@ fn load_series(
 /// Reads everything through: what is wrong, in words.
 pub(crate) fn verify_all(connection: &Connection, path: &Path) -> Vec<String> {
     let mut problems = Vec::new();
-    problems.extend(load_series(connection, path).err().map(|error| error.to_string()));
+    problems.extend(
+        load_series(connection, path)
+            .err()
+            .map(|error| error.to_string()),
+    );
     for table in [Table::Hourly, Table::Daily] {
-        problems.extend(verify_table(connection, path, table).unwrap_or_else(|error| vec![error.to_string()]));
+        problems.extend(
+            verify_table(connection, path, table).unwrap_or_else(|error| vec![error.to_string()]),
+        );
     }
     problems
 }
@@ -350,13 +357,19 @@ fn verify_table(
     for name in names.map_err(fail)? {
         let expected = read_tally(connection, &name).map_err(fail)?;
         let day = name.split_once('/').and_then(|(_, day)| day.parse().ok());
-        let found = day.and_then(|day: i64| days.remove(&day)).unwrap_or_default();
+        let found = day
+            .and_then(|day: i64| days.remove(&day))
+            .unwrap_or_default();
         if expected != Ok(found) {
             problems.push(format!("{name}: {} rows are there", found.rows));
         }
     }
     if !days.is_empty() {
-        problems.push(format!("{}: {} days have no tally", table.name(), days.len()));
+        problems.push(format!(
+            "{}: {} days have no tally",
+            table.name(),
+            days.len()
+        ));
     }
     Ok(problems)
 }

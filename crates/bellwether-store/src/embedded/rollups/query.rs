@@ -81,7 +81,9 @@ impl Embedded {
             if file.is_rolled() {
                 continue;
             }
-            let done = self.rollups.read_done(lent.connection(), i64::from(file.day))?;
+            let done = self
+                .rollups
+                .read_done(lent.connection(), i64::from(file.day))?;
             let hours = self.add_file(&file, &ask, &names, &done, &mut sums)?;
             valid.insert(i64::from(file.day), hours);
         }
@@ -89,7 +91,10 @@ impl Embedded {
             self.rollups
                 .add_rows(lent.connection(), &ask, name, &valid, &mut sums)?;
         }
-        Ok(sums.into_iter().map(|(from, sum)| rollup(from, sum, &ask)).collect())
+        Ok(sums
+            .into_iter()
+            .map(|(from, sum)| rollup(from, sum, &ask))
+            .collect())
     }
 
     /// Adds what of a file is in no roll-up. Which of its roll-ups are valid.
@@ -210,7 +215,10 @@ impl Rollups {
         let expected = read_tally(connection, &tally_name(table, day));
         let expected = expected.map_err(|error| self.fail(error))?;
         if expected != Ok(found) {
-            let what = format!("rows of day {day} are missing, perhaps of series {}", known.id);
+            let what = format!(
+                "rows of day {day} are missing, perhaps of series {}",
+                known.id
+            );
             return Err(self.damaged(&what));
         }
         lock(&self.verified).insert(at);
@@ -218,7 +226,7 @@ impl Rollups {
     }
 
     /// Reads the rows of a day through.
-    pub(crate) fn tally_day(
+    fn tally_day(
         &self,
         connection: &Connection,
         table: Table,

@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::entry::{Entry, Sum, WithPhases, entries};
 use super::{
-    DAYS_DONE, Known, Rollups, Table, done_crc, put_tally, read_tally, row_crc, row_id,
-    series_crc, tally_name,
+    DAYS_DONE, Known, Rollups, Table, done_crc, put_tally, read_tally, row_crc, row_id, series_crc,
+    tally_name,
 };
 use crate::StoreError;
 use crate::codec::block;
@@ -93,7 +93,8 @@ impl Embedded {
                             let sum = self.sum_hours(file, lent.connection(), hour, &rows)?;
                             sums.push((row.name.clone(), sum));
                         }
-                        (Err(error), _) => self.note_damage(format!("a block in `{}`: {error}", file.path.display())),
+                        (Err(error), _) => self
+                            .note_damage(format!("a block in `{}`: {error}", file.path.display())),
                         (Ok(_), None) => {}
                     }
                 }
@@ -204,7 +205,11 @@ pub(super) fn read_manifest(
             let hour: i64 = row.get(0)?;
             let sum: u32 = row.get(3)?;
             let crc: u32 = row.get(4)?;
-            Ok((hour, sum, crc == hour_crc(hour, row.get(1)?, row.get(2)?, sum)))
+            Ok((
+                hour,
+                sum,
+                crc == hour_crc(hour, row.get(1)?, row.get(2)?, sum),
+            ))
         })();
         let (hour, sum, holds) = read.map_err(fail)?;
         if !holds {
@@ -216,11 +221,7 @@ pub(super) fn read_manifest(
 }
 
 /// Some blocks of an hour, after a series.
-fn blocks(
-    connection: &Connection,
-    hour: i64,
-    after: i64,
-) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
+fn blocks(connection: &Connection, hour: i64, after: i64) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
     let mut statement = connection
         .prepare_cached("SELECT id, data FROM block WHERE id > ? AND id < ? ORDER BY id LIMIT ?")?;
     let from = block_id(hour, 0) + after;
@@ -316,7 +317,9 @@ impl Rollups {
                     entry.put(&mut data, day);
                 }
             }
-            for ((_, key, from), sum) in sums.range((day, i64::MIN, i64::MIN)..(day + 1, i64::MIN, i64::MIN)) {
+            for ((_, key, from), sum) in
+                sums.range((day, i64::MIN, i64::MIN)..(day + 1, i64::MIN, i64::MIN))
+            {
                 let mut bytes = Vec::new();
                 sum.put(&mut bytes, place.with_phases);
                 let entry = Entry {
@@ -404,7 +407,10 @@ impl Rollups {
         id: i64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let found: Option<(Vec<u8>, u32)> = connection
-            .prepare_cached(&format!("SELECT data, crc FROM {} WHERE id = ?", table.name()))
+            .prepare_cached(&format!(
+                "SELECT data, crc FROM {} WHERE id = ?",
+                table.name()
+            ))
             .and_then(|mut statement| {
                 statement
                     .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
