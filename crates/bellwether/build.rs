@@ -35,17 +35,11 @@ fn pages(folder: &Path) -> String {
     code
 }
 
-/// Scenarios of a running `serve`, and whether the program has that command.
-const SERVE: (&str, bool) = ("serve-", false);
-
 /// One test for each scenario, so that a new file needs no other place to be named.
 fn scenarios(folder: &Path) -> String {
     let mut code = String::new();
     for path in files(folder, "yaml") {
         let name = stem(&path);
-        if name.starts_with(SERVE.0) && !SERVE.1 {
-            continue;
-        }
         let function = name.replace('-', "_");
         writeln!(
             code,

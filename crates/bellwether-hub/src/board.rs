@@ -18,6 +18,10 @@ pub const CHECKPOINT: &str = "board";
 /// How long after its second missed interval a verdict counts as too old.
 pub const STALE_GRACE: Duration = Duration::from_secs(10);
 
+/// So many runs in a row, by several resolvers and addresses, stand for a first trace that has not
+/// come yet: those of many checks are spread over a quarter of an hour.
+pub const SERVED_MIN: u32 = 5;
+
 /// What is true now.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
@@ -81,6 +85,8 @@ pub struct CheckState {
     pub last: BTreeMap<VantageId, Run>,
     /// Its probes bring down workers: how.
     pub poisoned: Option<String>,
+    /// Runs in a row that were served before anything was traced.
+    pub served: u32,
 }
 
 impl CheckState {
@@ -295,6 +301,7 @@ impl CheckState {
             evidence: None,
             last: BTreeMap::new(),
             poisoned: None,
+            served: 0,
         }
     }
 }

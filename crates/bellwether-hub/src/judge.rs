@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::agents::Agents;
-use crate::board::CheckState;
+use crate::board::{CheckState, SERVED_MIN};
 use crate::freshness;
 use crate::keep::Keeper;
 use crate::shared::{Act, ActError, ActKind, Configured, Event, Shared};
@@ -176,11 +176,14 @@ impl Judge {
             self.shared.board_mut(|board| {
                 if let Some(check) = board.checks.get_mut(&run.check) {
                     check.judged_at = check.judged_at.max(Some(began));
-                    // The first run says more than nothing; a trace follows.
-                    if check.since.is_none() && run.outcome == RunOutcome::Ok {
+                    check.served = match run.outcome {
+                        RunOutcome::Ok => check.served.saturating_add(1),
+                        RunOutcome::Wrong | RunOutcome::Failed | RunOutcome::NotRun => 0,
+                    };
+                    if check.since.is_none() && check.served >= SERVED_MIN {
                         check.verdict = Verdict::Healthy;
                         check.since = Some(began);
-                        "a first run was served".clone_into(&mut check.summary);
+                        check.summary = format!("{SERVED_MIN} runs in a row were served");
                     }
                 }
             });

@@ -286,6 +286,7 @@ fn state(target: &str, verdict: Verdict, judged: Timestamp) -> CheckState {
         evidence: None,
         last: BTreeMap::new(),
         poisoned: None,
+        served: 0,
     }
 }
 

@@ -440,15 +440,11 @@ pub(crate) const SERVE: &[Shipped] = scenarios! {
     "serve-two-services.yaml",
 };
 
-/// Are those of [`SERVE`] among the shipped ones? They are when the program has that command.
-const SERVE_IS_THERE: bool = false;
-
 /// Every shipped scenario, sorted by its file.
 #[must_use]
 pub fn shipped() -> &'static [Shipped] {
     static ALL: LazyLock<Vec<Shipped>> = LazyLock::new(|| {
-        let serve = if SERVE_IS_THERE { SERVE } else { &[] };
-        let mut all = [SHIPPED, serve].concat();
+        let mut all = [SHIPPED, SERVE].concat();
         all.sort_by_key(|shipped| shipped.file);
         all
     });

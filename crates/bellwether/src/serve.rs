@@ -175,10 +175,7 @@ fn found() -> Option<PathBuf> {
 }
 
 /// Where data is kept.
-pub(crate) fn data_dir(
-    given: Option<&Path>,
-    config: &Config,
-) -> Result<PathBuf> {
+pub(crate) fn data_dir(given: Option<&Path>, config: &Config) -> Result<PathBuf> {
     if let Some(dir) = given.or(config.hub.data_dir.as_deref()) {
         return Ok(dir.to_owned());
     }

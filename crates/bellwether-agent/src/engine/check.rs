@@ -180,13 +180,12 @@ impl Check {
         moves
     }
 
-    /// When the first trace is due: the checks of a small plan have theirs within two intervals, those
-    /// of a large one spread over the time between traces.
-    pub(super) fn first_trace(&self, now: Micros, is_small: bool) -> Micros {
-        let spread = if is_small {
-            self.deep.min(self.every + self.every / 2)
-        } else {
-            self.deep
+    /// When the first trace is due: the checks of a small plan have theirs within `soon`, since
+    /// somebody may be looking on, those of a large one (`None`) spread over the time between traces.
+    pub(super) fn first_trace(&self, now: Micros, soon: Option<Micros>) -> Micros {
+        let spread = match soon {
+            Some(soon) => self.deep.min(self.every + self.every / 2).min(soon),
+            None => self.deep,
         };
         now + wheel::phase(self.planned.id.as_str(), SALT_FIRST, spread)
     }

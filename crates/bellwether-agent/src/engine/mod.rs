@@ -44,8 +44,10 @@ pub(crate) const TRACES_WAITING_MAX: usize = 256;
 pub(crate) const SLOT_LATE_MAX: Micros = 2_000_000;
 /// A check that goes on failing is traced at most this often, or at each of its runs.
 pub(crate) const FAILURE_GAP_MIN: Micros = 10_000_000;
-/// Up to so many checks have their first trace at once.
+/// Up to so many checks have their first trace soon after the start.
 const SMALL_PLAN: usize = 200;
+/// How many of these first traces begin in a second.
+const FIRST_TRACES_A_SECOND: u64 = 10;
 
 /// Where a check stands, and which one there it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,7 +235,9 @@ impl Engine {
         self.queue.limit(at_once);
         self.common(common);
         let mut gone: HashSet<usize> = self.by_id.values().copied().collect();
-        let is_small = checks.len() <= SMALL_PLAN;
+        let count = u64::try_from(checks.len()).unwrap_or(u64::MAX);
+        let soon = 1_000_000 + count.saturating_mul(1_000_000) / FIRST_TRACES_A_SECOND;
+        let soon = (checks.len() <= SMALL_PLAN).then_some(soon);
         for planned in checks {
             match self.by_id.get(&planned.id) {
                 Some(at) => {
@@ -241,7 +245,7 @@ impl Engine {
                     gone.remove(&at);
                     self.stay(at, planned);
                 }
-                None => self.add(planned, is_small),
+                None => self.add(planned, soon),
             }
         }
         for at in gone {
@@ -283,7 +287,7 @@ impl Engine {
         }
     }
 
-    fn add(&mut self, planned: PlannedCheck, is_small: bool) {
+    fn add(&mut self, planned: PlannedCheck, soon: Option<Micros>) {
         self.births = self.births.wrapping_add(1);
         let id = planned.id.clone();
         let mut check = Check::new(planned, self.births);
@@ -293,7 +297,7 @@ impl Engine {
             self.checks.len() - 1
         });
         self.by_id.insert(id, at);
-        let first = check.first_trace(self.now, is_small);
+        let first = check.first_trace(self.now, soon);
         self.checks[at] = Some(check);
         self.set_timers(at, first);
     }

@@ -201,7 +201,10 @@ mod tests {
         damp.paced(1);
         assert_eq!(damp.scaled(Duration::from_secs(60)), Duration::from_secs(3));
         damp.paced(3_600_000);
-        assert_eq!(damp.scaled(Duration::from_secs(60)), Duration::from_secs(60));
+        assert_eq!(
+            damp.scaled(Duration::from_secs(60)),
+            Duration::from_secs(60)
+        );
     }
 
     #[test]

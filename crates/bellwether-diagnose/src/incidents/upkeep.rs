@@ -57,7 +57,9 @@ impl Book {
             return;
         };
         let every = matter.members.keys();
-        let every = every.filter_map(|key| self.watches.get(key)).map(|w| w.every);
+        let every = every
+            .filter_map(|key| self.watches.get(key))
+            .map(|w| w.every);
         matter.damp.paced(every.max().unwrap_or(0));
     }
 
@@ -69,7 +71,8 @@ impl Book {
         let Some(healed) = matter.healed_at else {
             return;
         };
-        let told_after = is_past(healed, matter.damp.scaled(TOLD_AFTER), now) || matter.damp.is_calm(now);
+        let told_after =
+            is_past(healed, matter.damp.scaled(TOLD_AFTER), now) || matter.damp.is_calm(now);
         if told_after && !matter.damp.suppressed {
             mitigated(matter, now, changes);
         }

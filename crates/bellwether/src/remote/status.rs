@@ -142,7 +142,12 @@ fn text(
     .filter(|v| of(*v) > 0)
     .map(|v| format!("{} {}", of(v), v.name()))
     .collect();
-    let _ = writeln!(text, "{}: {}", count(services.len(), "service"), counts.join(", "));
+    let _ = writeln!(
+        text,
+        "{}: {}",
+        count(services.len(), "service"),
+        counts.join(", ")
+    );
     for incident in open {
         let _ = writeln!(
             text,
