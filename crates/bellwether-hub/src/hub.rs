@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use bellwether_agent::{Harvest, Plan};
+use bellwether_agent::Plan;
 use bellwether_config::{Loaded, Problems};
 use bellwether_model::{Baseline, CheckId, Digest};
 use bellwether_store::embedded::{Embedded, Options};

@@ -557,8 +557,8 @@ impl Judge {
     }
 }
 
-/// Puts a report onto the board. What is broken counts when it was confirmed: until then the
-/// verdict stays what it was, unless there was none.
+/// Puts a report onto the board. Both failure and recovery count when they were confirmed: until
+/// then the verdict stays what it was, unless there was none.
 fn show(state: &mut CheckState, report: &Report, is_held: bool, evidence: Option<Digest>) {
     state.judged_at = state.judged_at.max(Some(report.began));
     state.traced_at = Some(report.began);
@@ -566,7 +566,8 @@ fn show(state: &mut CheckState, report: &Report, is_held: bool, evidence: Option
     if evidence.is_some() {
         state.evidence = evidence;
     }
-    let counts = report.verdict == Verdict::Healthy || is_held || state.since.is_none();
+    let is_confirmed = (report.verdict == Verdict::Healthy) != is_held;
+    let counts = is_confirmed || state.since.is_none();
     if !counts {
         return;
     }

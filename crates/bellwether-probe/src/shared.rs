@@ -2,10 +2,10 @@
 //!
 //! Shared is what the root's servers say of top-level domains, and what those domains' servers say
 //! of the domains themselves: for its TTL, and for [`LEVEL_AGE`] at most. The delegation of a zone
-//! below, which may be the very thing that broke, counts as asked now for [`DELEGATION_AGE`] only,
-//! and is asked anew at once where servers gave different ones, or another one than the baseline
-//! has. Nothing that a zone below a top-level domain says is shared, nor anything but a whole and
-//! good answer: who failed is asked by each trace. What works by a control is shared for
+//! below is asked by each trace, since it may be the very thing that broke: an answer of a few seconds
+//! ago beside resolvers that were asked just now looks as if those were wrong. Nothing that a zone
+//! below a top-level domain says is shared either, nor anything but a whole and good answer: who
+//! failed is asked by each trace. What works by a control is shared for
 //! [`CONTROL_AGE`], less than any failure takes to be noticed.
 //!
 //! One trace asks at a time: others that would ask the same wait a moment for what it is told.
@@ -27,9 +27,6 @@ use crate::dns::message::Raw;
 /// Longest time for which what root and TLD servers say is taken for what they say now. Their TTLs
 /// are days, and a domain that broke must show within minutes.
 const LEVEL_AGE: Duration = Duration::from_secs(300);
-/// The same for the delegation of a zone below a top-level domain: a burst of traces of one zone is
-/// told the same.
-const DELEGATION_AGE: Duration = Duration::from_secs(20);
 /// The same for a control that works.
 const CONTROL_AGE: Duration = Duration::from_secs(2);
 /// How long to wait for another trace that asks the same. Who answers does so in less.
@@ -184,12 +181,10 @@ impl Shared {
             }
         };
         // The root may delegate more than one label down; that is a zone like any other.
-        let most = if about.labels().len() <= 1 {
-            LEVEL_AGE
-        } else {
-            DELEGATION_AGE
-        };
-        let until = now + most.min(Duration::from_secs(ttl.into()));
+        if about.labels().len() > 1 {
+            return;
+        }
+        let until = now + LEVEL_AGE.min(Duration::from_secs(ttl.into()));
         let kept = Kept {
             how: How::of(wanted),
             exchange: exchange.clone(),
