@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bellwether_agent::{Harvest, Own, Trace};
 use bellwether_diagnose::detect::{Detector, Heard};
-use bellwether_diagnose::incidents::{self, Book, JudgedTrace, Update};
+use bellwether_diagnose::incidents::{self, AlarmKind, Book, JudgedTrace, Update};
 use bellwether_diagnose::report::Seen;
 use bellwether_model::run::{RunOutcome, Trigger};
 use bellwether_model::{CheckId, Digest, Incident, Report, Run, VantageId, Verdict};
@@ -115,7 +115,30 @@ impl Judge {
         {
             tracing::warn!(%error, "what detection had learned cannot be read; it is learned anew");
         }
+        judge.reconcile(now);
         Ok(judge)
+    }
+
+    /// The book may know of an alarm that detection, whose state is written down more rarely, does
+    /// not know of, and would never take back. It is raised again if runs go on failing.
+    fn reconcile(&mut self, now: Timestamp) {
+        let checks: Vec<CheckId> = self.shared.board(|b| b.checks.keys().cloned().collect());
+        let vantage = VantageId::new(VantageId::LOCAL);
+        let mut updates = Vec::new();
+        for check in checks {
+            if self.detector.is_open(&check) || self.book.of_check(&check).is_empty() {
+                continue;
+            }
+            for kind in [AlarmKind::Failing, AlarmKind::Slow] {
+                let signal = incidents::Signal::Clear {
+                    check: check.clone(),
+                    vantage: vantage.clone(),
+                    kind,
+                };
+                updates.extend(self.book.signal(&signal, now));
+            }
+        }
+        self.update(updates, Vec::new(), now);
     }
 
     /// Judges until the inbox is closed.
@@ -345,14 +368,16 @@ impl Judge {
     fn poisoned(&mut self, check: &CheckId, why: &str) {
         let now = Timestamp::now();
         let report = freshness::poisoned(check, why, self.shared.version, now);
-        self.ourselves(check, &report, now);
+        self.ourselves(check, report, now);
     }
 
-    /// What is wrong with ourselves is judged like a trace; it needs no second look.
-    fn ourselves(&mut self, check: &CheckId, report: &Report, now: Timestamp) {
+    /// What is wrong with ourselves is judged like a trace; it is certain, so that it stands for the
+    /// second look too, which has to be a later one.
+    fn ourselves(&mut self, check: &CheckId, mut report: Report, now: Timestamp) {
         let vantage = VantageId::new(VantageId::LOCAL);
-        self.judged(check, &vantage, report, now);
-        self.judged(check, &vantage, report, now);
+        self.judged(check, &vantage, &report, now);
+        report.began += Duration::from_micros(1);
+        self.judged(check, &vantage, &report, now);
     }
 
     fn act(&mut self, act: Act, now: Timestamp) {
@@ -403,11 +428,16 @@ impl Judge {
 
     /// A check without a result for two intervals is an alarm about ourselves.
     fn watch_freshness(&mut self, now: Timestamp) {
-        let found = self.shared.board(|board| freshness::silent(board, now));
+        // One that brings down workers is named already.
+        let found = self.shared.board(|board| {
+            let mut found = freshness::silent(board, now);
+            found.retain(|(check, _)| board.checks[check].poisoned.is_none());
+            found
+        });
         for (check, since) in &found {
             if !self.silent.contains(check) {
                 let report = freshness::no_result(check, *since, self.shared.version, now);
-                self.ourselves(check, &report, now);
+                self.ourselves(check, report, now);
             }
         }
         self.silent = found.into_iter().map(|(check, _)| check).collect();

@@ -4,8 +4,7 @@ use bellwether_diagnose::detect::{Grade, Signal, SlowAlarm};
 use bellwether_diagnose::incidents::{self, AlarmKind};
 use bellwether_model::{Layer, VantageId};
 
-/// What the book is told of a signal. The built-in agent confirms by itself what fails, and the
-/// book damps by itself, so that those signals say nothing new.
+/// What the book is told of a signal, if it is news to it.
 #[must_use]
 pub fn of(signal: &Signal) -> Option<incidents::Signal> {
     Some(match signal {
@@ -29,18 +28,22 @@ pub fn of(signal: &Signal) -> Option<incidents::Signal> {
                 None => "its runs fail".to_owned(),
             },
         },
-        Signal::Clear { check, at: _ } => incidents::Signal::Clear {
-            check: check.clone(),
-            vantage: local(),
-            kind: AlarmKind::Failing,
-        },
+        // What comes and goes is damped by the book itself, which goes by traces meanwhile: an alarm
+        // that is not taken back for as long as an hour would hold up its healing.
+        Signal::Clear { check, at: _ } | Signal::Flapping { check, .. } => {
+            incidents::Signal::Clear {
+                check: check.clone(),
+                vantage: local(),
+                kind: AlarmKind::Failing,
+            }
+        }
         Signal::SlowAlarm(alarm) => return slow(alarm),
         Signal::SlowClear { check, .. } => incidents::Signal::Clear {
             check: check.clone(),
             vantage: local(),
             kind: AlarmKind::Slow,
         },
-        Signal::Widened(_) | Signal::Flapping { .. } => return None,
+        Signal::Widened(_) => return None,
     })
 }
 

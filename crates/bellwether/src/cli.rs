@@ -255,11 +255,12 @@ pub(crate) struct HubArgs {
         value_name = "URL",
         env = "BELLWETHER_HUB",
         default_value = "http://127.0.0.1:8400",
+        global = true,
         help_heading = "Hub"
     )]
     pub(crate) hub: String,
     /// A file with the token [default: $BELLWETHER_TOKEN]
-    #[arg(long, value_name = "FILE", help_heading = "Hub")]
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Hub")]
     pub(crate) token_file: Option<PathBuf>,
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit> {
     let now = Timestamp::now();
     let width = output::style().width;
     let one = |incident: &Incident| match args.format {
-        RemoteFormat::Text => output::print(&show(incident, now, width)),
+        RemoteFormat::Text => output::print(&show(incident, client.place(), now, width)),
         RemoteFormat::Json => output::json(incident),
     };
     match args
@@ -94,7 +94,7 @@ fn list(incidents: &[Incident], all: bool, now: Timestamp, width: usize) -> Stri
     text
 }
 
-fn show(incident: &Incident, now: Timestamp, width: usize) -> String {
+fn show(incident: &Incident, place: &str, now: Timestamp, width: usize) -> String {
     let mark = match incident.state {
         IncidentState::Open | IncidentState::Acknowledged => '✗',
         IncidentState::Mitigated | IncidentState::Resolved => '✓',
@@ -114,6 +114,13 @@ fn show(incident: &Incident, now: Timestamp, width: usize) -> String {
     // A command is pasted: it stays whole.
     if let Some(see) = &incident.see {
         let _ = writeln!(text, "  {:<9} {}", "See", shown(see));
+    }
+    if let Some(newest) = incident.evidence.last() {
+        let _ = writeln!(
+            text,
+            "  {:<9} curl -s http://{place}/api/v1/evidence/{newest}",
+            "Evidence"
+        );
     }
     text.push('\n');
     for moment in &incident.timeline {
@@ -146,11 +153,6 @@ fn labelled(incident: &Incident, now: Timestamp) -> Vec<(&'static str, String)> 
         rows.push(("Mind", shown(caveat)));
     }
     rows.push(("Do", shown(&incident.remedy)));
-    if let Some(newest) = incident.evidence.last() {
-        let reports = incident.evidence.len();
-        let words = format!("/api/v1/evidence/{newest} is the newest of {reports}");
-        rows.push(("Evidence", words));
-    }
     rows.retain(|(_, words)| !words.is_empty());
     rows
 }

@@ -265,6 +265,11 @@ impl Serve {
         page["incidents"].as_array().unwrap().clone()
     }
 
+    /// An incident with its timeline.
+    pub(crate) fn incident(&self, id: u64) -> Value {
+        self.get(&format!("/api/v1/incidents/{id}"))
+    }
+
     /// A number of `/metrics`.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.get_raw("/metrics");
