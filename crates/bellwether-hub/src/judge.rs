@@ -316,6 +316,12 @@ impl Judge {
         let is_held = !self.book.of_check(check).is_empty();
         self.shared.board_mut(|board| {
             if let Some(state) = board.checks.get_mut(check) {
+                // What we say of ourselves is no judgement of the check: it grows older all the same.
+                if report.context.is_some() {
+                    state.judged_at = state.judged_at.max(Some(report.began));
+                    state.traced_at = Some(report.began);
+                    state.layers.clone_from(&report.layers);
+                }
                 show(state, report, is_held, is_kept.then_some(digest));
             }
         });
@@ -590,9 +596,6 @@ impl Judge {
 /// Puts a report onto the board. Both failure and recovery count when they were confirmed: until
 /// then the verdict stays what it was, unless there was none.
 fn show(state: &mut CheckState, report: &Report, is_held: bool, evidence: Option<Digest>) {
-    state.judged_at = state.judged_at.max(Some(report.began));
-    state.traced_at = Some(report.began);
-    state.layers.clone_from(&report.layers);
     if evidence.is_some() {
         state.evidence = evidence;
     }

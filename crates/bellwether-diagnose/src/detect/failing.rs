@@ -45,6 +45,9 @@ const DURATION_MIN: Micros = 5 * SECOND;
 /// An end is told when it has held this long, at least two intervals.
 const HOLD_MIN: Micros = MINUTE;
 
+/// The same in intervals, where those are short: ten results in a row say as much after ten seconds.
+const HOLD_INTERVALS: Micros = 10;
+
 /// A vantage that was not heard from for this many intervals no longer holds up an end.
 const ABANDONED: Micros = 10;
 
@@ -289,7 +292,8 @@ impl Watch {
         let held = |&&v: &&usize| last(v) >= abandoned;
         let members = self.plan.fleet.members.iter();
         let sum: Milli = members.filter(held).map(|&v| self.cells[v].sum).sum();
-        let hold = HOLD_MIN.max(2 * self.plan.every);
+        let every = self.plan.every;
+        let hold = HOLD_MIN.min(HOLD_INTERVALS * every).max(2 * every);
         let state = &mut self.state;
         let Some(open) = &mut state.open else { return };
         if bad {
