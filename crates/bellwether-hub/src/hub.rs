@@ -25,7 +25,7 @@ use crate::judge::{self, Inbox, Judge};
 use crate::keep::{KeepError, Keeper};
 use crate::listen::serve_http;
 use crate::reload::{LOOK_EVERY, Looks};
-use crate::shared::{Configured, Event, Figures, Health, Refused, Shared};
+use crate::shared::{Act, Configured, Event, Figures, Health, Refused, Shared};
 use crate::tasks::Tasks;
 
 /// What was harvested and waits for the judge.
@@ -45,6 +45,11 @@ const AGENT_WAIT: Duration = Duration::from_secs(4);
 /// One day.
 const DAY: u64 = 86_400;
 
+/// Reads a configuration.
+pub type Read = Arc<dyn Fn(&Path) -> Result<Loaded, Problems> + Send + Sync>;
+/// Starts a worker process.
+pub type Worker = Arc<dyn Fn() -> Command + Send + Sync>;
+
 /// What a hub is started with.
 pub struct HubOptions {
     /// The configuration's file or directory, if there is one.
@@ -56,9 +61,9 @@ pub struct HubOptions {
     /// The version of the program.
     pub version: &'static str,
     /// Reads the configuration again.
-    pub read: Arc<dyn Fn(&Path) -> Result<Loaded, Problems> + Send + Sync>,
+    pub read: Read,
     /// Starts a worker process.
-    pub worker: Arc<dyn Fn() -> Command + Send + Sync>,
+    pub worker: Worker,
 }
 
 /// Why a hub does not start.
@@ -121,34 +126,18 @@ impl Hub {
         let store = Arc::new(Embedded::open(&data_dir, Options::new(now))?);
         let first_token = access::first_token(&*store, now, random())?;
         let mut tasks = Tasks::new();
-        let (events, _) = broadcast::channel(EVENTS_MAX);
         let (acts, acts_in) = mpsc::channel(ACTS_MAX);
         let notices = config.config.notices();
         let access = Access::for_listener(listener.local_addr().map_err(HubError::Listen)?);
         let generation = next_generation(&*store, &config, now)?;
-        let shared = Arc::new(Shared {
-            board: RwLock::new(Board::default()),
-            configured: ArcSwap::from_pointee(Configured {
-                generation,
-                since: now,
-                config: Arc::new(config.config),
-                path,
-                refused: None,
-            }),
-            observations: store.clone(),
-            state: store.clone(),
-            events,
-            acts,
-            figures: Figures::default(),
-            health: Health::default(),
-            troubles: RwLock::default(),
-            judge_beat: AtomicU64::new(0),
-            tasks: tasks.states(),
-            started: now,
-            started_at: Instant::now(),
-            data_dir,
-            version,
-        });
+        let configured = Configured {
+            generation,
+            since: now,
+            config: Arc::new(config.config),
+            path,
+            refused: None,
+        };
+        let shared = shared(configured, store, acts, &tasks, data_dir, version);
         let configured = shared.configured.load_full();
         restore_board(&shared, &configured, now)?;
         let plan = plan(&shared, &configured)?;
@@ -235,6 +224,37 @@ impl Hub {
         }
         drop(self.tasks);
     }
+}
+
+/// What all parts hold in common, at the start.
+fn shared(
+    configured: Configured,
+    store: Arc<Embedded>,
+    acts: mpsc::Sender<Act>,
+    tasks: &Tasks,
+    data_dir: PathBuf,
+    version: &'static str,
+) -> Arc<Shared> {
+    let health = Health::default();
+    let receivers = configured.config.receivers.len();
+    health.receivers.store(receivers, Ordering::Relaxed);
+    Arc::new(Shared {
+        board: RwLock::new(Board::default()),
+        started: configured.since,
+        configured: ArcSwap::from_pointee(configured),
+        observations: store.clone(),
+        state: store,
+        events: broadcast::channel(EVENTS_MAX).0,
+        acts,
+        figures: Figures::default(),
+        health,
+        troubles: RwLock::default(),
+        judge_beat: AtomicU64::new(0),
+        tasks: tasks.states(),
+        started_at: Instant::now(),
+        data_dir,
+        version,
+    })
 }
 
 /// Where the number of the configuration in force is kept.
@@ -388,7 +408,7 @@ fn spawn_reload(
     shared: &Arc<Shared>,
     agents: &Agents,
     asked: &Arc<tokio::sync::Notify>,
-    read: Arc<dyn Fn(&Path) -> Result<Loaded, Problems> + Send + Sync>,
+    read: Read,
     configured: mpsc::Sender<Arc<Configured>>,
 ) {
     let Some(path) = shared.configured.load().path.clone() else {
@@ -485,6 +505,8 @@ async fn take_over(
     }
     let next = Arc::new(next);
     let generation = next.generation;
+    let receivers = next.config.receivers.len();
+    shared.health.receivers.store(receivers, Ordering::Relaxed);
     shared.configured.store(next.clone());
     agents.plan(plan).await;
     let _ = judge.send(next).await;

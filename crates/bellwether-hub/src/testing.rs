@@ -234,11 +234,10 @@ fn board(now: Timestamp, evidence: Digest) -> Board {
         let own = || board.checks.iter().filter(|(id, _)| id.service() == name);
         let service = ServiceState {
             labels: BTreeMap::from([("team".to_owned(), "web".to_owned())]),
-            needs: if name == "shop" {
-                vec!["pay".to_owned()]
-            } else {
-                vec![]
-            },
+            needs: (name == "shop")
+                .then(|| "pay".to_owned())
+                .into_iter()
+                .collect(),
             verdict,
             cause: (verdict == Verdict::Broken).then_some(Cause::Unknown),
             summary: String::new(),

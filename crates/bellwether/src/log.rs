@@ -79,9 +79,12 @@ mod tests {
 
     use super::*;
 
+    /// Is it open, and what came through.
+    type Passed = (bool, Vec<u8>);
+
     /// Takes nothing until it is opened.
     #[derive(Clone, Default)]
-    struct Gate(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Gate(Arc<(Mutex<Passed>, Condvar)>);
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -107,7 +110,7 @@ mod tests {
         let (state, opened) = &*gate.0;
         state.lock().unwrap().0 = true;
         opened.notify_all();
-        let said = |s: &mut (bool, Vec<u8>)| String::from_utf8_lossy(&s.1).contains("were dropped");
+        let said = |s: &mut Passed| String::from_utf8_lossy(&s.1).contains("were dropped");
         let state = opened
             .wait_while(state.lock().unwrap(), |s| !said(s))
             .unwrap();
