@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, testing or CI needs on Debian 12 with rustup; what is there is left alone.
 #   scripts/install-deps.sh build   a C compiler and linker
-#   scripts/install-deps.sh test    also iproute2, util-linux, the servers that drills run as they are
+#   scripts/install-deps.sh test    also iproute2, procps, strace, util-linux, the servers that drills run as they are
 #                                   (never as services of this machine), and cargo-nextest
 #   scripts/install-deps.sh bench   what `cargo xtask bench` compares with
 #   scripts/install-deps.sh ci      also jq, cargo-deny, and python3-venv for schemathesis
@@ -16,9 +16,9 @@ servers=(bind9 nsd knot pdns-server pdns-backend-bind unbound nginx haproxy open
 what=${1:-build}
 case $what in
     build) packages=("${build[@]}") ;;
-    test) packages=("${build[@]}" iproute2 util-linux "${servers[@]}") ;;
+    test) packages=("${build[@]}" iproute2 procps strace util-linux "${servers[@]}") ;;
     bench) packages=("${build[@]}" iproute2 util-linux nsd nginx prometheus-blackbox-exporter) ;;
-    ci) packages=("${build[@]}" iproute2 util-linux "${servers[@]}" jq python3-venv) ;;
+    ci) packages=("${build[@]}" iproute2 procps strace util-linux "${servers[@]}" jq python3-venv) ;;
     *)
         echo "usage: $0 build|test|bench|ci" >&2
         exit 2

@@ -1,6 +1,6 @@
 //! The hub: takes in what agents saw, keeps it, judges it, and tells it to whoever asks.
 //!
-//! The data runs one way: harvest → [`intake`] (kept, counted) → [`judge`] (detection, diagnosis,
+//! The data runs one way: harvest → [`keep`] (durable) and [`judge`] (detection, diagnosis,
 //! incidents) → [`board`] (what is true now) → [`api`], [`page`], [`metrics`]. It asks no target:
 //! that is the agents' part.
 //!
