@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 /// Explains why an Internet service cannot be reached: the lowest broken layer, the cause, the
-/// evidence, who is affected and what to do.
+/// evidence, who is affected and what to do; once, or for as long as it runs.
 #[derive(Debug, Parser)]
 #[command(
     name = "bellwether",
@@ -20,7 +20,8 @@ use jiff::Timestamp;
 )]
 #[command(
     after_help = "Begin with:\n  bellwether check https://www.example.com/    what is broken there, and what to do\n  \
-    bellwether drill mashery-2024                see it at work; nothing leaves this machine\n\n\
+    bellwether drill mashery-2024                see it at work; nothing leaves this machine\n  \
+    bellwether serve -c bellwether.yaml          watch it for as long as this runs\n\n\
     Exit codes: 0 healthy or as expected, 1 not, 2 usage or configuration \
     error, 3 our own vantage is at fault."
 )]

@@ -13,12 +13,13 @@ use super::seconds_between;
 
 /// Penalty of one coming, in thousandths: RFC 2439's 1,000.
 const PENALTY: u64 = 1_000_000;
-/// The penalty halves in this time, seconds, of checks that run once a minute or more rarely.
+/// The penalty halves in this time, seconds.
 const HALF_LIFE: f64 = 900.0;
-/// Interval of a check at which all times are as they are named, milliseconds.
-const USUAL_EVERY: u32 = 60_000;
-/// Shortest share of these times: a twentieth, at intervals of three seconds and below.
-const PACE_MIN: f64 = 0.05;
+/// Interval of a check from which on all times are as they are named, milliseconds. They are times
+/// of people, who are told; only what is watched nearly every second is over sooner.
+const USUAL_EVERY: u32 = 5_000;
+/// Shortest share of these times, at intervals of a second.
+const PACE_MIN: f64 = 0.2;
 /// From here on changes are damped: three comings within a few minutes do not reach it, four do.
 const SUPPRESS: u64 = 3_000_000;
 /// Below this the matter may be over.
@@ -44,8 +45,8 @@ pub(super) struct Damp {
     pub suppressed: bool,
     /// When it was last told that it comes and goes.
     pub told: Option<Timestamp>,
-    /// What is seen more often than once a minute is over sooner, and comes and goes faster: all
-    /// times are taken times this, from [`PACE_MIN`] to 1.
+    /// What is seen nearly every second is over sooner, and comes and goes faster: all times are
+    /// taken times this, from [`PACE_MIN`] to 1.
     #[serde(default = "usual_pace")]
     pace: f64,
 }
@@ -88,7 +89,7 @@ impl Damp {
         }
     }
 
-    /// A time that is meant for checks that run once a minute, as it is for these.
+    /// A time that is meant for checks of the usual intervals, as it is for these.
     pub(super) fn scaled(&self, time: Duration) -> Duration {
         time.mul_f64(self.pace)
     }
@@ -195,11 +196,13 @@ mod tests {
     #[test]
     fn fast_checks_are_calm_sooner() {
         let mut damp = Damp::new(at(0));
-        damp.paced(6_000);
-        assert!(!damp.is_calm(at(37)));
-        assert!(damp.is_calm(at(38)));
-        damp.paced(1);
-        assert_eq!(damp.scaled(Duration::from_secs(60)), Duration::from_secs(3));
+        damp.paced(1_000);
+        assert!(!damp.is_calm(at(74)));
+        assert!(damp.is_calm(at(75)));
+        assert_eq!(
+            damp.scaled(Duration::from_secs(60)),
+            Duration::from_secs(12)
+        );
         damp.paced(3_600_000);
         assert_eq!(
             damp.scaled(Duration::from_secs(60)),

@@ -10,7 +10,7 @@ use super::healing::{flaps, mitigated};
 use super::matter::{Failure, Matter, Sort};
 use super::{Book, Changes, Key, NoticeKind, is_past, phrase, shared};
 
-// All of these are times of checks that run once a minute or more rarely; for faster ones
+// All of these are times of checks that run every five seconds or more rarely; for faster ones
 // `Damp::scaled` shortens them.
 
 /// Healed, it must stay so for as long before it is over.
@@ -51,7 +51,7 @@ impl Book {
         }
     }
 
-    /// What is watched faster than once a minute goes through all of this faster.
+    /// What is watched nearly every second goes through all of this faster.
     fn pace(&mut self, id: u64) {
         let Some(matter) = self.matters.get_mut(&id) else {
             return;

@@ -449,14 +449,15 @@ fn traces_share_what_root_and_tld_say() {
         let tree = Counted::start(world).await;
         let (first, queries, root, tld) = tree.trace("dns://www.svc.test").await;
         assert!(root > 0 && tld > 0);
-        let (second, fewer, root, tld) = tree.trace("dns://www.svc.test").await;
-        assert_eq!((root, tld), (0, 0), "{fewer}");
+        // All but the delegation itself, which is asked by each.
+        let (second, fewer, root, again) = tree.trace("dns://www.svc.test").await;
+        assert!(root == 0 && again < tld, "{fewer}");
         assert!(fewer < queries);
         assert_eq!(zones(&second), zones(&first));
         // What the zone itself says is asked by each.
         assert!(zones(&second).contains(&("svc.test.".to_owned(), 2)));
-        let (third, _, root, tld) = tree.trace("dns://api.svc.test").await;
-        assert_eq!((root, tld), (0, 0));
+        let (third, _, root, again) = tree.trace("dns://api.svc.test").await;
+        assert!(root == 0 && again < tld);
         assert_eq!(zones(&third), zones(&first));
         let exchanges = third.iter().filter_map(|o| match &o.outcome {
             Outcome::Delegation(seen) => Some(&seen.servers[0].exchanges[0].question.name),

@@ -8,6 +8,7 @@ mod running;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
@@ -130,23 +131,34 @@ fn p05_what_stands_still_is_not_green() {
     let site = Site::start();
     let serve = Serve::start(&config(&[("shop", &site.url())], ""));
     serve.until("the shop is healthy", |s| s.verdict("shop") == "healthy");
-    site.hang();
-    // Hung targets fail; what is frozen here is ourselves, over and over.
-    site.serve();
-    let stop = || {
-        for pid in serve.workers() {
-            send(pid, "STOP");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Faster than a new worker can have a run.
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for pid in serve.workers() {
+                    send(pid, "STOP");
+                }
+            }
+        });
+        let until = std::panic::AssertUnwindSafe(|| {
+            serve.until("it is told as unknown, and an incident of ours", |s| {
+                let service = s.service("shop");
+                let of_ours = |i: &Value| {
+                    i["cause"]
+                        .as_str()
+                        .is_some_and(|c| c.starts_with("monitor."))
+                };
+                service["stale"] == true
+                    && service["verdict"] == "unknown"
+                    && open(s).iter().any(of_ours)
+            });
+        });
+        let came = std::panic::catch_unwind(until);
+        done.store(true, Ordering::Relaxed);
+        if let Err(panic) = came {
+            std::panic::resume_unwind(panic);
         }
-    };
-    serve.until("it is told as unknown, and an incident of ours", |s| {
-        stop();
-        let service = s.service("shop");
-        let of_ours = |i: &Value| {
-            i["cause"]
-                .as_str()
-                .is_some_and(|c| c.starts_with("monitor."))
-        };
-        service["stale"] == true && service["verdict"] == "unknown" && open(s).iter().any(of_ours)
     });
     let (_, page) = serve.get_raw("/");
     assert!(page.contains("unknown"), "{page}");

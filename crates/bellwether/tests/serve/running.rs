@@ -23,7 +23,6 @@ pub(crate) struct Site {
 
 const SERVES: u8 = 0;
 const FAILS: u8 = 1;
-const HANGS: u8 = 2;
 
 impl Site {
     pub(crate) fn start() -> Self {
@@ -48,10 +47,6 @@ impl Site {
         self.does.store(FAILS, Ordering::Relaxed);
     }
 
-    pub(crate) fn hang(&self) {
-        self.does.store(HANGS, Ordering::Relaxed);
-    }
-
     pub(crate) fn serve(&self) {
         self.does.store(SERVES, Ordering::Relaxed);
     }
@@ -65,14 +60,7 @@ fn answer(mut stream: TcpStream, does: u8) {
     }
     let answer: &[u8] = match does {
         SERVES => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
-        FAILS => {
-            b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        }
-        _ => {
-            // Until the client gives up.
-            let _ = stream.read(&mut [0; 1]);
-            return;
-        }
+        _ => b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     };
     let _ = stream.write_all(answer);
 }
