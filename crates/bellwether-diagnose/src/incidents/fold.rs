@@ -97,10 +97,11 @@ impl Book {
         if claim.sort == Sort::Ours {
             return before.ours;
         }
-        let alarmed = self
-            .watches
-            .get(claim.key)
-            .is_some_and(|w| w.alarm.is_some());
+        // A trace that was under way when it broke saw half of each, and one that no rule explains
+        // may be such: the next one tells.
+        let whole = |since: Timestamp| claim.brief.began >= since && root.cause != Cause::Unknown;
+        let alarm = self.watches.get(claim.key).and_then(|w| w.alarm.as_ref());
+        let alarmed = alarm.is_some_and(|a| whole(a.since));
         let earlier = before.bad.as_ref().map_or(&[][..], |b| &b.roots);
         let agrees = earlier.iter().any(|r| r.cause == root.cause);
         let is_first = claim

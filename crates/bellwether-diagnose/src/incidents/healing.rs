@@ -263,6 +263,7 @@ impl Book {
             AlarmKind::Failing => {
                 if let Some(known) = &watch.alarm {
                     alarm.explained |= known.explained;
+                    alarm.raised = known.raised;
                 }
                 alarm.explained |= accounted;
                 let explained = alarm.explained;
@@ -343,7 +344,7 @@ impl Book {
 
     /// The detector is sure, and traces show nothing: either it healed before they were made, or
     /// they do not go where it fails.
-    fn judge_without_trace(&mut self, key: &Key, now: Timestamp, changes: &mut Changes) {
+    pub(super) fn judge_without_trace(&mut self, key: &Key, now: Timestamp, changes: &mut Changes) {
         let Some(watch) = self.watches.get_mut(key) else {
             return;
         };

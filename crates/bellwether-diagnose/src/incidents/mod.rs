@@ -5,8 +5,9 @@
 //!
 //! One incident per cause, however many checks it breaks and however it changes meanwhile:
 //!
-//! - opened by two unhealthy traces that agree, or one and the detector's alarm; a lone lost packet
-//!   opens nothing
+//! - opened by two unhealthy traces, or one and the detector's alarm; a lone lost packet opens
+//!   nothing, and neither does a trace alone that was under way when it broke, or that no rule
+//!   explains: a second one is a moment away, and knows better
 //! - a check joins where it has the same cause *at the same thing*: the same name server, zone,
 //!   address, certificate, resolver; or at things of one operator, if both began together. Sharing
 //!   only the time is nothing
@@ -376,6 +377,7 @@ impl Book {
                     since: *since,
                     layer: *layer,
                     words: words.clone(),
+                    raised: now,
                     explained: false,
                 };
                 self.alarmed(&key, *kind, alarm, now, &mut changes);

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::healing::{flaps, mitigated};
 use super::matter::{Failure, Matter, Sort};
+use super::watch::Watch;
 use super::{Book, Changes, Key, NoticeKind, is_past, phrase, shared};
 
 // All of these are times of checks that run every five seconds or more rarely; for faster ones
@@ -27,12 +28,16 @@ const SPLIT_AFTER: Duration = Duration::from_mins(5);
 /// Nothing was seen of a check for so long, or for three intervals if that is longer: that is worth a
 /// line.
 const STALE_AFTER: Duration = Duration::from_mins(15);
+/// An alarm that no trace came to explain for so long is told without one: users fail, whatever keeps
+/// the traces.
+const UNTRACED_MAX: Duration = Duration::from_mins(1);
 /// At most this many changes stand in one notice.
 const CHANGES_TOLD: usize = 3;
 
 impl Book {
     /// Does what time brings.
     pub(super) fn upkeep(&mut self, now: Timestamp, changes: &mut Changes) {
+        self.untraced(now, changes);
         self.share(now, changes);
         let ids: Vec<u64> = self.matters.keys().copied().collect();
         for id in ids {
@@ -48,6 +53,19 @@ impl Book {
             }
             flapping(matter, now, changes);
             gathered(matter, now, changes);
+        }
+    }
+
+    /// Alarms that wait for a trace that does not come.
+    fn untraced(&mut self, now: Timestamp, changes: &mut Changes) {
+        let waits = |w: &Watch| {
+            let alarm = w.alarm.as_ref().filter(|a| !a.explained);
+            alarm.is_some_and(|a| is_past(a.raised, UNTRACED_MAX, now))
+        };
+        let waiting = self.watches.iter().filter(|(_, w)| waits(w));
+        let keys: Vec<Key> = waiting.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.judge_without_trace(&key, now, changes);
         }
     }
 

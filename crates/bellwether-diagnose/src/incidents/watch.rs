@@ -45,6 +45,9 @@ pub(super) struct Alarm {
     pub since: Timestamp,
     pub layer: Option<Layer>,
     pub words: String,
+    /// When it came.
+    #[serde(default)]
+    pub raised: Timestamp,
     /// Does an incident account for it?
     pub explained: bool,
 }
