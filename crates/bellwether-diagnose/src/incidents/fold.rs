@@ -319,7 +319,7 @@ impl Book {
         let last = std::mem::replace(&mut member.last, brief.began);
         member.controls = brief.controls;
         (member.good, member.good_since, member.doubted) = (0, None, None);
-        matter.parties.extend(root.parties.iter().cloned());
+        matter.is_at(&root.parties);
         matter.widen(key, &root.scope);
         matter.show(brief.began, &key.0, brief.evidence);
         let now = matter.parts();
@@ -464,18 +464,27 @@ impl Book {
         let Some(kept) = self.matters.get_mut(&older) else {
             return;
         };
-        kept.parties.extend(parties);
+        kept.is_at(&parties);
+        let mut came = None;
         for (key, member) in members {
             let active = kept.members.get(&key).is_some_and(|m| m.until.is_none());
             if active {
                 continue;
             }
             let (since, check) = (member.since, key.0.clone());
+            if member.until.is_none() {
+                came = Some(came.map_or(since, |c: Timestamp| c.min(since)));
+            }
             kept.admit(key, member);
             let text = format!("check {check} fails too, as incident {younger} until now");
             if kept.line(since, MomentKind::Growth, text.clone(), None) {
                 kept.pend(NoticeKind::Grown, text);
             }
+        }
+        if let Some(came) = came
+            && kept.healed_at.is_some()
+        {
+            self.back(older, came, now, changes);
         }
     }
 }

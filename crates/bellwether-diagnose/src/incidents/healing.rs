@@ -32,11 +32,13 @@ impl Book {
             return;
         };
         let unexplained = watch.alarm.as_ref().is_some_and(|a| !a.explained);
+        let runs_fail = watch.runs_fail();
         if unexplained && watch.good < GOOD_TRACES {
             changes.wanted.insert(key.clone());
-        } else if unexplained {
-            self.judge_without_trace(key, now, changes);
+        } else if unexplained && runs_fail {
+            self.judge_without_trace(key, true, now, changes);
         }
+        // Else it may be over: the detector's word is waited for, for a while.
     }
 
     /// A trace that shows nothing of any matter of this sort.
@@ -306,8 +308,9 @@ impl Book {
             return;
         }
         let unexplained = watch.alarm.as_ref().is_some_and(|a| !a.explained);
+        let runs_fail = watch.runs_fail();
         if unexplained {
-            self.judge_without_trace(key, now, changes);
+            self.judge_without_trace(key, runs_fail, now, changes);
         }
         if let Some(watch) = self.watches.get_mut(key) {
             watch.alarm = None;
@@ -343,29 +346,28 @@ impl Book {
     }
 
     /// The detector is sure, and traces show nothing: either it healed before they were made, or
-    /// they do not go where it fails.
-    pub(super) fn judge_without_trace(&mut self, key: &Key, now: Timestamp, changes: &mut Changes) {
+    /// they do not go where it fails. `ongoing`: does it still fail?
+    pub(super) fn judge_without_trace(
+        &mut self,
+        key: &Key,
+        ongoing: bool,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) {
+        let alarm = self.watches.get(key).and_then(|w| w.alarm.clone());
+        let Some(alarm) = alarm else {
+            return;
+        };
+        // While we could not see ourselves, what runs saw was that.
+        if self.matters.values().any(|m| m.blinds(key, alarm.since)) {
+            return;
+        }
         let Some(watch) = self.watches.get_mut(key) else {
             return;
         };
-        let Some(alarm) = &mut watch.alarm else {
-            return;
-        };
-        alarm.explained = true;
-        let alarm = alarm.clone();
-        // While we could not see ourselves, what runs saw was that.
-        let blind = self.matters.values().any(|m| {
-            m.sort == Sort::Ours
-                && m.members.keys().any(|(_, vantage)| *vantage == key.1)
-                && m.healed_at.is_none_or(|healed| healed >= alarm.since)
-        });
-        if blind {
-            return;
+        if let Some(alarm) = &mut watch.alarm {
+            alarm.explained = true;
         }
-        let Some(watch) = self.watches.get(key) else {
-            return;
-        };
-        let ongoing = watch.runs_fail();
         let healed = watch.healed_at().unwrap_or(now);
         let since = watch.failing_since().unwrap_or(alarm.since);
         let since = since.min(now);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_model::incident::{AffectedCheck, IncidentState, Moment, MomentKind};
 use bellwether_model::report::Severity;
-use bellwether_model::{CheckId, Digest, Incident, Layer, Scope, VantageId, Verdict};
+use bellwether_model::{Cause, CheckId, Digest, Incident, Layer, Scope, VantageId, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,11 @@ use super::{Key, NoticeKind, phrase, timeline};
 
 /// At most this many reports are named as evidence: the first half of them and the newest.
 const EVIDENCE_MAX: usize = 32;
+/// What it is at is known well enough by so many things; more are addresses that change with every
+/// look-up.
+const PARTIES_MAX: usize = 256;
+/// Of so many lines it is counted how often they came.
+const LINES_COUNTED_MAX: usize = 1_024;
 /// A line that comes so often is told for the last time, and says so.
 const SAME_LINE_MAX: u32 = 4;
 
@@ -200,7 +205,7 @@ impl Matter {
 
     /// Takes a member in, or back.
     pub(super) fn admit(&mut self, key: Key, member: Member) {
-        self.parties.extend(member.blamed.parties.iter().cloned());
+        self.is_at(&member.blamed.parties);
         self.incident.began = self.incident.began.min(member.since);
         self.damp.began(member.since);
         self.widen(&key, &member.blamed.scope);
@@ -208,6 +213,18 @@ impl Matter {
         self.members.insert(key, member);
         if founds {
             self.founders();
+        }
+    }
+
+    /// It is at these things too.
+    pub(super) fn is_at(&mut self, parties: &BTreeSet<Party>) {
+        for party in parties {
+            if self.parties.len() >= PARTIES_MAX {
+                return;
+            }
+            if !self.parties.contains(party) {
+                self.parties.insert(party.clone());
+            }
         }
     }
 
@@ -278,6 +295,19 @@ impl Matter {
         self.active().next().is_some()
     }
 
+    /// Does it keep us from telling what a check did since then? Our own network, resolver or clock
+    /// keeps us from telling of any; that one check's probes harm us, of that one.
+    pub(super) fn blinds(&self, (check, vantage): &Key, since: Timestamp) -> bool {
+        let of_one = matches!(
+            self.incident.cause,
+            Cause::MonitorCheckPoisoned | Cause::MonitorProbeHung | Cause::MonitorCoverageGap
+        );
+        let concerns = |(c, v): &Key| v == vantage && (!of_one || c == check);
+        self.sort == Sort::Ours
+            && self.members.keys().any(concerns)
+            && self.healed_at.is_none_or(|healed| healed >= since)
+    }
+
     /// Does nobody fail by it?
     pub(super) fn is_warning(&self) -> bool {
         matches!(self.sort, Sort::Warning | Sort::Slow)
@@ -311,7 +341,8 @@ impl Matter {
             MomentKind::Growth | MomentKind::Shrinkage | MomentKind::Phase
         );
         let mut text = text;
-        if varies {
+        let counted = self.lines.len() < LINES_COUNTED_MAX || self.lines.contains_key(&text);
+        if varies && counted {
             let came = self.lines.entry(text.clone()).or_default();
             *came += 1;
             if *came > SAME_LINE_MAX {

@@ -20,6 +20,9 @@ pub(super) enum Party {
     Resolver(String),
     /// An address of the service.
     Address(IpAddr),
+    /// An address at which many services may be answered for: what one of them answers says nothing
+    /// of the next.
+    Front(IpAddr),
     /// A certificate, by its SHA-256.
     Certificate(String),
     /// A vantage.
@@ -33,7 +36,7 @@ pub(super) enum Party {
 impl Party {
     /// Is it the very thing that is at fault, and not only who runs it?
     pub(super) fn is_exact(&self) -> bool {
-        !matches!(self, Self::Operator(_))
+        !matches!(self, Self::Operator(_) | Self::Front(_))
     }
 }
 
@@ -48,8 +51,15 @@ pub(super) fn of(
     vantage: &VantageId,
 ) -> BTreeSet<Party> {
     let mut all = of_finding(finding, check, vantage);
-    if finding.cause.layer().unwrap_or(finding.layer) == Layer::Tls {
-        certificates(finding, report, &mut all);
+    let layer = finding.cause.layer().unwrap_or(finding.layer);
+    let shown = match layer {
+        Layer::Tls | Layer::Promise => certificates(finding, report),
+        _ => BTreeSet::new(),
+    };
+    if !shown.is_empty() {
+        // Who shows a certificate at an address shows others beside it: the trouble is this one's.
+        all.retain(|p| !matches!(p, Party::Address(_)));
+        all.extend(shown);
     }
     all
 }
@@ -74,7 +84,11 @@ pub(super) fn of_finding(
         name_servers(scope, &mut all);
         zones(finding, &mut all);
     } else {
-        all.extend(scope.addresses.iter().copied().map(Party::Address));
+        let party = match layer {
+            Layer::Http | Layer::App => Party::Front,
+            _ => Party::Address,
+        };
+        all.extend(scope.addresses.iter().copied().map(party));
         all.extend(scope.owners.iter().cloned().map(Party::Operator));
         if layer == Layer::Promise {
             name_servers(scope, &mut all);
@@ -110,7 +124,9 @@ fn zones(finding: &Finding, all: &mut BTreeSet<Party>) {
     all.extend(named.map(|z| Party::Zone(z.to_owned())));
 }
 
-fn certificates(finding: &Finding, report: &Report, all: &mut BTreeSet<Party>) {
+/// The certificates that a finding is about.
+fn certificates(finding: &Finding, report: &Report) -> BTreeSet<Party> {
+    let mut all = BTreeSet::new();
     for observation in &report.observations {
         let Outcome::Tls(seen) = &observation.outcome else {
             continue;
@@ -123,6 +139,7 @@ fn certificates(finding: &Finding, report: &Report, all: &mut BTreeSet<Party>) {
             all.insert(Party::Certificate(shown.sha256.clone()));
         }
     }
+    all
 }
 
 /// Who a report's service leans on, by its observations: operators of its name servers, owners of

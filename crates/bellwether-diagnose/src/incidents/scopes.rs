@@ -4,15 +4,21 @@ use std::collections::BTreeSet;
 
 use bellwether_model::Scope;
 
+/// A scope names no more than this of each: addresses that change with every look-up would else
+/// grow for as long as the incident is open.
+const NAMED_MAX: usize = 256;
+
 /// Makes a scope as wide as both.
 pub(super) fn widen(scope: &mut Scope, other: &Scope) {
     fn union<T: Ord + Clone>(all: &mut Vec<T>, more: &[T]) {
-        if more.iter().all(|m| all.binary_search(m).is_ok()) {
-            return;
+        for one in more {
+            if all.len() >= NAMED_MAX {
+                return;
+            }
+            if let Err(place) = all.binary_search(one) {
+                all.insert(place, one.clone());
+            }
         }
-        all.extend_from_slice(more);
-        all.sort();
-        all.dedup();
     }
     union(&mut scope.vantages, &other.vantages);
     union(&mut scope.resolvers, &other.resolvers);

@@ -31,6 +31,8 @@ const STALE_AFTER: Duration = Duration::from_mins(15);
 /// An alarm that no trace came to explain for so long is told without one: users fail, whatever keeps
 /// the traces.
 const UNTRACED_MAX: Duration = Duration::from_mins(1);
+/// And no sooner than after so many runs: had it healed, they would say so by then.
+const UNTRACED_RUNS: u32 = 4;
 /// At most this many changes stand in one notice.
 const CHANGES_TOLD: usize = 3;
 
@@ -56,16 +58,17 @@ impl Book {
         }
     }
 
-    /// Alarms that wait for a trace that does not come.
+    /// Alarms that wait for a trace that explains them, and none does.
     fn untraced(&mut self, now: Timestamp, changes: &mut Changes) {
         let waits = |w: &Watch| {
             let alarm = w.alarm.as_ref().filter(|a| !a.explained);
-            alarm.is_some_and(|a| is_past(a.raised, UNTRACED_MAX, now))
+            let limit = UNTRACED_MAX.max(Duration::from_millis(u64::from(w.every)) * UNTRACED_RUNS);
+            alarm.is_some_and(|a| is_past(a.raised, limit, now))
         };
         let waiting = self.watches.iter().filter(|(_, w)| waits(w));
-        let keys: Vec<Key> = waiting.map(|(key, _)| key.clone()).collect();
-        for key in keys {
-            self.judge_without_trace(&key, now, changes);
+        let waiting = waiting.map(|(key, w)| (key.clone(), w.may_fail()));
+        for (key, ongoing) in waiting.collect::<Vec<_>>() {
+            self.judge_without_trace(&key, ongoing, now, changes);
         }
     }
 
@@ -98,21 +101,29 @@ impl Book {
         if !is_past(healed, hold, now) || !matter.damp.is_calm(now) {
             return;
         }
-        // Silence is no health: each member must have been seen well at the end of the hold.
-        let until = healed.checked_add(hold).unwrap_or(healed);
-        let well = |key: &Key| {
-            let good = self.watches.get(key).and_then(|w| w.last_good);
-            good.is_some_and(|good| good >= until)
-        };
-        let watched: Vec<&Key> = matter
-            .members
-            .keys()
-            .filter(|key| self.watches.contains_key(*key))
-            .collect();
-        if matter.sort != Sort::Ours && !watched.iter().all(|key| well(key)) {
-            return;
+        if self.stayed_well(id, healed.checked_add(hold).unwrap_or(healed)) {
+            self.resolve(id, healed, now, changes);
         }
-        self.resolve(id, healed, now, changes);
+    }
+
+    /// Silence is no health: each member must have been seen well at the end of the hold, and the
+    /// detector's alarm be over. What fails by something else meanwhile is told there.
+    fn stayed_well(&self, id: u64, until: Timestamp) -> bool {
+        let Some(matter) = self.matters.get(&id) else {
+            return false;
+        };
+        let fails_otherwise = |key: &Key| {
+            let others = self.matters.values().filter(|m| m.incident.id != id);
+            let mut held = others.filter(|m| !m.is_warning());
+            held.any(|m| m.members.get(key).is_some_and(|m| m.until.is_none()))
+        };
+        let well = |key: &Key, watch: &Watch| {
+            let seen = watch.last_good.is_some_and(|good| good >= until);
+            seen && watch.alarm.is_none() || fails_otherwise(key)
+        };
+        let members = matter.members.keys();
+        let mut watched = members.filter_map(|key| Some((key, self.watches.get(key)?)));
+        matter.sort == Sort::Ours || watched.all(|(key, watch)| well(key, watch))
     }
 
     /// Members that stay bad after all others are well get an incident of their own.

@@ -22,6 +22,9 @@ const PATH_WELL: u8 = 3;
 /// A streak of failures is over after so many good runs: where a quarter of them fails, as many
 /// good ones in a row come about once in 300.
 const STREAK_OVER: u32 = 20;
+/// Fewer good runs in a row than this may be luck: where a third of them fails, as many come about
+/// once in 25.
+const SOME_FAIL: u32 = 8;
 /// At most this many failing paths are remembered; the ones that failed longest ago go first.
 const PATHS_MAX: usize = 16;
 
@@ -155,7 +158,14 @@ impl Watch {
             self.first_ok = Some(began);
         }
         self.oks = self.oks.saturating_add(1);
-        if self.alarm.is_some() || failing.is_some() {
+        if self.alarm.is_some() || self.followed {
+            return;
+        }
+        // A lone bad trace that opened nothing, and that a good one and many good runs belie.
+        if failing.is_some() && self.good > 0 && self.oks > STREAK_OVER {
+            self.calm();
+        }
+        if self.bad.is_some() {
             return;
         }
         self.paths.retain(|p| p.good < PATH_WELL);
@@ -298,6 +308,12 @@ impl Watch {
     /// Do runs fail now?
     pub(super) fn runs_fail(&self) -> bool {
         self.last_bad_run.is_some() && self.first_ok.is_none()
+    }
+
+    /// May runs fail now, for all that is known? Where some fail and others do not, a good one says
+    /// little.
+    pub(super) fn may_fail(&self) -> bool {
+        self.last_bad_run.is_some() && self.oks < SOME_FAIL
     }
 
     /// When runs through a resolver, or to an address, first failed after a time.

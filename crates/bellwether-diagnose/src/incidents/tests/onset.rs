@@ -1,8 +1,7 @@
 //! What is under way when it breaks: a first look that mixes before and after opens nothing alone.
 
 use bellwether_model::incident::IncidentState;
-use bellwether_model::report::Report;
-use bellwether_model::{Cause, Verdict};
+use bellwether_model::{Cause, Layer, Report, Verdict};
 
 use super::stage::*;
 
@@ -85,10 +84,50 @@ fn an_alarm_that_no_trace_comes_to_explain_is_told_all_the_same() {
         story.run(round * 5, SHOP, "192.0.2.53", Some("connection refused"));
     }
     story.alarm(10, 0, SHOP);
-    story.ticks(11, 60, 1);
+    story.ticks(11, 125, 1);
     assert!(play(&story).kept.is_empty(), "traces may still come");
-    story.ticks(61, 90, 1);
+    story.ticks(126, 140, 1);
     let told = play(&story);
     assert_eq!(told.only().state, IncidentState::Open);
     assert_eq!(told.only().began, at(0));
+}
+
+#[test]
+fn what_fails_now_and_then_under_healthy_traces_is_no_healing() {
+    let mut story = Story::default();
+    for round in 0..60 {
+        let symptom = (round % 3 == 0).then_some("connection refused");
+        story.run(round * 5, SHOP, "192.0.2.53", symptom);
+    }
+    story.alarm(31, 0, SHOP);
+    story.trace(32, SHOP, &healthy());
+    story.trace(36, SHOP, &healthy());
+    story.ticks(40, 290, 5);
+    let told = play(&story);
+    assert_eq!(told.only().state, IncidentState::Open, "the alarm stands");
+    assert_eq!(told.kinds(), ["opened"]);
+}
+
+#[test]
+fn one_checks_poison_blinds_us_to_that_check_alone() {
+    const OTHER: &str = "other/main";
+    let mut poison = bad(vec![root(Cause::MonitorCheckPoisoned, "it kills workers")]);
+    poison.verdict = Verdict::Unknown;
+    let mut story = Story::default();
+    story.trace(0, OTHER, &poison);
+    story.trace(3, OTHER, &poison);
+    for check in [SHOP, OTHER] {
+        story.run(5, check, "192.0.2.53", Some("connection refused"));
+        story.alarm(8, 5, check);
+        story.run(9, check, "192.0.2.53", Some("connection refused"));
+        story.trace(10, check, &healthy());
+        story.trace(11, check, &healthy());
+        story.run(12, check, "192.0.2.53", Some("connection refused"));
+        story.trace(13, check, &healthy());
+    }
+    story.ticks(20, 200, 5);
+    let told = play(&story);
+    let faults = told.kept.values().filter(|i| i.layer != Layer::Monitor);
+    let checks: Vec<_> = faults.flat_map(|i| &i.checks).map(|c| &c.check).collect();
+    assert_eq!(checks, [SHOP]);
 }
