@@ -319,6 +319,38 @@ impl Book {
         found.map(|(id, _)| *id).collect()
     }
 
+    /// Every check that is remembered, configured or not.
+    #[must_use]
+    pub fn checks(&self) -> BTreeSet<CheckId> {
+        let watched = self.watches.keys();
+        let members = self.matters.values().flat_map(|m| m.members.keys());
+        let all = watched.chain(members);
+        all.map(|(check, _)| check.clone()).collect()
+    }
+
+    /// Alarms of the detector that stand here: after a restart it may not know of them.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<(CheckId, VantageId, AlarmKind)> {
+        let of = |((check, vantage), watch): (&Key, &Watch)| {
+            let failing = watch.alarm.as_ref().map(|_| AlarmKind::Failing);
+            let slow = watch.slow.as_ref().map(|_| AlarmKind::Slow);
+            let kinds = failing.into_iter().chain(slow);
+            let named = kinds.map(|kind| (check.clone(), vantage.clone(), kind));
+            named.collect::<Vec<_>>()
+        };
+        self.watches.iter().flat_map(of).collect()
+    }
+
+    /// Checks that are traced more often than usual, and how often: to be told again to an agent
+    /// that started anew.
+    #[must_use]
+    pub fn followed(&self) -> Vec<(CheckId, VantageId, Duration)> {
+        let followed = self.watches.iter().filter(|(_, w)| w.followed);
+        followed
+            .map(|((check, vantage), watch)| (check.clone(), vantage.clone(), pace(watch)))
+            .collect()
+    }
+
     /// Which services each service needs: to be told at the start, and when it changes. Troubles of
     /// a needed service are named as what a trouble may come from.
     pub fn set_needs(&mut self, needs: BTreeMap<String, Vec<String>>) {
@@ -490,17 +522,23 @@ impl Book {
             };
             if watch.followed != follow {
                 watch.followed = follow;
-                let often = Duration::from_millis(u64::from(watch.every)).max(FOLLOW_EVERY_MIN);
+                let every = follow.then(|| pace(watch));
                 let (check, vantage) = key;
                 updates.push(Update::Follow {
                     check,
                     vantage,
-                    every: follow.then(|| FOLLOW_EVERY.min(often)),
+                    every,
                 });
             }
         }
         updates
     }
+}
+
+/// How often a check of an open incident is traced.
+fn pace(watch: &Watch) -> Duration {
+    let runs = Duration::from_millis(u64::from(watch.every));
+    FOLLOW_EVERY.min(runs.max(FOLLOW_EVERY_MIN))
 }
 
 /// Seconds from one time to another; negative if the other is earlier.
