@@ -168,6 +168,7 @@ impl Book {
             good: 0,
             good_since: None,
             doubted: None,
+            unlike: None,
             blamed: root.clone(),
             seen: brief.seen.clone(),
             controls: brief.controls,
@@ -186,7 +187,7 @@ impl Book {
         changes: &mut Changes,
     ) -> u64 {
         let evidence = self.evidence_of(key);
-        let Some(id) = self.belongs_to(sort, key, &member.blamed, member.since) else {
+        let Some(id) = self.belongs_to(sort, key, &member.blamed, member.since, now) else {
             let id = self.next;
             self.next += 1;
             let mut matter = Matter::open(id, sort, key.clone(), member, first, now);
@@ -245,14 +246,24 @@ impl Book {
     }
 
     /// The matter of another check that is the same trouble.
-    fn belongs_to(&self, sort: Sort, key: &Key, root: &Blamed, since: Timestamp) -> Option<u64> {
+    fn belongs_to(
+        &self,
+        sort: Sort,
+        key: &Key,
+        root: &Blamed,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Option<u64> {
         let same = |m: &&Matter| {
-            let together = seconds_between(m.incident.began, since).abs() <= TOGETHER.as_secs_f64();
+            // What is well again, another trouble of the same operator does not bring back.
+            let together = m.was_active(now) && are_together(m.incident.began, since);
             m.sort == sort
                 && m.incident.state != IncidentState::Resolved
                 && m.incident.cause == root.cause
                 && m.members.get(key).is_none_or(|known| known.until.is_some())
-                && party::overlap(&m.parties, &root.parties, together)
+                && party::overlap(&m.parties, &root.parties, together, |p| {
+                    m.proven.contains(p)
+                })
         };
         self.matters.values().find(same).map(|m| m.incident.id)
     }
@@ -319,6 +330,7 @@ impl Book {
         let last = std::mem::replace(&mut member.last, brief.began);
         member.controls = brief.controls;
         (member.good, member.good_since, member.doubted) = (0, None, None);
+        member.unlike = None;
         matter.is_at(&root.parties);
         matter.widen(key, &root.scope);
         matter.show(brief.began, &key.0, brief.evidence);
@@ -372,12 +384,13 @@ impl Book {
         let was = matter.incident.cause;
         let doubted = matter.members.get(key).and_then(|m| m.doubted);
         if root.cause == Cause::Unknown {
-            // That no rule fires now takes nothing from what was known.
+            // That no rule fires now takes nothing from what was known, and is told.
             let mut root = root.clone();
             root.cause = was;
-            root.summary = String::new();
+            let now = std::mem::take(&mut root.summary);
             root.remedy = String::new();
             self.goes_on(claim, id, &root, changes);
+            self.unlike(claim, id, now);
             return;
         }
         if was != Cause::Unknown && doubted != Some(root.cause) {
@@ -420,18 +433,36 @@ impl Book {
         self.merge(id, claim.now, changes);
     }
 
+    /// What is seen now is not what was judged: the sentence and what it says to do may be of the
+    /// past.
+    fn unlike(&mut self, claim: &Claim<'_>, id: u64, now: String) {
+        let Some(matter) = self.matters.get_mut(&id) else {
+            return;
+        };
+        let text = format!("it fails on, in a way that no rule explains: {now}");
+        let evidence = claim.brief.evidence;
+        if matter.line(claim.brief.began, MomentKind::Phase, text.clone(), evidence) {
+            matter.pend(NoticeKind::Phase, text);
+        }
+        if let Some(member) = matter.members.get_mut(claim.key) {
+            member.unlike = Some(now);
+        }
+    }
+
     /// Two open matters that turn out to be one: the younger ends in the older.
-    fn merge(&mut self, id: u64, now: Timestamp, changes: &mut Changes) {
+    pub(super) fn merge(&mut self, id: u64, now: Timestamp, changes: &mut Changes) {
         let Some(this) = self.matters.get(&id) else {
             return;
         };
         let same = |m: &&Matter| {
-            let (a, b) = (m.incident.began, this.incident.began);
-            let together = seconds_between(a, b).abs() <= TOGETHER.as_secs_f64();
+            let both = m.was_active(now) && this.was_active(now);
+            let together = both && are_together(m.incident.began, this.incident.began);
             m.incident.id != id
                 && m.sort == this.sort
                 && m.incident.cause == this.incident.cause
-                && party::overlap(&m.parties, &this.parties, together)
+                && party::overlap(&m.parties, &this.parties, together, |p| {
+                    m.proven.contains(p) && this.proven.contains(p)
+                })
         };
         let Some(other) = self.matters.values().find(same) else {
             return;
@@ -450,6 +481,7 @@ impl Book {
         };
         let members = ended.members.clone();
         let parties = ended.parties.clone();
+        let proven = ended.proven.clone();
         let text = format!("it is the same trouble as incident {older}, and goes on there");
         ended.line(now, MomentKind::Resolved, text.clone(), None);
         ended.incident.state = IncidentState::Resolved;
@@ -465,6 +497,7 @@ impl Book {
             return;
         };
         kept.is_at(&parties);
+        kept.proven.extend(proven);
         let mut came = None;
         for (key, member) in members {
             let active = kept.members.get(&key).is_some_and(|m| m.until.is_none());
@@ -487,6 +520,11 @@ impl Book {
             self.back(older, came, now, changes);
         }
     }
+}
+
+/// Did both begin together?
+pub(super) fn are_together(a: Timestamp, b: Timestamp) -> bool {
+    seconds_between(a, b).abs() <= TOGETHER.as_secs_f64()
 }
 
 /// A line for what joined.

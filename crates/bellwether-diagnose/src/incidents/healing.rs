@@ -33,7 +33,10 @@ impl Book {
         };
         let unexplained = watch.alarm.as_ref().is_some_and(|a| !a.explained);
         let runs_fail = watch.runs_fail();
-        if unexplained && watch.good < GOOD_TRACES {
+        // A lone bad trace is belied by two: until then it would be taken for the beginning of the
+        // next trouble.
+        let lone = watch.bad.is_some() && !watch.followed;
+        if (unexplained || lone) && watch.good < GOOD_TRACES {
             changes.wanted.insert(key.clone());
         } else if unexplained && runs_fail {
             self.judge_without_trace(key, true, now, changes);
@@ -388,6 +391,7 @@ impl Book {
             good: watch.good,
             good_since: watch.good_since,
             doubted: None,
+            unlike: None,
             blamed,
             seen: stored
                 .as_ref()
@@ -421,6 +425,7 @@ impl Book {
             good: 0,
             good_since: None,
             doubted: None,
+            unlike: None,
             blamed: Blamed {
                 severity: Severity::Warning,
                 verdict: Verdict::Healthy,
@@ -505,10 +510,11 @@ pub(super) fn mitigated(matter: &mut Matter, now: Timestamp, changes: &mut Chang
     let incident = &matter.incident;
     let checks: Vec<&str> = incident.checks.iter().map(|c| c.check.as_str()).collect();
     let text = format!(
-        "Incident {} ({}): {} works again since {}, after {}; it is watched whether it stays so",
+        "Incident {} ({}): {} {} again since {}, after {}; it is watched whether it stays so",
         incident.id,
         incident.cause,
         phrase::names(&checks),
+        if checks.len() == 1 { "works" } else { "work" },
         phrase::clock(at),
         phrase::lasted(incident.began, at)
     );

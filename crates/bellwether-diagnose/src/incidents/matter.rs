@@ -54,6 +54,9 @@ pub(super) struct Member {
     pub good_since: Option<Timestamp>,
     /// Judged otherwise by the newest trace, and not confirmed yet.
     pub doubted: Option<bellwether_model::Cause>,
+    /// What the newest trace says, where it is not what was judged and no rule explains it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlike: Option<String>,
     /// What its newest unhealthy trace blames.
     pub blamed: Blamed,
     /// What that trace saw.
@@ -67,6 +70,8 @@ pub(super) struct Remembered {
     pub sort: Sort,
     members: Vec<(CheckId, VantageId, Member)>,
     pub parties: BTreeSet<Party>,
+    #[serde(default)]
+    pub proven: BTreeSet<Party>,
     first: Failure,
     pub damp: Damp,
     pub healed_at: Option<Timestamp>,
@@ -117,6 +122,8 @@ pub(super) struct Matter {
     pub members: BTreeMap<Key, Member>,
     /// What it is at.
     pub parties: BTreeSet<Party>,
+    /// What of this a crowd shares, and is no accident all the same.
+    pub proven: BTreeSet<Party>,
     first: Failure,
     pub damp: Damp,
     /// Since when users are served again, while they are.
@@ -182,6 +189,7 @@ impl Matter {
             incident,
             sort,
             parties: BTreeSet::new(),
+            proven: BTreeSet::new(),
             damp: Damp::new(member.since),
             members: BTreeMap::new(),
             first: first.clone(),
@@ -293,6 +301,12 @@ impl Matter {
     /// Does it go on?
     pub(super) fn is_active(&self) -> bool {
         self.active().next().is_some()
+    }
+
+    /// Does it go on, or was it learned only in this very instant that it does not? Whether another
+    /// check joins just before or just after makes no difference.
+    pub(super) fn was_active(&self, now: Timestamp) -> bool {
+        self.is_active() || self.ended.as_ref().is_some_and(|e| e.learned == now)
     }
 
     /// Does it keep us from telling what a check did since then? Our own network, resolver or clock
@@ -432,7 +446,12 @@ impl Matter {
             .or_else(|| all().max_by_key(newest));
         if let Some((_, member)) = speaks {
             let blamed = &member.blamed;
-            incident.summary = phrase::summary(&blamed.summary, &checks);
+            // That no rule explains the newest trace takes nothing from the sentence.
+            let sentence = match blamed.summary.as_str() {
+                "" => phrase::plain(&incident.summary),
+                sentence => sentence.to_owned(),
+            };
+            incident.summary = phrase::summary(&sentence, &checks);
             incident.layer = blamed.layer;
             incident.confidence = blamed.confidence;
             incident.consequences.clone_from(&blamed.consequences);
@@ -486,6 +505,7 @@ impl Matter {
                 .map(|((c, v), m)| (c.clone(), v.clone(), m.clone()))
                 .collect(),
             parties: self.parties.clone(),
+            proven: self.proven.clone(),
             first: self.first.clone(),
             damp: self.damp.clone(),
             healed_at: self.healed_at,
@@ -511,6 +531,7 @@ impl Matter {
             sort: kept.sort,
             members: members.map(|(c, v, m)| ((c, v), m)).collect(),
             parties: kept.parties,
+            proven: kept.proven,
             first: kept.first,
             damp: kept.damp,
             healed_at: kept.healed_at,
@@ -562,6 +583,7 @@ impl Matter {
             sort,
             members,
             parties,
+            proven: BTreeSet::new(),
             damp: Damp::new(incident.began),
             healed_at: incident.mitigated,
             mitigated_told: incident.mitigated.is_some(),
@@ -627,6 +649,7 @@ fn member_of(incident: &Incident, affected: &AffectedCheck, sort: Sort, key: &Ke
         good: 0,
         good_since: None,
         doubted: None,
+        unlike: None,
         blamed: Blamed {
             cause: incident.cause,
             layer: incident.layer,

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_model::incident::IncidentState;
-use bellwether_model::{CheckId, Incident, VantageId};
+use bellwether_model::{Cause, CheckId, Incident, VantageId};
 use serde::{Deserialize, Serialize};
 
 use super::matter::{Matter, Remembered};
+use super::party::Party;
 use super::watch::Watch;
 use super::{Book, Key};
 
@@ -20,6 +21,8 @@ struct Memory<W, M> {
     next: u64,
     watches: W,
     matters: M,
+    #[serde(default)]
+    weighed: Vec<(Cause, Party, usize)>,
 }
 
 type Read = Memory<Vec<(CheckId, VantageId, Watch)>, Vec<(u64, Remembered)>>;
@@ -40,11 +43,14 @@ impl Book {
             .iter()
             .map(|(id, m)| (id, m.remembered()))
             .collect();
+        let weighed = self.weighed.iter();
+        let weighed = weighed.map(|((cause, party), n)| (*cause, party.clone(), *n));
         let memory = Memory {
             version: VERSION,
             next: self.next,
             watches,
             matters,
+            weighed: weighed.collect(),
         };
         serde_json::to_vec(&memory).expect("plain data with string keys becomes JSON")
     }
@@ -69,6 +75,8 @@ impl Book {
             let watches = memory.watches.into_iter();
             book.watches = watches.map(|(c, v, w)| ((c, v), w)).collect();
             remembered = memory.matters.into_iter().collect();
+            let weighed = memory.weighed.into_iter();
+            book.weighed = weighed.map(|(c, p, n)| ((c, p), n)).collect();
         }
         let mut known: BTreeSet<Key> = book.watches.keys().cloned().collect();
         for incident in open {

@@ -46,12 +46,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_model::incident::{IncidentState, MomentKind};
-use bellwether_model::{CheckId, Digest, Incident, Layer, Report, Run, VantageId};
+use bellwether_model::{Cause, CheckId, Digest, Incident, Layer, Report, Run, VantageId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use brief::Brief;
 use matter::Matter;
+use party::Party;
 pub use timeline::TIMELINE_MAX;
 use watch::Watch;
 
@@ -248,6 +249,8 @@ pub struct Book {
     /// Services that each service needs.
     needs: BTreeMap<String, Vec<String>>,
     next: u64,
+    /// With how many troubles it was last looked whether what they share is no accident.
+    weighed: BTreeMap<(Cause, Party), usize>,
     /// Incidents of very many checks, to be written anew with the next tick.
     deferred: BTreeSet<u64>,
 }
@@ -289,6 +292,7 @@ impl Book {
             matters: BTreeMap::new(),
             needs: BTreeMap::new(),
             next: 1,
+            weighed: BTreeMap::new(),
             deferred: BTreeSet::new(),
         }
     }
@@ -382,11 +386,17 @@ impl Book {
         self.close(changes, now)
     }
 
-    /// Takes in a run. It opens nothing by itself; it tells when a failure began and ended.
+    /// Takes in a run. It opens nothing by itself; it tells when a failure began and ended, and when
+    /// it seems over, a trace is asked for at once, as it was when it began.
     pub fn ran(&mut self, run: &Run, now: Timestamp) -> Vec<Update> {
         let key = (run.check.clone(), run.vantage.clone());
-        self.watches.entry(key).or_default().ran(run);
-        self.close(Changes::default(), now)
+        let watch = self.watches.entry(key.clone()).or_default();
+        watch.ran(run);
+        let mut changes = Changes::default();
+        if watch.seems_well() {
+            changes.wanted.insert(key);
+        }
+        self.close(changes, now)
     }
 
     /// Takes in what the detector says.

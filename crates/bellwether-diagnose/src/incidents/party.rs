@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::suffix::public_suffix;
 
+/// Of a service so many addresses are remembered as what it leans on.
+const ADDRESSES_MAX: usize = 8;
+
 /// Something that a trouble can be at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,8 +30,11 @@ pub(super) enum Party {
     Certificate(String),
     /// A vantage.
     Vantage(String),
-    /// Who runs the name servers, by the registered name above theirs; or owns the addresses.
+    /// Who runs the name servers, by the registered name above theirs; or the network that does not
+    /// carry.
     Operator(String),
+    /// Who owns the addresses, of a trouble that each of their hosts may have for itself.
+    Owner(String),
     /// Nothing but the check itself.
     Check(String),
 }
@@ -36,7 +42,17 @@ pub(super) enum Party {
 impl Party {
     /// Is it the very thing that is at fault, and not only who runs it?
     pub(super) fn is_exact(&self) -> bool {
-        !matches!(self, Self::Operator(_) | Self::Front(_))
+        !matches!(self, Self::Operator(_)) && self.crowd().is_none()
+    }
+
+    /// Something that many share who have nothing to do with each other, as it is called in
+    /// [`leaned_on`]: half a cloud's customers are no reason to think of the cloud.
+    pub(super) fn crowd(&self) -> Option<String> {
+        match self {
+            Self::Front(address) => Some(address.to_string()),
+            Self::Owner(owner) => Some(owner.clone()),
+            _ => None,
+        }
     }
 }
 
@@ -89,7 +105,12 @@ pub(super) fn of_finding(
             _ => Party::Address,
         };
         all.extend(scope.addresses.iter().copied().map(party));
-        all.extend(scope.owners.iter().cloned().map(Party::Operator));
+        let owner = if is_networks(code) {
+            Party::Operator
+        } else {
+            Party::Owner
+        };
+        all.extend(scope.owners.iter().cloned().map(owner));
         if layer == Layer::Promise {
             name_servers(scope, &mut all);
             zones(finding, &mut all);
@@ -117,6 +138,11 @@ pub(super) fn operator(name_server: &str) -> Option<String> {
     (name.labels().len() >= labels).then(|| name.last_labels(labels).to_string())
 }
 
+/// Is it the network's between us and the address, and not the host's at the address?
+fn is_networks(code: &str) -> bool {
+    code.starts_with("route.") || code.starts_with("net.path.")
+}
+
 /// Facts name their zone inside their value.
 fn zones(finding: &Finding, all: &mut BTreeSet<Party>) {
     let named = finding.facts.iter().filter_map(|f| f.value.get("zone"));
@@ -142,8 +168,8 @@ fn certificates(finding: &Finding, report: &Report) -> BTreeSet<Party> {
     all
 }
 
-/// Who a report's service leans on, by its observations: operators of its name servers, owners of
-/// its addresses.
+/// Who and what a report's service leans on, by its observations: operators of its name servers,
+/// its addresses, their owners.
 pub(super) fn leaned_on(report: &Report) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for observation in &report.observations {
@@ -155,6 +181,8 @@ pub(super) fn leaned_on(report: &Report) -> BTreeSet<String> {
             Outcome::Addresses(seen) => {
                 let owners = seen.found.iter().filter_map(|a| a.owner.as_ref());
                 all.extend(owners.map(ToString::to_string));
+                let addresses = seen.found.iter().take(ADDRESSES_MAX);
+                all.extend(addresses.map(|a| a.address.to_string()));
             }
             _ => {}
         }
@@ -164,9 +192,16 @@ pub(super) fn leaned_on(report: &Report) -> BTreeSet<String> {
 
 /// May two troubles of the same cause be one?
 ///
-/// What is at fault itself suffices at any time. Who runs it suffices only if both began together.
-pub(super) fn overlap(a: &BTreeSet<Party>, b: &BTreeSet<Party>, began_together: bool) -> bool {
-    a.intersection(b).any(|p| p.is_exact() || began_together)
+/// What is at fault itself suffices at any time. Who runs it suffices only if both began together;
+/// what a crowd shares only if it was shown to be no accident besides.
+pub(super) fn overlap(
+    a: &BTreeSet<Party>,
+    b: &BTreeSet<Party>,
+    together: bool,
+    proven: impl Fn(&Party) -> bool,
+) -> bool {
+    let suffices = |p: &Party| p.is_exact() || together && (p.crowd().is_none() || proven(p));
+    a.intersection(b).any(suffices)
 }
 
 /// Does the cause concern ourselves?

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 
 use super::healing::{flaps, mitigated};
 use super::matter::{Failure, Matter, Sort};
+use super::party::Party;
+use super::shared::Leaning;
 use super::watch::Watch;
-use super::{Book, Changes, Key, NoticeKind, is_past, phrase, shared};
+use super::{Book, Changes, Key, NoticeKind, is_past, phrase};
 
 // All of these are times of checks that run every five seconds or more rarely; for faster ones
 // `Damp::scaled` shortens them.
@@ -40,6 +42,7 @@ impl Book {
     /// Does what time brings.
     pub(super) fn upkeep(&mut self, now: Timestamp, changes: &mut Changes) {
         self.untraced(now, changes);
+        self.gather(now, changes);
         self.share(now, changes);
         let ids: Vec<u64> = self.matters.keys().copied().collect();
         for id in ids {
@@ -296,6 +299,11 @@ impl Book {
         }
         if matter.sort == Sort::Fault {
             caveats.extend(self.behind(matter));
+            let newest = matter.active().max_by_key(|(_, m)| m.last);
+            let unlike = newest.and_then(|(_, m)| m.unlike.as_deref());
+            caveats.extend(unlike.map(|now| {
+                format!("the newest trace no longer shows this, and fails all the same: {now}")
+            }));
         }
         caveats
     }
@@ -369,20 +377,13 @@ impl Book {
         if !self.matters.values().any(wants) {
             return;
         }
-        let mut services: BTreeSet<&str> = BTreeSet::new();
-        let mut users: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for ((check, _), watch) in &self.watches {
-            services.insert(check.service());
-            for depends in &watch.depends {
-                users.entry(depends).or_default().insert(check.service());
-            }
-        }
+        let leaning = Leaning::of(&self.watches);
         for (id, matter) in &mut self.matters {
             if !wants(matter) {
                 continue;
             }
             matter.tried = matter.active().count();
-            let Some(text) = shared_part(matter, services.len(), &users) else {
+            let Some(text) = shared_part(matter, &leaning) else {
                 continue;
             };
             matter.line(now, MomentKind::Growth, text.clone(), None);
@@ -394,18 +395,16 @@ impl Book {
 }
 
 /// Whom the failing services lean on, more of them than chance would have it.
-fn shared_part(
-    matter: &Matter,
-    services: usize,
-    users: &BTreeMap<&str, BTreeSet<&str>>,
-) -> Option<String> {
+fn shared_part(matter: &Matter, leaning: &Leaning<'_>) -> Option<String> {
     let bad: BTreeSet<&str> = matter.active().map(|((c, _), _)| c.service()).collect();
-    let found = users.iter().filter_map(|(party, theirs)| {
+    let proven: Vec<String> = matter.proven.iter().filter_map(Party::crowd).collect();
+    let found = leaning.users.iter().filter_map(|(party, theirs)| {
         let failing = theirs.intersection(&bad).count();
-        let is = shared::is_shared(services, theirs.len(), bad.len(), failing, users.len());
+        let is = leaning.is_shared(party, &bad) || proven.iter().any(|p| p == party);
         is.then_some((failing, std::cmp::Reverse(theirs.len()), *party))
     });
     let (failing, std::cmp::Reverse(theirs), party) = found.max()?;
+    let services = leaning.services.len();
     Some(format!(
         "what they share is {party}: {failing} of the {theirs} services that lean on it fail, of {services} watched"
     ))

@@ -30,7 +30,7 @@ impl Book {
                 let matter = &self.matters[id];
                 matter.incident.cause == warning.cause
                     && matter.members.get(key).is_some_and(|m| m.until.is_none())
-                    && party::overlap(&matter.parties, &warning.parties, true)
+                    && party::overlap(&matter.parties, &warning.parties, true, |_| true)
             };
             if let Some(place) = mine.iter().position(same) {
                 let id = mine.remove(place);
@@ -38,7 +38,7 @@ impl Book {
                 continue;
             }
             let agrees = before.warned.iter().any(|(cause, parties)| {
-                *cause == warning.cause && party::overlap(parties, &warning.parties, true)
+                *cause == warning.cause && party::overlap(parties, &warning.parties, true, |_| true)
             });
             if agrees {
                 self.warned(key, brief, warning, now, changes);
@@ -72,6 +72,7 @@ impl Book {
             good: 0,
             good_since: None,
             doubted: None,
+            unlike: None,
             blamed,
             seen: brief.seen.clone(),
             controls: brief.controls,

@@ -22,6 +22,8 @@ const PATH_WELL: u8 = 3;
 /// A streak of failures is over after so many good runs: where a quarter of them fails, as many
 /// good ones in a row come about once in 300.
 const STREAK_OVER: u32 = 20;
+/// So many good runs in a row after a failing one are worth a trace.
+const SEEMS_WELL: u32 = 2;
 /// Fewer good runs in a row than this may be luck: where a third of them fails, as many come about
 /// once in 25.
 const SOME_FAIL: u32 = 8;
@@ -308,6 +310,12 @@ impl Watch {
     /// Do runs fail now?
     pub(super) fn runs_fail(&self) -> bool {
         self.last_bad_run.is_some() && self.first_ok.is_none()
+    }
+
+    /// Did runs of an open incident's check just begin to be served? Two in a row, so that what fails
+    /// now and then does not ask each time.
+    pub(super) fn seems_well(&self) -> bool {
+        self.followed && self.oks == SEEMS_WELL && self.first_ok.is_some() && self.good == 0
     }
 
     /// May runs fail now, for all that is known? Where some fail and others do not, a good one says

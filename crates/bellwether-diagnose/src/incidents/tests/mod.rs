@@ -1,5 +1,6 @@
 //! Stories: what happens, and what is to be told of it.
 
+mod crowd;
 mod onset;
 mod properties;
 mod stage;

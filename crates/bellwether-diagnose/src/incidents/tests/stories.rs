@@ -165,12 +165,21 @@ fn a_lone_unhealthy_trace_asks_and_opens_nothing() {
     story.run(0, SHOP, "9.9.9.9", Some("tcp.timeout"));
     story.trace(1, SHOP, &lost);
     story.trace(4, SHOP, &healthy());
+    story.trace(7, SHOP, &healthy());
     story.trace(300, SHOP, &lost);
     story.trace(304, SHOP, &healthy());
+    story.trace(307, SHOP, &healthy());
     story.ticks(10, 400, 10);
     let told = play(&story);
     assert!(told.kept.is_empty(), "{:#?}", told.kept);
-    assert_eq!(told.wanted, [(at(1), SHOP.into()), (at(300), SHOP.into())]);
+    let wanted = [1, 4, 300, 304].map(|when| (at(when), SHOP.to_owned()));
+    assert_eq!(told.wanted, wanted, "one to confirm it, one to belie it");
+    // What breaks after that began then, and not with the lost packet.
+    let refused = bad(vec![root(Cause::NetTcpRefused, "refused")]);
+    story.run(600, SHOP, "9.9.9.9", Some("tcp.refused"));
+    story.trace(601, SHOP, &refused);
+    story.trace(604, SHOP, &refused);
+    assert_eq!(play(&story).only().began, at(600));
 }
 
 #[test]

@@ -1,0 +1,211 @@
+//! Troubles at what a crowd shares: a cloud, an ingress. Its customers have nothing else in common.
+
+use bellwether_model::incident::IncidentState;
+use bellwether_model::{Cause, Finding, Report, Verdict};
+
+use super::stage::*;
+
+/// Services `s0/main`, `s1/main`, … of this story.
+const NAMES: [&str; 12] = [
+    "s0/m", "s1/m", "s2/m", "s3/m", "s4/m", "s5/m", "s6/m", "s7/m", "s8/m", "s9/m", "s10/m",
+    "s11/m",
+];
+const CLOUD: &str = "AS64500 Cloud";
+const ELSEWHERE: &str = "AS64501 Elsewhere";
+
+/// A report that has the address, and whose it is, in its observations.
+fn at_host(report: Report, address: &'static str, owner: &'static str) -> Report {
+    seeing(
+        report,
+        &[("ns1.dns.example.@192.0.2.53", Says::Gives(address, owner))],
+        &[],
+    )
+}
+
+fn host(n: usize) -> &'static str {
+    const HOSTS: [&str; 12] = [
+        "192.0.2.1",
+        "192.0.2.2",
+        "192.0.2.3",
+        "192.0.2.4",
+        "192.0.2.5",
+        "192.0.2.6",
+        "192.0.2.7",
+        "192.0.2.8",
+        "192.0.2.9",
+        "192.0.2.10",
+        "192.0.2.11",
+        "192.0.2.12",
+    ];
+    HOSTS[n]
+}
+
+fn failing(cause: Cause, n: usize, owner: &'static str) -> Report {
+    let mut finding: Finding = root(cause, &format!("host {n}")).addresses(&[host(n)]);
+    finding.scope.owners = vec![owner.to_owned()];
+    let mut report = bad(vec![finding]);
+    report.verdict = Verdict::Broken;
+    at_host(report, host(n), owner)
+}
+
+/// The first `of` services stand at the cloud, the others elsewhere; all are well.
+fn fleet(of: usize) -> Story {
+    let mut story = Story::default();
+    for (n, name) in NAMES.iter().enumerate() {
+        let owner = if n < of { CLOUD } else { ELSEWHERE };
+        story.trace(0, name, &at_host(healthy(), host(n), owner));
+    }
+    story
+}
+
+#[test]
+fn two_hosts_of_a_cloud_that_break_together_are_two_incidents() {
+    for cause in [
+        Cause::HttpWrongContent,
+        Cause::NetTcpRefused,
+        Cause::Unknown,
+    ] {
+        let mut story = fleet(12);
+        for when in [60, 65] {
+            story.trace(when, NAMES[2], &failing(cause, 2, CLOUD));
+            story.trace(when, NAMES[5], &failing(cause, 5, CLOUD));
+        }
+        story.ticks(70, 200, 1);
+        assert_eq!(play(&story).kept.len(), 2, "{cause}");
+    }
+}
+
+#[test]
+fn a_cloud_whose_hosts_all_break_together_is_one_incident() {
+    let mut story = fleet(6);
+    for when in [60, 65] {
+        for (n, name) in NAMES.iter().enumerate().take(6) {
+            story.trace(when, name, &failing(Cause::HttpStatus5xx, n, CLOUD));
+        }
+    }
+    story.ticks(66, 200, 1);
+    let told = play(&story);
+    let open = told
+        .kept
+        .values()
+        .filter(|i| i.state == IncidentState::Open);
+    let open: Vec<_> = open.collect();
+    assert_eq!(open.len(), 1, "{open:#?}");
+    assert_eq!(open[0].checks.len(), 6);
+    let named = format!("what they share is {CLOUD}");
+    assert!(
+        open[0].caveats.iter().any(|c| c.starts_with(&named)),
+        "{:?}",
+        open[0].caveats
+    );
+}
+
+#[test]
+fn services_behind_one_address_that_break_together_are_one_and_later_two() {
+    let behind = |cause| {
+        let mut report = bad(vec![
+            root(cause, "the ingress answers 502").addresses(&[host(0)]),
+        ]);
+        report.verdict = Verdict::Broken;
+        at_host(report, host(0), CLOUD)
+    };
+    let open = |apart: i64| {
+        let mut story = Story::default();
+        for name in &NAMES[..2] {
+            story.trace(0, name, &at_host(healthy(), host(0), CLOUD));
+        }
+        for when in [60, 65] {
+            story.trace(when, NAMES[0], &behind(Cause::HttpStatus5xx));
+        }
+        for when in [60 + apart, 65 + apart] {
+            story.trace(when, NAMES[1], &behind(Cause::HttpStatus5xx));
+        }
+        story.ticks(70, 1000, 5);
+        let told = play(&story);
+        let open = told
+            .kept
+            .values()
+            .filter(|i| i.state == IncidentState::Open);
+        open.count()
+    };
+    assert_eq!(open(0), 1);
+    assert_eq!(open(600), 2);
+}
+
+#[test]
+fn what_breaks_at_an_operator_does_not_bring_back_what_is_well() {
+    let lame = |server: &str| {
+        bad(vec![
+            root(Cause::DnsDelegationLame, &format!("{server} fails")).servers(&[server]),
+        ])
+    };
+    let mut story = Story::default();
+    for when in [0, 5] {
+        story.trace(when, NAMES[0], &lame("ns1.dns.example.@192.0.2.1"));
+    }
+    for when in [40, 45] {
+        story.trace(when, NAMES[0], &healthy());
+    }
+    for when in [60, 65] {
+        story.trace(when, NAMES[1], &lame("ns7.dns.example.@192.0.2.7"));
+    }
+    let told = play(&story);
+    assert_eq!(told.kept.len(), 2, "{:#?}", told.kept);
+}
+
+#[test]
+fn what_fails_on_otherwise_keeps_its_sentence_and_says_so() {
+    const SHOP: &str = "shop/main";
+    let silent = bad(vec![
+        root(Cause::DnsAuthUnresponsive, "ns1 is silent").servers(&["ns1.dns.example.@192.0.2.1"]),
+    ]);
+    let other = bad(vec![root(Cause::Unknown, "8.8.8.8 answers SERVFAIL")]);
+    let mut story = Story::default();
+    for when in [0, 5] {
+        story.trace(when, SHOP, &silent);
+    }
+    for when in [60, 120, 180] {
+        story.trace(when, SHOP, &other);
+    }
+    let told = play(&story);
+    let incident = told.only();
+    assert_eq!(incident.cause, Cause::DnsAuthUnresponsive);
+    assert_eq!(incident.summary, "ns1 is silent");
+    let mind = |words: &str| incident.caveats.iter().any(|c| c.contains(words));
+    assert!(
+        mind("the newest trace no longer shows this"),
+        "{:?}",
+        incident.caveats
+    );
+    assert!(mind("8.8.8.8 answers SERVFAIL"), "{:?}", incident.caveats);
+    story.trace(240, SHOP, &silent);
+    let told = play(&story);
+    assert!(!told.only().caveats.iter().any(|c| c.contains("no longer")));
+}
+
+#[test]
+fn runs_that_are_served_again_ask_for_a_trace_at_once() {
+    const SHOP: &str = "shop/main";
+    let refused = bad(vec![
+        root(Cause::NetTcpRefused, "refused").addresses(&["192.0.2.1"]),
+    ]);
+    let mut story = Story::default();
+    story.run(0, SHOP, "9.9.9.9", Some("tcp.refused"));
+    story.trace(1, SHOP, &refused);
+    story.trace(4, SHOP, &refused);
+    story.run(30, SHOP, "9.9.9.9", Some("tcp.refused"));
+    story.run(60, SHOP, "9.9.9.9", None);
+    story.run(90, SHOP, "9.9.9.9", None);
+    story.run(120, SHOP, "9.9.9.9", None);
+    let told = play(&story);
+    let asked: Vec<_> = told
+        .wanted
+        .iter()
+        .filter(|(when, _)| *when > at(4))
+        .collect();
+    assert_eq!(
+        asked,
+        [&(at(90), SHOP.to_owned())],
+        "with the second, and once"
+    );
+}
