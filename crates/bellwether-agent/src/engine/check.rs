@@ -80,6 +80,8 @@ pub(super) struct Tracing {
     pub(super) began: Option<Micros>,
     /// When the last one after a failure was wanted.
     pub(super) failure: Option<Micros>,
+    /// The wait before a failure that goes on is worth the next one: longer each time.
+    pub(super) failure_gap: Micros,
     /// The same after a change.
     pub(super) change: Option<Micros>,
     /// How long to wait between those: longer with each that nothing came between.
@@ -125,6 +127,7 @@ impl Check {
                 order: None,
                 began: None,
                 failure: None,
+                failure_gap: 0,
                 change: None,
                 change_gap: 0,
                 poison: None,
@@ -209,7 +212,7 @@ impl Check {
             .collect()
     }
 
-    /// At most so often is a check that goes on failing traced for it.
+    /// At most so often is a check traced for failing, or for what changes.
     pub(super) fn gap(&self) -> Micros {
         self.every.max(super::FAILURE_GAP_MIN)
     }

@@ -42,7 +42,8 @@ pub(crate) const TRACES_WAITING_MAX: usize = 256;
 /// A slot that is reached later than this was slept through: it is left out, and the next one is at
 /// its own time.
 pub(crate) const SLOT_LATE_MAX: Micros = 2_000_000;
-/// A check that goes on failing is traced at most this often, or at each of its runs.
+/// A check that fails is traced for it at most this often, or at each of its runs; while it goes on
+/// failing, less and less often.
 pub(crate) const FAILURE_GAP_MIN: Micros = 10_000_000;
 /// Up to so many checks have their first trace soon after the start.
 const SMALL_PLAN: usize = 200;

@@ -439,7 +439,7 @@ impl Engine {
             let settled = check.judged as usize > 2 * resolvers.max(1);
             let is_new = check.known.learn(judged) && settled;
             if bad {
-                self.want_after_failure(at, about.due);
+                self.want_after_failure(at, about.due, is_news);
             } else if is_new {
                 self.want_after_change(at);
             }

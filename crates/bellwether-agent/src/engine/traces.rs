@@ -126,19 +126,28 @@ impl Engine {
         }
     }
 
-    /// A run that was due then failed.
-    pub(super) fn want_after_failure(&mut self, at: usize, due: Micros) {
+    /// A run that was due then failed; `is_news`: the one before it had not. A failure that goes on
+    /// is looked at less and less often: who wants to follow it asks for that.
+    pub(super) fn want_after_failure(&mut self, at: usize, due: Micros, is_news: bool) {
         let Some(check) = self.checks[at].as_mut() else {
             return;
         };
-        if check
-            .trace
-            .failure
-            .is_some_and(|last| last + check.gap() > due)
-        {
+        let (gap, deep) = (check.gap(), check.deep);
+        let trace = &mut check.trace;
+        let wait = if is_news {
+            gap
+        } else {
+            trace.failure_gap.max(gap)
+        };
+        if trace.failure.is_some_and(|last| last + wait > due) {
             return;
         }
-        check.trace.failure = Some(due);
+        trace.failure = Some(due);
+        trace.failure_gap = if is_news {
+            gap
+        } else {
+            wait.saturating_mul(2).min(deep.max(gap))
+        };
         self.want_trace(at, TraceWhy::Failure);
     }
 

@@ -61,6 +61,11 @@ use watch::Watch;
 pub const FOLLOW_EVERY: Duration = Duration::from_secs(60);
 /// Where runs are made more often, traces are too, but no more often than this.
 pub const FOLLOW_EVERY_MIN: Duration = Duration::from_secs(3);
+/// So many checks are followed as often as that; those that fail after them are, the more there are,
+/// the more rarely: what they can tell is told by the first.
+const FOLLOWED_CLOSELY: usize = 20;
+/// The rarest.
+const FOLLOW_EVERY_MAX: Duration = Duration::from_mins(15);
 
 /// Incidents of more members than this are written anew once a tick, not once a trace.
 const MEMBERS_AT_ONCE: usize = 64;
@@ -351,7 +356,8 @@ impl Book {
     pub fn followed(&self) -> Vec<(CheckId, VantageId, Duration)> {
         let followed = self.watches.iter().filter(|(_, w)| w.followed);
         followed
-            .map(|((check, vantage), watch)| (check.clone(), vantage.clone(), pace(watch)))
+            .enumerate()
+            .map(|(n, ((check, vantage), watch))| (check.clone(), vantage.clone(), pace(watch, n)))
             .collect()
     }
 
@@ -532,7 +538,9 @@ impl Book {
             };
             if watch.followed != follow {
                 watch.followed = follow;
-                let every = follow.then(|| pace(watch));
+                let held = self.matters.values().filter(|m| !m.is_warning());
+                let others: usize = held.map(|m| m.members.len()).sum();
+                let every = follow.then(|| pace(watch, others.saturating_sub(1)));
                 let (check, vantage) = key;
                 updates.push(Update::Follow {
                     check,
@@ -545,10 +553,16 @@ impl Book {
     }
 }
 
-/// How often a check of an open incident is traced.
-fn pace(watch: &Watch) -> Duration {
+/// How often a check of an open incident is traced, while so many others are.
+fn pace(watch: &Watch, others: usize) -> Duration {
     let runs = Duration::from_millis(u64::from(watch.every));
-    FOLLOW_EVERY.min(runs.max(FOLLOW_EVERY_MIN))
+    let closely = FOLLOW_EVERY.min(runs.max(FOLLOW_EVERY_MIN));
+    let crowds = u32::try_from(others / FOLLOWED_CLOSELY).unwrap_or(u32::MAX);
+    if crowds == 0 {
+        return closely;
+    }
+    let rarely = FOLLOW_EVERY.saturating_mul(crowds);
+    rarely.clamp(closely, FOLLOW_EVERY_MAX)
 }
 
 /// Seconds from one time to another; negative if the other is earlier.
