@@ -187,7 +187,7 @@ impl Book {
         changes: &mut Changes,
     ) -> u64 {
         let evidence = self.evidence_of(key);
-        let Some(id) = self.belongs_to(sort, key, &member.blamed, member.since, now) else {
+        let Some(id) = self.belongs_to(sort, key, &member.blamed, member.since) else {
             let id = self.next;
             self.next += 1;
             let mut matter = Matter::open(id, sort, key.clone(), member, first, now);
@@ -246,17 +246,9 @@ impl Book {
     }
 
     /// The matter of another check that is the same trouble.
-    fn belongs_to(
-        &self,
-        sort: Sort,
-        key: &Key,
-        root: &Blamed,
-        since: Timestamp,
-        now: Timestamp,
-    ) -> Option<u64> {
+    fn belongs_to(&self, sort: Sort, key: &Key, root: &Blamed, since: Timestamp) -> Option<u64> {
         let same = |m: &&Matter| {
-            // What is well again, another trouble of the same operator does not bring back.
-            let together = m.was_active(now) && are_together(m.incident.began, since);
+            let together = are_together(m.incident.began, since);
             m.sort == sort
                 && m.incident.state != IncidentState::Resolved
                 && m.incident.cause == root.cause
@@ -455,8 +447,7 @@ impl Book {
             return;
         };
         let same = |m: &&Matter| {
-            let both = m.was_active(now) && this.was_active(now);
-            let together = both && are_together(m.incident.began, this.incident.began);
+            let together = are_together(m.incident.began, this.incident.began);
             m.incident.id != id
                 && m.sort == this.sort
                 && m.incident.cause == this.incident.cause

@@ -303,12 +303,6 @@ impl Matter {
         self.active().next().is_some()
     }
 
-    /// Does it go on, or was it learned only in this very instant that it does not? Whether another
-    /// check joins just before or just after makes no difference.
-    pub(super) fn was_active(&self, now: Timestamp) -> bool {
-        self.is_active() || self.ended.as_ref().is_some_and(|e| e.learned == now)
-    }
-
     /// Does it keep us from telling what a check did since then? Our own network, resolver or clock
     /// keeps us from telling of any; that one check's probes harm us, of that one.
     pub(super) fn blinds(&self, (check, vantage): &Key, since: Timestamp) -> bool {

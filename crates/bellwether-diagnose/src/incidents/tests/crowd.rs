@@ -133,27 +133,6 @@ fn services_behind_one_address_that_break_together_are_one_and_later_two() {
 }
 
 #[test]
-fn what_breaks_at_an_operator_does_not_bring_back_what_is_well() {
-    let lame = |server: &str| {
-        bad(vec![
-            root(Cause::DnsDelegationLame, &format!("{server} fails")).servers(&[server]),
-        ])
-    };
-    let mut story = Story::default();
-    for when in [0, 5] {
-        story.trace(when, NAMES[0], &lame("ns1.dns.example.@192.0.2.1"));
-    }
-    for when in [40, 45] {
-        story.trace(when, NAMES[0], &healthy());
-    }
-    for when in [60, 65] {
-        story.trace(when, NAMES[1], &lame("ns7.dns.example.@192.0.2.7"));
-    }
-    let told = play(&story);
-    assert_eq!(told.kept.len(), 2, "{:#?}", told.kept);
-}
-
-#[test]
 fn what_fails_on_otherwise_keeps_its_sentence_and_says_so() {
     const SHOP: &str = "shop/main";
     let silent = bad(vec![
