@@ -229,6 +229,25 @@ pub enum AnswerKind {
 }
 
 impl Response {
+    /// One without a record, that came whole and carried OPT; for building others from.
+    #[must_use]
+    pub fn empty(rcode: Rcode) -> Self {
+        Self {
+            rcode,
+            flags: Flags::default(),
+            edns: true,
+            extended_errors: Vec::new(),
+            answer: Vec::new(),
+            authority: Vec::new(),
+            additional: Vec::new(),
+            size: 0,
+            case_kept: true,
+            malformed: None,
+            malformed_at: None,
+            raw: None,
+        }
+    }
+
     /// The alias chain from `name`, in order; a loop ends where it would repeat, and every chain
     /// after [`ALIASES_READ_MAX`] names.
     #[must_use]
@@ -467,6 +486,24 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// A question as it is usually asked of a server of a zone: once, over UDP, with EDNS.
+    #[must_use]
+    pub fn usual(question: Question, result: ExchangeResult) -> Self {
+        Self {
+            question,
+            transport: Transport::Udp,
+            edns: true,
+            recursion: false,
+            offered: None,
+            variant: Variant::Usual,
+            lower_case: false,
+            tries: 1,
+            took_ms: 0.0,
+            result,
+            discarded: Vec::new(),
+        }
+    }
+
     /// The response, if there was one.
     #[must_use]
     pub fn response(&self) -> Option<&Response> {
@@ -527,21 +564,13 @@ mod tests {
 
     fn response(aa: bool, answer: Vec<Record>, authority: Vec<Record>) -> Response {
         Response {
-            rcode: Rcode::NOERROR,
             flags: Flags {
                 aa,
                 ..Flags::default()
             },
-            edns: true,
-            extended_errors: vec![],
             answer,
             authority,
-            additional: vec![],
-            size: 100,
-            case_kept: true,
-            malformed: None,
-            malformed_at: None,
-            raw: None,
+            ..Response::empty(Rcode::NOERROR)
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bellwether_model::http::HttpSeen;
-use bellwether_model::job::{Event, JOB_SCHEMA, Job};
+use bellwether_model::job::{CheckAsk, Event, JOB_SCHEMA, Job};
 use bellwether_model::net::TcpSeen;
 use bellwether_model::tls::TlsSeen;
 use bellwether_model::{DnsName, Expect, Origin, Outcome};
@@ -246,6 +246,18 @@ pub(crate) fn job(target: &str) -> Job {
         deadline_ms: 10_000,
         avoid: Vec::new(),
     }
+}
+
+/// What a check of a target asks.
+pub(crate) fn check_ask(target: &str) -> Box<CheckAsk> {
+    Box::new(CheckAsk {
+        target: target.parse().unwrap(),
+        icmp_only: false,
+        expect: Expect::default(),
+        client_cert: None,
+        tries: None,
+        timeout_ms: 10_000,
+    })
 }
 
 /// [`job`], trusting a CA.
