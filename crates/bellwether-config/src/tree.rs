@@ -10,6 +10,7 @@ use granit_parser::{Event, Parser, ScalarStyle, Span};
 
 use crate::error::{ConfigError, Problem};
 use crate::place::Place;
+use crate::problems::MAX;
 
 /// Largest text of all files together: 100,000 lines are 4 to 8 MiB.
 pub(crate) const TEXT_LEN_MAX: usize = 64 * 1024 * 1024;
@@ -323,7 +324,9 @@ impl Builder<'_> {
             } else {
                 kept.iter().any(|(other, _)| other.text == word.text)
             };
-            if is_twice {
+            if is_twice && self.problems.len() > MAX {
+                // More than are listed: a text of nothing else would fill the memory with them.
+            } else if is_twice {
                 let why = format!("the key `{}` stands twice here; remove one", word.text);
                 self.problems.push(shape(word.place, why));
             } else {

@@ -698,3 +698,12 @@ fn keys_are_explained() {
     let bare = bellwether_config::explain::explain(&[], "services.any.checks.one.every", &Canaries);
     assert_eq!(bare.unwrap().value.as_deref(), Some("60s"));
 }
+
+/// A text of nothing but mistakes does not fill the memory with complaints.
+#[test]
+fn keys_that_stand_twice_are_listed_up_to_a_bound() {
+    let text = "a: 1\n".repeat(50_000);
+    let problems = fails(&[("b.yaml", &text)]);
+    assert_eq!(problems.len(), 101);
+    assert!(problems[100].contains("and more"), "{problems:?}");
+}
