@@ -202,6 +202,7 @@ impl Engine {
             return self.close_run(
                 number,
                 Judged::unknown(visit::not_run(NotRunReason::Privacy)),
+                None,
                 true,
             );
         }
