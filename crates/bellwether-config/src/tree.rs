@@ -324,13 +324,12 @@ impl Builder<'_> {
             } else {
                 kept.iter().any(|(other, _)| other.text == word.text)
             };
-            if is_twice && self.problems.len() > MAX {
-                // More than are listed: a text of nothing else would fill the memory with them.
-            } else if is_twice {
+            if !is_twice {
+                kept.push((word, node));
+            } else if self.problems.len() <= MAX {
+                // No more than are listed: a text of nothing else would fill the memory with them.
                 let why = format!("the key `{}` stands twice here; remove one", word.text);
                 self.problems.push(shape(word.place, why));
-            } else {
-                kept.push((word, node));
             }
         }
         kept
