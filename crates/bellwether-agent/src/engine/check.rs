@@ -139,7 +139,8 @@ impl Check {
             let gap = if is_alike { SHOWN_EVERY } else { SHOWN_GAP };
             // What failed is shown though something new was shown just before.
             let is_due = now.saturating_sub(last.at) >= gap;
-            if !is_due && !(is_bad && last.outcome == RunOutcome::Ok) {
+            let is_turn = is_bad && last.outcome == RunOutcome::Ok;
+            if !is_due && !is_turn {
                 return false;
             }
         }
