@@ -79,10 +79,27 @@ pub struct PlannedCheck {
 pub enum Harvest {
     /// A run, as a row.
     Run(Run),
+    /// A run whose records are worth keeping: it failed, or shows something new.
+    Shown(Box<Shown>),
     /// A trace, to be judged.
     Trace(Box<Trace>),
     /// Something about ourselves.
     Own(Own),
+}
+
+/// A run with the records behind it, to be kept as its evidence.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The run, as a row; its evidence is left to whoever keeps it.
+    pub run: Run,
+    /// What it was given.
+    pub context: Context,
+    /// How long it took, milliseconds.
+    pub took_ms: f64,
+    /// DNS queries sent.
+    pub queries: u32,
+    /// What was seen.
+    pub observations: Vec<Observation>,
 }
 
 /// A trace.

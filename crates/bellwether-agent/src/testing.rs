@@ -267,26 +267,12 @@ fn handshake(turn: u32, digest: u8) -> Outcome {
         malformed: None,
         der: None,
     };
+    let at = SocketAddr::new(address(turn), 443);
     Outcome::Tls(Box::new(TlsSeen {
-        address: SocketAddr::new(address(turn), 443),
-        sni: None,
-        purpose: TlsPurpose::User,
         result: TlsResult::Completed,
         handshake_ms: 3.0,
-        version: None,
-        cipher: None,
-        group: None,
-        alpn: None,
         chain: vec![certificate],
         chain_len: 1,
-        problems: Vec::new(),
-        client_cert_requested: false,
-        client_auth: None,
-        hellos: Vec::new(),
-        stapled: false,
-        staple: None,
-        profiles: Vec::new(),
-        tcp: None,
-        small_segments: None,
+        ..TlsSeen::begun(at, TlsPurpose::User)
     }))
 }

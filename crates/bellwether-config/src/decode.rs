@@ -16,13 +16,29 @@ use serde::forward_to_deserialize_any;
 use crate::error::{ConfigError, Problem};
 use crate::nearest::nearest;
 use crate::place::{AT, Place};
-use crate::tree::{NODES_MAX, Node, Value, Word};
+use crate::tree::{Node, TOO_LARGE, Value, Word};
 
 /// What is common to one text.
-#[derive(Default)]
 pub(crate) struct Decoder {
     steps: Cell<usize>,
+    steps_max: usize,
     left_out: RefCell<HashSet<(Place, Part)>>,
+}
+
+impl Decoder {
+    /// For a text of which so many values may be read, those that aliases repeat counted each time.
+    pub(crate) fn new(steps_max: usize) -> Self {
+        Self {
+            steps: Cell::new(0),
+            steps_max,
+            left_out: RefCell::default(),
+        }
+    }
+
+    /// Was more read than may be? No part that is left out mends that.
+    fn is_spent(&self) -> bool {
+        self.steps.get() > self.steps_max
+    }
 }
 
 /// What may be left out: an entry of a mapping, by its key's place, or of a list.
@@ -194,7 +210,14 @@ pub(crate) fn all<T: DeserializeOwned>(
     decoder: &Decoder,
     problems: &mut Vec<ConfigError>,
 ) -> Option<T> {
+    let before = decoder.steps.get();
+    // That was said already.
+    if decoder.is_spent() {
+        return None;
+    }
     loop {
+        // What is read again is held once.
+        decoder.steps.set(before);
         let failure = match T::deserialize(Cursor { node, decoder }) {
             Ok(value) => return Some(value),
             Err(failure) => failure,
@@ -202,6 +225,9 @@ pub(crate) fn all<T: DeserializeOwned>(
         let (entry, is_follow_up) = (failure.0.entry, failure.0.is_follow_up);
         if !is_follow_up {
             problems.push(failure.behind(key).complaint());
+        }
+        if decoder.is_spent() {
+            return None;
         }
         let entry = entry.filter(|_| !is_follow_up && problems.len() < crate::problems::MAX)?;
         if !decoder.left_out.borrow_mut().insert(entry) {
@@ -227,10 +253,8 @@ impl<'a> Cursor<'a> {
     fn step(&self) -> Result<(), Failure> {
         let steps = self.decoder.steps.get() + 1;
         self.decoder.steps.set(steps);
-        if steps > NODES_MAX {
-            let words =
-                "the file is too large once its aliases (`*name`) are written out; use fewer";
-            return Err(Failure::custom(words).at(self.node.place));
+        if self.decoder.is_spent() {
+            return Err(Failure::custom(TOO_LARGE).at(self.node.place));
         }
         Ok(())
     }

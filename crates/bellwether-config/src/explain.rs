@@ -115,10 +115,11 @@ pub fn explain(
     key: &str,
     lookup: &dyn Lookup,
 ) -> Result<Explained, ExplainError> {
-    let mut trees = Vec::new();
+    let mut trees: Vec<Node> = Vec::new();
     if !sources.is_empty() {
         read::read(sources.to_vec(), lookup)?;
-        trees = read::trees(sources, &mut Vec::new());
+        let read = read::trees(sources, &mut Vec::new());
+        trees = read.into_iter().map(|tree| tree.root).collect();
     }
     let schema = crate::schema();
     let files = Files {

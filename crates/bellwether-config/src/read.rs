@@ -1,6 +1,8 @@
 //! From files to configuration.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,10 +19,13 @@ use crate::problems::{Problems, Source};
 use crate::secret::Secret;
 use crate::spec::ConfigSpec;
 use crate::substitute::{Lookup, System};
-use crate::tree::{self, Node, TEXT_LEN_MAX, Value};
+use crate::tree::{self, Node, TEXT_LEN_MAX, Tree, Value};
 
 /// Most files of a directory.
 const FILES_MAX: usize = 10_000;
+
+/// A mark of byte order, which stands for nothing in UTF-8 (RFC 3629 section 6).
+pub(crate) const MARK: char = '\u{feff}';
 
 /// What was read.
 #[derive(Clone, Debug)]
@@ -48,47 +53,24 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 /// # Errors
 /// If there is none, or one cannot be read.
 pub fn sources(path: &Path) -> Result<Vec<Source>, Problems> {
-    let unreadable = |path: &Path, why: String| {
-        let problem = Problem::Unreadable(why);
-        Problems::from(ConfigError::new(Place::default(), problem).in_file(path))
-    };
-    let one = |path: &Path| {
-        let len = std::fs::metadata(path).map_or(0, |data| data.len());
-        if len > TEXT_LEN_MAX as u64 {
-            return Err(unreadable(
-                path,
-                format!("it has more than {TEXT_LEN_MAX} bytes"),
-            ));
-        }
-        let bytes = std::fs::read(path).map_err(|error| unreadable(path, error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let good = error.utf8_error().valid_up_to();
-            let before = &error.as_bytes()[..good];
-            let line = before.iter().filter(|b| **b == b'\n').count() as u64 + 1;
-            let why = "a byte stands here that is no UTF-8".to_owned();
-            let place = Place {
-                file: 0,
-                line,
-                column: 1,
-            };
-            Problems::from(ConfigError::new(place, Problem::Shape(why)).in_file(path))
-        })?;
-        let text = match text.strip_prefix('\u{feff}') {
-            Some(rest) => rest.to_owned(),
-            None => text,
-        };
-        let path = path.to_owned();
-        Ok(Source { path, text })
-    };
+    let mut room = TEXT_LEN_MAX;
     if !path.is_dir() {
-        return Ok(vec![one(path)?]);
+        return Ok(vec![source(path, &mut room)?]);
     }
-    let entries = std::fs::read_dir(path).map_err(|error| unreadable(path, error.to_string()))?;
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|path| is_yaml(path) && path.is_file())
-        .collect();
+    let entries = std::fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(|error| unreadable(path, error.to_string()))?;
+    let mut paths = Vec::new();
+    for path in entries.iter().map(std::fs::DirEntry::path) {
+        if !is_yaml(&path) {
+            continue;
+        }
+        // A link to nowhere is no file less: its services would be gone, and nobody told.
+        let data = std::fs::metadata(&path);
+        let data = data.map_err(|error| unreadable(&path, error.to_string()))?;
+        if data.is_file() {
+            paths.push(path);
+        }
+    }
     paths.sort();
     if paths.is_empty() {
         let why = "the directory holds no file `*.yaml` or `*.yml`".to_owned();
@@ -100,7 +82,40 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Problems> {
             format!("the directory holds more than {FILES_MAX} files"),
         ));
     }
-    paths.iter().map(|path| one(path)).collect()
+    paths.iter().map(|path| source(path, &mut room)).collect()
+}
+
+fn unreadable(path: &Path, why: String) -> Problems {
+    let problem = Problem::Unreadable(why);
+    Problems::from(ConfigError::new(Place::default(), problem).in_file(path))
+}
+
+/// One text. `room` is what may still be read: a pipe or a device has no length, and may have no
+/// end.
+fn source(path: &Path, room: &mut usize) -> Result<Source, Problems> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)
+        .and_then(|file| file.take(*room as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(path, error.to_string()))?;
+    let Some(left) = room.checked_sub(read) else {
+        let why = format!("the configuration has more than {TEXT_LEN_MAX} bytes");
+        return Err(unreadable(path, why));
+    };
+    *room = left;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = &error.as_bytes()[..good];
+        let line = before.iter().filter(|b| **b == b'\n').count() as u64 + 1;
+        let why = "a byte stands here that is no UTF-8".to_owned();
+        let place = Place {
+            file: 0,
+            line,
+            column: 1,
+        };
+        Problems::from(ConfigError::new(place, Problem::Shape(why)).in_file(path))
+    })?;
+    let path = path.to_owned();
+    Ok(Source { path, text })
 }
 
 /// Editors and version control leave hidden files beside those that are meant.
@@ -128,7 +143,13 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
 ///
 /// # Errors
 /// Everything that is wrong, each with file, line, column and cure.
-pub fn read(sources: Vec<Source>, lookup: &dyn Lookup) -> Result<Loaded, Problems> {
+pub fn read(mut sources: Vec<Source>, lookup: &dyn Lookup) -> Result<Loaded, Problems> {
+    // Some editors begin a text with a mark of its byte order; columns are counted without it.
+    for source in &mut sources {
+        if source.text.starts_with(MARK) {
+            source.text.remove(0);
+        }
+    }
     let mut problems = Vec::new();
     let (spec, damaged) = written(&sources, &mut problems);
     let spec = Arc::new(spec);
@@ -202,7 +223,7 @@ fn digest(sources: &[Source], substituted: &BTreeMap<String, String>) -> String 
 }
 
 /// The trees of the texts, those without a document left out.
-pub(crate) fn trees(sources: &[Source], problems: &mut Vec<ConfigError>) -> Vec<Node> {
+pub(crate) fn trees(sources: &[Source], problems: &mut Vec<ConfigError>) -> Vec<Tree> {
     let total: usize = sources.iter().map(|source| source.text.len()).sum();
     if total > TEXT_LEN_MAX {
         let why = format!("all files together have more than {TEXT_LEN_MAX} bytes");
@@ -212,9 +233,9 @@ pub(crate) fn trees(sources: &[Source], problems: &mut Vec<ConfigError>) -> Vec<
     let mut trees = Vec::new();
     for (file, source) in (0..).zip(sources) {
         match tree::read(&source.text, file, problems) {
-            Ok(Some(node)) if node.is_null() && sources.len() > 1 => {}
+            Ok(Some(tree)) if tree.root.is_null() && sources.len() > 1 => {}
             Ok(None) if sources.len() > 1 => {}
-            Ok(Some(node)) if !node.is_null() => trees.push(node),
+            Ok(Some(tree)) if !tree.root.is_null() => trees.push(tree),
             Ok(_) => {
                 let place = Place {
                     file,
@@ -248,10 +269,13 @@ fn written(sources: &[Source], problems: &mut Vec<ConfigError>) -> (ConfigSpec, 
     let mut spec = ConfigSpec::default();
     let mut seen = BTreeMap::new();
     for tree in &trees {
-        let decoder = Decoder::default();
-        let Value::Map(entries) = &*tree.value else {
+        let decoder = Decoder::new(tree.nodes_max);
+        let Value::Map(entries) = &*tree.root.value else {
             let why = "a file holds `services:` and the other sections, each a line with what belongs to it indented below";
-            problems.push(ConfigError::new(tree.place, Problem::Shape(why.to_owned())));
+            problems.push(ConfigError::new(
+                tree.root.place,
+                Problem::Shape(why.to_owned()),
+            ));
             continue;
         };
         for (word, node) in entries {

@@ -10,9 +10,10 @@ use crate::decode::{self, Decoder};
 use crate::error::{ConfigError, Problem};
 use crate::place::{At, Place};
 use crate::problems::{Problems, Source};
+use crate::read::MARK;
 use crate::spec::{ConfigSpec, ServiceSpec};
 use crate::substitute::{Lookup, System};
-use crate::tree::{self, Node, TEXT_LEN_MAX, Value};
+use crate::tree::{self, TEXT_LEN_MAX, Tree, Value};
 
 /// Reads one service: an entry of `services:`, a list of one, or a file whose `services:` holds
 /// one; `path` is for messages.
@@ -34,14 +35,14 @@ pub fn parse_service(text: &str, path: &Path) -> Result<Service, Problems> {
 /// The first thing that is wrong, with line, column and cure.
 pub fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
     let mut problems = Vec::new();
-    let node = root(text, &mut problems)?;
+    let tree = root(text, &mut problems)?;
     if let Some(problem) = problems.into_iter().next() {
         return Err(problem);
     }
-    decode::first(&node, &Decoder::default())
+    decode::first(&tree.root, &Decoder::new(tree.nodes_max))
 }
 
-fn root(text: &str, problems: &mut Vec<ConfigError>) -> Result<Node, ConfigError> {
+fn root(text: &str, problems: &mut Vec<ConfigError>) -> Result<Tree, ConfigError> {
     let begins = Place {
         file: 0,
         line: 1,
@@ -51,8 +52,9 @@ fn root(text: &str, problems: &mut Vec<ConfigError>) -> Result<Node, ConfigError
         let why = format!("the file has more than {TEXT_LEN_MAX} bytes");
         return Err(ConfigError::new(begins, Problem::Shape(why)));
     }
-    let node = tree::read(text, 0, problems)?;
-    node.filter(|node| !node.is_null()).ok_or_else(|| {
+    let text = text.strip_prefix(MARK).unwrap_or(text);
+    let tree = tree::read(text, 0, problems)?;
+    tree.filter(|tree| !tree.root.is_null()).ok_or_else(|| {
         let why = "the file is empty, or ends too early".to_owned();
         ConfigError::new(begins, Problem::Shape(why))
     })
@@ -61,7 +63,7 @@ fn root(text: &str, problems: &mut Vec<ConfigError>) -> Result<Node, ConfigError
 pub(crate) fn one(source: &Source, lookup: &dyn Lookup) -> Result<Service, Problems> {
     let mut problems = Vec::new();
     let reading = Reading::new(lookup);
-    let spec = root(&source.text, &mut problems).and_then(|node| spec(&node, &mut problems));
+    let spec = root(&source.text, &mut problems).and_then(|tree| spec(&tree, &mut problems));
     let spec = spec.unwrap_or_else(|problem| {
         problems.push(problem);
         None
@@ -79,10 +81,10 @@ pub(crate) fn one(source: &Source, lookup: &dyn Lookup) -> Result<Service, Probl
 }
 
 fn spec(
-    node: &Node,
+    tree: &Tree,
     problems: &mut Vec<ConfigError>,
 ) -> Result<Option<At<ServiceSpec>>, ConfigError> {
-    let decoder = Decoder::default();
+    let (node, decoder) = (&tree.root, Decoder::new(tree.nodes_max));
     let is_file = node.entry("services").is_some() || node.entry("version").is_some();
     let services = match &*node.value {
         Value::List(_) => decode::all(node, "services", &decoder, problems),

@@ -1,15 +1,16 @@
 //! YAML text as a tree whose every part knows its place.
 //!
-//! Aliases share what they name, so a text never becomes larger here than it is; what reads the
-//! tree counts its steps ([`crate::decode`]).
+//! Aliases share what they name, so that a text becomes hardly larger here than it is; what merge
+//! keys copy is counted, and what reads the tree counts its steps ([`crate::decode`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
 use crate::error::{ConfigError, Problem};
 use crate::place::Place;
+use crate::problems::MAX;
 
 /// Largest text of all files together: 100,000 lines are 4 to 8 MiB.
 pub(crate) const TEXT_LEN_MAX: usize = 64 * 1024 * 1024;
@@ -18,12 +19,25 @@ pub(crate) const TEXT_LEN_MAX: usize = 64 * 1024 * 1024;
 /// 20,000 services with all keys, and some hundred megabytes of memory.
 pub(crate) const NODES_MAX: usize = 4_000_000;
 
-/// Deepest nesting: no key needs more than a dozen levels, and recursion stays far from the stack's
+/// Values that aliases and merge keys may add to a file in any case: what a file of a page can make
+/// of itself costs some ten megabytes at most.
+const REPEATED_MIN: usize = 100_000;
+/// The same for each value that is written: services that are hardly more than a name, and share
+/// all the rest.
+const REPEATED_EACH: usize = 20;
+
+/// Deepest nesting, what aliases name included: no key needs more than a dozen levels, and recursion stays far from the stack's
 /// end.
 pub(crate) const DEPTH_MAX: usize = 64;
 
 /// Above so many keys, a mapping's are looked up by hash.
 const LINEAR_MAX: usize = 16;
+
+/// What is said of a file that aliases and merge keys make too large.
+pub(crate) const TOO_LARGE: &str =
+    "the file is too large once its aliases (`*name`) are written out; use fewer";
+
+const TOO_DEEP: &str = "nested too deeply; no key needs more than a few levels";
 
 /// A value with its place.
 #[derive(Clone, Debug)]
@@ -77,28 +91,47 @@ impl Node {
     }
 }
 
+/// A text as a tree.
+pub(crate) struct Tree {
+    /// Its outermost value.
+    pub(crate) root: Node,
+    /// Values that may be read of it, those that aliases repeat counted each time.
+    pub(crate) nodes_max: usize,
+}
+
 /// What is under way while events come in.
-enum Open {
-    List {
-        place: Place,
-        anchor: usize,
-        items: Vec<Node>,
-    },
+struct Open {
+    place: Place,
+    anchor: usize,
+    /// Levels of the deepest value in it.
+    levels: usize,
+    items: Items,
+}
+
+enum Items {
+    List(Vec<Node>),
     Map {
-        place: Place,
-        anchor: usize,
         entries: Vec<(Word, Node)>,
         key: Option<Word>,
     },
 }
 
+/// What an anchor names.
+#[derive(Clone)]
+struct Named {
+    value: Rc<Value>,
+    levels: usize,
+}
+
 struct Builder<'a> {
     file: u32,
     open: Vec<Open>,
-    anchors: HashMap<usize, Rc<Value>>,
+    anchors: HashMap<usize, Named>,
     root: Option<Node>,
     documents: usize,
     nodes: usize,
+    /// Entries that merge keys copied.
+    copied: usize,
     problems: &'a mut Vec<ConfigError>,
 }
 
@@ -111,7 +144,7 @@ pub(crate) fn read(
     text: &str,
     file: u32,
     problems: &mut Vec<ConfigError>,
-) -> Result<Option<Node>, ConfigError> {
+) -> Result<Option<Tree>, ConfigError> {
     let mut builder = Builder {
         file,
         open: Vec::new(),
@@ -119,6 +152,7 @@ pub(crate) fn read(
         root: None,
         documents: 0,
         nodes: 0,
+        copied: 0,
         problems,
     };
     for event in Parser::new_from_str(text) {
@@ -134,20 +168,15 @@ pub(crate) fn read(
         })?;
         builder.take(event, &span)?;
     }
-    Ok(builder.root)
+    let nodes_max = builder.nodes_max();
+    Ok(builder.root.map(|root| Tree { root, nodes_max }))
 }
 
 /// Better words for some of the parser's messages.
 fn cure(message: &str) -> Option<&'static str> {
     let cures = [
-        (
-            "recursion",
-            "nested too deeply; no key needs more than a few levels",
-        ),
-        (
-            "nesting",
-            "nested too deeply; no key needs more than a few levels",
-        ),
+        ("recursion", TOO_DEEP),
+        ("nesting", TOO_DEEP),
         ("tab", "a tab stands here; indent with spaces"),
         (
             "unknown anchor",
@@ -171,11 +200,11 @@ impl Builder<'_> {
         let place = place(self.file, span.start.line(), span.start.col());
         match event {
             Event::Alias(id) => {
-                let Some(value) = self.anchors.get(&id).cloned() else {
+                let Some(Named { value, levels }) = self.anchors.get(&id).cloned() else {
                     let why = "this alias (`*name`) stands inside what it names";
                     return Err(shape(place, why));
                 };
-                self.put(Node { place, value }, 0)
+                self.put(Node { place, value }, 0, levels)
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = tag.is_some_and(|tag| tag.core_suffix() == Some("str"));
@@ -183,19 +212,15 @@ impl Builder<'_> {
                     text: text.into_owned(),
                     plain: style == ScalarStyle::Plain && !is_text,
                 });
-                self.put(Node { place, value }, anchor)
+                self.put(Node { place, value }, anchor, 1)
             }
-            Event::SequenceStart(_, anchor, _) => self.begin(Open::List {
-                place,
-                anchor,
-                items: Vec::new(),
-            }),
-            Event::MappingStart(_, anchor, _) => self.begin(Open::Map {
-                place,
-                anchor,
-                entries: Vec::new(),
-                key: None,
-            }),
+            Event::SequenceStart(_, anchor, _) => {
+                self.begin(place, anchor, Items::List(Vec::new()))
+            }
+            Event::MappingStart(_, anchor, _) => {
+                let entries = Vec::new();
+                self.begin(place, anchor, Items::Map { entries, key: None })
+            }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -210,52 +235,67 @@ impl Builder<'_> {
         }
     }
 
-    fn begin(&mut self, open: Open) -> Result<(), ConfigError> {
+    fn begin(&mut self, place: Place, anchor: usize, items: Items) -> Result<(), ConfigError> {
         if self.open.len() >= DEPTH_MAX {
-            let (Open::List { place, .. } | Open::Map { place, .. }) = open;
-            let why = "nested too deeply; no key needs more than a few levels";
-            return Err(shape(place, why));
+            return Err(shape(place, TOO_DEEP));
         }
-        self.open.push(open);
+        self.open.push(Open {
+            place,
+            anchor,
+            levels: 0,
+            items,
+        });
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), ConfigError> {
-        match self.open.pop() {
-            Some(Open::List {
-                place,
-                anchor,
-                items,
-            }) => {
-                let value = Rc::new(Value::List(items));
-                self.put(Node { place, value }, anchor)
+        let Some(Open {
+            place,
+            anchor,
+            levels,
+            items,
+        }) = self.open.pop()
+        else {
+            return Ok(());
+        };
+        let value = match items {
+            Items::List(items) => Value::List(items),
+            Items::Map { entries, .. } => {
+                let entries = self.merged(place, entries)?;
+                Value::Map(self.once(entries))
             }
-            Some(Open::Map {
-                place,
-                anchor,
-                entries,
-                ..
-            }) => {
-                let entries = self.once(merged(entries));
-                let value = Rc::new(Value::Map(entries));
-                self.put(Node { place, value }, anchor)
-            }
-            None => Ok(()),
-        }
+        };
+        let value = Rc::new(value);
+        self.put(Node { place, value }, anchor, levels + 1)
     }
 
-    fn put(&mut self, node: Node, anchor: usize) -> Result<(), ConfigError> {
+    /// Values that may be read of what is written so far.
+    fn nodes_max(&self) -> usize {
+        let repeated = REPEATED_MIN + self.nodes * REPEATED_EACH;
+        NODES_MAX.min(self.nodes + repeated)
+    }
+
+    fn put(&mut self, node: Node, anchor: usize, levels: usize) -> Result<(), ConfigError> {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
             return Err(shape(node.place, "the file holds too many values"));
         }
-        if anchor != 0 {
-            self.anchors.insert(anchor, Rc::clone(&node.value));
+        // Checked here, where it grows: aliases in a row nest as deeply as brackets do.
+        if self.open.len() + levels > DEPTH_MAX {
+            return Err(shape(node.place, TOO_DEEP));
         }
-        match self.open.last_mut() {
-            None => self.root = Some(node),
-            Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Map { entries, key, .. }) => match key.take() {
+        if anchor != 0 {
+            let value = Rc::clone(&node.value);
+            self.anchors.insert(anchor, Named { value, levels });
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        open.levels = open.levels.max(levels);
+        match &mut open.items {
+            Items::List(items) => items.push(node),
+            Items::Map { entries, key } => match key.take() {
                 Some(word) => entries.push((word, node)),
                 None => match &*node.value {
                     Value::Scalar { text, .. } => {
@@ -284,45 +324,54 @@ impl Builder<'_> {
             } else {
                 kept.iter().any(|(other, _)| other.text == word.text)
             };
-            if is_twice {
+            if !is_twice {
+                kept.push((word, node));
+            } else if self.problems.len() <= MAX {
+                // No more than are listed: a text of nothing else would fill the memory with them.
                 let why = format!("the key `{}` stands twice here; remove one", word.text);
                 self.problems.push(shape(word.place, why));
-            } else {
-                kept.push((word, node));
             }
         }
         kept
     }
-}
 
-/// `<<: *anchor`: what it names fills in the keys that are not there. What it adds was taken in
-/// once, so nothing grows but by what the mapping could hold anyway.
-fn merged(entries: Vec<(Word, Node)>) -> Vec<(Word, Node)> {
-    if !entries.iter().any(|(word, _)| &*word.text == "<<") {
-        return entries;
-    }
-    let (merges, mut own): (Vec<_>, Vec<_>) = entries
-        .into_iter()
-        .partition(|(word, _)| &*word.text == "<<");
-    let mut names: std::collections::BTreeSet<Rc<str>> =
-        own.iter().map(|(word, _)| Rc::clone(&word.text)).collect();
-    let mut fill = |from: &Node| {
-        if let Value::Map(entries) = &*from.value {
+    /// `<<: *anchor`: what it names fills in the keys that are not there. Each use is a copy, so they
+    /// are counted like values that are read again.
+    fn merged(
+        &mut self,
+        place: Place,
+        entries: Vec<(Word, Node)>,
+    ) -> Result<Vec<(Word, Node)>, ConfigError> {
+        if !entries.iter().any(|(word, _)| &*word.text == "<<") {
+            return Ok(entries);
+        }
+        let (merges, mut own): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .partition(|(word, _)| &*word.text == "<<");
+        let mut names: BTreeSet<Rc<str>> =
+            own.iter().map(|(word, _)| Rc::clone(&word.text)).collect();
+        let maps = merges.iter().flat_map(|(_, from)| match &*from.value {
+            Value::List(all) => all.iter().collect(),
+            Value::Map(_) | Value::Scalar { .. } => vec![from],
+        });
+        for map in maps {
+            let Value::Map(entries) = &*map.value else {
+                let why = "`<<` takes a mapping, or a list of them: `<<: *name`";
+                return Err(shape(map.place, why));
+            };
+            // What is there already is looked at all the same.
+            self.copied += entries.len();
+            if self.nodes + self.copied > self.nodes_max() {
+                return Err(shape(place, TOO_LARGE));
+            }
             for (word, node) in entries {
                 if names.insert(Rc::clone(&word.text)) {
                     own.push((word.clone(), node.clone()));
                 }
             }
         }
-    };
-    for (_, from) in &merges {
-        match &*from.value {
-            Value::Map(_) => fill(from),
-            Value::List(all) => all.iter().for_each(&mut fill),
-            Value::Scalar { .. } => {}
-        }
+        Ok(own)
     }
-    own
 }
 
 fn shape(place: Place, why: impl Into<String>) -> ConfigError {

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use bellwether_config::config::{Access, StoreEngine, TrustAnchorFrom};
@@ -553,6 +555,100 @@ fn aliases_and_merges() {
     assert!(problems[0].contains("aliases"), "{problems:?}");
 }
 
+/// Each use of a merge key is a copy of what it names.
+#[test]
+fn a_bomb_of_merge_keys_is_refused() {
+    let mut bomb = String::from("labels: &all\n");
+    for n in 0..2_000 {
+        let _ = writeln!(bomb, "  key{n}: {n}");
+    }
+    bomb += "services:\n";
+    for _ in 0..2_000 {
+        bomb += "  - { <<: *all }\n";
+    }
+    let problems = fails(&[("b.yaml", &bomb)]);
+    assert!(problems[0].contains("aliases"), "{problems:?}");
+    let problems = fails(&[("b.yaml", "services: [{ <<: 7, name: a }]\n")]);
+    assert!(problems[0].contains("1:18"), "{problems:?}");
+}
+
+/// Aliases in a row nest as brackets do, and what walks the tree, or drops it, goes down into it.
+#[test]
+fn aliases_that_nest_are_refused() {
+    let mut deep = String::from("route:\n  a0: &a0 []\n");
+    for n in 1..100_000 {
+        let _ = writeln!(deep, "  a{n}: &a{n} [*a{}]", n - 1);
+    }
+    let problems = fails(&[("b.yaml", &deep)]);
+    assert!(problems[0].contains("nested too deeply"), "{problems:?}");
+    assert!(problems[0].starts_with("b.yaml:6"), "{problems:?}");
+}
+
+/// Twenty thousand services that share what they can are no bomb.
+#[test]
+fn many_services_may_share_what_they_have() {
+    let mut text = String::from(
+        "services:\n  - &all { name: a0, url: https://a.example/, labels: { team: a, tier: b }, expect: { status: [200], within: 1s, body: { contains: x } } }\n",
+    );
+    for n in 1..20_000 {
+        let _ = writeln!(text, "  - {{ <<: *all, name: a{n} }}");
+    }
+    let config = config(&text);
+    assert_eq!(config.services.len(), 20_000);
+    assert_eq!(config.services[19_999].checks[0].expect.status.len(), 1);
+}
+
+/// What editors leave in a text, and beside it.
+#[test]
+fn files_as_editors_leave_them() {
+    let crlf = "\u{feff}services:\r\n  - name: shop\r\n    url: https://a.example/\r\n";
+    let problems = fails(&[("b.yaml", &crlf.replace("url", "ulr"))]);
+    assert!(problems[0].starts_with("b.yaml:3:5: "), "{problems:?}");
+    assert!(problems[0].contains("did you mean `url`"), "{problems:?}");
+    let (name, url) = {
+        let config = config(crlf);
+        let check = &config.services[0].checks[0];
+        (config.services[0].name.clone(), check.target.text.clone())
+    };
+    assert_eq!((&*name, &*url), ("shop", "https://a.example/"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("shop.yaml"), crlf).unwrap();
+    for beside in [
+        "shop.yaml~",
+        "#shop.yaml#",
+        ".shop.yaml.swp",
+        ".shop.yaml",
+        "shop.yaml.bak",
+    ] {
+        std::fs::write(at(beside), "no: [configuration").unwrap();
+    }
+    // Emacs marks a file that is being edited so.
+    std::os::unix::fs::symlink("somebody@host.1234", at(".#shop.yaml")).unwrap();
+    std::fs::create_dir(at("old.yaml")).unwrap();
+    let loaded = bellwether_config::load(folder.path()).unwrap();
+    assert_eq!(loaded.files, [at("shop.yaml")]);
+
+    // A file that is gone is not passed over: what it watched would be watched no more.
+    std::os::unix::fs::symlink("/nowhere/pay.yaml", at("pay.yaml")).unwrap();
+    let problems = bellwether_config::load(folder.path()).unwrap_err().lines();
+    assert!(problems[0].contains("pay.yaml"), "{problems:?}");
+    assert!(problems[0].contains("No such file"), "{problems:?}");
+}
+
+/// What has no length is read no further than what has one.
+#[test]
+fn a_file_without_end_is_not_read_to_its_end() {
+    let problems = bellwether_config::load(Path::new("/dev/zero"))
+        .unwrap_err()
+        .lines();
+    assert!(
+        problems[0].contains("more than 67108864 bytes"),
+        "{problems:?}"
+    );
+}
+
 #[test]
 fn keys_are_explained() {
     let explain = |key: &str| {
@@ -601,4 +697,13 @@ fn keys_are_explained() {
     }
     let bare = bellwether_config::explain::explain(&[], "services.any.checks.one.every", &Canaries);
     assert_eq!(bare.unwrap().value.as_deref(), Some("60s"));
+}
+
+/// A text of nothing but mistakes does not fill the memory with complaints.
+#[test]
+fn keys_that_stand_twice_are_listed_up_to_a_bound() {
+    let text = "a: 1\n".repeat(50_000);
+    let problems = fails(&[("b.yaml", &text)]);
+    assert_eq!(problems.len(), 101);
+    assert!(problems[100].contains("and more"), "{problems:?}");
 }

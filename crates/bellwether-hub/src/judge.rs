@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bellwether_agent::{Harvest, Own, Trace};
+use bellwether_agent::{Harvest, Own, Shown, Trace};
 use bellwether_diagnose::detect::{Detector, Heard};
 use bellwether_diagnose::incidents::{self, AlarmKind, Book, JudgedTrace, Update};
 use bellwether_diagnose::report::Seen;
@@ -36,6 +36,8 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 const EVIDENCE_EVERY: Duration = Duration::from_secs(600);
 /// What was harvested at once is taken at once, up to this many.
 const AT_ONCE: usize = 256;
+/// Largest report of a run that is kept: several times that of a long chain of certificates.
+const RUN_EVIDENCE_LEN_MAX: usize = 256 * 1024;
 /// Changes that wait for a store that takes none: beyond it, the oldest evidence is given up.
 const UNSAVED_MAX: usize = 4_096;
 
@@ -175,6 +177,7 @@ impl Judge {
     fn take(&mut self, harvest: Harvest, now: Timestamp) {
         match harvest {
             Harvest::Run(run) => self.ran(run, now),
+            Harvest::Shown(shown) => self.shown(*shown, now),
             Harvest::Trace(trace) => self.traced(*trace, now),
             Harvest::Own(own) => self.own(&own),
         }
@@ -234,7 +237,6 @@ impl Judge {
             why: _,
         } = trace;
         let vantage = VantageId::new(&context.vantage);
-        let version = self.shared.version;
         let seen = Seen {
             context,
             began,
@@ -243,18 +245,55 @@ impl Judge {
             peak_kib: None,
             observations,
         };
-        // A rule that panics over what a stranger sent costs this trace alone.
+        if let Some(report) = self.report(&check, seen) {
+            self.judged(&check, &vantage, &report, now);
+        }
+    }
+
+    /// What follows from what was seen, without secrets. A rule that panics over what a stranger
+    /// sent costs this report alone.
+    fn report(&self, check: &CheckId, seen: Seen) -> Option<Report> {
+        let version = self.shared.version;
         let judged =
             std::panic::catch_unwind(move || bellwether_diagnose::report::report(seen, version));
-        let Ok(report) = judged else {
-            self.shared
-                .figures
-                .judge_panics
-                .fetch_add(1, Ordering::Relaxed);
-            tracing::error!(%check, "a trace cannot be judged: the rules panicked over it");
-            return;
+        if let Ok(report) = judged {
+            return Some(self.without_secrets(report));
+        }
+        let panics = &self.shared.figures.judge_panics;
+        panics.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(%check, "what was seen cannot be judged: the rules panicked over it");
+        None
+    }
+
+    /// A run, with a report of its records as its evidence: what proves the row, to be judged again.
+    fn shown(&mut self, shown: Shown, now: Timestamp) {
+        let Shown {
+            mut run,
+            context,
+            took_ms,
+            queries,
+            observations,
+        } = shown;
+        let seen = Seen {
+            context,
+            began: run.began(),
+            took_ms,
+            queries,
+            peak_kib: None,
+            observations,
         };
-        self.judged(&check, &vantage, &self.without_secrets(report), now);
+        let report = self.report(&run.check, seen);
+        let bytes = report.and_then(|report| serde_json::to_vec(&report).ok());
+        let has_room = self.unsaved.len() < UNSAVED_MAX;
+        if let Some(bytes) = bytes.filter(|b| has_room && b.len() <= RUN_EVIDENCE_LEN_MAX) {
+            run.evidence = Some(Digest(Sha256::digest(&bytes).into()));
+            self.unsaved.push(Change::Evidence { at: now, bytes });
+            // The next tick stores it, with that of all runs that fail at the same time.
+            if self.unsaved.len() % AT_ONCE == 0 {
+                self.save(Vec::new());
+            }
+        }
+        self.ran(run, now);
     }
 
     /// A report without what a `${…}` of the configuration stood for, in a URL for example: what

@@ -492,6 +492,35 @@ pub struct TlsSeen {
     pub small_segments: Option<bool>,
 }
 
+impl TlsSeen {
+    /// What is known of a handshake before it is made: nothing came yet.
+    #[must_use]
+    pub fn begun(address: SocketAddr, purpose: TlsPurpose) -> Self {
+        Self {
+            address,
+            sni: None,
+            purpose,
+            result: TlsResult::Stalled,
+            handshake_ms: 0.0,
+            version: None,
+            cipher: None,
+            group: None,
+            alpn: None,
+            chain: Vec::new(),
+            chain_len: 0,
+            problems: Vec::new(),
+            client_cert_requested: false,
+            client_auth: None,
+            hellos: Vec::new(),
+            stapled: false,
+            staple: None,
+            profiles: Vec::new(),
+            tcp: None,
+            small_segments: None,
+        }
+    }
+}
+
 /// The name of an alert, as the registry of IANA has it (RFC 8446 section 6).
 #[must_use]
 pub fn alert_name(code: u8) -> String {

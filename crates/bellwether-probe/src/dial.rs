@@ -48,10 +48,12 @@ impl Dialer {
     /// # Errors
     /// The reason in words.
     pub fn permits(&self, address: IpAddr, origin: Origin) -> Result<(), String> {
-        if self.typed.contains(&address) {
-            return Ok(());
+        if !self.typed.contains(&address) {
+            self.egress.permits(address, origin)?;
         }
-        self.egress.permits(address, origin)
+        #[cfg(test)]
+        crate::testing::keep_on_this_machine(address, || self.has_route((address, 9).into()));
+        Ok(())
     }
 
     /// The source address to bind for a destination, port 0; `None` leaves it to the system.
@@ -184,13 +186,8 @@ pub(crate) fn system_words(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
-    use crate::testing::job;
-
-    /// Set in the process that has no network.
-    const ALONE_VARIABLE: &str = "BELLWETHER_TEST_ALONE";
+    use crate::testing::{Network, is_alone, job};
 
     async fn dialled(to: &str, job: Job) -> NotDialled {
         let to = to.parse().unwrap();
@@ -198,17 +195,10 @@ mod tests {
         dialled.unwrap_err()
     }
 
-    /// Runs itself again in a network namespace that has nothing, not even `lo`.
     #[tokio::test]
     async fn without_a_route_no_packet_leaves() {
-        if std::env::var_os(ALONE_VARIABLE).is_none() {
-            let status = Command::new("unshare")
-                .arg("-rn")
-                .arg(std::env::current_exe().unwrap())
-                .args(["--exact", "dial::tests::without_a_route_no_packet_leaves"])
-                .env(ALONE_VARIABLE, "1")
-                .output();
-            assert!(status.unwrap().status.success());
+        let name = "dial::tests::without_a_route_no_packet_leaves";
+        if !is_alone(name, Network::Nothing) {
             return;
         }
         for to in ["192.0.2.1:443", "[2001:db8::1]:443", "127.0.0.1:443"] {

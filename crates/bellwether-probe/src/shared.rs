@@ -311,7 +311,7 @@ fn differs(zone: &DnsName, names: &[DnsName], baseline: Option<&Baseline>) -> bo
 
 #[cfg(test)]
 mod tests {
-    use bellwether_model::dns::{Flags, Question, Record, Response, Variant};
+    use bellwether_model::dns::{Question, Record, Response};
     use bellwether_model::report::BaselineZone;
 
     use super::*;
@@ -336,35 +336,15 @@ mod tests {
             ttl: 172_800,
             data: (*server).to_owned(),
         };
-        let response = Response {
-            rcode: Rcode::NOERROR,
-            flags: Flags::default(),
-            edns: true,
-            extended_errors: Vec::new(),
-            answer: Vec::new(),
+        let response = Box::new(Response {
             authority: servers.iter().map(ns).collect(),
-            additional: Vec::new(),
             size: 512,
-            case_kept: true,
-            malformed: None,
-            malformed_at: None,
-            raw: None,
-        };
-        Exchange {
-            question: wanted.question.clone(),
-            transport: Transport::Udp,
-            edns: true,
-            recursion: false,
-            offered: None,
-            variant: Variant::Usual,
-            lower_case: false,
-            tries: 1,
-            took_ms: 1.0,
-            result: ExchangeResult::Answered {
-                response: Box::new(response),
-            },
-            discarded: Vec::new(),
-        }
+            ..Response::empty(Rcode::NOERROR)
+        });
+        Exchange::usual(
+            wanted.question.clone(),
+            ExchangeResult::Answered { response },
+        )
     }
 
     const ROOT: &str = "127.0.0.2:53";

@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bellwether_model::http::HttpSeen;
-use bellwether_model::job::{Event, JOB_SCHEMA, Job};
+use bellwether_model::job::{CheckAsk, Event, JOB_SCHEMA, Job};
 use bellwether_model::net::TcpSeen;
 use bellwether_model::tls::TlsSeen;
 use bellwether_model::{DnsName, Expect, Origin, Outcome};
@@ -28,6 +29,64 @@ use crate::cx::Cx;
 use crate::http::{Resolve, Resolved};
 
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Set in a test's second process, which has a network of its own.
+const ALONE_VARIABLE: &str = "BELLWETHER_TEST_ALONE";
+
+/// What there is where a test is alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Network {
+    /// Nothing, not even `lo`.
+    Nothing,
+    /// `lo`, and no route to anywhere else.
+    Loopback,
+}
+
+/// Is this the process of the test that is alone in a network namespace? If not, it is run once,
+/// and must succeed there: then the caller has nothing left to do.
+///
+/// Tests that speak of addresses of strangers go through this, so that no packet leaves whatever
+/// network the tests are started in.
+pub(crate) fn is_alone(test: &str, network: Network) -> bool {
+    if std::env::var_os(ALONE_VARIABLE).is_some() {
+        return true;
+    }
+    let script = match network {
+        Network::Nothing => r#"exec "$0" "$@""#,
+        Network::Loopback => r#"ip link set lo up && exec "$0" "$@""#,
+    };
+    let output = Command::new("unshare")
+        .args(["-rn", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env(ALONE_VARIABLE, "1")
+        .output()
+        .expect("`unshare` of util-linux is there");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    // Of a name that no test has, none would fail.
+    let is_well = output.status.success() && said.contains("1 passed");
+    assert!(is_well, "{test}, alone:\n{said}{complaint}");
+    false
+}
+
+/// Ends a test that is about to dial an address that packets would reach outside of this machine.
+///
+/// Every probe asks [`crate::dial::Dialer::permits`] before it dials, and that asks this. It aborts,
+/// since a panic inside of a probe is a record, and what was seen by then may be all that a test
+/// looks at.
+pub(crate) fn keep_on_this_machine(address: IpAddr, is_routed: impl FnOnce() -> bool) {
+    if address.to_canonical().is_loopback() || !is_routed() {
+        return;
+    }
+    use std::io::Write as _;
+    // Not by `eprintln!`, which is captured and lost with the process.
+    let _ = writeln!(
+        std::io::stderr(),
+        "a test was about to dial {address}, to which there is a route: run tests with `cargo xtask test`"
+    );
+    std::process::abort();
+}
 
 /// Accepts connections for ever and hands each to `serve`.
 pub(crate) async fn server<F, R>(serve: F) -> SocketAddr
@@ -189,6 +248,18 @@ pub(crate) fn job(target: &str) -> Job {
     }
 }
 
+/// What a check of a target asks.
+pub(crate) fn check_ask(target: &str) -> Box<CheckAsk> {
+    Box::new(CheckAsk {
+        target: target.parse().unwrap(),
+        icmp_only: false,
+        expect: Expect::default(),
+        client_cert: None,
+        tries: None,
+        timeout_ms: 10_000,
+    })
+}
+
 /// [`job`], trusting a CA.
 pub(crate) fn trusting(target: &str, pki: &Pki) -> Job {
     Job {
@@ -213,18 +284,32 @@ pub(crate) async fn attempt(job: Job) -> Vec<(String, Outcome, u32)> {
 }
 
 pub(crate) async fn attempt_with(job: Job, resolve: Fixed) -> Vec<(String, Outcome, u32)> {
-    collected(job, Origin::Operator, resolve).await
+    collected(job, Origin::Operator, resolve, |_| {}).await
 }
 
 pub(crate) async fn attempt_as(job: Job, origin: Origin) -> Vec<(String, Outcome, u32)> {
-    collected(job, origin, Fixed(vec![LOCALHOST])).await
+    collected(job, origin, Fixed(vec![LOCALHOST]), |_| {}).await
 }
 
-async fn collected(job: Job, origin: Origin, resolve: Fixed) -> Vec<(String, Outcome, u32)> {
+/// [`attempt`], telling of each record when it is made.
+pub(crate) async fn attempt_telling(
+    job: Job,
+    tell: impl Fn(&Outcome) + 'static,
+) -> Vec<(String, Outcome, u32)> {
+    collected(job, Origin::Operator, Fixed(vec![LOCALHOST]), tell).await
+}
+
+async fn collected(
+    job: Job,
+    origin: Origin,
+    resolve: Fixed,
+    tell: impl Fn(&Outcome) + 'static,
+) -> Vec<(String, Outcome, u32)> {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let sink = seen.clone();
     let cx = Cx::new(job, move |event| {
         if let Event::Observed { key, observation } = event {
+            tell(&observation.outcome);
             let waits = observation.waits;
             let outcome = observation.outcome.clone();
             sink.borrow_mut().push((key.clone(), outcome, waits));

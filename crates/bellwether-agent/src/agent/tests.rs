@@ -103,6 +103,7 @@ fn never(_: u64, _: &Wanted) -> Option<Duration> {
 fn runs(all: &[Harvest]) -> Vec<&Run> {
     let runs = all.iter().filter_map(|one| match one {
         Harvest::Run(run) => Some(run),
+        Harvest::Shown(shown) => Some(&shown.run),
         Harvest::Trace(_) | Harvest::Own(_) => None,
     });
     runs.collect()

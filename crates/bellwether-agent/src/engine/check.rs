@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
 
-use bellwether_diagnose::visit::Judged;
-use bellwether_model::Digest;
+use bellwether_diagnose::visit::{Judged, Symptom};
 use bellwether_model::dns::ResolverOrigin;
 use bellwether_model::job::{CheckAsk, ResolverAsk};
 use bellwether_model::run::RunOutcome;
+use bellwether_model::{Digest, Layer};
 
 use crate::clock::{Micros, micros};
 use crate::{PlannedCheck, TraceWhy, wheel};
@@ -18,6 +18,12 @@ const EVERY_MIN: Micros = 1_000_000;
 /// Different values of a thing that count as known: a service on many addresses, behind resolvers
 /// that each give other ones, shows some of them in turn.
 const KNOWN_MAX: usize = 32;
+
+/// While runs fail in the same way, or show new things, the records of one are handed on this often.
+const SHOWN_EVERY: Micros = 600_000_000;
+/// Records of two runs that fail in different ways are handed on no sooner one after the other: a
+/// service that fails in ten ways by turns does not fill the disk.
+const SHOWN_GAP: Micros = 60_000_000;
 
 /// Salts of a check's grids.
 const SALT_RUN: u8 = 0;
@@ -45,6 +51,8 @@ pub(super) struct Check {
     pub(super) judged: u32,
     /// Was the last judged run other than ok?
     pub(super) bad: Option<bool>,
+    /// The last run whose records were handed on.
+    shown: Option<LastShown>,
     pub(super) burst: Option<Burst>,
     pub(super) known: Known,
     /// Resolvers that the privacy rule kept the last trace from asking.
@@ -99,7 +107,55 @@ pub(super) struct Known {
     class: Option<u16>,
 }
 
+/// A run whose records were handed on.
+#[derive(Clone, Debug)]
+struct LastShown {
+    at: Micros,
+    outcome: RunOutcome,
+    layer: Option<Layer>,
+    symptom: Option<Symptom>,
+    status: Option<u16>,
+}
+
 impl Check {
+    /// Are the records of this run worth keeping? Those of the first that fails, of one that fails
+    /// in another way than the last one kept, of one that shows something new, and now and then of
+    /// what stays broken.
+    pub(super) fn is_worth_showing(
+        &mut self,
+        judged: &Judged,
+        is_first_bad: bool,
+        is_new: bool,
+        now: Micros,
+    ) -> bool {
+        let is_bad = matches!(judged.outcome, RunOutcome::Wrong | RunOutcome::Failed);
+        if !is_bad && !is_new {
+            return false;
+        }
+        if let Some(last) = &self.shown {
+            let is_alike = !is_first_bad
+                && last.outcome == judged.outcome
+                && last.layer == judged.layer
+                && last.symptom == judged.symptom
+                && (!is_bad || last.status == judged.status);
+            let gap = if is_alike { SHOWN_EVERY } else { SHOWN_GAP };
+            // What failed is shown though something new was shown just before.
+            let is_due = now.saturating_sub(last.at) >= gap;
+            let is_turn = is_bad && last.outcome == RunOutcome::Ok;
+            if !is_due && !is_turn {
+                return false;
+            }
+        }
+        self.shown = Some(LastShown {
+            at: now,
+            outcome: judged.outcome,
+            layer: judged.layer,
+            symptom: judged.symptom.clone(),
+            status: judged.status,
+        });
+        true
+    }
+
     pub(super) fn new(planned: PlannedCheck, birth: u32) -> Self {
         let host = planned.ask.target.host_text().into();
         let turn = wheel::hash(planned.id.as_str(), SALT_FIRST) >> 40;
@@ -117,6 +173,7 @@ impl Check {
             turn: u32::try_from(turn).unwrap_or(0),
             judged: 0,
             bad: None,
+            shown: None,
             burst: None,
             known: Known::default(),
             private: Vec::new(),

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use bellwether_diagnose::Situation;
 use bellwether_diagnose::visit::{self, Judged};
 use bellwether_model::job::{CheckAsk, Told, Wanted};
+use bellwether_model::report::Context;
 use bellwether_model::run::{Run, RunOutcome, Trigger};
 use bellwether_model::{CheckId, NotRunReason};
 use jiff::Timestamp;
@@ -11,7 +13,7 @@ use jiff::Timestamp;
 use super::check::{Burst, Check, is_named, rotation};
 use super::{Engine, Key, Kind, Order, Rank, SLOT_LATE_MAX, Say, Timer};
 use crate::clock::{Micros, stamp};
-use crate::{Harvest, TraceWhy, wheel};
+use crate::{Harvest, Shown, TraceWhy, wheel};
 
 /// What a visit has beyond the longest time of one of its steps: the last one is then waited for
 /// long enough to say that nothing came.
@@ -200,6 +202,7 @@ impl Engine {
             return self.close_run(
                 number,
                 Judged::unknown(visit::not_run(NotRunReason::Privacy)),
+                None,
                 true,
             );
         }
@@ -268,12 +271,17 @@ impl Engine {
             Kind::Trace { .. } => self.traced(told),
             Kind::Run { .. } => {
                 let key = order.key;
-                let judged = visit::row(&order.ask, told.observations, order.wall);
+                let (judged, situation) =
+                    visit::row_and_situation(&order.ask, told.observations, order.wall);
                 if judged.not_run == Some(NotRunReason::NoRoute) && self.turn_away(number) {
                     return;
                 }
                 let is_well = judged.outcome != RunOutcome::NotRun;
-                self.close_run(number, judged, true);
+                let records = Records {
+                    situation,
+                    queries: told.queries,
+                };
+                self.close_run(number, judged, Some(records), true);
                 if is_well {
                     self.run_is_well(key);
                 }
@@ -358,7 +366,7 @@ impl Engine {
                     self.forget(number);
                 }
             }
-            Kind::Run { .. } => self.close_run(number, Judged::unknown(symptom), is_over),
+            Kind::Run { .. } => self.close_run(number, Judged::unknown(symptom), None, is_over),
             Kind::Trace { .. } => {
                 self.figures.traces_lost += u64::from(order.began.is_some());
                 self.close_trace(number, is_over);
@@ -407,7 +415,7 @@ impl Engine {
         Some(about)
     }
 
-    fn close_run(&mut self, number: u64, judged: Judged, is_over: bool) {
+    fn close_run(&mut self, number: u64, judged: Judged, records: Option<Records>, is_over: bool) {
         let Some(about) = self.release(number, is_over) else {
             return;
         };
@@ -416,18 +424,39 @@ impl Engine {
         {
             check.run = None;
         }
-        self.learn(&about, &judged);
-        self.row(about, judged);
-    }
-
-    /// What a run shows beyond its row: something to confirm, to trace, or new.
-    fn learn(&mut self, about: &About, judged: &Judged) {
-        let resolvers = self.settings.labels.len();
-        let Kind::Run { trigger, turn, .. } = about.kind else {
+        let is_shown = self.learn(&about, &judged);
+        let began = about.began.unwrap_or(self.now);
+        // Milliseconds of a run are far below 2^53.
+        let took_ms = self.now.saturating_sub(began) as f64 / 1000.0;
+        let Some(run) = self.made(about, judged) else {
             return;
         };
+        let harvest = match records.filter(|_| is_shown) {
+            Some(Records { situation, queries }) => Harvest::Shown(Box::new(Shown {
+                context: Context {
+                    vantage: self.vantage.as_str().to_owned(),
+                    ..situation.context
+                },
+                observations: situation.observations,
+                took_ms,
+                queries,
+                run,
+            })),
+            None => Harvest::Run(run),
+        };
+        self.out.push_back(harvest);
+    }
+
+    /// What a run shows beyond its row: something to confirm, to trace, or new. Are its records
+    /// worth keeping?
+    fn learn(&mut self, about: &About, judged: &Judged) -> bool {
+        let (resolvers, now) = (self.settings.labels.len(), self.now);
+        let mut is_shown = false;
+        let Kind::Run { trigger, turn, .. } = about.kind else {
+            return false;
+        };
         let Some(check) = self.check(about.key) else {
-            return;
+            return false;
         };
         let at = about.key.at;
         if judged.outcome != RunOutcome::NotRun {
@@ -438,6 +467,7 @@ impl Engine {
             // Each resolver was heard in both families before anything counts as new.
             let settled = check.judged as usize > 2 * resolvers.max(1);
             let is_new = check.known.learn(judged) && settled;
+            is_shown = check.is_worth_showing(judged, is_news, is_new, now);
             if bad {
                 self.want_after_failure(at, about.due, is_news);
             } else if is_new {
@@ -450,6 +480,7 @@ impl Engine {
         if trigger == Trigger::Confirm {
             self.confirmed(about, judged.outcome == RunOutcome::Ok);
         }
+        is_shown
     }
 
     /// Begins to confirm.
@@ -515,8 +546,15 @@ impl Engine {
         self.wheel.insert(next, Timer::Confirm { at, birth });
     }
 
-    /// Makes a row.
+    /// Hands on a row without records.
     pub(super) fn row(&mut self, about: About, judged: Judged) {
+        if let Some(run) = self.made(about, judged) {
+            self.out.push_back(Harvest::Run(run));
+        }
+    }
+
+    /// Makes a row.
+    fn made(&mut self, about: About, judged: Judged) -> Option<Run> {
         let About {
             id,
             every,
@@ -527,7 +565,7 @@ impl Engine {
             ..
         } = about;
         let Kind::Run { trigger, .. } = kind else {
-            return;
+            return None;
         };
         // What confirms and was not begun is on no grid either.
         let due = if trigger == Trigger::Confirm {
@@ -566,8 +604,14 @@ impl Engine {
         };
         self.figures.runs[place] += 1;
         self.figures.confirms += u64::from(trigger == Trigger::Confirm);
-        self.out.push_back(Harvest::Run(run));
+        Some(run)
     }
+}
+
+/// What a run was judged from.
+struct Records {
+    situation: Situation,
+    queries: u32,
 }
 
 /// What a row says of its order.

@@ -12,9 +12,9 @@ use bellwether_model::{Observation, Outcome, ProbeKind};
 use super::runs::{BURST_GAP, BURST_LEN};
 use super::traces::TRACES_MAX;
 use super::*;
-use crate::Trace;
 use crate::clock::stamp;
 use crate::testing::{BEGIN, SECOND, Seen, aim, id, name, plan, planned, resolver, told};
+use crate::{Shown, Trace};
 
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -43,6 +43,7 @@ struct Sim {
     coming: BinaryHeap<Reverse<(u64, u64)>>,
     said: BTreeMap<u64, Said>,
     runs: Vec<Run>,
+    shown: Vec<Shown>,
     traces: Vec<(u64, Trace)>,
     own: Vec<(u64, Own)>,
     asked: Vec<Asked>,
@@ -61,6 +62,7 @@ impl Sim {
             coming: BinaryHeap::new(),
             said: BTreeMap::new(),
             runs: Vec::new(),
+            shown: Vec::new(),
             traces: Vec::new(),
             own: Vec::new(),
             asked: Vec::new(),
@@ -155,6 +157,10 @@ impl Sim {
         {
             match next {
                 Harvest::Run(run) => self.runs.push(run),
+                Harvest::Shown(shown) => {
+                    self.runs.push(shown.run.clone());
+                    self.shown.push(*shown);
+                }
                 Harvest::Trace(trace) => self.traces.push((self.now, *trace)),
                 Harvest::Own(own) => self.own.push((self.now, own)),
             }
@@ -378,6 +384,37 @@ fn one_host_takes_no_more_than_its_share() {
     });
     sim.run(2 * MINUTE);
     assert_eq!(sim.most_under_way, places::PER_HOST_MAX);
+}
+
+#[test]
+fn records_are_handed_on_of_what_fails_and_how_it_fails() {
+    let outages = [
+        BEGIN + 5 * MINUTE..BEGIN + 20 * MINUTE,
+        BEGIN + 30 * MINUTE..BEGIN + 32 * MINUTE,
+    ];
+    let mut sim = Sim::new(plan(1, 60), move |asked, wanted| {
+        let fails = outages.iter().any(|outage| outage.contains(&asked.at));
+        let seen = if fails { Seen::Refused } else { Seen::Ok };
+        vec![(50_000, answer(asked, wanted, seen))]
+    });
+    sim.run(40 * MINUTE);
+    // The first one, another after ten minutes of the same, and the first of the second outage.
+    let at: Vec<u64> = sim
+        .shown
+        .iter()
+        .map(|shown| (due(&shown.run) - BEGIN) / MINUTE)
+        .collect();
+    assert_eq!(at.len(), 3, "{at:?}");
+    assert!(
+        (5..7).contains(&at[0]) && (15..18).contains(&at[1]) && at[2] >= 30,
+        "{at:?}"
+    );
+    for shown in &sim.shown {
+        assert_eq!(shown.run.outcome, RunOutcome::Failed);
+        assert_eq!(shown.context.vantage, shown.run.vantage.as_str());
+        assert!(!shown.observations.is_empty() && shown.took_ms > 0.0);
+    }
+    sim.assert_numbered(0);
 }
 
 #[test]

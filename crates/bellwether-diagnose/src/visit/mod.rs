@@ -87,6 +87,17 @@ enum Step {
 /// Judges the records of one visit. `now` is when the visit was made.
 #[must_use]
 pub fn row(ask: &CheckAsk, observations: Vec<Observation>, now: Timestamp) -> Judged {
+    row_and_situation(ask, observations, now).0
+}
+
+/// [`row`], with what it was judged from, for whoever keeps that as evidence. The vantage is left
+/// empty.
+#[must_use]
+pub fn row_and_situation(
+    ask: &CheckAsk,
+    observations: Vec<Observation>,
+    now: Timestamp,
+) -> (Judged, Situation) {
     let timed = Timed::of(ask, &observations);
     let context = Context {
         target: ask.target.clone(),
@@ -123,7 +134,7 @@ pub fn row(ask: &CheckAsk, observations: Vec<Observation>, now: Timestamp) -> Ju
             judged.not_run = reason;
         }
     }
-    judged
+    (judged, situation)
 }
 
 /// The question for the target's own name: redirects ask for others.

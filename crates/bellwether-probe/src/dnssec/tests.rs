@@ -6,8 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bellwether_model::DnsName;
 use bellwether_model::dns::{
-    Exchange, ExchangeResult, HostSeen, ListedBy, ParentSet, Question, Record, ServerSeen,
-    Transport, ZoneSeen,
+    Exchange, ExchangeResult, HostSeen, ListedBy, ParentSet, Question, Record, ServerSeen, ZoneSeen,
 };
 use bellwether_model::dnssec::{
     DenialResult, DnssecSeen, SignatureResult, SignedAnswer, SignedKind,
@@ -141,21 +140,8 @@ fn exchange(qname: &str, rtype: &str, flags: u16, answer: &[Row], authority: &[R
     let query = encode(&question, flags_sent, &mut fastrand::Rng::with_seed(7)).unwrap();
     let opt: Row = (".".into(), 41, vec![]);
     let bytes = reply(&query.bytes, flags, [answer, authority, &[opt]]);
-    Exchange {
-        question,
-        transport: Transport::Udp,
-        edns: true,
-        recursion: false,
-        offered: None,
-        variant: bellwether_model::dns::Variant::Usual,
-        lower_case: false,
-        tries: 1,
-        took_ms: 1.0,
-        result: ExchangeResult::Answered {
-            response: Box::new(decode(&query, &bytes, Raw::Keep)),
-        },
-        discarded: vec![],
-    }
+    let response = Box::new(decode(&query, &bytes, Raw::Keep));
+    Exchange::usual(question, ExchangeResult::Answered { response })
 }
 
 fn level(zone: &str, parent: Option<&str>, exchanges: Vec<Exchange>) -> ZoneSeen {

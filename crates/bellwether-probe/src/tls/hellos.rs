@@ -14,7 +14,7 @@ use super::flight::Flight;
 use super::hello::hello;
 use super::outcome::{begins_like_tls, end_words, looks_like};
 use super::suite::{suite_name, version_name};
-use super::{Ask, Begin as _, read_chain, sent_name};
+use super::{Ask, begin, read_chain, sent_name};
 use crate::cx::Cx;
 use crate::patience::patience;
 use crate::tcp::{self, millis};
@@ -47,7 +47,7 @@ pub(crate) fn shapes_after(seen: &TlsSeen) -> &'static [HelloKind] {
 
 /// Sends each of these shapes, over a connection each.
 pub(crate) async fn ask_all(cx: &Cx, origin: Origin, ask: &Ask, shapes: &[HelloKind]) -> TlsSeen {
-    let mut seen = TlsSeen::begin(ask, sent_name(ask));
+    let mut seen = begin(ask, sent_name(ask));
     let start = Instant::now();
     let asked = shapes
         .iter()

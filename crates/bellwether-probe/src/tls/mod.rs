@@ -95,7 +95,7 @@ pub(crate) async fn shake(
 ) -> (TlsSeen, Option<Stream>) {
     let recorder = Recorder::new(client::to_show(cx.job(), ask));
     let sni = sent_name(ask);
-    let mut seen = TlsSeen::begin(ask, sni);
+    let mut seen = begin(ask, sni);
     let memory = &cx.memory().tls;
     let (config, name) = match (memory.config(ask), server_name(&ask.host)) {
         (Ok(config), Ok(name)) => (config, name),
@@ -147,34 +147,11 @@ pub(crate) async fn shake(
     (seen, stream)
 }
 
-trait Begin {
-    fn begin(ask: &Ask, sni: Option<DnsName>) -> Self;
-}
-
-impl Begin for TlsSeen {
-    fn begin(ask: &Ask, sni: Option<DnsName>) -> Self {
-        Self {
-            address: ask.address,
-            sni,
-            purpose: ask.purpose,
-            result: TlsResult::Stalled,
-            handshake_ms: 0.0,
-            version: None,
-            cipher: None,
-            group: None,
-            alpn: None,
-            chain: Vec::new(),
-            chain_len: 0,
-            problems: Vec::new(),
-            client_cert_requested: false,
-            client_auth: None,
-            hellos: Vec::new(),
-            stapled: false,
-            staple: None,
-            profiles: Vec::new(),
-            tcp: None,
-            small_segments: None,
-        }
+/// What is known of a handshake before it is made.
+fn begin(ask: &Ask, sni: Option<DnsName>) -> TlsSeen {
+    TlsSeen {
+        sni,
+        ..TlsSeen::begun(ask.address, ask.purpose)
     }
 }
 
@@ -189,7 +166,7 @@ fn oversize() -> CertProblem {
 
 /// What stands for a handshake whose connection did not open.
 pub(crate) fn not_connected(ask: &Ask, error: String) -> TlsSeen {
-    let mut seen = TlsSeen::begin(ask, sent_name(ask));
+    let mut seen = begin(ask, sent_name(ask));
     seen.result = TlsResult::NotConnected { error };
     seen
 }

@@ -7,11 +7,14 @@ use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::testing::{
-    Identity, Pki, attempt, by_name, http_of, job, server, tcp_of, tls_of, tls_server, trusting,
+    Identity, Pki, attempt, attempt_telling, by_name, http_of, job, server, tcp_of, tls_of,
+    tls_server, trusting,
 };
+use bellwether_model::Outcome;
 use bellwether_model::job::Job;
 use bellwether_model::service::ClientIdentity;
 
@@ -387,23 +390,30 @@ fn asks_for_strangers(pki: &Pki) -> ServerConfig {
         .unwrap()
 }
 
-/// In front of another server: what the client says after its first segment arrives late.
-async fn slow_to(server_at: SocketAddr) -> SocketAddr {
-    server(move |client| async move {
-        let (mut from, mut to) = client.into_split();
-        let there = TcpStream::connect(server_at).await.unwrap();
-        let (mut back, mut on) = there.into_split();
-        let answers = tokio::spawn(async move {
-            let _ = tokio::io::copy(&mut back, &mut to).await;
-        });
-        let mut hello = vec![0; 16 * 1024];
-        let len = from.read(&mut hello).await.unwrap();
-        on.write_all(&hello[..len]).await.unwrap();
-        let mut rest = Vec::with_capacity(64 * 1024);
-        tokio::time::sleep(Duration::from_millis(1300)).await;
-        let _ = from.read_buf(&mut rest).await;
-        let _ = on.write_all(&rest).await;
-        let _ = answers.await;
+/// In front of another server: what the client says after its first segment waits at a gate.
+async fn slow_to(server_at: SocketAddr, gate: Arc<Semaphore>) -> SocketAddr {
+    server(move |mut client| {
+        let gate = gate.clone();
+        async move {
+            let mut there = TcpStream::connect(server_at).await.unwrap();
+            let mut hello = vec![0; 16 * 1024];
+            let len = client.read(&mut hello).await.unwrap();
+            there.write_all(&hello[..len]).await.unwrap();
+            let (mut from, mut to) = client.split();
+            let (mut back, mut on) = there.split();
+            let on = async {
+                drop(gate.acquire().await);
+                let _ = tokio::io::copy(&mut from, &mut on).await;
+            };
+            let back = async {
+                let _ = tokio::io::copy(&mut back, &mut to).await;
+            };
+            // The server's end is the end; what the client still says is read until then.
+            tokio::select! {
+                () = back => {}
+                () = async { on.await; std::future::pending().await } => {}
+            }
+        }
     })
     .await
 }
@@ -411,13 +421,20 @@ async fn slow_to(server_at: SocketAddr) -> SocketAddr {
 #[tokio::test]
 async fn a_refusal_while_the_answer_is_awaited() {
     let pki = Pki::new();
-    let at = slow_to(tls_server(asks_for_strangers(&pki), OK).await).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let at = slow_to(tls_server(asks_for_strangers(&pki), OK).await, gate.clone()).await;
     let url = format!("https://www.svc.test:{}/", at.port());
     let job = Job {
         client_cert: Some(client(&pki, 2027)),
         ..trusting(&url, &pki)
     };
-    let seen = attempt(job).await;
+    // The server hears of the certificate only when nobody listens for its refusal any more.
+    let seen = attempt_telling(job, move |outcome| {
+        if matches!(outcome, Outcome::Tls(seen) if seen.purpose == TlsPurpose::User) {
+            gate.add_permits(1000);
+        }
+    })
+    .await;
     let tls = tls_of(&seen)[0];
     assert_eq!(tls.result, TlsResult::Completed);
     let shown = tls.client_auth.as_ref().unwrap().shown.as_ref().unwrap();

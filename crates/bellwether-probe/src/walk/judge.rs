@@ -124,21 +124,13 @@ mod tests {
             rows.iter().map(record).collect()
         };
         Response {
-            rcode,
             flags: Flags {
                 aa,
                 ..Flags::default()
             },
-            edns: true,
-            extended_errors: vec![],
             answer: records(answer),
             authority: records(authority),
-            additional: vec![],
-            size: 0,
-            case_kept: true,
-            malformed: None,
-            malformed_at: None,
-            raw: None,
+            ..Response::empty(rcode)
         }
     }
 

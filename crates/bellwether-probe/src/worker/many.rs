@@ -47,8 +47,8 @@ const BEAT_IDLE: Duration = Duration::from_millis(200);
 const GRACE: Duration = Duration::from_millis(50);
 /// Records of one order that are kept, bytes: more than any trace of a healthy service brings.
 const REPORT_LEN_MAX: usize = 8 * 1024 * 1024;
-/// Room for the end of a report.
-const REPORT_END_LEN: usize = 64;
+/// Room for the end of a report, and for a record of what was left out.
+const REPORT_END_LEN: usize = 4096;
 /// Bytes read of the orders at once.
 const READ_LEN: usize = 64 * 1024;
 
@@ -266,6 +266,9 @@ struct Report {
     records: usize,
     /// Probes that began and have not ended.
     begun: Vec<Begun>,
+    /// Records for which there was no room, and the first of them.
+    left_out: u32,
+    first_left_out: Option<(ProbeKind, jiff::Timestamp)>,
 }
 
 struct Begun {
@@ -303,18 +306,28 @@ impl Report {
 
     fn add(&mut self, observation: &Observation) {
         // A frame has a bound, and a trace of a hostile tree must not bring its order to nothing.
-        if self.text.len() >= REPORT_LEN_MAX {
-            return;
+        let has_room = self.text.len() < REPORT_LEN_MAX;
+        if !has_room || !self.write(observation, FRAME_LEN_MAX - REPORT_END_LEN) {
+            self.left_out = self.left_out.saturating_add(1);
+            self.first_left_out
+                .get_or_insert((observation.probe, observation.began));
         }
+    }
+
+    /// Writes a record, if the text stays below a length with it.
+    fn write(&mut self, observation: &Observation, len_max: usize) -> bool {
         let len = self.text.len();
         if self.records > 0 {
             self.text.push(b',');
         }
-        // Nothing in an observation fails to be written; if it did, the record is missing.
-        match serde_json::to_writer(&mut self.text, observation) {
-            Ok(()) if self.text.len() < FRAME_LEN_MAX - REPORT_END_LEN => self.records += 1,
-            Ok(()) | Err(_) => self.text.truncate(len),
+        let written = serde_json::to_writer(&mut self.text, observation);
+        let is_written = written.is_ok() && self.text.len() < len_max;
+        if is_written {
+            self.records += 1;
+        } else {
+            self.text.truncate(len);
         }
+        is_written
     }
 
     fn close(&mut self, queries: u32) {
@@ -333,6 +346,28 @@ impl Report {
                 waits: 0,
                 outcome: Outcome::NotRun(not_run),
             });
+        }
+        // What is missing is unknown, and never taken for something that was not asked.
+        if let Some((probe, began)) = self.first_left_out {
+            let not_run = NotRun {
+                reason: NotRunReason::Limit,
+                detail: format!(
+                    "{} records are left out: all of one order take at most {REPORT_LEN_MAX} bytes",
+                    self.left_out
+                ),
+                subject: String::new(),
+                address: None,
+                via: None,
+            };
+            let observation = Observation {
+                id: String::new(),
+                probe,
+                began,
+                took_ms: 0.0,
+                waits: 0,
+                outcome: Outcome::NotRun(not_run),
+            };
+            self.write(&observation, FRAME_LEN_MAX);
         }
         let end = format!("],\"queries\":{queries}}}");
         self.text.extend_from_slice(end.as_bytes());
@@ -489,6 +524,46 @@ mod tests {
             panic!("{:?}", told[10]);
         };
         assert_eq!(not_run.reason, NotRunReason::Limit);
+    }
+
+    /// What has no room in a frame leaves a record that says so, and the frame can be read.
+    #[test]
+    fn records_that_are_too_much_are_told_of() {
+        let large = |len: usize| Observation {
+            id: String::new(),
+            probe: ProbeKind::Http,
+            began: jiff::Timestamp::UNIX_EPOCH,
+            took_ms: 0.0,
+            waits: 0,
+            outcome: Outcome::NotRun(NotRun {
+                reason: NotRunReason::Deadline,
+                detail: "x".repeat(len),
+                subject: String::new(),
+                address: None,
+                via: None,
+            }),
+        };
+        for (lens, kept) in [
+            (vec![FRAME_LEN_MAX, 10], 1),
+            (vec![REPORT_LEN_MAX, 10, 10], 1),
+            (vec![REPORT_LEN_MAX - 1000, REPORT_LEN_MAX - 10_000, 10], 2),
+        ] {
+            let mut report = Report::new(7);
+            for len in &lens {
+                report.add(&large(*len));
+            }
+            report.close(3);
+            let mut framed = Vec::new();
+            frame::append_content(&mut framed, &report.text).unwrap();
+            let told: Told = frame::read(&mut &framed[..]).unwrap();
+            assert_eq!(told.observations.len(), kept + 1);
+            let Outcome::NotRun(last) = &told.observations[kept].outcome else {
+                panic!("{:?}", told.observations[kept].probe);
+            };
+            assert_eq!(last.reason, NotRunReason::Limit);
+            let left_out = format!("{} records are left out", lens.len() - kept);
+            assert!(last.detail.starts_with(&left_out), "{}", last.detail);
+        }
     }
 
     #[test]

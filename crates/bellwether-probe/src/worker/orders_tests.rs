@@ -9,38 +9,27 @@ use bellwether_model::http::{HttpResult, RedirectEnd};
 use bellwether_model::job::{CheckAsk, Control, Event, Job, ResolverAsk, RootHint, Wanted};
 use bellwether_model::net::TcpResult;
 use bellwether_model::tls::{CertProblem, TlsResult};
-use bellwether_model::{Channel, Expect, NotRunReason, Observation, Outcome, ProbeKind};
+use bellwether_model::{Channel, NotRunReason, Observation, Outcome, ProbeKind};
 
 use super::orders;
 use crate::check;
 use crate::cx::{Cx, Setting};
 use crate::dns::testing::{Row, Script, asked, job, loopback, reply, run, serve, wire};
 use crate::memory::Memory;
-use crate::testing::{Pki, by_name, http_server, server, tls_server, trusting};
+use crate::testing::{Pki, by_name, check_ask, http_server, server, tls_server, trusting};
 use crate::walk::testing::{World, healthy, script, zone};
 
 const RESOLVER: u8 = 99;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-fn ask(target: &str) -> Box<CheckAsk> {
-    Box::new(CheckAsk {
-        target: target.parse().unwrap(),
-        icmp_only: false,
-        expect: Expect::default(),
-        client_cert: None,
-        tries: None,
-        timeout_ms: 10_000,
-    })
-}
 
 fn visit(target: &str) -> Wanted {
     visit_within(target, 20_000)
 }
 
 fn visit_within(target: &str, deadline_ms: u64) -> Wanted {
-    let is_named = ask(target).target.name().is_some();
+    let is_named = check_ask(target).target.name().is_some();
     Wanted::Visit {
-        ask: ask(target),
+        ask: check_ask(target),
         resolver: is_named.then_some(0),
         turn: 0,
         deadline_ms,
@@ -185,7 +174,7 @@ fn a_name_that_does_not_exist_is_not_visited() {
             assert_eq!(rcode, Some(Rcode::NXDOMAIN));
         }
         let none = Wanted::Visit {
-            ask: ask("https://www.svc.test/"),
+            ask: check_ask("https://www.svc.test/"),
             resolver: Some(4),
             turn: 0,
             deadline_ms: 1000,
@@ -329,7 +318,7 @@ fn a_visit_of_a_name_alone_and_one_by_echo() {
             panic!("{seen:?}");
         };
         assert_eq!(look_up.exchange.response().map(|r| r.answer.len()), Some(1));
-        let mut echo = ask("tcp://www.svc.test:1");
+        let mut echo = check_ask("tcp://www.svc.test:1");
         echo.icmp_only = true;
         let wanted = Wanted::Visit {
             ask: echo,
@@ -389,7 +378,7 @@ impl Counted {
 
     /// A trace: its records, and how often root and TLD were asked for it.
     async fn trace(&self, target: &str) -> (Vec<Observation>, u32, u32, u32) {
-        self.trace_of(ask(target)).await
+        self.trace_of(check_ask(target)).await
     }
 
     async fn trace_of(&self, ask: Box<CheckAsk>) -> (Vec<Observation>, u32, u32, u32) {
@@ -486,7 +475,7 @@ fn traces_share_what_root_and_tld_say() {
 fn a_trace_by_echo_connects_to_nothing() {
     run(async {
         let tree = Counted::start(healthy()).await;
-        let mut echo = ask("dns://www.svc.test");
+        let mut echo = check_ask("dns://www.svc.test");
         echo.icmp_only = true;
         let (seen, ..) = tree.trace_of(echo).await;
         let echoes = seen.iter().filter(|o| o.probe == ProbeKind::Icmp);

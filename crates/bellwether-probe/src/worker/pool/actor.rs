@@ -508,7 +508,8 @@ impl Actor {
         let figures = PoolFigures {
             workers: count(&self.slots),
             apart: count(&self.apart),
-            in_flight: self.orders.len() - self.queue.len() - self.suspects.len(),
+            // What waits for nobody any more is taken from a queue when its turn comes.
+            in_flight: (self.orders.len()).saturating_sub(self.queue.len() + self.suspects.len()),
             queued: self.queue.len(),
             suspects: self.suspects.len(),
             ..self.figures

@@ -8,15 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bellwether_model::job::CheckAsk;
 use bellwether_model::net::TcpResult;
-use bellwether_model::{Expect, Outcome, ProbeKind};
+use bellwether_model::{Outcome, ProbeKind};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::super::fault::FAULT_VARIABLE;
 use super::super::{Manner, ORDERS_AT_ONCE, serve_many};
 use super::*;
-use crate::testing::{answer, http_server, job, server};
+use crate::testing::{answer, check_ask, http_server, job, server};
 
 /// Set in the processes that play the worker.
 const CHILD_VARIABLE: &str = "BELLWETHER_TEST_WORKER";
@@ -62,20 +61,9 @@ fn well(fault: &str) -> impl Fn() -> Command + Send + Sync + 'static {
     move || shell(RUN, Path::new(""), &fault)
 }
 
-fn ask_of(target: &str) -> Box<CheckAsk> {
-    Box::new(CheckAsk {
-        target: target.parse().unwrap(),
-        icmp_only: false,
-        expect: Expect::default(),
-        client_cert: None,
-        tries: None,
-        timeout_ms: 10_000,
-    })
-}
-
 fn visit(target: &str) -> Wanted {
     Wanted::Visit {
-        ask: ask_of(target),
+        ask: check_ask(target),
         resolver: None,
         turn: 0,
         deadline_ms: 20_000,
@@ -84,7 +72,7 @@ fn visit(target: &str) -> Wanted {
 
 fn trace(target: &str) -> Wanted {
     Wanted::Trace {
-        ask: ask_of(target),
+        ask: check_ask(target),
         baseline: None,
         now: None,
         deadline_ms: 20_000,
