@@ -181,14 +181,15 @@ impl Pace {
             }
             return;
         };
-        let mut shift = cusum::milli(usual.deviation(ln) - SHIFT_DRIFT);
-        // Nobody else there is slow, or it is the path's fault.
-        if shift > 0 && (step.excuse.slow > PATH_SLOW || !usual.felt(ln)) {
+        // What the vantage's other targets lose as well is its path's.
+        let own = ln - step.excuse.over;
+        let mut shift = cusum::milli(usual.deviation(own) - SHIFT_DRIFT);
+        if shift > 0 && (step.excuse.slow > PATH_SLOW || !usual.felt(own)) {
             shift = 0;
         }
         let q0 = step.excuse.slow.clamp(TAIL_SHARES.0, 0.97);
         let q1 = (q0 + 0.02).clamp(TAIL_SHARES.1, 0.99);
-        let tail = cusum::milli(cusum::likelihood(q0, q1, usual.exceeded(ln)));
+        let tail = cusum::milli(cusum::likelihood(q0, q1, usual.exceeded(own)));
         let (was_shift, was_tail) = (self.shift, self.tail);
         self.shift = cusum::add(self.shift, shift, most.0);
         self.tail = cusum::add(self.tail, tail, most.1);
@@ -199,7 +200,7 @@ impl Pace {
         if self.recent.len() == RECENT {
             self.recent.remove(0);
         }
-        self.recent.push(ln - usual.ln_median);
+        self.recent.push(own - usual.ln_median);
         self.fresh = (self.fresh + 1).min(8);
         if !still && !self.given {
             usual.follow(ln);
@@ -231,6 +232,21 @@ impl Watch {
             .as_ref()
             .and_then(|pace| pace.usual)
             .is_some_and(|usual| usual.exceeded(ln(total_us)))
+    }
+
+    /// The logarithm of how much slower than usual a latency is there, where that is known.
+    pub(super) fn over(&self, vantage: usize, total_us: u64) -> Option<f32> {
+        let usual = self.paces[vantage].as_ref()?.usual?;
+        Some(ln(total_us) - usual.ln_median)
+    }
+
+    /// Is a latency evidence of a shift there, if it is not the path's?
+    pub(super) fn lags(&self, vantage: usize, total_us: u64) -> bool {
+        let usual = self.paces[vantage].as_ref().and_then(|pace| pace.usual);
+        usual.is_some_and(|usual| {
+            let ln = ln(total_us);
+            usual.deviation(ln) > SHIFT_DRIFT && usual.felt(ln)
+        })
     }
 
     /// Sets what is usual there.
