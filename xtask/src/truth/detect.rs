@@ -106,38 +106,48 @@ pub(crate) fn run(days: usize, seed: u64, trials: usize) -> Result<()> {
     Ok(())
 }
 
+/// The parts have nothing to do with each other and are measured side by side; within each, one world
+/// after the other.
 fn measure(days: usize, seed: u64, trials: usize) -> Result<Measured> {
     let said = |name: &str| say(&format!("measuring: {name}"));
-    let falses = quiet_worlds(days)
-        .into_iter()
-        .map(|(name, shape, days)| {
+    std::thread::scope(|scope| {
+        let found = scope.spawn(move || {
+            let found = faulty_worlds().into_iter().map(|(name, shape)| {
+                said(name);
+                (name.to_owned(), kinds(shape, trials, seed))
+            });
+            let found = found.collect();
+            said("flapping");
+            let flapping = [2, 6, 10].map(|minutes| {
+                let told = flaps(Shape::REFERENCE, minutes * MINUTE, seed);
+                (format!("{minutes} minutes"), told)
+            });
+            (found, flapping.into())
+        });
+        let replayed = scope.spawn(move || {
+            said("recorded observations");
+            replayed(days, seed)
+        });
+        let pace = scope.spawn(move || {
+            said("slowness");
+            pace::worlds(days / 4, trials / 5, seed)
+        });
+        let falses = quiet_worlds(days).into_iter().map(|(name, shape, days)| {
             said(name);
             false_alarms(name, shape, days, seed)
+        });
+        let falses = falses.collect();
+        let ended = "a measurement does not panic";
+        let (found, flapping) = found.join().expect(ended);
+        Ok(Measured {
+            seed,
+            trials,
+            replayed: replayed.join().expect(ended)?,
+            falses,
+            found,
+            flapping,
+            pace: pace.join().expect(ended),
         })
-        .collect();
-    let found = faulty_worlds()
-        .into_iter()
-        .map(|(name, shape)| {
-            said(name);
-            (name.to_owned(), kinds(shape, trials, seed))
-        })
-        .collect();
-    said("flapping");
-    let flapping = [2, 6, 10].map(|minutes| {
-        let told = flaps(Shape::REFERENCE, minutes * MINUTE, seed);
-        (format!("{minutes} minutes"), told)
-    });
-    said("recorded observations");
-    let replayed = replayed(days, seed)?;
-    said("slowness");
-    Ok(Measured {
-        seed,
-        trials,
-        replayed,
-        falses,
-        found,
-        flapping: flapping.into(),
-        pace: pace::worlds(days / 4, trials / 5, seed),
     })
 }
 
@@ -168,11 +178,11 @@ fn quiet_worlds(days: usize) -> Vec<(&'static str, Shape, usize)> {
     let lossy = noise(Model::Loss, alone());
     vec![
         ("12 vantages, N1", Shape::REFERENCE, days),
-        ("12 vantages, N1, failures take 3 s", SLOW, days),
+        ("12 vantages, N1, failures take 3 s", SLOW, days / 2),
         (
             "12 vantages, N2",
             noise(Model::N2, Shape::REFERENCE),
-            days,
+            days / 2,
         ),
         ("12 vantages, no noise", silent, days),
         ("5 vantages, N1", of(5), days),

@@ -1,7 +1,7 @@
 //! A small part of what `truth detect` measures, as a test that fails when the figures get worse.
 //! The bounds are the goals, widened by what so few trials scatter.
 
-use super::detect::{false_alarms, flaps, time_to};
+use super::detect::{false_alarms, flaps, replayed, time_to};
 use super::noise::{MINUTE, Model};
 use super::world::{Kind, Shape};
 
@@ -46,6 +46,11 @@ fn without_noise_nothing_is_ever_raised() {
         ..alone()
     };
     assert_eq!(false_alarms("", silent, 100, 1).alarms, 0);
+}
+
+#[test]
+fn what_was_recorded_of_healthy_services_raises_nothing() {
+    assert_eq!(replayed(27, 1).unwrap().alarms, 0);
 }
 
 #[test]

@@ -44,11 +44,11 @@ const GREY_MARGIN: f64 = 0.05;
 
 /// What all results together have to say. Measured on N1: 16 false alarms in 1,000 days without it, one
 /// at 11; at 12 a 30 % grey failure takes a second and a half longer.
-const POOLED_MIN: Milli = 12 * NAT + NAT / 2;
+const POOLED_MIN: Milli = 12 * NAT;
 
 /// What all results together have to say where no sum of vantages reaches its threshold, and how many
 /// vantages must have had a failure lately. Measured: a 30 % grey failure is found two seconds sooner.
-const POOLED_ALONE: Milli = 15 * NAT + NAT / 2;
+const POOLED_ALONE: Milli = 15 * NAT;
 const GREY_VANTAGES: usize = 3;
 
 /// Four vantages that are over it are as good as twelve.
@@ -304,7 +304,9 @@ impl Watch {
         let fail = |held: &Vec<usize>| held.iter().filter(|&&v| sum(v) >= FAILING).count();
         let fails = fleet.regions().iter().map(fail);
         let (all, most) = fails.fold((0, 0), |(all, most), n| (all + n, n.max(most)));
-        (all >= GREY_VANTAGES && all >= most + 2).then_some(Crossing {
+        // An open alarm widens by more than a single loss elsewhere.
+        let elsewhere = if self.state.open.is_some() { 2 } else { 1 };
+        (all >= GREY_VANTAGES && all >= most + elsewhere).then_some(Crossing {
             group: None,
             members: &fleet.members,
             score: self.state.pooled,

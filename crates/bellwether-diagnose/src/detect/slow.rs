@@ -39,6 +39,9 @@ const EXCESS_MIN_US: f32 = 10_000.0;
 /// The deviation is at least 2 %: what hardly ever varies is not slow when it varies a little.
 const SPREAD_MIN: f32 = 0.02;
 
+/// The 95th percentile of a normal distribution, in deviations.
+const NORMAL_P95: f32 = 1.645;
+
 /// Median now by median before that is worth telling. A notice begins at 1.5; the median of a few
 /// results of such a shift lies a little below as often as above.
 const RATIO_MIN: f64 = 1.3;
@@ -107,7 +110,11 @@ impl Profile {
     }
 
     fn deviation(&self, ln: f32) -> f64 {
-        f64::from((ln - self.ln_median) / self.ln_spread.max(SPREAD_MIN))
+        // Where some are much slower by custom (a cache that misses), half the results say nothing of
+        // how far the others lie.
+        let tail = (self.ln_p95 - self.ln_median) / NORMAL_P95;
+        let spread = self.ln_spread.max(tail).max(SPREAD_MIN);
+        f64::from((ln - self.ln_median) / spread)
             .clamp(-DEVIATION_MAX, DEVIATION_MAX)
     }
 
