@@ -2,7 +2,8 @@
 //!
 //! Two sums for each vantage. `shift` adds how far each result lies above the median in robust
 //! deviations; it finds what is slower for everybody. `tail` counts results above 1.25 times the
-//! usual 95th percentile; it finds what is slow for some.
+//! usual 95th percentile; it finds what is slow for some. What the vantage's other targets lose too, by
+//! their median, is its path's and is taken off first.
 
 use bellwether_model::run::Phases;
 use serde::{Deserialize, Serialize};
@@ -114,8 +115,7 @@ impl Profile {
         // how far the others lie.
         let tail = (self.ln_p95 - self.ln_median) / NORMAL_P95;
         let spread = self.ln_spread.max(tail).max(SPREAD_MIN);
-        f64::from((ln - self.ln_median) / spread)
-            .clamp(-DEVIATION_MAX, DEVIATION_MAX)
+        f64::from((ln - self.ln_median) / spread).clamp(-DEVIATION_MAX, DEVIATION_MAX)
     }
 
     /// Is it slower by what is felt?

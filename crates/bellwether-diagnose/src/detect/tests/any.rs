@@ -66,7 +66,14 @@ fn op() -> impl Strategy<Value = Op> {
         1 => -7200..0_i64,
         1 => Just(DAY),
     ];
-    let every = prop_oneof![Just(0), Just(1), Just(10), Just(60), Just(3600), Just(u64::MAX)];
+    let every = prop_oneof![
+        Just(0),
+        Just(1),
+        Just(10),
+        Just(60),
+        Just(3600),
+        Just(u64::MAX)
+    ];
     let vantages = prop_oneof![3 => Just(0x0fff), 1 => Just(0), 1 => 0..0x1000_u16];
     prop_oneof![
         20 => hear,

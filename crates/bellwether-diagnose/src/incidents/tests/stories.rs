@@ -33,20 +33,12 @@ pub(super) fn wrong_delegation(tick: usize) -> Story {
     let first = seeing(
         bad(vec![wrong(&["9.9.9.9"], &["203.0.113.3"])]),
         &[(ns9, strange), (ns10, strange)],
-        &[
-            ("9.9.9.9", strange),
-            ("4.2.2.2", own),
-            ("8.8.8.8", own),
-        ],
+        &[("9.9.9.9", strange), ("4.2.2.2", own), ("8.8.8.8", own)],
     );
     let wider = seeing(
         bad(vec![wrong(&["9.9.9.9", "4.2.2.2"], &["203.0.113.3"])]),
         &[(ns9, strange), (ns10, strange)],
-        &[
-            ("9.9.9.9", strange),
-            ("4.2.2.2", strange),
-            ("8.8.8.8", own),
-        ],
+        &[("9.9.9.9", strange), ("4.2.2.2", strange), ("8.8.8.8", own)],
     );
     let repair = seeing(
         bad(vec![wrong(&["9.9.9.9", "4.2.2.2"], &[])]),
