@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::detect::{Found, Measured, Replayed};
+use super::detect::{Found, GOAL_TIMES, Measured, Replayed};
 use super::pace;
 use super::stats::{percentile, wilson};
 
@@ -76,11 +76,13 @@ pub(super) fn missed_goals(measured: &Measured) -> Vec<String> {
 pub(super) fn page(measured: &Measured) -> String {
     let mut out = String::new();
     let Measured { seed, trials, .. } = measured;
+    let goal_trials = trials * GOAL_TIMES;
     let _ = write!(
         out,
         "# How well detection does\n\n\
-        Written by `cargo xtask truth detect` (seed {seed}, {trials} outages of each kind). Simulated, each\n\
-        minute of a world after the other, through `bellwether_diagnose::detect` as it stands in the hub.\n\n\
+        Written by `cargo xtask truth detect` (seed {seed}, {trials} outages of each kind, {goal_trials} in the\n\
+        world that has goals). Simulated, each minute of a world after the other, through\n\
+        `bellwether_diagnose::detect` as it stands in the hub.\n\n\
         The world: vantages in four regions, a probe of each check each minute at each vantage, staggered.\n\
         50 other targets stand beside the judged one unless a row says otherwise. Noise **N1**: 0.5 % of the\n\
         probes are lost; a vantage has 0.5 episodes a day of 300 s with 60 % loss; a region 0.1 a day of 600 s\n\
