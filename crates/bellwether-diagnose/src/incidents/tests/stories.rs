@@ -10,7 +10,6 @@ use super::stage::*;
 const SHOP: &str = "shop/main";
 
 /// A parent that leads to strange name servers: five phases, as their traces were judged.
-#[expect(clippy::too_many_lines, reason = "one story, told in one go")]
 pub(super) fn wrong_delegation(tick: usize) -> Story {
     const DEV: &str = "www/main";
     let [ns9, ns10] = [
