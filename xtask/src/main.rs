@@ -102,7 +102,7 @@ enum Truth {
     /// release build.
     Detect {
         /// Check-days without a fault.
-        #[arg(long, default_value_t = 2000)]
+        #[arg(long, default_value_t = 10_000)]
         days: usize,
         /// Of the random generator.
         #[arg(long, default_value_t = 1)]

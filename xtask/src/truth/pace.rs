@@ -9,8 +9,8 @@ use super::noise::{DAY, MINUTE, Micros, Model};
 use super::stats::percentile;
 use super::world::{BEGIN, Shape, metas, places, stamp};
 
-/// The judged target, and others that tell whether it is the vantage's path.
-const TARGETS: usize = 12;
+/// The worlds: the judged target, and others that tell whether it is the vantage's path, or too few.
+const WORLDS: [(&str, usize, bool); 2] = [("12 targets", 12, true), ("4 targets", 4, false)];
 
 /// Share of a probe's time that each phase takes.
 const PHASES: [f64; 5] = [0.1, 0.2, 0.25, 0.35, 0.1];
@@ -29,7 +29,7 @@ pub(super) struct Fault {
     region: bool,
 }
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 6] = [
     Fault {
         name: "ten times as slow",
         factor: 10.0,
@@ -39,6 +39,12 @@ const FAULTS: [Fault; 5] = [
     Fault {
         name: "three times",
         factor: 3.0,
+        share: 1.0,
+        region: false,
+    },
+    Fault {
+        name: "twice",
+        factor: 2.0,
         share: 1.0,
         region: false,
     },
@@ -85,6 +91,9 @@ impl Found {
 /// What was measured.
 #[derive(Clone, Debug)]
 pub(super) struct Measured {
+    pub(super) name: &'static str,
+    /// Is it the world with a goal?
+    pub(super) goal: bool,
     pub(super) check_days: usize,
     pub(super) alarms: usize,
     pub(super) grades: [usize; 3],
@@ -113,10 +122,20 @@ struct World {
     now: Micros,
 }
 
-/// Measures false alarms of so many check-days, and so many trials of each fault.
-pub(super) fn measure(check_days: usize, trials: usize, seed: u64) -> Measured {
-    let days = check_days.div_ceil(TARGETS).max(1);
-    let mut world = World::new(seed, days + 4);
+/// Measures false alarms of so many check-days, and so many trials of each fault, in each world.
+pub(super) fn worlds(check_days: usize, trials: usize, seed: u64) -> Vec<Measured> {
+    let of = |(name, targets, goal)| Measured {
+        name,
+        goal,
+        ..measure(targets, check_days, trials, seed)
+    };
+    WORLDS.map(of).into()
+}
+
+/// Measures one world.
+pub(super) fn measure(targets: usize, check_days: usize, trials: usize, seed: u64) -> Measured {
+    let days = check_days.div_ceil(targets).max(1);
+    let mut world = World::new(targets, seed, days + 4);
     world.run(DAY, None, |_, _| false);
     let (mut alarms, mut grades) = (0, [0; 3]);
     let mut warm = world.clone();
@@ -151,7 +170,9 @@ pub(super) fn measure(check_days: usize, trials: usize, seed: u64) -> Measured {
         }
     }
     Measured {
-        check_days: days * TARGETS,
+        name: "",
+        goal: false,
+        check_days: days * targets,
         alarms,
         grades,
         found,
@@ -193,14 +214,14 @@ impl World {
         clippy::cast_possible_truncation,
         reason = "microseconds of a simulation"
     )]
-    fn new(seed: u64, days: usize) -> Self {
+    fn new(targets: usize, seed: u64, days: usize) -> Self {
         let mut rng = Rng::with_seed(seed);
         let shape = Shape {
-            targets: TARGETS,
+            targets,
             model: Model::Silent,
             ..Shape::REFERENCE
         };
-        let checks: Vec<CheckId> = (0..TARGETS)
+        let checks: Vec<CheckId> = (0..targets)
             .map(|i| CheckId::new(&format!("service-{i}"), "main"))
             .collect();
         let vantages: Vec<VantageId> = (0..shape.vantages)
@@ -219,7 +240,7 @@ impl World {
         };
         let mut schedule = Vec::new();
         let mut series = Vec::new();
-        for check in 0..TARGETS {
+        for check in 0..targets {
             let phase = rng.i64(0..MINUTE);
             series.push(Vec::new());
             for (turn, vantage) in (0..).zip(0..shape.vantages) {

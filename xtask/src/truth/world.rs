@@ -12,6 +12,7 @@ use fastrand::Rng;
 use jiff::Timestamp;
 
 use super::noise::{DAY, MINUTE, Micros, Model, Noise, SECOND};
+use super::replay::Replay;
 
 /// When every world begins; any time will do.
 pub(super) const BEGIN: Micros = 1_700_000_000 * SECOND;
@@ -77,9 +78,16 @@ enum Event {
         check: usize,
         vantage: usize,
         at: Micros,
-        bad: bool,
+        seen: Seen,
         burst: Option<usize>,
     },
+}
+
+/// What a probe came to: a draw, or the number of a recorded run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    Drawn { bad: bool },
+    Recorded(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -102,6 +110,8 @@ pub(super) struct World {
     rng: Rng,
     noise: Noise,
     fault: Option<Fault>,
+    /// What is played in the place of what is drawn.
+    replay: Option<Replay>,
     /// Offset within an interval, check, vantage; in order.
     schedule: Vec<(Micros, usize, usize)>,
     next: usize,
@@ -134,6 +144,7 @@ impl World {
             rng,
             noise,
             fault: None,
+            replay: None,
             schedule: Vec::new(),
             next: 0,
             round: BEGIN,
@@ -143,6 +154,21 @@ impl World {
         };
         world.stagger();
         world
+    }
+
+    /// A silent world in which each target is a check that was recorded.
+    pub(super) fn recorded(replay: Replay, vantages: usize, seed: u64) -> Self {
+        let [targets, _] = replay.size();
+        let shape = Shape {
+            vantages,
+            targets,
+            model: Model::Silent,
+            ..Shape::REFERENCE
+        };
+        Self {
+            replay: Some(replay),
+            ..Self::new(shape, seed, 1.0)
+        }
     }
 
     /// Was a target really away, a moment ago?
@@ -230,9 +256,9 @@ impl World {
                 check,
                 vantage,
                 at,
-                bad,
+                seen,
                 burst,
-            } => self.hear(check, vantage, at, bad, burst, saw),
+            } => self.hear(check, vantage, at, seen, burst, saw),
         }
     }
 
@@ -243,8 +269,17 @@ impl World {
         burst: Option<usize>,
         saw: &mut impl FnMut(Micros, usize, Signal) -> Go,
     ) -> Go {
-        let bad = self.fails(check, vantage);
-        let done = self.now + if bad { self.shape.timeout } else { 0 };
+        let seen = match &mut self.replay {
+            Some(replay) => Seen::Recorded(replay.next(check, vantage, &mut self.rng)),
+            None => Seen::Drawn {
+                bad: self.fails(check, vantage),
+            },
+        };
+        let takes = match seen {
+            Seen::Drawn { bad: true } => self.shape.timeout,
+            Seen::Drawn { bad: false } | Seen::Recorded(_) => 0,
+        };
+        let done = self.now + takes;
         let at = self.noise.clock(vantage, self.now);
         let (heard, twice) = self.noise.heard(vantage, done, &mut self.rng);
         if twice {
@@ -252,7 +287,7 @@ impl World {
                 check,
                 vantage,
                 at,
-                bad,
+                seen,
                 burst,
             };
             self.later(heard + SECOND, event);
@@ -264,13 +299,13 @@ impl World {
                     check,
                     vantage,
                     at,
-                    bad,
+                    seen,
                     burst,
                 },
             );
             return Go::On;
         }
-        self.hear(check, vantage, at, bad, burst, saw)
+        self.hear(check, vantage, at, seen, burst, saw)
     }
 
     fn fails(&mut self, check: usize, vantage: usize) -> bool {
@@ -297,23 +332,23 @@ impl World {
         check: usize,
         vantage: usize,
         at: Micros,
-        bad: bool,
+        seen: Seen,
         burst: Option<usize>,
         saw: &mut impl FnMut(Micros, usize, Signal) -> Go,
     ) -> Go {
+        let kind = match (seen, &self.replay) {
+            (Seen::Recorded(run), Some(replay)) => replay.kind(check, run),
+            (Seen::Drawn { bad: true }, _) => HeardKind::Bad,
+            (Seen::Drawn { bad: false } | Seen::Recorded(_), _) => HeardKind::Ok {
+                total_us: 0,
+                phases: Phases::default(),
+            },
+        };
         if let Some(burst) = burst
-            && !bad
+            && matches!(kind, HeardKind::Ok { .. })
         {
             self.bursts[burst].over = true;
         }
-        let kind = if bad {
-            HeardKind::Bad
-        } else {
-            HeardKind::Ok {
-                total_us: 0,
-                phases: Phases::default(),
-            }
-        };
         let heard = Heard {
             check: self.checks[check].clone(),
             vantage: self.vantages[vantage].clone(),

@@ -34,6 +34,8 @@ pub(super) struct Excuse {
     pub(super) failing: f64,
     /// Share that was slow.
     pub(super) slow: f64,
+    /// The logarithm of how much slower than usual half of them are; nil where they are faster.
+    pub(super) over: f32,
     /// Did enough of them speak?
     pub(super) known: bool,
 }
@@ -42,6 +44,7 @@ pub(super) struct Excuse {
 pub(super) fn excuse(checks: &[Watch], judged: usize, seen: &[Seen], at: Micros) -> Excuse {
     let mut long = Count::default();
     let mut short = Count::default();
+    let mut over = Vec::with_capacity(CANARIES);
     for &canary in &*checks[judged].canaries {
         let canary = canary as usize;
         let last = seen[canary];
@@ -53,6 +56,7 @@ pub(super) fn excuse(checks: &[Watch], judged: usize, seen: &[Seen], at: Micros)
             continue;
         }
         long.add(last);
+        over.extend(last.over);
         if last.at > at - WINDOW_SHORT {
             short.add(last);
         }
@@ -60,8 +64,19 @@ pub(super) fn excuse(checks: &[Watch], judged: usize, seen: &[Seen], at: Micros)
     Excuse {
         failing: long.share(long.bad).max(short.share(short.bad)),
         slow: long.share(long.slow).max(short.share(short.slow)),
+        over: middle(&mut over),
         known: long.heard >= HEARD_MIN,
     }
+}
+
+/// The median, never below nil; nil where too few speak.
+fn middle(over: &mut [f32]) -> f32 {
+    if over.len() < HEARD_MIN {
+        return 0.0;
+    }
+    let half = over.len() / 2;
+    let (_, middle, _) = over.select_nth_unstable_by(half, f32::total_cmp);
+    middle.max(0.0)
 }
 
 #[derive(Default)]

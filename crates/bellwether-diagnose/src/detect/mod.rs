@@ -72,6 +72,9 @@ struct Seen {
     at: Micros,
     bad: bool,
     slow: bool,
+    /// The logarithm of how much slower than usual it was; `None` where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    over: Option<f32>,
 }
 
 /// What is known of one check.
@@ -94,8 +97,9 @@ struct Watch {
 struct State {
     first_heard: Micros,
     burst_until: Micros,
-    /// The burst after a single failure was asked for once more.
-    asked_on: bool,
+    /// How often a burst after a failure was asked for once more.
+    #[serde(default)]
+    asked: u8,
     /// All results together, against a share of failures that is worth an alarm.
     pooled: cusum::Milli,
     open: Option<Open>,
@@ -216,7 +220,9 @@ impl Detector {
             HeardKind::Ok { total_us, phases } => (false, Some((total_us, phases))),
         };
         let tail = latency.is_some_and(|(us, _)| watch.exceeds(vantage, us));
-        let suspicious = bad || tail || watch.is_suspicious(vantage);
+        let over = latency.and_then(|(us, _)| watch.over(vantage, us));
+        let lags = latency.is_some_and(|(us, _)| watch.lags(vantage, us));
+        let suspicious = bad || tail || lags || watch.is_suspicious(vantage);
         let excuse = if suspicious {
             canary::excuse(&self.checks, check, &self.seen[vantage], at)
         } else {
@@ -226,6 +232,7 @@ impl Detector {
             at,
             bad,
             slow: tail,
+            over,
         };
         let step = Now {
             vantage,

@@ -11,7 +11,8 @@ use super::heard::Group;
 pub enum Signal {
     /// One result is unexpected: ask again at once. Visits are made in the order of `vantages`, two
     /// seconds apart, the first one included, and end at the first that succeeds. It may come again
-    /// when they have ended so and more than one failure stands.
+    /// when they have ended so and nothing is settled: after a lone failure three times, and while more
+    /// than one stands or all results together speak for a grey failure at most a minute long.
     Suspect {
         /// The check.
         check: CheckId,

@@ -2,7 +2,8 @@
 //!
 //! Two sums for each vantage. `shift` adds how far each result lies above the median in robust
 //! deviations; it finds what is slower for everybody. `tail` counts results above 1.25 times the
-//! usual 95th percentile; it finds what is slow for some.
+//! usual 95th percentile; it finds what is slow for some. What the vantage's other targets lose too, by
+//! their median, is its path's and is taken off first.
 
 use bellwether_model::run::Phases;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,9 @@ const EXCESS_MIN_US: f32 = 10_000.0;
 
 /// The deviation is at least 2 %: what hardly ever varies is not slow when it varies a little.
 const SPREAD_MIN: f32 = 0.02;
+
+/// The 95th percentile of a normal distribution, in deviations.
+const NORMAL_P95: f32 = 1.645;
 
 /// Median now by median before that is worth telling. A notice begins at 1.5; the median of a few
 /// results of such a shift lies a little below as often as above.
@@ -107,8 +111,11 @@ impl Profile {
     }
 
     fn deviation(&self, ln: f32) -> f64 {
-        f64::from((ln - self.ln_median) / self.ln_spread.max(SPREAD_MIN))
-            .clamp(-DEVIATION_MAX, DEVIATION_MAX)
+        // Where some are much slower by custom (a cache that misses), half the results say nothing of
+        // how far the others lie.
+        let tail = (self.ln_p95 - self.ln_median) / NORMAL_P95;
+        let spread = self.ln_spread.max(tail).max(SPREAD_MIN);
+        f64::from((ln - self.ln_median) / spread).clamp(-DEVIATION_MAX, DEVIATION_MAX)
     }
 
     /// Is it slower by what is felt?
@@ -181,14 +188,15 @@ impl Pace {
             }
             return;
         };
-        let mut shift = cusum::milli(usual.deviation(ln) - SHIFT_DRIFT);
-        // Nobody else there is slow, or it is the path's fault.
-        if shift > 0 && (step.excuse.slow > PATH_SLOW || !usual.felt(ln)) {
+        // What the vantage's other targets lose as well is its path's.
+        let own = ln - step.excuse.over;
+        let mut shift = cusum::milli(usual.deviation(own) - SHIFT_DRIFT);
+        if shift > 0 && (step.excuse.slow > PATH_SLOW || !usual.felt(own)) {
             shift = 0;
         }
         let q0 = step.excuse.slow.clamp(TAIL_SHARES.0, 0.97);
         let q1 = (q0 + 0.02).clamp(TAIL_SHARES.1, 0.99);
-        let tail = cusum::milli(cusum::likelihood(q0, q1, usual.exceeded(ln)));
+        let tail = cusum::milli(cusum::likelihood(q0, q1, usual.exceeded(own)));
         let (was_shift, was_tail) = (self.shift, self.tail);
         self.shift = cusum::add(self.shift, shift, most.0);
         self.tail = cusum::add(self.tail, tail, most.1);
@@ -199,7 +207,7 @@ impl Pace {
         if self.recent.len() == RECENT {
             self.recent.remove(0);
         }
-        self.recent.push(ln - usual.ln_median);
+        self.recent.push(own - usual.ln_median);
         self.fresh = (self.fresh + 1).min(8);
         if !still && !self.given {
             usual.follow(ln);
@@ -231,6 +239,21 @@ impl Watch {
             .as_ref()
             .and_then(|pace| pace.usual)
             .is_some_and(|usual| usual.exceeded(ln(total_us)))
+    }
+
+    /// The logarithm of how much slower than usual a latency is there, where that is known.
+    pub(super) fn over(&self, vantage: usize, total_us: u64) -> Option<f32> {
+        let usual = self.paces[vantage].as_ref()?.usual?;
+        Some(ln(total_us) - usual.ln_median)
+    }
+
+    /// Is a latency evidence of a shift there, if it is not the path's?
+    pub(super) fn lags(&self, vantage: usize, total_us: u64) -> bool {
+        let usual = self.paces[vantage].as_ref().and_then(|pace| pace.usual);
+        usual.is_some_and(|usual| {
+            let ln = ln(total_us);
+            usual.deviation(ln) > SHIFT_DRIFT && usual.felt(ln)
+        })
     }
 
     /// Sets what is usual there.

@@ -1,5 +1,7 @@
 //! What holds for every sequence of results, and what one story of each kind comes to.
 
+mod any;
+
 use std::time::Duration;
 
 use bellwether_model::run::{Phases, Trigger};
@@ -9,7 +11,8 @@ use proptest::prelude::*;
 
 use super::cusum;
 use super::{
-    Alarm, CheckMeta, Detector, Grade, Heard, HeardKind, Signal, SlowEnd, VantageMeta, stamp,
+    Alarm, CheckMeta, Detector, Grade, Heard, HeardKind, Profile, Signal, SlowEnd, VantageMeta,
+    stamp,
 };
 
 const BEGIN: i64 = 1_700_000_000;

@@ -12,7 +12,7 @@ use super::{stories, weather};
 
 /// A story in which something of everything happens.
 fn everything() -> Story {
-    let mut story = stories::mashery(120);
+    let mut story = stories::wrong_delegation(120);
     story.steps.extend(weather::operators().steps);
     let ends = root(Cause::CertExpired, "ends soon")
         .addresses(&["192.0.2.1"])

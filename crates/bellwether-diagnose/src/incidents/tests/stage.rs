@@ -128,7 +128,7 @@ fn name(text: &str) -> DnsName {
 
 fn exchange(says: Says) -> Exchange {
     let question = Question {
-        name: name("developer.mashery.com"),
+        name: name("www.svc.test"),
         rtype: "A".to_owned(),
     };
     let (rcode, answer) = match says {
@@ -223,9 +223,9 @@ pub(super) fn seeing(
     }
     let names = seen.iter().map(|s| s.name.clone()).collect();
     let zone = ZoneSeen {
-        zone: name("mashery.com"),
-        parent: Some(name("com")),
-        name: name("developer.mashery.com"),
+        zone: name("svc.test"),
+        parent: Some(name("test")),
+        name: name("www.svc.test"),
         holds_name: true,
         parent_sets: vec![ParentSet {
             names,
@@ -346,7 +346,7 @@ pub(super) fn run(when: i64, check: &'static str, via: &str, symptom: Option<&st
         layer: symptom.map(|_| Layer::Tls),
         symptom: symptom.map(Into::into),
         resolver: Some(via.into()),
-        address: Some("23.185.0.3".parse().unwrap()),
+        address: Some("203.0.113.3".parse().unwrap()),
         status: None,
         size: None,
         certificate: None,

@@ -9,61 +9,52 @@ use super::stage::*;
 
 const SHOP: &str = "shop/main";
 
-/// The founding incident: five phases, as their traces were judged.
-#[expect(clippy::too_many_lines, reason = "one story, told in one go")]
-pub(super) fn mashery(tick: usize) -> Story {
-    const DEV: &str = "developer/main";
-    let [ns65, ns66] = [
-        "ns65.worldnic.com.@162.159.26.34",
-        "ns66.worldnic.com.@162.159.27.201",
+/// A parent that leads to strange name servers: five phases, as their traces were judged.
+pub(super) fn wrong_delegation(tick: usize) -> Story {
+    const DEV: &str = "www/main";
+    let [ns9, ns10] = [
+        "ns9.dns-b.test.@198.51.100.34",
+        "ns10.dns-b.test.@198.51.100.201",
     ];
     let wrong = |resolvers: &[&str], address: &[&str]| {
         let words = format!(
-            "the parent leads to worldnic.com; {} resolvers follow",
+            "the parent leads to dns-b.test; {} resolvers follow",
             resolvers.len()
         );
         root(Cause::DnsDelegationWrongNs, &words)
-            .servers(&[ns65, ns66])
+            .servers(&[ns9, ns10])
             .resolvers(resolvers)
             .addresses(address)
     };
-    let amazon = Says::Gives("54.160.170.229", "AS14618 Amazon");
-    let pantheon = Says::Gives("23.185.0.3", "AS54113 Pantheon");
-    let fastly = Says::Gives("151.101.2.133", "AS54113 Fastly");
+    let own = Says::Gives("203.0.113.229", "AS64501 Cloud A");
+    let strange = Says::Gives("203.0.113.3", "AS64502 Cloud B");
+    let third_party = Says::Gives("203.0.113.133", "AS64502 Cloud C");
     let first = seeing(
-        bad(vec![wrong(&["9.9.9.9"], &["23.185.0.3"])]),
-        &[(ns65, pantheon), (ns66, pantheon)],
-        &[
-            ("9.9.9.9", pantheon),
-            ("4.2.2.2", amazon),
-            ("8.8.8.8", amazon),
-        ],
+        bad(vec![wrong(&["9.9.9.9"], &["203.0.113.3"])]),
+        &[(ns9, strange), (ns10, strange)],
+        &[("9.9.9.9", strange), ("4.2.2.2", own), ("8.8.8.8", own)],
     );
     let wider = seeing(
-        bad(vec![wrong(&["9.9.9.9", "4.2.2.2"], &["23.185.0.3"])]),
-        &[(ns65, pantheon), (ns66, pantheon)],
-        &[
-            ("9.9.9.9", pantheon),
-            ("4.2.2.2", pantheon),
-            ("8.8.8.8", amazon),
-        ],
+        bad(vec![wrong(&["9.9.9.9", "4.2.2.2"], &["203.0.113.3"])]),
+        &[(ns9, strange), (ns10, strange)],
+        &[("9.9.9.9", strange), ("4.2.2.2", strange), ("8.8.8.8", own)],
     );
     let repair = seeing(
         bad(vec![wrong(&["9.9.9.9", "4.2.2.2"], &[])]),
-        &[(ns65, Says::Rcode(4)), (ns66, Says::Rcode(5))],
+        &[(ns9, Says::Rcode(4)), (ns10, Says::Rcode(5))],
         &[
             ("9.9.9.9", Says::Rcode(2)),
             ("4.2.2.2", Says::Rcode(2)),
-            ("8.8.8.8", amazon),
+            ("8.8.8.8", own),
         ],
     );
     let third = seeing(
-        bad(vec![wrong(&["9.9.9.9", "4.2.2.2"], &["151.101.2.133"])]),
-        &[(ns65, fastly), (ns66, fastly)],
+        bad(vec![wrong(&["9.9.9.9", "4.2.2.2"], &["203.0.113.133"])]),
+        &[(ns9, third_party), (ns10, third_party)],
         &[
-            ("9.9.9.9", fastly),
-            ("4.2.2.2", fastly),
-            ("8.8.8.8", amazon),
+            ("9.9.9.9", third_party),
+            ("4.2.2.2", third_party),
+            ("8.8.8.8", own),
         ],
     );
     let mut story = Story::default();
@@ -92,21 +83,21 @@ pub(super) fn mashery(tick: usize) -> Story {
 }
 
 #[test]
-fn the_founding_incident_is_one_incident_with_its_phases() {
-    let told = play(&mashery(10));
+fn a_wrong_delegation_is_one_incident_with_its_phases() {
+    let told = play(&wrong_delegation(10));
     let incident = told.only();
     let lines = lines(incident);
     let has = |line: &str| assert!(lines.iter().any(|l| l == line), "{line}\n{lines:#?}");
     has(
-        "60 first_failure developer/main fails at tls (tls.name_mismatch) via 9.9.9.9 to 23.185.0.3, seen from local",
+        "60 first_failure www/main fails at tls (tls.name_mismatch) via 9.9.9.9 to 203.0.113.3, seen from local",
     );
-    has("65 alarm dns.delegation.wrong_ns: the parent leads to worldnic.com; 1 resolvers follow");
+    has("65 alarm dns.delegation.wrong_ns: the parent leads to dns-b.test; 1 resolvers follow");
     has("400 growth resolver 4.2.2.2 fails too");
-    has("900 phase ns65.worldnic.com.@162.159.26.34 answers NOTIMP instead of NOERROR");
-    has("900 phase ns66.worldnic.com.@162.159.27.201 answers REFUSED instead of NOERROR");
+    has("900 phase ns9.dns-b.test.@198.51.100.34 answers NOTIMP instead of NOERROR");
+    has("900 phase ns10.dns-b.test.@198.51.100.201 answers REFUSED instead of NOERROR");
     has("900 phase 9.9.9.9 answers SERVFAIL instead of NOERROR");
-    has("4000 phase ns65.worldnic.com.@162.159.26.34 answers NOERROR instead of NOTIMP");
-    has("4000 growth address 151.101.2.133 fails too");
+    has("4000 phase ns9.dns-b.test.@198.51.100.34 answers NOERROR instead of NOTIMP");
+    has("4000 growth address 203.0.113.133 fails too");
     has("8030 healing the first healthy round, after 2 h 12 min");
     assert!(
         lines.last().unwrap().contains("resolved over"),
@@ -134,7 +125,7 @@ fn the_founding_incident_is_one_incident_with_its_phases() {
 
 #[test]
 fn the_owner_that_a_name_server_hands_out_is_a_phase() {
-    let ns = "ns65.worldnic.com.@162.159.26.34";
+    let ns = "ns9.dns-b.test.@198.51.100.34";
     let wrong = || root(Cause::DnsDelegationWrongNs, "wrong").servers(&[ns]);
     let gives = |address, owner| {
         seeing(
@@ -144,11 +135,11 @@ fn the_owner_that_a_name_server_hands_out_is_a_phase() {
         )
     };
     let mut story = Story::default();
-    story.trace(0, SHOP, &gives("23.185.0.3", "Pantheon"));
-    story.trace(5, SHOP, &gives("23.185.0.3", "Pantheon"));
-    story.trace(60, SHOP, &gives("151.101.2.133", "Fastly"));
+    story.trace(0, SHOP, &gives("203.0.113.3", "Cloud B"));
+    story.trace(5, SHOP, &gives("203.0.113.3", "Cloud B"));
+    story.trace(60, SHOP, &gives("203.0.113.133", "Cloud C"));
     let told = play(&story);
-    let line = format!("60 phase {ns} gives addresses of Fastly instead of Pantheon");
+    let line = format!("60 phase {ns} gives addresses of Cloud C instead of Cloud B");
     assert!(
         lines(told.only()).contains(&line),
         "{:#?}",
@@ -278,7 +269,7 @@ fn runs_that_go_on_failing_under_healthy_traces_stay_an_incident_until_the_alarm
 #[test]
 fn a_better_diagnosis_is_a_line_and_no_second_incident() {
     let names = bad(vec![
-        root(Cause::TlsNameMismatch, "names").addresses(&["23.185.0.3"]),
+        root(Cause::TlsNameMismatch, "names").addresses(&["203.0.113.3"]),
     ]);
     let wrong = bad(vec![
         root(Cause::DnsDelegationWrongNs, "led astray").servers(&["ns1.x.test.@192.0.2.1"]),
@@ -309,10 +300,10 @@ fn a_better_diagnosis_is_a_line_and_no_second_incident() {
 #[test]
 fn one_trace_of_another_opinion_changes_nothing() {
     let names = bad(vec![
-        root(Cause::TlsNameMismatch, "names").addresses(&["23.185.0.3"]),
+        root(Cause::TlsNameMismatch, "names").addresses(&["203.0.113.3"]),
     ]);
     let other = bad(vec![
-        root(Cause::NetTcpFiltered, "silent").addresses(&["23.185.0.3"]),
+        root(Cause::NetTcpFiltered, "silent").addresses(&["203.0.113.3"]),
     ]);
     let mut story = Story::default();
     for (when, report) in [
