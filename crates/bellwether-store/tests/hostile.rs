@@ -693,7 +693,7 @@ fn fixture() {
 /// The corpus of the fuzzer: contents of blocks, and the same with a byte changed or cut short.
 #[test]
 fn p18_the_corpus_of_blocks_reads_without_panic() {
-    let corpus = files_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/block"));
+    let corpus = files_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/store_block"));
     assert!(!corpus.is_empty());
     for path in corpus {
         let bytes = fs::read(&path).unwrap();
