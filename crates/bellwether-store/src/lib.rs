@@ -44,7 +44,11 @@ pub fn fuzz_block(bytes: &[u8]) -> bool {
     };
     if rows.len() <= FUZZ_ROWS_MAX {
         let again = codec::block::decode(1, &codec::block::encode(1, &rows));
-        assert_eq!(again.as_ref(), Ok(&rows), "a block that reads is another once written");
+        assert_eq!(
+            again.as_ref(),
+            Ok(&rows),
+            "a block that reads is another once written"
+        );
     }
     true
 }

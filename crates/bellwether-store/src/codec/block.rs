@@ -278,7 +278,12 @@ const BESIDE: usize = 3;
 /// Puts a column into the rows. The sequence is only what is beside the line yet.
 fn fill(rows: &mut [Row], index: usize, values: &[u64], first: &Row) -> Option<()> {
     match index {
-        0 => put_all(rows, values, |row| &mut row.flags, |value| value.try_into().ok()),
+        0 => put_all(
+            rows,
+            values,
+            |row| &mut row.flags,
+            |value| value.try_into().ok(),
+        ),
         1 => put_all(
             rows,
             values,

@@ -180,7 +180,11 @@ impl Dictionary {
         if self.len > DICTIONARY_LEN_MAX {
             return u64::MAX;
         }
-        let entries: u64 = self.entries().iter().map(|&value| number_width(value)).sum();
+        let entries: u64 = self
+            .entries()
+            .iter()
+            .map(|&value| number_width(value))
+            .sum();
         let width = u64::from(index_width(self.len));
         number_width(self.len as u64) + entries + width * count as u64
     }

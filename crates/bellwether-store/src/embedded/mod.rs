@@ -118,8 +118,9 @@ impl Embedded {
             self.seal()?;
         }
         let mut active = lock(&self.active);
-        self.freshen(&mut active)?;
         let path = active.file.path.clone();
+        self.freshen(&mut active)
+            .map_err(|error| self.reserve.judge(&path, error))?;
         let push = |envelopes: &[Vec<_>], through: i64, added: Tally| {
             let mut heads = self.heads_mut();
             heads.current.tally.rows += added.rows;
