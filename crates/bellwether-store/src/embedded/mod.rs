@@ -16,6 +16,7 @@ mod ledger;
 mod maintain;
 mod names;
 mod open;
+mod quick;
 mod read;
 mod reserve;
 mod rollups;
