@@ -249,7 +249,8 @@ fn best(residuals: &[u64]) -> (u32, u64) {
     let sum = residuals
         .iter()
         .fold(0u64, |sum, &value| sum.saturating_add(value));
-    let guess = 63 - (sum / residuals.len().max(1) as u64 | 1).leading_zeros();
+    let mean = sum / residuals.len().max(1) as u64;
+    let guess = 63 - (mean | 1).leading_zeros();
     let mut chosen = (guess, cost(residuals, max, guess));
     while let Some(lower) = chosen.0.checked_sub(1) {
         let cost = cost(residuals, max, lower);
