@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     target("report", report),
     target("root_hints", root_hints),
     target("scenario", scenario),
+    target("store_block", store_block),
     target("strict", strict),
     target("target", aim),
     target("tls_flight", tls_flight),
@@ -162,6 +163,13 @@ fn asn_table(bytes: &[u8]) {
             assert_inert(&shown(&owners.owner(address)));
         }
     }
+}
+
+/// A block of the store: its content without the checksum, which nobody guesses.
+fn store_block(bytes: &[u8]) {
+    // What is refused is as good as what is read; what is read must stay the same, which panics
+    // in there otherwise.
+    let _ = bellwether_store::fuzz_block(bytes);
 }
 
 fn configuration(bytes: &[u8]) {

@@ -1,6 +1,6 @@
 //! What the embedded store costs: bytes and CPU per result, and its two queries.
 //!
-//! `cargo run --release -p bellwether-store --example measure [SERIES] [HOURS]`
+//! `cargo run --release -p bellwether-store --example measure [ingest|query] [SERIES [HOURS [SECONDS]]]`
 #![expect(clippy::print_stdout, reason = "a program that prints figures")]
 #![allow(
     clippy::unwrap_used,
@@ -139,8 +139,13 @@ fn main() {
     let count = arguments.next().unwrap_or(2000);
     let hours = arguments.next().unwrap_or(25) as i64;
     let every = arguments.next().unwrap_or(60) as i64;
-    ingest(count, hours, every);
-    query();
+    let only = std::env::args().nth(1);
+    if only.as_deref() != Some("query") {
+        ingest(count, hours, every);
+    }
+    if only.as_deref() != Some("ingest") {
+        query();
+    }
 }
 
 fn ingest(count: usize, hours: i64, every: i64) {

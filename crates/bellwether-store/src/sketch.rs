@@ -99,7 +99,10 @@ impl Sketch {
         }
         if low < self.first {
             let more = self.first - low;
-            self.counts.splice(0..0, std::iter::repeat_n(0, more));
+            let len = self.counts.len();
+            self.counts.resize(len + more, 0);
+            self.counts.copy_within(..len, more);
+            self.counts[..more.min(len)].fill(0);
             self.first = low;
         }
         let len = high + 1 - self.first;
@@ -133,15 +136,29 @@ impl Sketch {
         self.sum = self.sum.saturating_add(bytes.number()?);
         self.max = self.max.max(bytes.number()?);
         let held = bytes.number()?;
+        // Looked through first, so that room is made once and not bucket by bucket.
+        let mut ahead = *bytes;
+        let mut ends = None;
         let mut next = 0usize;
         for _ in 0..held {
-            let step = usize::try_from(bytes.number()?).ok()?;
+            let step = usize::try_from(ahead.number()?).ok()?;
             let bucket = next.checked_add(step).filter(|&at| at < BUCKETS_MAX)?;
-            let count = bytes.number()?;
-            if count == 0 {
+            let (low, _) = *ends.get_or_insert((bucket, bucket));
+            ends = Some((low, bucket));
+            if ahead.number()? == 0 {
                 return None;
             }
-            self.add(bucket, count);
+            next = bucket + 1;
+        }
+        if let Some((low, high)) = ends {
+            self.reach(low, high);
+        }
+        let mut next = 0usize;
+        for _ in 0..held {
+            let bucket = next + bytes.number()? as usize;
+            let count = bytes.number()?;
+            let at = &mut self.counts[bucket - self.first];
+            *at = at.saturating_add(count);
             self.count = self.count.saturating_add(count);
             next = bucket + 1;
         }

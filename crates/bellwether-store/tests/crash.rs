@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use bellwether_model::Run;
 use bellwether_model::incident::IncidentState;
-use bellwether_store::{Change, Embedded, ObservationStore, StateStore};
+use bellwether_store::{Change, Embedded, ObservationStore, StateStore, StoreError};
 use common::*;
 
 const CHECKS: usize = 3;
@@ -387,4 +387,91 @@ fn failing_child() {
                 .unwrap();
         }
     }
+}
+
+#[test]
+fn hostile_s5_a_file_system_that_becomes_read_only_keeps_nobody_from_reading() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-f", "-qq", "-o"])
+        .arg(dir.path().join("strace"));
+    // What a file system does that is remounted read-only because of an error below it: files that
+    // are open take no more writes. `reserve.probe` is how the store finds out what it lacks.
+    for file in [
+        "results/2026-03-10.db",
+        "results/2026-03-10.db-wal",
+        "state.db",
+        "state.db-wal",
+        "rollup.db",
+        "rollup.db-wal",
+        "reserve.probe",
+    ] {
+        strace.arg("-P").arg(dir.path().join("data").join(file));
+    }
+    strace.args(["-e", "trace=pwrite64,write"]);
+    strace.args(["-e", "inject=pwrite64:error=EROFS:when=300+"]);
+    strace.args(["-e", "inject=write:error=EROFS"]);
+    strace.arg(std::env::current_exe().unwrap());
+    strace.args(["--exact", "read_only_child", "--nocapture"]);
+    strace.env("BELLWETHER_STORE_READ_ONLY", dir.path().join("data"));
+    let output = strace
+        .output()
+        .expect("strace is there: apt-get install strace");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("to the end"),
+        "{text}"
+    );
+    // What was acknowledged is there when the file system takes writes again.
+    let store = open(&dir.path().join("data"), NOON);
+    let kept = fs::read_to_string(dir.path().join("kept")).unwrap();
+    assert_eq!(store.cursor("a").unwrap().to_string(), kept);
+    assert_eq!(all_runs(&store, 1).runs.len().to_string(), kept);
+}
+
+/// Not a test by itself.
+#[test]
+fn read_only_child() {
+    let Ok(dir) = std::env::var("BELLWETHER_STORE_READ_ONLY") else {
+        return;
+    };
+    let dir = Path::new(&dir);
+    let options = bellwether_store::Options {
+        reserve_bytes: 0,
+        ..options(at(NOON))
+    };
+    let store = Embedded::open(dir, options).unwrap();
+    let change = Change::Incident(Box::new(incident(1, IncidentState::Open, vec![])));
+    store.commit(&[change]).unwrap();
+    let mut number = 0;
+    let append = |number: u64| store.append(&[envelope("a", number, runs_of(number))]);
+    let refused = loop {
+        number += 1;
+        assert!(number < 2000, "the file system takes no writes");
+        if let Err(error) = append(number) {
+            break error;
+        }
+    };
+    let read_only = |error: &StoreError| matches!(error, StoreError::ReadOnly { .. });
+    assert!(read_only(&refused), "{refused:?}");
+    let kept = number - 1;
+    fs::write(dir.parent().unwrap().join("kept"), kept.to_string()).unwrap();
+    for _ in 0..3 {
+        let again = append(number).unwrap_err();
+        assert!(read_only(&again), "{again:?}");
+        let change = Change::Incident(Box::new(incident(2, IncidentState::Open, vec![])));
+        let refused = store.commit(&[change]).unwrap_err();
+        assert!(read_only(&refused), "{refused:?}");
+        // Keeping house fails and harms nothing.
+        let _ = store.maintain(at(NOON + 3600), &KEEP);
+        for check in 0..CHECKS {
+            let series = all_runs(&store, check);
+            assert_eq!((series.runs.len() as u64, series.gaps), (kept, vec![]));
+        }
+        assert_eq!(store.cursor("a").unwrap(), kept);
+        assert_eq!(store.open_incidents().unwrap().len(), 1);
+        assert_eq!(store.next_incident().unwrap(), 2);
+    }
+    eprintln!("to the end");
 }

@@ -158,3 +158,69 @@ fn the_embedded_store_conforms() {
         }
     });
 }
+
+/// Many runs of many series are folded while an incident is on: appends and changes of state get in
+/// between. How long they wait is measured by the example `measure`.
+#[test]
+fn hostile_s15_folding_lets_others_write_in_between() {
+    const SERIES: usize = 2500;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), NOON);
+    let mut sequence = 0;
+    for minute in 0..8 {
+        let runs = (0..SERIES).map(|check| {
+            sequence += 1;
+            run(check, 60_000, NOON + minute * 60, sequence)
+        });
+        let runs: Vec<_> = runs.collect();
+        store
+            .append(&[envelope("a", minute as u64 + 1, runs)])
+            .unwrap();
+    }
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let in_between = std::thread::scope(|scope| {
+        let folding = scope.spawn(|| {
+            let done_work = store.maintain(at(NOON + 2 * 3600), &KEEP).unwrap();
+            done.store(true, std::sync::atomic::Ordering::Release);
+            done_work.folded
+        });
+        let mut in_between = 0;
+        for number in 1.. {
+            if done.load(std::sync::atomic::Ordering::Acquire) {
+                break;
+            }
+            let runs = vec![run(0, 60_000, NOON + number as i64 * 60, number)];
+            store.append(&[envelope("b", number, runs)]).unwrap();
+            let incident = incident(number, IncidentState::Open, vec![]);
+            store
+                .commit(&[Change::Incident(Box::new(incident))])
+                .unwrap();
+            in_between = number;
+        }
+        assert!(folding.join().unwrap() >= SERIES * 8);
+        in_between
+    });
+    assert!(in_between > 1, "{in_between} writes in between");
+    assert_eq!(store.cursor("b").unwrap(), in_between);
+    assert_eq!(all_runs(&store, 0).runs.len() as u64, 8 + in_between);
+    assert_eq!(store.next_incident().unwrap(), in_between + 1);
+}
+
+#[test]
+fn a_path_may_hold_anything_that_a_text_may() {
+    let work = tempfile::tempdir().unwrap();
+    let dir = work.path().join("bell wether?mode=ro#a%20b'c\"d;ü");
+    let copied = work.path().join("a copy's \"place\"");
+    let runs = minute_runs(2, 5);
+    let store = open(&dir, NOON);
+    store.append(&[envelope("a", 1, runs.clone())]).unwrap();
+    store.maintain(at(NOON + 86_400), &KEEP).unwrap();
+    store.backup(&copied).unwrap();
+    drop(store);
+    for dir in [&dir, &copied] {
+        let report = bellwether_store::embedded::check(dir).unwrap();
+        assert_eq!((report.problems, report.runs), (vec![], 10));
+        let store = open(dir, NOON + 86_460);
+        assert_eq!(all_runs(&store, 1).runs, expected(&runs, 1));
+    }
+}

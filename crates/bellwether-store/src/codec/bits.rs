@@ -3,6 +3,9 @@
 /// Groups of a number: four bits, and one that says whether more follow.
 const GROUP_BITS: u32 = 4;
 
+/// Bits that one look into the bytes shows at least: a word less what is before the first of them.
+const WINDOW_BITS: u32 = 57;
+
 /// Writes bits.
 #[derive(Debug, Default)]
 pub(crate) struct BitWriter {
@@ -76,7 +79,8 @@ impl<'a> BitReader<'a> {
         Self { bytes, at: 0 }
     }
 
-    /// At least 57 bits from here on; zeros past the end.
+    /// At least [`WINDOW_BITS`] from here on; zeros past the end.
+    #[inline]
     fn window(&self) -> u64 {
         let first = self.at / 8;
         let word = match self.bytes.get(first..first + 8) {
@@ -117,6 +121,21 @@ impl<'a> BitReader<'a> {
         }
         self.advance(zeros + 1)?;
         Some(zeros)
+    }
+
+    /// Zeros before the next one, fewer than `most`, and so many bits behind it, both in one look;
+    /// `None` where that look does not reach, and then nothing is read.
+    #[inline]
+    pub(crate) fn zeros_and_bits(&mut self, most: u32, width: u32) -> Option<(u32, u64)> {
+        let window = self.window();
+        let zeros = window.trailing_zeros();
+        let len = zeros + 1 + width;
+        let at = self.at + len as usize;
+        if zeros >= most || len > WINDOW_BITS || at > self.bytes.len() * 8 {
+            return None;
+        }
+        self.at = at;
+        Some((zeros, window >> (zeros + 1) & ((1 << width) - 1)))
     }
 
     /// A number as [`BitWriter::number`] writes it.

@@ -48,30 +48,84 @@ impl std::fmt::Display for BlockError {
 /// Writes rows under a key. There is at least one row and at most [`ROWS_MAX`]; sorted by begin
 /// they take least.
 pub(crate) fn encode(key: u64, rows: &[Row]) -> Vec<u8> {
-    let first = rows.first().copied().unwrap_or_default();
-    let slope = slope(rows);
-    let mut out = BitWriter::new(vec![VERSION]);
-    out.number(rows.len() as u64);
-    out.number(u64::from(first.every));
-    out.number(zigzag(first.due));
-    out.number(first.sequence);
-    out.number(zigzag(slope));
-    let columns = columns(rows, slope);
-    for values in &columns {
-        out.put(u64::from(values.iter().any(|&value| value != 0)), 1);
-    }
-    for values in &columns {
-        if values.iter().any(|&value| value != 0) {
-            column::encode(values, &mut out);
+    Encoder::default().encode(key, rows)
+}
+
+/// Writes many blocks: it keeps what it works with.
+#[derive(Debug, Default)]
+pub(crate) struct Encoder {
+    columns: [Vec<u64>; COLUMNS],
+    column: column::Encoder,
+}
+
+impl Encoder {
+    /// Writes rows under a key, as [`encode`] does.
+    pub(crate) fn encode(&mut self, key: u64, rows: &[Row]) -> Vec<u8> {
+        let first = rows.first().copied().unwrap_or_default();
+        let slope = slope(rows);
+        let mut out = BitWriter::new(vec![VERSION]);
+        out.number(rows.len() as u64);
+        out.number(u64::from(first.every));
+        out.number(zigzag(first.due));
+        out.number(first.sequence);
+        out.number(zigzag(slope));
+        let present = self.fill(rows, &first, slope);
+        out.put(present, COLUMNS as u32);
+        for (index, values) in self.columns.iter().enumerate() {
+            if present >> index & 1 == 1 {
+                self.column.encode(values, &mut out);
+            }
         }
+        let mut bytes = out.finish();
+        for row in rows {
+            bytes.extend_from_slice(row.evidence.as_ref().map_or(&[], |digest| &digest[..]));
+        }
+        let crc = checksum(&[&key.to_le_bytes(), &bytes]);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes
     }
-    let mut bytes = out.finish();
-    for row in rows {
-        bytes.extend_from_slice(row.evidence.as_ref().map_or(&[], |digest| &digest[..]));
+
+    /// Puts rows into columns. A bit for each column that is not all zero.
+    fn fill(&mut self, rows: &[Row], first: &Row, slope: i64) -> u64 {
+        let every = i64::from(first.every.max(1)) * 1000;
+        let mut grid = Grid {
+            last: first.due.wrapping_sub(every),
+        };
+        self.columns.iter_mut().for_each(Vec::clear);
+        let mut any = [0; COLUMNS];
+        for row in rows {
+            let (steps, beside) = grid.place(row);
+            let sequence = row.sequence.wrapping_sub(line(first, slope, row.due));
+            let fixed = [
+                u64::from(row.flags),
+                u64::from(row.every) ^ u64::from(first.every),
+                steps,
+                beside,
+                u64::from(row.late),
+                zigzag(sequence as i64),
+                u64::from(row.boot),
+                u64::from(row.symptom),
+                u64::from(row.resolver),
+                u64::from(row.address),
+                u64::from(row.certificate),
+                u64::from(row.status),
+                row.size,
+                u64::from(row.evidence.is_some()),
+                u64::from(row.mask),
+            ];
+            for (index, value) in fixed.into_iter().enumerate() {
+                any[index] |= value;
+                self.columns[index].push(value);
+            }
+            for (index, value) in row.each_phase() {
+                let value = u64::from(value);
+                any[FIRST_PHASE + index] |= value;
+                self.columns[FIRST_PHASE + index].push(value);
+            }
+        }
+        let bits = any.iter().enumerate();
+        bits.fold(0, |bits, (index, &any)| bits | u64::from(any != 0) << index)
     }
-    let crc = checksum(&[&key.to_le_bytes(), &bytes]);
-    bytes.extend_from_slice(&crc.to_le_bytes());
-    bytes
 }
 
 /// The checksum that ends a block: what a manifest sums up.
@@ -167,43 +221,6 @@ impl Grid {
     }
 }
 
-fn columns(rows: &[Row], slope: i64) -> [Vec<u64>; COLUMNS] {
-    let first = rows.first().copied().unwrap_or_default();
-    let every = i64::from(first.every.max(1)) * 1000;
-    let mut grid = Grid {
-        last: first.due.wrapping_sub(every),
-    };
-    let mut columns: [Vec<u64>; COLUMNS] = std::array::from_fn(|_| Vec::with_capacity(rows.len()));
-    for row in rows {
-        let (steps, beside) = grid.place(row);
-        let sequence = row.sequence.wrapping_sub(line(&first, slope, row.due));
-        let fixed = [
-            u64::from(row.flags),
-            u64::from(row.every) ^ u64::from(first.every),
-            steps,
-            beside,
-            u64::from(row.late),
-            zigzag(sequence as i64),
-            u64::from(row.boot),
-            u64::from(row.symptom),
-            u64::from(row.resolver),
-            u64::from(row.address),
-            u64::from(row.certificate),
-            u64::from(row.status),
-            row.size,
-            u64::from(row.evidence.is_some()),
-            u64::from(row.mask),
-        ];
-        for (column, value) in columns.iter_mut().zip(fixed) {
-            column.push(value);
-        }
-        for (index, value) in row.each_phase() {
-            columns[FIRST_PHASE + index].push(u64::from(value));
-        }
-    }
-    columns
-}
-
 /// Columns before this are of every row; from here on, of the rows that have the phase. The last
 /// is not used yet.
 const FIRST_PHASE: usize = 15;
@@ -222,17 +239,20 @@ fn decode_columns(bytes: &[u8]) -> Option<Vec<Row>> {
     };
     let slope = unzigzag(reader.number()?);
     let present = reader.take(COLUMNS as u32)?;
-    let mut rows = vec![Row::default(); count];
+    // What a column that is not there stands for, but for what follows from the grid.
+    let plain = Row {
+        every: first.every,
+        ..Row::default()
+    };
+    let mut rows = vec![plain; count];
     let mut values = Vec::new();
     let mut steps = Vec::new();
     let mut beside = Vec::new();
     for index in 0..FIRST_PHASE {
         if present >> index & 1 == 0 {
-            values.clear();
-            values.resize(count, 0);
-        } else {
-            column::decode(&mut reader, count, &mut values)?;
+            continue;
         }
+        column::decode(&mut reader, count, &mut values)?;
         match index {
             STEPS => steps = std::mem::take(&mut values),
             BESIDE => beside = std::mem::take(&mut values),
@@ -242,11 +262,12 @@ fn decode_columns(bytes: &[u8]) -> Option<Vec<Row>> {
     let mut grid = Grid {
         last: first.due.wrapping_sub(i64::from(first.every.max(1)) * 1000),
     };
-    for ((row, steps), beside) in rows.iter_mut().zip(steps).zip(beside) {
-        row.due = grid.due(row.on_grid(), row.every, steps, beside);
+    for (index, row) in rows.iter_mut().enumerate() {
+        let of = |column: &[u64]| column.get(index).copied().unwrap_or(0);
+        row.due = grid.due(row.on_grid(), row.every, of(&steps), of(&beside));
         row.sequence = row.sequence.wrapping_add(line(&first, slope, row.due));
     }
-    decode_phases(&mut reader, present, &mut rows)?;
+    decode_phases(&mut reader, present, &mut rows, &mut values)?;
     decode_evidence(&reader, bytes, &mut rows)?;
     Some(rows)
 }
@@ -256,37 +277,79 @@ const BESIDE: usize = 3;
 
 /// Puts a column into the rows. The sequence is only what is beside the line yet.
 fn fill(rows: &mut [Row], index: usize, values: &[u64], first: &Row) -> Option<()> {
+    match index {
+        0 => put_all(
+            rows,
+            values,
+            |row| &mut row.flags,
+            |value| value.try_into().ok(),
+        ),
+        1 => put_all(
+            rows,
+            values,
+            |row| &mut row.every,
+            |value| Some(word(value)? ^ first.every),
+        ),
+        4 => put_all(rows, values, |row| &mut row.late, word),
+        5 => put_all(
+            rows,
+            values,
+            |row| &mut row.sequence,
+            |value| Some(unzigzag(value) as u64),
+        ),
+        6 => put_all(rows, values, |row| &mut row.boot, word),
+        7 => put_all(rows, values, |row| &mut row.symptom, word),
+        8 => put_all(rows, values, |row| &mut row.resolver, word),
+        9 => put_all(rows, values, |row| &mut row.address, word),
+        10 => put_all(rows, values, |row| &mut row.certificate, word),
+        11 => put_all(rows, values, |row| &mut row.status, word),
+        12 => put_all(rows, values, |row| &mut row.size, Some),
+        13 => put_all(
+            rows,
+            values,
+            |row| &mut row.evidence,
+            |value| Some((value != 0).then_some([0; 32])),
+        ),
+        _ => put_all(
+            rows,
+            values,
+            |row| &mut row.mask,
+            |value| value.try_into().ok().filter(|&mask: &u8| mask < 32),
+        ),
+    }
+}
+
+/// One loop for each column, so that what a column is is asked once and not for each row.
+fn put_all<T>(
+    rows: &mut [Row],
+    values: &[u64],
+    place: impl Fn(&mut Row) -> &mut T,
+    read: impl Fn(u64) -> Option<T>,
+) -> Option<()> {
     for (row, &value) in rows.iter_mut().zip(values) {
-        let word = || u32::try_from(value).ok();
-        match index {
-            0 => row.flags = u8::try_from(value).ok()?,
-            1 => row.every = word()? ^ first.every,
-            4 => row.late = word()?,
-            5 => row.sequence = unzigzag(value) as u64,
-            6 => row.boot = word()?,
-            7 => row.symptom = word()?,
-            8 => row.resolver = word()?,
-            9 => row.address = word()?,
-            10 => row.certificate = word()?,
-            11 => row.status = word()?,
-            12 => row.size = value,
-            13 => row.evidence = (value != 0).then_some([0; 32]),
-            _ => row.mask = u8::try_from(value).ok().filter(|&mask| mask < 32)?,
-        }
+        *place(row) = read(value)?;
     }
     Some(())
 }
 
-fn decode_phases(reader: &mut BitReader<'_>, present: u64, rows: &mut [Row]) -> Option<()> {
-    let mut values = Vec::new();
+fn word(value: u64) -> Option<u32> {
+    value.try_into().ok()
+}
+
+fn decode_phases(
+    reader: &mut BitReader<'_>,
+    present: u64,
+    rows: &mut [Row],
+    values: &mut Vec<u64>,
+) -> Option<()> {
     for phase in 0..5 {
         if present >> (FIRST_PHASE + phase) & 1 == 0 {
             continue;
         }
         let has = |row: &&mut Row| row.mask >> phase & 1 == 1;
         let count = rows.iter_mut().filter(has).count();
-        column::decode(reader, count, &mut values)?;
-        for (row, &value) in rows.iter_mut().filter(has).zip(&values) {
+        column::decode(reader, count, values)?;
+        for (row, &value) in rows.iter_mut().filter(has).zip(values.iter()) {
             row.phases[phase] = u32::try_from(value).ok()?;
         }
     }

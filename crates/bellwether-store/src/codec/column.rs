@@ -23,36 +23,94 @@ const WIDTH_BITS: u32 = 6;
 /// Distinct values a dictionary may have: more is seldom the smallest, and slow to look for.
 const DICTIONARY_LEN_MAX: usize = 16;
 
-/// Appends a column; the reader must know how many numbers it has.
-pub(crate) fn encode(values: &[u64], out: &mut BitWriter) {
-    let Some((&first, rest)) = values.split_first() else {
-        return;
-    };
-    if rest.iter().all(|&value| value == first) {
-        out.put(CONSTANT, TAG_BITS);
-        out.number(first);
-        return;
-    }
-    let (runs, dictionary) = survey(values);
-    let frames: Vec<Frame> = frames(values);
-    let rice: u64 = frames.iter().map(|frame| frame.cost).sum();
-    let packed = dictionary.as_ref().map_or(u64::MAX, |entries| {
-        let entries_width: u64 = entries.iter().map(|&value| number_width(value)).sum();
-        let width = u64::from(index_width(entries.len()));
-        number_width(entries.len() as u64) + entries_width + width * values.len() as u64
-    });
-    if runs <= rice && runs <= packed {
-        out.put(RUNS, TAG_BITS);
-        encode_runs(values, out);
-    } else if packed <= rice {
-        out.put(DICTIONARY, TAG_BITS);
-        encode_dictionary(values, &dictionary.unwrap_or_default(), out);
-    } else {
-        out.put(RICE, TAG_BITS);
-        for (frame, chunk) in frames.iter().zip(values.chunks(FRAME_LEN)) {
-            frame.encode(chunk, out);
+/// Writes columns. It keeps what it works with, because most columns are short.
+#[derive(Debug, Default)]
+pub(crate) struct Encoder {
+    frames: Vec<Frame>,
+    sorted: Vec<u64>,
+    around: Vec<u64>,
+    along: Vec<u64>,
+}
+
+impl Encoder {
+    /// Appends a column; the reader must know how many numbers it has.
+    pub(crate) fn encode(&mut self, values: &[u64], out: &mut BitWriter) {
+        let Some((&first, rest)) = values.split_first() else {
+            return;
+        };
+        if rest.iter().all(|&value| value == first) {
+            out.put(CONSTANT, TAG_BITS);
+            out.number(first);
+            return;
+        }
+        let (runs, dictionary) = survey(values);
+        let packed = dictionary.packed(values.len());
+        // Rice codes take a bit for each number at least, and often far more.
+        let simple = runs.min(packed);
+        let rice = if simple <= rice_floor(values.len()) {
+            u64::MAX
+        } else {
+            self.plan(values);
+            self.frames.iter().map(|frame| frame.cost).sum()
+        };
+        if runs <= rice && runs <= packed {
+            out.put(RUNS, TAG_BITS);
+            encode_runs(values, out);
+        } else if packed <= rice {
+            out.put(DICTIONARY, TAG_BITS);
+            encode_dictionary(values, dictionary.entries(), out);
+        } else {
+            out.put(RICE, TAG_BITS);
+            for (frame, chunk) in self.frames.iter().zip(values.chunks(FRAME_LEN)) {
+                frame.encode(chunk, out);
+            }
         }
     }
+
+    /// How each frame of a column is written.
+    fn plan(&mut self, values: &[u64]) {
+        let mut before = 0;
+        self.frames.clear();
+        for chunk in values.chunks(FRAME_LEN) {
+            self.sorted.clear();
+            self.sorted.extend_from_slice(chunk);
+            let at = self.sorted.len() / 2;
+            let middle = *self.sorted.select_nth_unstable(at).1;
+            let mut last = before;
+            self.around.clear();
+            self.along.clear();
+            for &value in chunk {
+                self.around.push(residual(value, middle));
+                self.along.push(residual(value, last));
+                last = value;
+            }
+            let (parameter, cost) = best(&self.around);
+            let around = Frame {
+                middle: Some(middle),
+                before,
+                parameter,
+                cost: cost + number_width(middle),
+            };
+            let (parameter, cost) = best(&self.along);
+            let along = Frame {
+                middle: None,
+                before,
+                parameter,
+                cost,
+            };
+            before = last;
+            self.frames.push(if along.cost < around.cost {
+                along
+            } else {
+                around
+            });
+        }
+    }
+}
+
+/// Bits that so many numbers take at least in Rice code.
+fn rice_floor(count: usize) -> u64 {
+    count as u64 + count.div_ceil(FRAME_LEN) as u64 * u64::from(1 + WIDTH_BITS)
 }
 
 /// Reads a column of `count` numbers into `out`, which is emptied before.
@@ -95,28 +153,55 @@ pub(crate) fn decode(reader: &mut BitReader<'_>, count: usize, out: &mut Vec<u64
     Some(())
 }
 
-/// What the two simple ways would cost: bits of the runs, and the distinct values where few.
-fn survey(values: &[u64]) -> (u64, Option<Vec<u64>>) {
-    let mut runs = 0;
-    let mut entries = Some(Vec::with_capacity(DICTIONARY_LEN_MAX));
-    let mut len = 0u64;
-    for (index, &value) in values.iter().enumerate() {
-        len += 1;
-        if values.get(index + 1) == Some(&value) {
-            continue;
+/// The distinct values of a column, if they are few.
+struct Dictionary {
+    entries: [u64; DICTIONARY_LEN_MAX],
+    /// One more than fit, if they are not few.
+    len: usize,
+}
+
+impl Dictionary {
+    fn add(&mut self, value: u64) {
+        if self.len > DICTIONARY_LEN_MAX || self.entries[..self.len].contains(&value) {
+            return;
         }
-        runs += number_width(value) + number_width(len - 1);
-        len = 0;
-        if let Some(known) = &mut entries
-            && !known.contains(&value)
-        {
-            known.push(value);
-            if known.len() > DICTIONARY_LEN_MAX {
-                entries = None;
-            }
+        if let Some(entry) = self.entries.get_mut(self.len) {
+            *entry = value;
         }
+        self.len += 1;
     }
-    (runs, entries)
+
+    fn entries(&self) -> &[u64] {
+        self.entries.get(..self.len).unwrap_or(&[])
+    }
+
+    /// Bits that so many numbers take by it.
+    fn packed(&self, count: usize) -> u64 {
+        if self.len > DICTIONARY_LEN_MAX {
+            return u64::MAX;
+        }
+        let entries: u64 = self
+            .entries()
+            .iter()
+            .map(|&value| number_width(value))
+            .sum();
+        let width = u64::from(index_width(self.len));
+        number_width(self.len as u64) + entries + width * count as u64
+    }
+}
+
+/// What the two simple ways would take: bits of the runs, and the distinct values.
+fn survey(values: &[u64]) -> (u64, Dictionary) {
+    let mut runs = 0;
+    let mut dictionary = Dictionary {
+        entries: [0; DICTIONARY_LEN_MAX],
+        len: 0,
+    };
+    for run in values.chunk_by(|a, b| a == b) {
+        runs += number_width(run[0]) + number_width(run.len() as u64 - 1);
+        dictionary.add(run[0]);
+    }
+    (runs, dictionary)
 }
 
 fn encode_runs(values: &[u64], out: &mut BitWriter) {
@@ -141,6 +226,7 @@ fn encode_dictionary(values: &[u64], entries: &[u64], out: &mut BitWriter) {
 }
 
 /// How up to [`FRAME_LEN`] numbers are written.
+#[derive(Debug)]
 struct Frame {
     /// What each is compared with; the number before it, if none.
     middle: Option<u64>,
@@ -150,75 +236,51 @@ struct Frame {
     cost: u64,
 }
 
-fn frames(values: &[u64]) -> Vec<Frame> {
-    let mut before = 0;
-    let mut sorted = Vec::with_capacity(FRAME_LEN);
-    let mut residuals = Vec::with_capacity(FRAME_LEN);
-    let mut all = Vec::with_capacity(values.len().div_ceil(FRAME_LEN));
-    for chunk in values.chunks(FRAME_LEN) {
-        sorted.clear();
-        sorted.extend_from_slice(chunk);
-        let at = sorted.len() / 2;
-        let middle = *sorted.select_nth_unstable(at).1;
-        residuals.clear();
-        residuals.extend(chunk.iter().map(|&value| residual(value, middle)));
-        let (parameter, cost) = best(&residuals);
-        let around = Frame {
-            middle: Some(middle),
-            before,
-            parameter,
-            cost: cost + number_width(middle),
-        };
-        let mut last = before;
-        residuals.clear();
-        residuals.extend(chunk.iter().map(|&value| {
-            let residual = residual(value, last);
-            last = value;
-            residual
-        }));
-        let (parameter, cost) = best(&residuals);
-        let along = Frame {
-            middle: None,
-            before,
-            parameter,
-            cost,
-        };
-        before = last;
-        all.push(if along.cost < around.cost {
-            along
-        } else {
-            around
-        });
-    }
-    all
-}
-
 fn residual(value: u64, prediction: u64) -> u64 {
     zigzag(value.wrapping_sub(prediction) as i64)
 }
 
 /// The Rice parameter for residuals and what it comes to, the frame's head included.
 fn best(residuals: &[u64]) -> (u32, u64) {
-    // The mean is drawn up by outliers, which are escaped: so each is counted only up to a bound
-    // above the rest, and the neighbours of the guess are tried.
-    let sum: u128 = residuals.iter().map(|&value| u128::from(value)).sum();
-    let mean = (sum / residuals.len().max(1) as u128) as u64;
-    let guess = 63 - (mean | 1).leading_zeros();
-    let low = guess.saturating_sub(3);
     let head = u64::from(1 + WIDTH_BITS);
-    (low..=(guess + 1).min(63))
-        .map(|parameter| (parameter, cost(residuals, parameter)))
-        .min_by_key(|&(_, cost)| cost)
-        .map_or((0, head), |(parameter, cost)| (parameter, cost + head))
+    let max = residuals.iter().copied().max().unwrap_or(0);
+    // The mean is drawn up by outliers, which are escaped: so smaller parameters are tried from the
+    // guess on as long as they come to less, and then the next greater one.
+    let sum = residuals
+        .iter()
+        .fold(0u64, |sum, &value| sum.saturating_add(value));
+    let mean = sum / residuals.len().max(1) as u64;
+    let guess = 63 - (mean | 1).leading_zeros();
+    let mut chosen = (guess, cost(residuals, max, guess));
+    while let Some(lower) = chosen.0.checked_sub(1) {
+        let cost = cost(residuals, max, lower);
+        if cost > chosen.1 {
+            break;
+        }
+        chosen = (lower, cost);
+    }
+    if chosen.0 == guess && guess < 63 {
+        let cost = cost(residuals, max, guess + 1);
+        if cost < chosen.1 {
+            chosen = (guess + 1, cost);
+        }
+    }
+    (chosen.0, chosen.1 + head)
 }
 
-fn cost(residuals: &[u64], parameter: u32) -> u64 {
+/// Bits of residuals, the greatest of which is `max`.
+fn cost(residuals: &[u64], max: u64, parameter: u32) -> u64 {
+    let each = u64::from(parameter) + 1;
+    if max >> parameter < u64::from(ESCAPE_ZEROS) {
+        let zeros: u64 = residuals.iter().map(|&value| value >> parameter).sum();
+        return zeros + each * residuals.len() as u64;
+    }
     residuals
         .iter()
         .map(|&value| {
             let zeros = value >> parameter;
             if zeros < u64::from(ESCAPE_ZEROS) {
-                zeros + 1 + u64::from(parameter)
+                zeros + each
             } else {
                 u64::from(ESCAPE_ZEROS + WIDTH_BITS + width_of(value))
             }
@@ -277,12 +339,9 @@ fn decode_frame(
         None
     };
     for _ in 0..len {
-        let zeros = reader.zeros(ESCAPE_ZEROS)?;
-        let residual = if zeros < ESCAPE_ZEROS {
-            u64::from(zeros).wrapping_shl(parameter) | reader.take(parameter)?
-        } else {
-            let width = reader.take(WIDTH_BITS)? as u32 + 1;
-            reader.take(width)?
+        let residual = match reader.zeros_and_bits(ESCAPE_ZEROS, parameter) {
+            Some((zeros, bits)) => u64::from(zeros).wrapping_shl(parameter) | bits,
+            None => take_rice(reader, parameter)?,
         };
         *previous = middle
             .unwrap_or(*previous)
@@ -290,6 +349,17 @@ fn decode_frame(
         out.push(*previous);
     }
     Some(())
+}
+
+/// The same bit by bit: what is escaped, or longer than one look.
+#[cold]
+fn take_rice(reader: &mut BitReader<'_>, parameter: u32) -> Option<u64> {
+    let zeros = reader.zeros(ESCAPE_ZEROS)?;
+    if zeros < ESCAPE_ZEROS {
+        return Some(u64::from(zeros).wrapping_shl(parameter) | reader.take(parameter)?);
+    }
+    let width = reader.take(WIDTH_BITS)? as u32 + 1;
+    reader.take(width)
 }
 
 #[cfg(test)]
@@ -300,7 +370,7 @@ mod tests {
 
     fn round_trip(values: &[u64]) -> usize {
         let mut writer = BitWriter::new(vec![]);
-        encode(values, &mut writer);
+        Encoder::default().encode(values, &mut writer);
         let bytes = writer.finish();
         let mut back = vec![7];
         decode(&mut BitReader::new(&bytes), values.len(), &mut back).expect("reads");

@@ -14,9 +14,13 @@ pub(crate) const HEAD_LEN_MAX: usize = 32 * 1024 * 1024;
 
 const CRC_LEN: usize = 4;
 
+/// Bytes that a run takes here, about: room is made for all of an envelope at once.
+const ROW_LEN: usize = 32;
+
 /// Writes the rows of an envelope, each with its series.
 pub(crate) fn encode(id: i64, rows: &[(u32, Row)]) -> Vec<u8> {
-    let mut out = vec![VERSION];
+    let mut out = Vec::with_capacity(16 + rows.len() * ROW_LEN);
+    out.push(VERSION);
     let first = rows.first().map(|(_, row)| *row).unwrap_or_default();
     let mut base = Base {
         due: first.due,

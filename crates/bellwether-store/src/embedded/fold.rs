@@ -11,6 +11,7 @@ use super::day::{
     put_series, set_tally,
 };
 use super::read::{SLOW_HOURS, sort};
+use super::rollups::Rolled;
 use super::sqlite::lock;
 use crate::StoreError;
 use crate::codec::block::{self, ROWS_MAX};
@@ -67,6 +68,7 @@ impl Embedded {
             })?;
         }
         let mut folded = 0;
+        let mut following = self.follow(file);
         for hour in hours {
             let parts = {
                 let lent = file.readers.begin()?;
@@ -74,9 +76,12 @@ impl Embedded {
             };
             let parts: Vec<(u32, Vec<i64>)> = parts.into_iter().collect();
             for chunk in parts.chunks(SERIES_PER_TRANSACTION) {
-                folded += self.fold_chunk(file, due, chunk, &mut series)?;
+                let (runs, rolled) = self.fold_chunk(file, due, chunk, &mut series)?;
+                folded += runs;
+                self.put_rolled(file, rolled, &mut following);
             }
         }
+        self.end_following(file, following);
         Ok(folded)
     }
 
@@ -86,7 +91,7 @@ impl Embedded {
         due: Due,
         chunk: &[(u32, Vec<i64>)],
         series: &mut HashMap<u32, SeriesRow>,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<(usize, Rolled), StoreError> {
         let mut writer = lock(&file.writer);
         let connection = file.open_writer(&mut writer)?;
         let part = file.tally(connection, "part")?;
@@ -102,19 +107,25 @@ impl Embedded {
             changed: Vec::new(),
             bad: Vec::new(),
             runs: 0,
+            rolled: Rolled::default(),
+            encoder: block::Encoder::default(),
         };
         let done = chunk
             .iter()
             .try_for_each(|(id, parts)| fold.series(series.get(id), *id, parts))
             .and_then(|()| fold.finish());
         let Fold {
-            changed, bad, runs, ..
+            changed,
+            bad,
+            runs,
+            rolled,
+            ..
         } = fold;
         match done.and_then(|()| transaction.commit()) {
             Ok(()) => {
                 series.extend(changed.into_iter().map(|row| (row.id, row)));
                 bad.into_iter().for_each(|what| self.note_damage(what));
-                Ok(runs)
+                Ok((runs, rolled))
             }
             Err(error) => {
                 let error = file.fail(error);
@@ -174,6 +185,8 @@ struct Fold<'a> {
     changed: Vec<SeriesRow>,
     bad: Vec<String>,
     runs: usize,
+    rolled: Rolled,
+    encoder: block::Encoder,
 }
 
 impl Fold<'_> {
@@ -254,7 +267,9 @@ impl Fold<'_> {
             self.set_bad(hour, series.id, reason, &rest)?;
             rows.truncate(ROWS_MAX);
         }
-        let data = block::encode(id as u64, &rows);
+        let data = self.encoder.encode(id as u64, &rows);
+        self.rolled
+            .add(self.file, self.transaction, hour, &series.name, &rows);
         manifest.blocks += 1;
         manifest.results += rows.len() as i64;
         manifest.sum ^= block::crc_of(&data);

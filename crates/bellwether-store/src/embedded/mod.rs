@@ -16,6 +16,7 @@ mod ledger;
 mod maintain;
 mod names;
 mod open;
+mod quick;
 mod read;
 mod reserve;
 mod rollups;
@@ -118,8 +119,9 @@ impl Embedded {
             self.seal()?;
         }
         let mut active = lock(&self.active);
-        self.freshen(&mut active)?;
         let path = active.file.path.clone();
+        self.freshen(&mut active)
+            .map_err(|error| self.reserve.judge(&path, error))?;
         let push = |envelopes: &[Vec<_>], through: i64, added: Tally| {
             let mut heads = self.heads_mut();
             heads.current.tally.rows += added.rows;

@@ -1,13 +1,13 @@
 //! The dictionary of a day file: words as numbers. It lies in the day file itself, so that a day can
 //! be read, copied and restored without any other file.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bellwether_model::{CheckId, Digest, Run, VantageId};
 use jiff::Timestamp;
 
+use super::quick::QuickMap;
 use crate::codec::bytes::{Bytes, put, put_bytes};
 use crate::codec::row::{Row, flags};
 
@@ -114,8 +114,10 @@ pub(crate) fn series_of(name: &[u8]) -> Option<(CheckId, VantageId)> {
 /// Words and series of the file that is written to, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    words: HashMap<Word, u32>,
-    series: HashMap<(CheckId, VantageId), u32>,
+    words: QuickMap<Word, u32>,
+    /// By vantage, then by check, so that no pair has to be made to be looked for.
+    series: QuickMap<VantageId, QuickMap<CheckId, u32>>,
+    series_len: usize,
 }
 
 /// Names that are new: they are kept with the transaction that writes them, or not at all.
@@ -134,13 +136,20 @@ impl Names {
 
     /// Takes in a series that is in the file.
     pub(crate) fn add_series(&mut self, id: u32, check: CheckId, vantage: VantageId) {
-        self.series.insert((check, vantage), id);
+        let checks = self.series.entry(vantage).or_default();
+        self.series_len += usize::from(checks.insert(check, id).is_none());
+    }
+
+    fn find_series(&self, check: &CheckId, vantage: &VantageId) -> Option<u32> {
+        self.series.get(vantage)?.get(check).copied()
     }
 
     /// Takes in what was new and is in the file now.
     pub(crate) fn keep(&mut self, new: New) {
         self.words.extend(new.known.words);
-        self.series.extend(new.known.series);
+        for (id, check, vantage) in new.series {
+            self.add_series(id, check, vantage);
+        }
     }
 
     fn word(&self, new: &mut New, word: Word) -> u32 {
@@ -155,17 +164,13 @@ impl Names {
 
     /// The number of a series.
     pub(crate) fn series(&self, new: &mut New, check: &CheckId, vantage: &VantageId) -> u32 {
-        let name = (check.clone(), vantage.clone());
-        if let Some(&id) = self
-            .series
-            .get(&name)
-            .or_else(|| new.known.series.get(&name))
-        {
+        let known = self.find_series(check, vantage);
+        if let Some(id) = known.or_else(|| new.known.find_series(check, vantage)) {
             return id;
         }
-        let id = (self.series.len() + new.series.len()) as u32 + 1;
+        let id = (self.series_len + new.series.len()) as u32 + 1;
         new.series.push((id, check.clone(), vantage.clone()));
-        new.known.series.insert(name, id);
+        new.known.add_series(id, check.clone(), vantage.clone());
         id
     }
 

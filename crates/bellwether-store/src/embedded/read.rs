@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use bellwether_model::run::Phases;
 use bellwether_model::{CheckId, Digest, Run, VantageId};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
 use super::Embedded;
 use super::day::{self, DayFile, HOUR, SeriesRow, block_id, hour_of, part_id, part_of};
@@ -52,6 +52,11 @@ impl Moment<'_> {
         self.lent.connection()
     }
 
+    fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>, StoreError> {
+        let prepared = self.connection().prepare_cached(sql);
+        prepared.map_err(|error| self.file.fail(error))
+    }
+
     /// Rows of parts and of the head in hours: what is in no block yet.
     pub(crate) fn unfolded(&self, hours: &RangeInclusive<i64>) -> Result<Found, StoreError> {
         let mut found = Found::default();
@@ -78,10 +83,7 @@ impl Moment<'_> {
         };
         // A block of a slow check begins before the hours that it is asked for.
         let first = hours.start() - hours.start().rem_euclid(SLOW_HOURS);
-        let mut statement = self
-            .connection()
-            .prepare_cached("SELECT data FROM block WHERE id = ?")
-            .map_err(|error| self.file.fail(error))?;
+        let mut statement = self.prepare("SELECT data FROM block WHERE id = ?")?;
         for &hour in series.hours.range(first..=*hours.end()) {
             if !wanted(hour) {
                 continue;
@@ -124,10 +126,8 @@ impl Moment<'_> {
         found: &mut Found,
     ) -> Result<(), StoreError> {
         let fail = |error| self.file.fail(error);
-        let mut statement = self
-            .connection()
-            .prepare_cached("SELECT id, data FROM part WHERE id >= ? ORDER BY id LIMIT 1")
-            .map_err(fail)?;
+        let mut statement =
+            self.prepare("SELECT id, data FROM part WHERE id >= ? ORDER BY id LIMIT 1")?;
         // Parts are sorted by hour and seal: from each that is found, jump to where the next one of
         // this series could be.
         let mut at = part_id(*hours.start(), 0, series.id);
@@ -171,10 +171,8 @@ impl Moment<'_> {
         found: &mut Found,
     ) -> Result<(), StoreError> {
         let fail = |error| self.file.fail(error);
-        let mut statement = self
-            .connection()
-            .prepare_cached("SELECT hour, reason FROM bad WHERE series = ? OR series IS NULL")
-            .map_err(fail)?;
+        let mut statement =
+            self.prepare("SELECT hour, reason FROM bad WHERE series = ? OR series IS NULL")?;
         let mut rows = statement.query([series.id]).map_err(fail)?;
         while let Some(row) = rows.next().map_err(fail)? {
             let hour: Option<i64> = row.get(0).map_err(fail)?;
@@ -195,27 +193,40 @@ impl Moment<'_> {
     }
 
     /// A run from its row.
-    fn run(&self, check: &CheckId, vantage: &VantageId, row: &Row) -> Result<Run, StoreError> {
+    fn run(
+        &self,
+        check: &CheckId,
+        vantage: &VantageId,
+        row: &Row,
+        last: &mut LastWords,
+    ) -> Result<Run, StoreError> {
         let broken = || self.file.damaged("a word of a run is missing");
-        let word = |id: u32| match id {
-            0 => Ok(None),
-            id => self
-                .file
-                .word(self.connection(), id)?
-                .map(Some)
-                .ok_or_else(broken),
+        let mut word = |place: usize, id: u32| {
+            if id == 0 {
+                return Ok(None);
+            }
+            if let Some((known, word)) = &last[place]
+                && *known == id
+            {
+                return Ok(Some(word.clone()));
+            }
+            let word = self.file.word(self.connection(), id)?.ok_or_else(broken)?;
+            last[place] = Some((id, word.clone()));
+            Ok(Some(word))
         };
-        let text = |id: u32| match word(id)? {
+        let text = |word| match word {
             None => Ok(None),
             Some(Word::Text(text)) => Ok(Some(text)),
             Some(_) => Err(broken()),
         };
-        let address = match word(row.address)? {
+        let symptom = text(word(0, row.symptom)?)?;
+        let resolver = text(word(1, row.resolver)?)?;
+        let address = match word(2, row.address)? {
             None => None,
             Some(Word::Address(address)) => Some(address),
             Some(_) => return Err(broken()),
         };
-        let (certificate, certificate_ends) = match word(row.certificate)? {
+        let (certificate, certificate_ends) = match word(3, row.certificate)? {
             None => (None, None),
             Some(Word::Certificate(digest, ends)) => (digest, ends),
             Some(_) => return Err(broken()),
@@ -234,8 +245,8 @@ impl Moment<'_> {
             trigger: row.trigger(),
             outcome: row.outcome(),
             layer: row.layer().map_err(|()| broken())?,
-            symptom: text(row.symptom)?,
-            resolver: text(row.resolver)?,
+            symptom,
+            resolver,
             address,
             status: row.status.checked_sub(1).map(|status| status as u16),
             size: row.size.checked_sub(1).map(|size| size as u32),
@@ -246,6 +257,10 @@ impl Moment<'_> {
         })
     }
 }
+
+/// The words of the run before: mostly they are those of the next one too. Symptom, resolver,
+/// address, certificate.
+type LastWords = [Option<(u32, Word)>; 4];
 
 /// A time from microseconds since 1970; beyond what there is, the bound.
 pub(crate) fn time(at: i64) -> Timestamp {
@@ -306,14 +321,20 @@ impl Embedded {
         }
         let span = (range.start.as_microsecond(), range.end.as_microsecond());
         let name = series_name(check, vantage);
-        let mut all: Vec<(i64, u64, Run)> = Vec::new();
+        let mut keys: Vec<(i64, u64)> = Vec::new();
         for file in self.day_files() {
             match self.read_file(&file, &name, span) {
                 Ok((moment, found)) => {
                     answer.gaps.extend(found.gaps);
+                    keys.reserve(found.rows.len());
+                    answer.runs.reserve(found.rows.len());
+                    let mut last = LastWords::default();
                     for row in &found.rows {
-                        match moment.run(check, vantage, row) {
-                            Ok(run) => all.push((row.began(), row.sequence, run)),
+                        match moment.run(check, vantage, row, &mut last) {
+                            Ok(run) => {
+                                keys.push((row.began(), row.sequence));
+                                answer.runs.push(run);
+                            }
                             Err(error) => answer.gaps.push(Gap {
                                 from: time(row.began()),
                                 to: time(row.began() + 1),
@@ -326,9 +347,9 @@ impl Embedded {
             }
         }
         self.lost_days(&mut answer);
-        all.sort_by_key(|(began, sequence, _)| (*began, *sequence));
-        let skip = all.len().saturating_sub(newest);
-        answer.runs = all.into_iter().skip(skip).map(|(_, _, run)| run).collect();
+        put_in_order(&keys, &mut answer.runs);
+        let skip = answer.runs.len().saturating_sub(newest);
+        answer.runs.drain(..skip);
         answer
             .gaps
             .retain(|gap| gap.from < range.end && gap.to > range.start);
@@ -388,6 +409,17 @@ impl Embedded {
         let sorted: BTreeSet<_> = all.into_iter().collect();
         Ok(sorted.into_iter().collect())
     }
+}
+
+/// Sorts runs by begin and sequence. They mostly are already: days are read in order, and what came
+/// late is the exception.
+fn put_in_order(keys: &[(i64, u64)], runs: &mut Vec<Run>) {
+    if keys.is_sorted() {
+        return;
+    }
+    let mut all: Vec<_> = keys.iter().zip(std::mem::take(runs)).collect();
+    all.sort_by_key(|(key, _)| **key);
+    runs.extend(all.into_iter().map(|(_, run)| run));
 }
 
 /// The gap for a file that cannot be read at all.

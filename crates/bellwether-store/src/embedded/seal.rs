@@ -124,6 +124,7 @@ impl Parts {
         let mut parts = Vec::new();
         let mut seal = last + 1;
         let mut rows = Vec::new();
+        let mut encoder = block::Encoder::default();
         for series in 0..arena.series_end() {
             rows.clear();
             arena.chain(series, &mut rows);
@@ -133,7 +134,7 @@ impl Parts {
                     // More than fit one part stand as if they were sealed one after the other.
                     let nth = last + 1 + nth as u32;
                     let id = part_id(hour_of(rows[0].began()), nth, series);
-                    parts.push((id, block::encode(part_crc_key(id), rows)));
+                    parts.push((id, encoder.encode(part_crc_key(id), rows)));
                     seal = seal.max(nth);
                 }
             }

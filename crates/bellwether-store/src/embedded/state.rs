@@ -138,7 +138,8 @@ impl State {
         apply: &impl Fn(&mut Draft<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         if writer.connection.is_none() {
-            self.reopen(writer)?;
+            self.reopen(writer)
+                .map_err(|error| self.reserve.judge(&self.path, error))?;
         }
         let known = lock(&self.known).clone();
         let connection = writer.connection.as_mut().expect("opened above");

@@ -2,6 +2,7 @@
 //! from the day files, as long as those are kept.
 
 mod entry;
+mod put;
 mod query;
 mod roll;
 
@@ -18,6 +19,8 @@ use super::names::series_of;
 use super::sqlite::{self, Kind, Readers, lock};
 use crate::StoreError;
 use crate::codec::bytes::checksum;
+
+pub(crate) use roll::Rolled;
 
 /// The file's kind: `bwU1`. It is synced only when its log is written back: what a crash takes is
 /// computed again.

@@ -1,37 +1,21 @@
 //! Computing roll-ups from the blocks of a day file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::entry::{Entry, Sum, WithPhases, entries};
-use super::{
-    DAYS_DONE, Known, Rollups, Table, done_crc, put_tally, read_tally, row_crc, row_id, series_crc,
-    tally_name,
-};
+use super::entry::WithPhases;
+use super::put::{Place, Sums};
+use super::{DAYS_DONE, Table};
 use crate::StoreError;
 use crate::codec::block;
 use crate::codec::row::Row;
 use crate::embedded::Embedded;
 use crate::embedded::day::{DayFile, SeriesRow, block_id, block_of, hour_crc, hour_of};
 use crate::embedded::names::Word;
-use crate::embedded::sqlite::lock;
 
 /// Series written in one transaction: readers see whole ones, and the log stays short.
 const SERIES_PER_TRANSACTION: usize = 2000;
-
-/// Sums of one series, by the day and what they are of.
-type Sums = BTreeMap<(i64, i64, i64), Sum>;
-
-/// Where the sums of a series are put.
-struct Place<'a> {
-    table: Table,
-    source: i64,
-    /// Entries of this source and this key are replaced; of all keys, if none.
-    key: Option<i64>,
-    with_phases: WithPhases,
-    name: &'a [u8],
-}
 
 impl Embedded {
     /// Computes the roll-ups of a file that are not computed from what it holds now. Whether all
@@ -90,7 +74,7 @@ impl Embedded {
                     after = i64::from(of);
                     match (block::decode(id as u64, &data), series.get(&of)) {
                         (Ok(rows), Some(row)) => {
-                            let sum = self.sum_hours(file, lent.connection(), hour, &rows)?;
+                            let sum = sum_hours(file, lent.connection(), hour, &rows)?;
                             sums.push((row.name.clone(), sum));
                         }
                         (Err(error), _) => self
@@ -102,32 +86,8 @@ impl Embedded {
             if sums.is_empty() {
                 return Ok(());
             }
-            let place = |name| Place {
-                table: Table::Hourly,
-                source: i64::from(file.day),
-                key: Some(hour),
-                with_phases: WithPhases::No,
-                name,
-            };
-            self.rollups.put_all(&sums, place)?;
+            self.rollups.put_hours(file, hour, &sums)?;
         }
-    }
-
-    fn sum_hours(
-        &self,
-        file: &DayFile,
-        connection: &Connection,
-        key: i64,
-        rows: &[Row],
-    ) -> Result<Sums, StoreError> {
-        let mut sums = Sums::new();
-        for row in rows {
-            let hour = hour_of(row.began());
-            let symptom = symptom(file, connection, row)?;
-            let sum = sums.entry((hour.div_euclid(24), key, hour)).or_default();
-            sum.add(row, symptom.as_deref(), WithPhases::No);
-        }
-        Ok(sums)
     }
 
     fn roll_days(
@@ -171,6 +131,116 @@ impl Embedded {
             self.rollups.put_all(&sums, place)?;
         }
         Ok(())
+    }
+}
+
+/// Sums of the runs of a block by the hour.
+fn sum_hours(
+    file: &DayFile,
+    connection: &Connection,
+    key: i64,
+    rows: &[Row],
+) -> Result<Sums, StoreError> {
+    let mut sums = Sums::new();
+    for rows in rows.chunk_by(|a, b| hour_of(a.began()) == hour_of(b.began())) {
+        let hour = hour_of(rows[0].began());
+        let sum = sums.entry((hour.div_euclid(24), key, hour)).or_default();
+        for row in rows {
+            let symptom = symptom(file, connection, row)?;
+            sum.add(row, symptom.as_deref(), WithPhases::No);
+        }
+    }
+    Ok(sums)
+}
+
+/// Sums of blocks that are just being written, made while their runs are at hand. They are put in
+/// place once the blocks are durable; what goes wrong before that is made good by [`Embedded::roll`],
+/// because the hour does not count as done.
+#[derive(Debug, Default)]
+pub(crate) struct Rolled {
+    by_key: BTreeMap<i64, Vec<(Vec<u8>, Sums)>>,
+    /// Keys whose sums could not be made.
+    failed: BTreeSet<i64>,
+}
+
+impl Rolled {
+    /// Sums the runs of a block.
+    pub(crate) fn add(
+        &mut self,
+        file: &DayFile,
+        connection: &Connection,
+        key: i64,
+        name: &[u8],
+        rows: &[Row],
+    ) {
+        match sum_hours(file, connection, key, rows) {
+            Ok(sums) => {
+                let all = self.by_key.entry(key).or_default();
+                all.push((name.to_vec(), sums));
+            }
+            Err(error) => {
+                tracing::debug!(%error, key, "an hour is rolled up later");
+                self.failed.insert(key);
+            }
+        }
+    }
+}
+
+/// Hours whose roll-ups are kept up with while they are folded.
+#[derive(Debug, Default)]
+pub(crate) struct Following {
+    /// The manifest before, and the hours that were done then; none if they cannot be read.
+    before: Option<(BTreeMap<i64, u32>, HashMap<i64, u32>)>,
+    /// Whether the roll-ups of an hour are of all that its blocks hold.
+    hours: BTreeMap<i64, bool>,
+}
+
+impl Following {
+    /// Whether the roll-ups of an hour were of all that its blocks held before: only then can they
+    /// be kept so by adding to them.
+    fn was_done(&self, key: i64) -> bool {
+        let before = self.before.as_ref();
+        before.is_some_and(|(manifest, done)| manifest.get(&key) == done.get(&key))
+    }
+}
+
+// What fails here is told of by `roll`, which comes after and finds the hour not done.
+impl Embedded {
+    /// Begins to follow the folding of a file.
+    pub(crate) fn follow(&self, file: &DayFile) -> Following {
+        let manifest = self.manifest(file).ok();
+        let done = self.rollups.done(i64::from(file.day)).ok();
+        Following {
+            before: manifest.zip(done),
+            hours: BTreeMap::new(),
+        }
+    }
+
+    /// Puts the sums of blocks in place that are durable by now.
+    pub(crate) fn put_rolled(&self, file: &DayFile, rolled: Rolled, following: &mut Following) {
+        for key in rolled.failed {
+            following.hours.insert(key, false);
+        }
+        for (key, sums) in rolled.by_key {
+            let known = following.hours.get(&key).copied();
+            let whole = known.unwrap_or_else(|| following.was_done(key))
+                && self.rollups.put_hours(file, key, &sums).is_ok();
+            following.hours.insert(key, whole);
+        }
+    }
+
+    /// Notes the hours that were followed to the end as done.
+    pub(crate) fn end_following(&self, file: &DayFile, following: Following) {
+        let Ok(manifest) = self.manifest(file) else {
+            return;
+        };
+        for (hour, whole) in following.hours {
+            if let (true, Some(&sum)) = (whole, manifest.get(&hour))
+                && let Err(error) = self.rollups.set_done(i64::from(file.day), hour, sum)
+            {
+                tracing::debug!(%error, hour, "an hour is rolled up later");
+            }
+        }
     }
 }
 
@@ -232,197 +302,3 @@ fn blocks(connection: &Connection, hour: i64, after: i64) -> rusqlite::Result<Ve
         })?
         .collect()
 }
-
-impl Rollups {
-    /// Hours of a source whose roll-ups are computed, with the checksum of what they are of.
-    pub(super) fn done(&self, source: i64) -> Result<HashMap<i64, u32>, StoreError> {
-        let lent = self.readers.begin()?;
-        self.read_done(lent.connection(), source)
-    }
-
-    pub(super) fn read_done(
-        &self,
-        connection: &Connection,
-        source: i64,
-    ) -> Result<HashMap<i64, u32>, StoreError> {
-        let fail = |error| self.fail(error);
-        let mut statement = connection
-            .prepare_cached("SELECT hour, sum, crc FROM done WHERE source = ?")
-            .map_err(fail)?;
-        let mut rows = statement.query([source]).map_err(fail)?;
-        let mut done = HashMap::new();
-        while let Some(row) = rows.next().map_err(fail)? {
-            let read = (|| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))();
-            let (hour, sum, crc): (i64, u32, u32) = read.map_err(fail)?;
-            // One that does not hold is not done: it is computed again.
-            if crc == done_crc(source, hour, sum) {
-                done.insert(hour, sum);
-            }
-        }
-        Ok(done)
-    }
-
-    fn set_done(&self, source: i64, hour: i64, sum: u32) -> Result<(), StoreError> {
-        self.change(|connection| {
-            connection
-                .execute(
-                    "INSERT OR REPLACE INTO done (source, hour, sum, crc) VALUES (?, ?, ?, ?)",
-                    params![source, hour, sum, done_crc(source, hour, sum)],
-                )
-                .map_err(|error| self.fail(error))
-        })?;
-        Ok(())
-    }
-
-    /// Puts the sums of several series in place in one transaction.
-    fn put_all<'a>(
-        &self,
-        all: &'a [(Vec<u8>, Sums)],
-        place: impl Fn(&'a [u8]) -> Place<'a>,
-    ) -> Result<(), StoreError> {
-        let known = self.change(|connection| {
-            let mut known = lock(&self.series).clone();
-            let mut tallies: HashMap<String, Tally> = HashMap::new();
-            for (name, sums) in all {
-                self.put(connection, &place(name), sums, &mut known, &mut tallies)?;
-            }
-            for (name, tally) in tallies {
-                put_tally(connection, &name, tally).map_err(|error| self.fail(error))?;
-            }
-            Ok(known)
-        })?;
-        *lock(&self.series) = known;
-        Ok(())
-    }
-
-    fn put(
-        &self,
-        connection: &Connection,
-        place: &Place<'_>,
-        sums: &Sums,
-        known: &mut HashMap<Vec<u8>, Known>,
-        tallies: &mut HashMap<String, Tally>,
-    ) -> Result<(), StoreError> {
-        let mut days: Vec<i64> = sums.keys().map(|(day, _, _)| *day).collect();
-        days.dedup();
-        for day in days {
-            let id = self.widen(connection, place, day, known, tallies)?;
-            let id = row_id(day, id);
-            let old = self.row(connection, place.table, id)?;
-            let mut data = Vec::new();
-            let before = old.as_deref().unwrap_or(&[]);
-            for entry in entries(before, day).ok_or_else(|| self.damaged("a row does not read"))? {
-                let same_key = place.key.is_none_or(|key| key == entry.key);
-                if entry.source != place.source || !same_key {
-                    entry.put(&mut data, day);
-                }
-            }
-            for ((_, key, from), sum) in
-                sums.range((day, i64::MIN, i64::MIN)..(day + 1, i64::MIN, i64::MIN))
-            {
-                let mut bytes = Vec::new();
-                sum.put(&mut bytes, place.with_phases);
-                let entry = Entry {
-                    source: place.source,
-                    key: *key,
-                    from: *from,
-                    sum: &bytes,
-                };
-                entry.put(&mut data, day);
-            }
-            let tally = self.tally_of(connection, tally_name(place.table, day), tallies)?;
-            if let Some(old) = &old {
-                tally.remove(row_crc(place.table, id, old));
-            }
-            let crc = row_crc(place.table, id, &data);
-            tally.add(crc);
-            connection
-                .prepare_cached(&format!(
-                    "INSERT OR REPLACE INTO {} (id, data, crc) VALUES (?, ?, ?)",
-                    place.table.name()
-                ))
-                .and_then(|mut statement| statement.execute(params![id, data, crc]))
-                .map_err(|error| self.fail(error))?;
-        }
-        Ok(())
-    }
-
-    /// The number of a series, which is noted to have a row on a day.
-    fn widen(
-        &self,
-        connection: &Connection,
-        place: &Place<'_>,
-        day: i64,
-        all: &mut HashMap<Vec<u8>, Known>,
-        tallies: &mut HashMap<String, Tally>,
-    ) -> Result<u32, StoreError> {
-        let next = all.len() as u32 + 1;
-        let old = all.get(place.name).copied();
-        let mut known = old.unwrap_or(Known {
-            id: next,
-            first: day,
-            last: day,
-        });
-        known.first = known.first.min(day);
-        known.last = known.last.max(day);
-        if old == Some(known) {
-            return Ok(known.id);
-        }
-        let tally = self.tally_of(connection, "series".to_owned(), tallies)?;
-        if let Some(old) = old {
-            tally.remove(series_crc(place.name, old));
-        }
-        let crc = series_crc(place.name, known);
-        tally.add(crc);
-        let Known { id, first, last } = known;
-        connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO series (id, name, first, last, crc) VALUES (?, ?, ?, ?, ?)",
-            )
-            .and_then(|mut statement| statement.execute(params![id, place.name, first, last, crc]))
-            .map_err(|error| self.fail(error))?;
-        all.insert(place.name.to_vec(), known);
-        Ok(known.id)
-    }
-
-    fn tally_of<'a>(
-        &self,
-        connection: &Connection,
-        name: String,
-        tallies: &'a mut HashMap<String, Tally>,
-    ) -> Result<&'a mut Tally, StoreError> {
-        if !tallies.contains_key(&name) {
-            let tally = read_tally(connection, &name).map_err(|error| self.fail(error))?;
-            let tally = tally.map_err(|()| self.damaged("a tally does not hold"))?;
-            tallies.insert(name.clone(), tally);
-        }
-        Ok(tallies.get_mut(&name).expect("put there above"))
-    }
-
-    /// A row, checked.
-    pub(super) fn row(
-        &self,
-        connection: &Connection,
-        table: Table,
-        id: i64,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        let found: Option<(Vec<u8>, u32)> = connection
-            .prepare_cached(&format!(
-                "SELECT data, crc FROM {} WHERE id = ?",
-                table.name()
-            ))
-            .and_then(|mut statement| {
-                statement
-                    .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
-                    .optional()
-            })
-            .map_err(|error| self.fail(error))?;
-        match found {
-            Some((data, crc)) if crc == row_crc(table, id, &data) => Ok(Some(data)),
-            Some(_) => Err(self.damaged("the checksum of a row does not hold")),
-            None => Ok(None),
-        }
-    }
-}
-
-use crate::embedded::day::Tally;
