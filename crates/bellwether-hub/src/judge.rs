@@ -16,7 +16,7 @@ use bellwether_diagnose::report::Seen;
 use bellwether_model::run::{RunOutcome, Trigger};
 use bellwether_model::{CheckId, Digest, Incident, Report, Run, VantageId, Verdict};
 use bellwether_store::{Change, StoreError};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
@@ -71,6 +71,7 @@ pub struct Judge {
     /// Checks that gave no result for two intervals.
     silent: BTreeSet<CheckId>,
     checkpointed: Timestamp,
+    clock: freshness::Moves,
 }
 
 /// The last report that was kept of a check.
@@ -96,7 +97,9 @@ impl Judge {
         let open = state.open_incidents()?;
         let book = Book::restore(open, memory.as_deref(), state.next_incident()?);
         let detection = state.checkpoint(DETECTION)?;
+        let clock = freshness::Moves::new(now, shared.started_at.elapsed());
         let mut judge = Self {
+            clock,
             shared,
             agents,
             keeper,
@@ -261,17 +264,7 @@ impl Judge {
     /// is kept and shown goes by this, and gives the same verdict.
     fn without_secrets(&self, report: Report) -> Report {
         let configured = self.shared.configured.load();
-        if configured.config.secrets.is_empty() {
-            return report;
-        }
-        let Ok(text) = serde_json::to_string(&report) else {
-            return report;
-        };
-        let scrubbed = configured.config.scrub(&text);
-        if scrubbed == text {
-            return report;
-        }
-        serde_json::from_str(&scrubbed).unwrap_or(report)
+        crate::api::redact::report(&configured.config, report)
     }
 
     /// A judged trace goes into the book and onto the board.
@@ -351,6 +344,7 @@ impl Judge {
                 );
             }
             Own::CheckPoisoned { check, why } => {
+                let why = &self.shared.configured.load().config.scrub(why);
                 tracing::error!(%check, why, "the probes of this check bring down their worker; it is asked apart from now on");
                 self.shared.board_mut(|board| {
                     if let Some(state) = board.checks.get_mut(check) {
@@ -420,6 +414,10 @@ impl Judge {
     }
 
     fn tick(&mut self, now: Timestamp) {
+        let elapsed = self.shared.started_at.elapsed();
+        if let Some(moved) = self.clock.look(now, elapsed) {
+            self.clock_moved(moved, now);
+        }
         let updates = self.book.tick(now);
         self.update(updates, Vec::new(), now);
         self.watch_freshness(now);
@@ -429,6 +427,22 @@ impl Judge {
         let age = now.duration_since(self.checkpointed);
         if age >= CHECKPOINT_EVERY.try_into().unwrap_or_default() || age.is_negative() {
             self.checkpoint(now);
+        }
+    }
+
+    /// The wall clock was set, or the machine slept.
+    fn clock_moved(&mut self, moved: SignedDuration, now: Timestamp) {
+        let seconds = moved.as_secs();
+        tracing::warn!(seconds, "the wall clock was moved; times go by the new one");
+        self.shared.board_mut(|board| board.clock_moved(now));
+        if moved.is_negative() {
+            // What detection has heard of would lie in the future, and all that comes before it is
+            // passed over: it would be deaf for as long as the clock was set back.
+            self.detector = Detector::default();
+            let configured = self.shared.configured.load_full();
+            let (checks, vantages) = crate::settings::detection(&configured.config);
+            self.detector.configure(&checks, &vantages);
+            self.reconcile(now);
         }
     }
 
@@ -512,6 +526,11 @@ impl Judge {
             return;
         }
         self.save(changes);
+        if !self.unsaved.is_empty() {
+            // It is told from memory, until the store takes it.
+            let newest = newest.values().map(|one| (one.id, Incident::clone(one)));
+            self.shared.unkept(|unkept| unkept.extend(newest));
+        }
         if has_incidents {
             self.place_incidents();
         }
@@ -532,6 +551,7 @@ impl Judge {
         match saved {
             Ok(()) => {
                 self.unsaved.clear();
+                self.shared.unkept(BTreeMap::clear);
                 self.shared.trouble("state", None);
             }
             Err(error) => {

@@ -52,6 +52,15 @@ fn help() {
         ("help-diagnose.txt", &["diagnose", "--help"]),
         ("help-drill.txt", &["drill", "--help"]),
         ("help-explain.txt", &["explain", "--help"]),
+        ("help-serve.txt", &["serve", "--help"]),
+        ("help-status.txt", &["status", "--help"]),
+        ("help-incidents.txt", &["incidents", "--help"]),
+        ("help-incidents-show.txt", &["incidents", "show", "--help"]),
+        ("help-incidents-ack.txt", &["incidents", "ack", "--help"]),
+        ("help-incidents-note.txt", &["incidents", "note", "--help"]),
+        ("help-store.txt", &["store", "--help"]),
+        ("help-store-backup.txt", &["store", "backup", "--help"]),
+        ("help-store-check.txt", &["store", "check", "--help"]),
     ] {
         let output = bellwether(args);
         assert!(output.status.success());

@@ -36,6 +36,10 @@ pub(crate) struct Configuration {
     resolvers: Vec<String>,
     /// What is watched, in the order of the file.
     services: Vec<ConfiguredService>,
+    /// What was written, with the defaults of the sections filled in. Secrets are `***`, and so is
+    /// every text with a `${…}` in it; of the parameters of URLs only the names are shown.
+    #[schema(value_type = Object)]
+    in_force: serde_json::Value,
 }
 
 /// A file that was refused.
@@ -90,11 +94,12 @@ pub(crate) async fn configuration(
         at: refused.at,
         problems: refused.problems,
     });
+    let config = configured.config.as_ref();
     let Config {
         resolvers,
         services,
         ..
-    } = configured.config.as_ref();
+    } = config;
     let age = hub.now().duration_since(configured.since);
     Ok(Json(Configuration {
         generation: configured.generation,
@@ -114,22 +119,30 @@ pub(crate) async fn configuration(
             .iter()
             .map(|resolver| resolver.name.clone())
             .collect(),
-        services: services.iter().map(configured_service).collect(),
+        services: services
+            .iter()
+            .map(|service| configured_service(config, service))
+            .collect(),
+        in_force: redact::configuration(config),
     }))
 }
 
-fn configured_service(service: &Service) -> ConfiguredService {
+fn configured_service(config: &Config, service: &Service) -> ConfiguredService {
     let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let checks = service.checks.iter().map(|check| ConfiguredCheck {
         name: check.name.clone(),
-        target: redact::target(&check.target.text),
+        target: redact::target(&config.scrub(&check.target.text)),
         every_ms: ms(check.every),
         timeout_ms: ms(check.timeout),
         client_certificate: check.client_cert.is_some(),
     });
     ConfiguredService {
         name: service.name.clone(),
-        labels: service.labels.clone(),
+        labels: service
+            .labels
+            .iter()
+            .map(|(name, value)| (name.clone(), config.scrub(value)))
+            .collect(),
         needs: service.needs.clone(),
         checks: checks.collect(),
     }

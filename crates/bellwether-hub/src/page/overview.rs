@@ -28,7 +28,7 @@ const COLUMNS: [Layer; 4] = [Layer::Dns, Layer::Net, Layer::Tls, Layer::Http];
 const LISTED_MAX: usize = 8;
 
 pub(super) async fn overview(State(hub): State<Arc<Hub>>) -> Response {
-    let incidents = hub.ask(|shared| shared.state.open_incidents()).await;
+    let incidents = hub.ask(|shared| shared.open_incidents()).await;
     let now = hub.now();
     let (rows, columns) = rows(&hub.board(), now);
     let body = html! {

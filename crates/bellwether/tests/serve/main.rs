@@ -3,7 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod clock;
+mod disk;
+mod egress;
+mod hostile;
+mod requests;
 mod running;
+mod secrets;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -12,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use running::{Serve, Site, Start, bellwether, config, exchange, files, send};
+use running::{Serve, Site, Start, bellwether, config, exchange, send};
 
 /// The kinds of moments in an incident's timeline.
 fn kinds(incident: &Value) -> Vec<String> {
@@ -197,9 +203,10 @@ fn p08_hostile_c4_a_worker_that_dies_is_replaced() {
     assert!(of_targets.is_empty(), "{of_targets:#?}");
 }
 
-/// The poison item stands first, in the middle and last among others.
-fn poison(place: usize) {
-    const SERVICES: usize = 12;
+const SERVICES: usize = 12;
+
+/// The poison item stands first, in the middle and last among others, with one worker and with four.
+fn poison(place: usize, workers: usize) {
     let site = Site::start();
     let poison = "http://localhost:1/";
     let names: Vec<String> = (0..SERVICES).map(|n| format!("s{n:02}")).collect();
@@ -214,9 +221,10 @@ fn poison(place: usize) {
             )
         })
         .collect();
-    let serve = Start::new(&config(&sites, ""))
-        .env("BELLWETHER_WORKER_FAULT", "abort:host localhost")
-        .go();
+    let mut start =
+        Start::new(&config(&sites, "")).env("BELLWETHER_WORKER_FAULT", "abort:host localhost");
+    start.more = vec!["--workers".to_owned(), workers.to_string()];
+    let serve = start.go();
     serve.until("all others are healthy", |s| {
         let others = names.iter().enumerate().filter(|(n, _)| *n != place);
         others
@@ -235,18 +243,33 @@ fn poison(place: usize) {
 }
 
 #[test]
-fn p08_poison_first() {
-    poison(0);
+fn p08_poison_first_one_worker() {
+    poison(0, 1);
 }
 
 #[test]
-fn p08_poison_in_the_middle() {
-    poison(6);
+fn p08_poison_in_the_middle_one_worker() {
+    poison(SERVICES / 2, 1);
 }
 
 #[test]
-fn p08_poison_last() {
-    poison(11);
+fn p08_poison_last_one_worker() {
+    poison(SERVICES - 1, 1);
+}
+
+#[test]
+fn p08_poison_first_four_workers() {
+    poison(0, 4);
+}
+
+#[test]
+fn p08_poison_in_the_middle_four_workers() {
+    poison(SERVICES / 2, 4);
+}
+
+#[test]
+fn p08_poison_last_four_workers() {
+    poison(SERVICES - 1, 4);
 }
 
 /// P10: a restart in any phase of an incident is invisible.
@@ -306,56 +329,6 @@ fn p11_evidence_replays() {
         let again: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
         for same in ["verdict", "diagnosis", "findings"] {
             assert_eq!(again[same], report[same]);
-        }
-    }
-}
-
-/// P23: secrets never come back out.
-#[test]
-fn p23_secrets_stay_in() {
-    const CANARY: &str = "canary-7f3d9c1be24a";
-    let site = Site::start();
-    let more = r#"receivers:
-  - { name: oncall, slack: { webhook: "https://hooks.example/${env:HOOK}" } }
-route: { receiver: oncall }
-"#;
-    let mut serve = Start::new(&config(&[("shop", &site.url())], more))
-        .env("HOOK", CANARY)
-        .env("BELLWETHER_LOG", "debug")
-        .go();
-    serve.until("the shop is healthy", |s| s.verdict("shop") == "healthy");
-    site.fail();
-    serve.until("an incident is open", |s| !open(s).is_empty());
-    for path in [
-        "/",
-        "/metrics",
-        "/api/v1/configuration",
-        "/api/v1/services",
-        "/api/v1/checks",
-        "/api/v1/incidents",
-        "/api/v1/openapi.json",
-    ] {
-        let (status, body) = serve.get_raw(path);
-        assert!(status == 200 && !body.contains(CANARY), "{path}: {status}");
-    }
-    let backup = serve.dir.path().join("backup");
-    let (code, _, err) = bellwether(&[
-        "store",
-        "backup",
-        backup.to_str().unwrap(),
-        "--data-dir",
-        serve.data().to_str().unwrap(),
-    ]);
-    assert_eq!(code, 0, "{err}");
-    assert!(serve.stop());
-    assert!(!serve.said().contains(CANARY));
-    let kept = files(&serve.data()).into_iter().chain(files(&backup));
-    for file in kept {
-        let bytes = fs::read(&file).unwrap();
-        let token = serve.token.as_deref().unwrap();
-        for secret in [CANARY, token] {
-            let found = bytes.windows(secret.len()).any(|w| w == secret.as_bytes());
-            assert!(!found, "{} holds a secret", file.display());
         }
     }
 }
