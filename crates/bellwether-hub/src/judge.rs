@@ -257,14 +257,13 @@ impl Judge {
             tracing::error!(%check, "a trace cannot be judged: the rules panicked over it");
             return;
         };
-        self.judged(&check, &vantage, &self.without_secrets(report), now);
+        self.judged(&check, &vantage, &self.without_secrets(&check, report), now);
     }
 
-    /// A report without what a `${…}` of the configuration stood for, in a URL for example: what
-    /// is kept and shown goes by this, and gives the same verdict.
-    fn without_secrets(&self, report: Report) -> Report {
+    /// A report without secrets: what is kept and shown goes by this, and gives the same verdict.
+    fn without_secrets(&self, check: &CheckId, report: Report) -> Report {
         let configured = self.shared.configured.load();
-        crate::api::redact::report(&configured.config, report)
+        crate::api::redact::report(&configured.config, check, report)
     }
 
     /// A judged trace goes into the book and onto the board.
@@ -436,14 +435,24 @@ impl Judge {
         tracing::warn!(seconds, "the wall clock was moved; times go by the new one");
         self.shared.board_mut(|board| board.clock_moved(now));
         if moved.is_negative() {
-            // What detection has heard of would lie in the future, and all that comes before it is
-            // passed over: it would be deaf for as long as the clock was set back.
-            self.detector = Detector::default();
-            let configured = self.shared.configured.load_full();
-            let (checks, vantages) = crate::settings::detection(&configured.config);
-            self.detector.configure(&checks, &vantages);
-            self.reconcile(now);
+            self.begin_anew(now);
         }
+    }
+
+    /// What detection and the book have heard of would lie in the future, and all that comes before it
+    /// is passed over: they would be deaf for as long as the clock was set back. Incidents stay open.
+    fn begin_anew(&mut self, now: Timestamp) {
+        let open: Vec<Incident> = self.book.open().cloned().collect();
+        let Ok(next) = self.shared.state.next_incident() else {
+            // It is told already that the store cannot be read; the next move finds it well.
+            return;
+        };
+        let next = open.iter().map(|one| one.id + 1).fold(next, u64::max);
+        self.book = Book::restore(open, None, next);
+        self.detector = Detector::default();
+        let configured = self.shared.configured.load_full();
+        self.configure(&configured, now);
+        self.reconcile(now);
     }
 
     /// A check without a result for two intervals is an alarm about ourselves.

@@ -1,7 +1,7 @@
 //! What may hold a secret, with the secret left out.
 
 use bellwether_config::Config;
-use bellwether_model::Report;
+use bellwether_model::{CheckId, Report};
 use serde_json::Value;
 
 /// What stands in place of a secret.
@@ -56,11 +56,12 @@ pub(crate) fn configuration(config: &Config) -> Value {
     shown
 }
 
-/// A report without what a `${…}` of the configuration stood for, in a URL for example: what is
-/// kept and shown goes by this, and gives the same verdict.
+/// A report without what a `${…}` of the configuration stood for, in a URL for example, and without
+/// the values of its target's query: what is kept and shown goes by this, and gives the same verdict.
 #[must_use]
-pub(crate) fn report(config: &Config, report: Report) -> Report {
-    if config.secrets.is_empty() {
+pub(crate) fn report(config: &Config, check: &CheckId, report: Report) -> Report {
+    let query = query_of(config, check);
+    if config.secrets.is_empty() && query.is_none() {
         return report;
     }
     // Text by text: in JSON as a whole a secret with a quote or a line break in it is written in
@@ -69,13 +70,26 @@ pub(crate) fn report(config: &Config, report: Report) -> Report {
         return report;
     };
     let changed = in_strings(&mut value, &|text| {
-        let scrubbed = config.scrub(text);
-        (scrubbed != text).then_some(scrubbed)
+        let without_query = query
+            .as_ref()
+            .map(|(given, shown)| text.replace(given, shown));
+        let shown = config.scrub(without_query.as_deref().unwrap_or(text));
+        (shown != text).then_some(shown)
     });
     if !changed {
         return report;
     }
     serde_json::from_value(value).unwrap_or_else(|_| without_words(report))
+}
+
+/// The query of a check's target, and how it is shown, where that is not the same.
+fn query_of(config: &Config, check: &CheckId) -> Option<(String, String)> {
+    let service = config.services.iter().find(|s| s.name == check.service())?;
+    let check = service.checks.iter().find(|c| c.name == check.check())?;
+    let given = check.target.text.split_once('?')?.1;
+    let shown = target(&check.target.text);
+    let shown = shown.split_once('?')?.1;
+    (given != shown).then(|| (format!("?{given}"), format!("?{shown}")))
 }
 
 /// A secret stood where the report holds something else than words: a status, a code. It is told

@@ -152,10 +152,7 @@ fn p06_every_probe_ends() {
             s.get(&path)["observations"].as_array().unwrap().len() >= RUNS
         });
         for run in serve.get(&path)["observations"].as_array().unwrap() {
-            assert!(
-                run["outcome"] == "failed" || run["outcome"] == "wrong",
-                "{name}: {run}"
-            );
+            assert_ne!(run["outcome"], "ok", "{name}: {run}");
             took.push(run["took_ms"].as_f64().unwrap());
         }
     }

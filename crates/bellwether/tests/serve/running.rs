@@ -154,6 +154,8 @@ impl Start {
 
     /// Starts it; what it said, where it ended instead.
     pub(crate) fn try_go(self) -> Result<Serve, String> {
+        // The very first start prints a token.
+        let has_token = !self.dir.path().join("data/state.db").exists();
         let mut child = self.command().spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let said = Arc::new(Mutex::new(String::new()));
@@ -170,6 +172,7 @@ impl Start {
             }
         });
         let begun = Instant::now();
+        let mut at = None;
         let at = loop {
             let line = hears.recv_timeout(FAR.saturating_sub(begun.elapsed()));
             let Ok(line) = line else {
@@ -181,7 +184,11 @@ impl Start {
                 .split_once("page and API at http://")
                 .and_then(|(_, rest)| rest.split_once('/'));
             if let Some((place, _)) = place {
-                break place.parse().unwrap();
+                at = Some(place.parse().unwrap());
+            }
+            match at {
+                Some(at) if !has_token || line.contains("BELLWETHER_TOKEN") => break at,
+                _ => {}
             }
         };
         let mut serve = Serve {
