@@ -515,7 +515,7 @@ async fn take_over(
     let before = shared.configured.load_full();
     let refuse = |problems: Vec<String>| {
         // They say what stands in the file, and that may be what another place of it hides.
-        let scrub = |problem: &String| before.config.scrub(problem);
+        let scrub = |problem: &String| api::redact::complaint(&before.config.scrub(problem));
         let problems: Vec<String> = problems.iter().map(scrub).collect();
         for problem in &problems {
             tracing::error!(

@@ -186,7 +186,7 @@ fn found() -> Option<PathBuf> {
 }
 
 /// Where data is kept.
-pub(crate) fn data_dir(given: Option<&Path>, config: &Config) -> Result<PathBuf> {
+fn data_dir(given: Option<&Path>, config: &Config) -> Result<PathBuf> {
     if let Some(dir) = given.or(config.hub.data_dir.as_deref()) {
         return Ok(dir.to_owned());
     }
@@ -194,14 +194,25 @@ pub(crate) fn data_dir(given: Option<&Path>, config: &Config) -> Result<PathBuf>
     if std::fs::create_dir_all(shared).is_ok() && writable(shared) {
         return Ok(shared.to_owned());
     }
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    match state.or(home) {
-        Some(state) => Ok(state.join("bellwether")),
+    match own_data_dir() {
+        Some(dir) => Ok(dir),
         None => bail!(
             "no place for data: {DATA_DIR} cannot be written to, and there is no $HOME; name one by `--data-dir`"
         ),
     }
+}
+
+/// Where data may be that somebody kept without naming a place.
+pub(crate) fn data_places() -> Vec<PathBuf> {
+    let shared = PathBuf::from(DATA_DIR);
+    std::iter::once(shared).chain(own_data_dir()).collect()
+}
+
+/// Where an ordinary user's data is kept.
+fn own_data_dir() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    Some(state.or(home)?.join("bellwether"))
 }
 
 fn writable(dir: &Path) -> bool {

@@ -41,6 +41,24 @@ pub(crate) fn target(text: &str) -> String {
     out + fragment
 }
 
+/// A complaint as it may be shown to whoever reads: it quotes what was written, and of the URLs in it
+/// only the names of their parameters are told.
+#[must_use]
+pub(crate) fn complaint(text: &str) -> String {
+    let is_end = |c: char| c.is_whitespace() || "`\"'<>".contains(c);
+    let mut out = String::with_capacity(text.len());
+    for piece in text.split_inclusive(is_end) {
+        let word = piece.trim_end_matches(is_end);
+        if word.contains("://") && word.contains('?') {
+            out.push_str(&target(word));
+        } else {
+            out.push_str(word);
+        }
+        out.push_str(&piece[word.len()..]);
+    }
+    out
+}
+
 /// The configuration as it may be shown: what a `${…}` stood for, and what is a secret by its key,
 /// is `***`, and so are parameters of URLs, where people write keys of APIs as they are.
 #[must_use]
@@ -155,7 +173,21 @@ fn in_strings(value: &mut Value, replace: &dyn Fn(&str) -> Option<String>) -> bo
 
 #[cfg(test)]
 mod tests {
-    use super::{in_strings, target};
+    use super::{complaint, in_strings, target};
+
+    #[test]
+    fn complaints_quote_no_parameters() {
+        for (given, shown) in [
+            (
+                "b.yaml:2:9: `url`: `ftp://h/a?key=x&b` is no URL",
+                "b.yaml:2:9: `url`: `ftp://h/a?key=…&…` is no URL",
+            ),
+            ("what? see https://h/", "what? see https://h/"),
+            ("a `b` ü", "a `b` ü"),
+        ] {
+            assert_eq!(complaint(given), shown);
+        }
+    }
 
     #[test]
     fn every_text_is_replaced() {

@@ -236,7 +236,10 @@ pub(super) fn told(service: &Service, now: Timestamp) -> Markup {
         } @else if let Some(why) = &service.why_unknown { ": " (text(why)) }
         @if let Some(cause) = &service.cause { br; code { (text(cause)) } }
         @if service.verdict != Verdict::Healthy && !service.stale {
-            @if let Some(summary) = &service.summary { br; span.dim { (text(summary)) } }
+            @let is_said = service.why_unknown == service.summary;
+            @if let Some(summary) = service.summary.as_ref().filter(|_| !is_said) {
+                br; span.dim { (text(summary)) }
+            }
         }
     }
 }
@@ -288,10 +291,14 @@ pub(super) fn scope(scope: &Scope) -> Markup {
         ("owners", &scope.owners),
     ];
     html! {
-        span.dim { "share of attempts that fail " } (format!("{:.0} %", scope.share * 100.0))
-        @for (name, list) in lists {
+        // Where nothing is known, no share is known either.
+        @if scope.share > 0.0 {
+            span.dim { "share of attempts that fail " } (format!("{:.0} %", scope.share * 100.0)) " · "
+        }
+        @for (number, (name, list)) in lists.into_iter().filter(|(_, list)| !list.is_empty()).enumerate() {
             @if !list.is_empty() {
-                " · " span.dim { (name) " " }
+                @if number > 0 { " · " }
+                span.dim { (name) " " }
                 @for (index, entry) in list.iter().take(LISTED_MAX).enumerate() {
                     @if index > 0 { ", " }
                     (text(entry))

@@ -7,6 +7,7 @@ mod clock;
 mod disk;
 mod egress;
 mod hostile;
+mod load;
 mod requests;
 mod running;
 mod secrets;

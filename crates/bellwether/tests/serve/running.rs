@@ -97,6 +97,8 @@ pub(crate) struct Start {
     pub(crate) before: Vec<String>,
     /// Stands behind it: `--workers 4`.
     pub(crate) more: Vec<String>,
+    /// Did no `serve` keep its data here before? Then it prints a token.
+    pub(crate) is_first: bool,
 }
 
 impl Start {
@@ -108,6 +110,7 @@ impl Start {
             env: Vec::new(),
             before: Vec::new(),
             more: Vec::new(),
+            is_first: true,
         }
     }
 
@@ -118,6 +121,7 @@ impl Start {
             env: Vec::new(),
             before: Vec::new(),
             more: Vec::new(),
+            is_first: false,
         }
     }
 
@@ -154,8 +158,6 @@ impl Start {
 
     /// Starts it; what it said, where it ended instead.
     pub(crate) fn try_go(self) -> Result<Serve, String> {
-        // The very first start prints a token.
-        let has_token = !self.dir.path().join("data/state.db").exists();
         let mut child = self.command().spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let said = Arc::new(Mutex::new(String::new()));
@@ -187,7 +189,7 @@ impl Start {
                 at = Some(place.parse().unwrap());
             }
             match at {
-                Some(at) if !has_token || line.contains("BELLWETHER_TOKEN") => break at,
+                Some(at) if !self.is_first || line.contains("BELLWETHER_TOKEN") => break at,
                 _ => {}
             }
         };
