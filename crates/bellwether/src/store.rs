@@ -61,7 +61,10 @@ fn kept(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(place) = places.iter().find(|place| place.join(STATE).exists()) {
         return Ok(place.clone());
     }
-    let places: Vec<String> = places.iter().map(|p| format!("`{}`", p.display())).collect();
+    let places: Vec<String> = places
+        .iter()
+        .map(|p| format!("`{}`", p.display()))
+        .collect();
     bail!(
         "there is no data of `serve` in {}; name its directory by `--data-dir`",
         places.join(" or ")

@@ -296,15 +296,13 @@ pub(super) fn scope(scope: &Scope) -> Markup {
             span.dim { "share of attempts that fail " } (format!("{:.0} %", scope.share * 100.0)) " · "
         }
         @for (number, (name, list)) in lists.into_iter().filter(|(_, list)| !list.is_empty()).enumerate() {
-            @if !list.is_empty() {
-                @if number > 0 { " · " }
-                span.dim { (name) " " }
-                @for (index, entry) in list.iter().take(LISTED_MAX).enumerate() {
-                    @if index > 0 { ", " }
-                    (text(entry))
-                }
-                @if list.len() > LISTED_MAX { " and " (list.len() - LISTED_MAX) " more" }
+            @if number > 0 { " · " }
+            span.dim { (name) " " }
+            @for (index, entry) in list.iter().take(LISTED_MAX).enumerate() {
+                @if index > 0 { ", " }
+                (text(entry))
             }
+            @if list.len() > LISTED_MAX { " and " (list.len() - LISTED_MAX) " more" }
         }
     }
 }
