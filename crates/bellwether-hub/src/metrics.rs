@@ -48,10 +48,15 @@ pub(crate) async fn metrics(State(hub): State<Arc<Hub>>, uri: Uri) -> Result<Res
         now: hub.now(),
         incidents,
     };
-    let mut registry = Registry::with_prefix("bellwether");
-    registry.register_collector(Box::new(scrape));
-    let mut text = String::new();
-    encode(&mut text, &registry).map_err(|_| Problem::internal())?;
+    // Of many thousands of checks it takes a while: nobody else waits for it meanwhile.
+    let written = tokio::task::spawn_blocking(move || {
+        let mut registry = Registry::with_prefix("bellwether");
+        registry.register_collector(Box::new(scrape));
+        let mut text = String::new();
+        encode(&mut text, &registry).map(|()| text)
+    });
+    let text = written.await.map_err(|_| Problem::internal())?;
+    let text = text.map_err(|_| Problem::internal())?;
     Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response())
 }
 
@@ -76,8 +81,8 @@ impl Collector for Scrape {
         lateness(&mut encoder, &self.shared.figures.lateness)?;
         self.agent(&mut encoder)?;
         self.incidents(&mut encoder)?;
-        let board = self.shared.board.read();
-        let board = board.unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A copy: whoever writes the board does not wait until all of it is written out.
+        let board = self.shared.board(Board::clone);
         self.services(&mut encoder, &board)?;
         self.checks(&mut encoder, &board)?;
         self.runs(&mut encoder, &board)

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::problem::Problem;
 use super::query::Query;
 use super::{Hub, redact};
+use crate::shared::Shared;
 
 /// The configuration in force.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,8 +39,9 @@ pub(crate) struct Configuration {
     services: Vec<ConfiguredService>,
     /// What was written, with the defaults of the sections filled in. Secrets are `***`, and so is
     /// every text with a `${…}` in it; of the parameters of URLs only the names are shown.
-    #[schema(value_type = Object)]
-    in_force: serde_json::Value,
+    /// Null where it was asked for briefly.
+    #[schema(value_type = Option<Object>)]
+    in_force: Option<serde_json::Value>,
 }
 
 /// A file that was refused.
@@ -81,15 +83,27 @@ pub(crate) struct ConfiguredCheck {
 }
 
 /// The configuration in force, without secrets, and why a newer one was refused.
-#[utoipa::path(get, path = "/api/v1/configuration", tag = "about",
+#[utoipa::path(get, path = "/api/v1/configuration", tag = "about", params(
+    ("brief" = Option<String>, Query, pattern = "^(true|false)$",
+        description = "`true` leaves out what was written: no services, and `in_force` is null")),
     responses((status = 200, description = "the configuration", body = Configuration)),
     security((), ("bearer" = ["read"])))]
 pub(crate) async fn configuration(
     State(hub): State<Arc<Hub>>,
     uri: Uri,
 ) -> Result<Json<Configuration>, Problem> {
-    Query::none(&uri)?;
-    let configured = hub.shared.configured.load_full();
+    let mut query = Query::read(&uri, &["brief"]);
+    let brief = query.word("brief", &[("true", true), ("false", false)]);
+    query.done()?;
+    let now = hub.now();
+    let (shared, brief) = (Arc::clone(&hub.shared), brief.unwrap_or(false));
+    // Many thousands of services are a while to write out: not on a thread that others wait for.
+    let told = tokio::task::spawn_blocking(move || told(&shared, brief, now));
+    Ok(Json(told.await.map_err(|_| Problem::internal())?))
+}
+
+fn told(shared: &Shared, brief: bool, now: Timestamp) -> Configuration {
+    let configured = shared.configured.load_full();
     let refused = configured.refused.clone().map(|refused| Refusal {
         at: refused.at,
         problems: refused.problems,
@@ -100,8 +114,9 @@ pub(crate) async fn configuration(
         services,
         ..
     } = config;
-    let age = hub.now().duration_since(configured.since);
-    Ok(Json(Configuration {
+    let age = now.duration_since(configured.since);
+    let services = if brief { &[] } else { services.as_slice() };
+    Configuration {
         generation: configured.generation,
         since: configured.since,
         age_seconds: u64::try_from(age.as_secs()).unwrap_or(0),
@@ -110,8 +125,7 @@ pub(crate) async fn configuration(
             .as_ref()
             .map(|path| path.display().to_string()),
         refused,
-        receivers: hub
-            .shared
+        receivers: shared
             .health
             .receivers
             .load(std::sync::atomic::Ordering::Relaxed),
@@ -123,8 +137,8 @@ pub(crate) async fn configuration(
             .iter()
             .map(|service| configured_service(config, service))
             .collect(),
-        in_force: redact::configuration(config),
-    }))
+        in_force: (!brief).then(|| redact::configuration(config)),
+    }
 }
 
 fn configured_service(config: &Config, service: &Service) -> ConfiguredService {

@@ -78,7 +78,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
         output::json(&serde_json::json!({ "services": services }))?;
         return Ok(exit);
     }
-    let configuration: Configuration = client.get("/api/v1/configuration")?;
+    let configuration: Configuration = client.get("/api/v1/configuration?brief=true")?;
     let open: Incidents = client.get("/api/v1/incidents?state=unresolved&limit=1000")?;
     let now = Timestamp::now();
     let text = text(
