@@ -365,7 +365,7 @@ async fn the_rest_of_the_lists() {
     assert_eq!(configuration["generation"], 1);
     assert_eq!(configuration["services"].as_array().unwrap().len(), 3);
     let in_force = &configuration["in_force"];
-    assert_eq!(in_force["defaults"]["every"], "60s");
+    assert_eq!(in_force["defaults"]["every"], "1m");
     assert_eq!(
         in_force["services"][0]["url"],
         "https://www.shop.example/?key=…"
