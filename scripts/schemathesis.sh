@@ -50,7 +50,10 @@ esac
 # What it writes down while it runs goes away with it.
 cd "$work"
 
-# The event stream never ends, so a client that waits for its end cannot ask for it.
+# The event stream lasts a quarter of an hour, and schemathesis waits for the end of each answer
+# before it judges it: it would meet its own time limit and call that a failure. What the stream
+# says, and to how many, is proven by crates/bellwether-hub/tests/hub/events.rs, and through a
+# running program by `events_come_as_they_happen` of crates/bellwether/tests/serve.
 # `positive_data_acceptance`: some rules say more than JSON Schema can (`from` before `to`, `failed`
 # no more than `total`, a service that exists), so what fits the schema may still be refused.
 # `ignored_auth`: on a loopback address reading is open, and what is open needs no token.

@@ -2,7 +2,8 @@
 //!
 //! The wall clock is read for stamps alone. It may jump by a day: then no run is left out and none is
 //! made twice, because what is due is told by a clock that does not jump. Both are laid over each
-//! other once, at the start, so the stamps of runs lie on one grid for as long as the agent runs.
+//! other at the start, and anew for stamps whenever the wall clock was moved: in between the stamps of
+//! runs lie on one grid.
 
 use std::time::Duration;
 
@@ -76,6 +77,7 @@ pub(crate) fn micros(duration: Duration) -> Micros {
 }
 
 /// As a stamp. Whole microseconds, as far as stamps go.
+#[cfg(test)]
 pub(crate) fn stamp(at: Micros) -> Timestamp {
     let micros = i64::try_from(at).unwrap_or(i64::MAX);
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)

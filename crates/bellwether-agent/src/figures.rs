@@ -61,7 +61,7 @@ pub struct Figures {
     pub lateness: Lateness,
     /// The same, in the last whole minute.
     pub lateness_recent: Lateness,
-    /// By how much the wall clock has moved against the time that stamps go by, milliseconds, now: it
-    /// was set, or the machine slept. Until the next start stamps go on as they were.
+    /// By how much the wall clock has moved since the start against the clock that runs are due by,
+    /// milliseconds, now: it was set, or the machine slept. Stamps follow it.
     pub clock_moved_ms: i64,
 }

@@ -26,7 +26,6 @@ enum Ask {
 #[derive(Clone)]
 pub struct Agents {
     asks: mpsc::Sender<Ask>,
-    figures: Arc<RwLock<Figures>>,
 }
 
 /// The agent's side: outlives the agent, so that it can be started again.
@@ -40,24 +39,24 @@ pub struct Owner {
 }
 
 impl Agents {
-    /// Both sides.
+    /// Both sides. What the agent counts of itself is put into `figures`.
     #[must_use]
     pub fn new(
         plan: Plan,
         worker: Arc<dyn Fn() -> Command + Send + Sync>,
         harvest: mpsc::Sender<Harvest>,
+        figures: Arc<RwLock<Figures>>,
     ) -> (Self, Owner) {
         let (asks, taken) = mpsc::channel(ASKED_MAX);
-        let figures = Arc::new(RwLock::new(Figures::default()));
         let owner = Owner {
             asks: taken,
-            figures: figures.clone(),
+            figures,
             worker,
             plan,
             following: BTreeMap::new(),
             harvest,
         };
-        (Self { asks, figures }, owner)
+        (Self { asks }, owner)
     }
 
     /// Goes by another plan from now on.
@@ -79,13 +78,6 @@ impl Agents {
     /// Tells what was last known good.
     pub fn baseline(&self, check: &CheckId, baseline: Option<Arc<Baseline>>) {
         self.ask(Ask::Baseline(check.clone(), baseline));
-    }
-
-    /// Its counts, about a second old.
-    #[must_use]
-    pub fn figures(&self) -> Figures {
-        let figures = self.figures.read();
-        figures.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends it; what is under way is waited for at most this long.

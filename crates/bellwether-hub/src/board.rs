@@ -173,14 +173,18 @@ impl Board {
             for check in &service.checks {
                 let id = CheckId::new(&service.name, &check.name);
                 let mut state = known.remove(&id).unwrap_or_else(|| CheckState::new(now));
-                state.target.clone_from(&check.target.text);
+                // What a `${…}` stood for is never told, by whomever the board is read.
+                state.target = config.scrub(&check.target.text);
                 state.every = check.every;
                 self.checks.insert(id.clone(), state);
                 checks.push(id);
             }
             let before = self.services.remove(&service.name);
             let mut state = before.unwrap_or_else(ServiceState::new);
-            state.labels.clone_from(&service.labels);
+            let labels = service.labels.iter();
+            state.labels = labels
+                .map(|(name, value)| (name.clone(), config.scrub(value)))
+                .collect();
             state.needs.clone_from(&service.needs);
             state.checks = checks;
             services.insert(service.name.clone(), state);
@@ -191,6 +195,25 @@ impl Board {
             self.sum_up(&name, now);
         }
         known.into_keys().collect()
+    }
+
+    /// The wall clock was moved. What would now be in the future counts as of now, so that it grows old
+    /// as it must; and what could not be asked by the new time yet is not silent.
+    pub fn clock_moved(&mut self, now: Timestamp) {
+        let at_most_now = |at: &mut Option<Timestamp>| *at = at.map(|at| at.min(now));
+        for check in self.checks.values_mut() {
+            check.known_since = now;
+            at_most_now(&mut check.judged_at);
+            at_most_now(&mut check.traced_at);
+            at_most_now(&mut check.since);
+        }
+        let names: Vec<String> = self.services.keys().cloned().collect();
+        for name in names {
+            self.sum_up(&name, now);
+            if let Some(service) = self.services.get_mut(&name) {
+                at_most_now(&mut service.since);
+            }
+        }
     }
 
     /// Puts the incidents that are not resolved to their services.

@@ -6,9 +6,37 @@ use bellwether_model::report::{REPORT_SCHEMA, Role, Severity};
 use bellwether_model::{
     Cause, CheckId, Diagnosis, Finding, Layer, Report, Scope, VantageId, Verdict,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::board::{Board, STALE_GRACE};
+
+/// By how much the wall clock must differ from the other one to count as moved: far above what a
+/// judge that was held up between two looks makes of it.
+const MOVED_MIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// Notices when the wall clock is set, or the machine slept.
+#[derive(Clone, Copy, Debug)]
+pub struct Moves {
+    wall: Timestamp,
+    elapsed: Duration,
+}
+
+impl Moves {
+    /// From what both clocks show now: the wall's, and one that never jumps.
+    #[must_use]
+    pub fn new(wall: Timestamp, elapsed: Duration) -> Self {
+        Self { wall, elapsed }
+    }
+
+    /// By how much the wall clock was moved since the last look, if it was.
+    pub fn look(&mut self, wall: Timestamp, elapsed: Duration) -> Option<SignedDuration> {
+        let passed = elapsed.saturating_sub(self.elapsed);
+        let passed = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
+        let moved = wall.duration_since(self.wall).saturating_sub(passed);
+        *self = Self { wall, elapsed };
+        (moved.abs() >= MOVED_MIN).then_some(moved)
+    }
+}
 
 /// Checks that gave no result for two intervals, each with the time of its last.
 #[must_use]
@@ -120,5 +148,26 @@ fn report(
         peak_kib: None,
         context: None,
         observations: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_is_seen_to_move() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let mut moves = Moves::new(at(1_000), Duration::from_secs(5));
+        assert_eq!(moves.look(at(1_010), Duration::from_secs(15)), None);
+        let day = SignedDuration::from_secs(86_400);
+        let seen = moves.look(at(1_011 + 86_400), Duration::from_secs(16));
+        assert_eq!(seen, Some(day));
+        assert_eq!(
+            moves.look(at(1_012 + 86_400), Duration::from_secs(17)),
+            None
+        );
+        let seen = moves.look(at(1_013), Duration::from_secs(18));
+        assert_eq!(seen, Some(-day));
     }
 }

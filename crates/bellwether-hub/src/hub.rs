@@ -1,5 +1,6 @@
 //! The hub as a whole: what is started, in which order, and how it ends.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -42,8 +43,16 @@ const MOVES_WITHIN: Duration = Duration::from_secs(30);
 const FLUSH_WAIT: Duration = Duration::from_secs(3);
 /// Longest time for what is under way at the end.
 const AGENT_WAIT: Duration = Duration::from_secs(4);
+/// Longest time that somebody who asked for the configuration to be read again waits: what 100,000
+/// lines take is a fraction of it.
+const RELOAD_WAIT: Duration = Duration::from_secs(30);
+/// Most worker processes, whoever asks for more: each may take 256 MiB.
+const WORKERS_MAX: usize = 64;
 /// One day.
 const DAY: u64 = 86_400;
+/// How far the wall clock may have been moved forward since the start, seconds, for it to say what is
+/// old enough to be dropped: a machine that slept over a weekend, and no more.
+const CLOCK_BELIEVED_AHEAD: i64 = 3 * 86_400;
 
 /// Reads a configuration.
 pub type Read = Arc<dyn Fn(&Path) -> Result<Loaded, Problems> + Send + Sync>;
@@ -64,6 +73,8 @@ pub struct HubOptions {
     pub read: Read,
     /// Starts a worker process.
     pub worker: Worker,
+    /// How many worker processes; `None` for what suits the configuration and the machine.
+    pub workers: Option<NonZeroUsize>,
 }
 
 /// Why a hub does not start.
@@ -97,7 +108,7 @@ pub struct Hub {
     shared: Arc<Shared>,
     agents: Agents,
     keeper: Keeper,
-    reload: Arc<tokio::sync::Notify>,
+    reload: Arc<Reload>,
     stop: watch::Sender<bool>,
     /// The judge is to take in what is left, and to end.
     judge_end: watch::Sender<bool>,
@@ -121,9 +132,13 @@ impl Hub {
             version,
             read,
             worker,
+            workers,
         } = options;
         let now = Timestamp::now();
         let store = Arc::new(Embedded::open(&data_dir, Options::new(now))?);
+        for note in store.notes() {
+            tracing::warn!("opening the store: {note}");
+        }
         let first_token = access::first_token(&*store, now, random())?;
         let mut tasks = Tasks::new();
         let (acts, acts_in) = mpsc::channel(ACTS_MAX);
@@ -137,12 +152,12 @@ impl Hub {
             path,
             refused: None,
         };
-        let shared = shared(configured, store, acts, &tasks, data_dir, version);
+        let shared = shared(configured, store, acts, &tasks, data_dir, version, workers);
         let configured = shared.configured.load_full();
         restore_board(&shared, &configured, now)?;
         let plan = plan(&shared, &configured)?;
         let (harvest, harvest_in) = mpsc::channel(HARVEST_MAX);
-        let (agents, owner) = Agents::new(plan, worker, harvest);
+        let (agents, owner) = Agents::new(plan, worker, harvest, shared.agent.clone());
         // Two starts within a nanosecond have the same number; nothing rests on it.
         let boot = u64::try_from(now.as_nanosecond()).unwrap_or_default();
         let keeper = Keeper::start(shared.clone(), boot)?;
@@ -158,7 +173,7 @@ impl Hub {
         spawn_agent(&mut tasks, &shared, owner);
         spawn_judge(&mut tasks, &shared, &agents, &keeper, inbox, judged_out);
         spawn_maintenance(&mut tasks, &shared);
-        let reload = Arc::new(tokio::sync::Notify::new());
+        let reload = Arc::new(Reload::default());
         spawn_reload(&mut tasks, &shared, &agents, &reload, read, configured_out);
         let (stop, stopped) = watch::channel(false);
         let listener = listener.into_std().map_err(HubError::Listen)?;
@@ -178,9 +193,22 @@ impl Hub {
         })
     }
 
-    /// Reads the configuration again, now.
-    pub fn reload(&self) {
-        self.reload.notify_one();
+    /// Reads the configuration again, now. What it gives ends when that is done, and tells whether the
+    /// newest configuration is in force.
+    pub fn reload(&self) -> impl Future<Output = bool> + Send + use<> {
+        let mut done = self.reload.done.subscribe();
+        let shared = self.shared.clone();
+        if shared.configured.load().path.is_some() {
+            done.mark_unchanged();
+            self.reload.asked.notify_one();
+        } else {
+            // Without a file there is nothing to read.
+            done.mark_changed();
+        }
+        async move {
+            let waited = tokio::time::timeout(RELOAD_WAIT, done.changed()).await;
+            waited.is_ok_and(|done| done.is_ok()) && shared.configured.load().refused.is_none()
+        }
     }
 
     /// Do judge and schedule move?
@@ -226,6 +254,14 @@ impl Hub {
     }
 }
 
+/// Asks for the configuration to be read again.
+#[derive(Default)]
+struct Reload {
+    asked: tokio::sync::Notify,
+    /// Changes each time that it was read.
+    done: watch::Sender<()>,
+}
+
 /// What all parts hold in common, at the start.
 fn shared(
     configured: Configured,
@@ -234,6 +270,7 @@ fn shared(
     tasks: &Tasks,
     data_dir: PathBuf,
     version: &'static str,
+    workers: Option<NonZeroUsize>,
 ) -> Arc<Shared> {
     let health = Health::default();
     let receivers = configured.config.receivers.len();
@@ -247,13 +284,16 @@ fn shared(
         events: broadcast::channel(EVENTS_MAX).0,
         acts,
         figures: Figures::default(),
+        agent: Arc::default(),
         health,
+        unkept: RwLock::default(),
         troubles: RwLock::default(),
         judge_beat: AtomicU64::new(0),
         tasks: tasks.states(),
         started_at: Instant::now(),
         data_dir,
         version,
+        workers,
     })
 }
 
@@ -333,8 +373,11 @@ fn plan(shared: &Shared, configured: &Configured) -> Result<Plan, HubError> {
             baselines.insert(id, Arc::new(baseline));
         }
     }
-    let plan =
+    let mut plan =
         bellwether_agent::settings::plan(&configured.config, configured.generation, &baselines)?;
+    if let Some(workers) = shared.workers {
+        plan.workers = workers.get().min(WORKERS_MAX);
+    }
     Ok(plan)
 }
 
@@ -396,7 +439,20 @@ fn maintain(shared: &Shared) {
         rollup_days: days(retention.rollups).max(1),
         max_bytes: retention.max_size,
     };
-    match shared.observations.maintain(Timestamp::now(), &keep) {
+    let now = Timestamp::now();
+    let passed = shared.started_at.elapsed();
+    let ahead = now.duration_since(shared.started).as_secs() - passed.as_secs().cast_signed();
+    // A clock that was set to another year would make all that is kept look old at once.
+    let keep = if ahead >= CLOCK_BELIEVED_AHEAD {
+        Retention {
+            raw_days: u32::MAX,
+            rollup_days: u32::MAX,
+            ..keep
+        }
+    } else {
+        keep
+    };
+    match shared.observations.maintain(now, &keep) {
         Ok(done) if done.damage.is_empty() => shared.trouble("store", None),
         Ok(done) => shared.trouble("store", Some(done.damage.join("; "))),
         Err(error) => shared.trouble("store", Some(error.to_string())),
@@ -407,7 +463,7 @@ fn spawn_reload(
     tasks: &mut Tasks,
     shared: &Arc<Shared>,
     agents: &Agents,
-    asked: &Arc<tokio::sync::Notify>,
+    asked: &Arc<Reload>,
     read: Read,
     configured: mpsc::Sender<Arc<Configured>>,
 ) {
@@ -424,7 +480,7 @@ fn spawn_reload(
             let mut before = Looks::at(&path, &named);
             loop {
                 let is_asked = tokio::select! {
-                    () = asked.notified() => true,
+                    () = asked.asked.notified() => true,
                     () = tokio::time::sleep(LOOK_EVERY) => false,
                 };
                 let looks = Looks::at(&path, &named);
@@ -434,6 +490,7 @@ fn spawn_reload(
                 let (read, from) = (read.clone(), path.clone());
                 let loaded = tokio::task::spawn_blocking(move || read(&from)).await;
                 let Ok(loaded) = loaded else {
+                    asked.done.send_replace(());
                     continue;
                 };
                 if let Ok(loaded) = &loaded {
@@ -441,6 +498,7 @@ fn spawn_reload(
                 }
                 before = Looks::at(&path, &named);
                 take_over(&shared, &agents, loaded, &configured).await;
+                asked.done.send_replace(());
             }
         }
     });
@@ -456,6 +514,9 @@ async fn take_over(
     let now = Timestamp::now();
     let before = shared.configured.load_full();
     let refuse = |problems: Vec<String>| {
+        // They say what stands in the file, and that may be what another place of it hides.
+        let scrub = |problem: &String| api::redact::complaint(&before.config.scrub(problem));
+        let problems: Vec<String> = problems.iter().map(scrub).collect();
         for problem in &problems {
             tracing::error!(
                 "the new configuration is refused, the old one stays in force: {problem}"
@@ -497,7 +558,7 @@ async fn take_over(
     };
     let plan = match plan(shared, &next) {
         Ok(plan) => plan,
-        Err(error) => return refuse(vec![error.to_string()]),
+        Err(error) => return refuse(vec![next.config.scrub(&error.to_string())]),
     };
     let changes = in_force(next.generation, &next.config.digest, now);
     if let Err(error) = tokio::task::block_in_place(|| shared.state.commit(&changes)) {

@@ -16,7 +16,7 @@ use bellwether_diagnose::report::Seen;
 use bellwether_model::run::{RunOutcome, Trigger};
 use bellwether_model::{CheckId, Digest, Incident, Report, Run, VantageId, Verdict};
 use bellwether_store::{Change, StoreError};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
@@ -73,6 +73,7 @@ pub struct Judge {
     /// Checks that gave no result for two intervals.
     silent: BTreeSet<CheckId>,
     checkpointed: Timestamp,
+    clock: freshness::Moves,
 }
 
 /// The last report that was kept of a check.
@@ -98,7 +99,9 @@ impl Judge {
         let open = state.open_incidents()?;
         let book = Book::restore(open, memory.as_deref(), state.next_incident()?);
         let detection = state.checkpoint(DETECTION)?;
+        let clock = freshness::Moves::new(now, shared.started_at.elapsed());
         let mut judge = Self {
+            clock,
             shared,
             agents,
             keeper,
@@ -257,7 +260,7 @@ impl Judge {
         let judged =
             std::panic::catch_unwind(move || bellwether_diagnose::report::report(seen, version));
         if let Ok(report) = judged {
-            return Some(self.without_secrets(report));
+            return Some(self.without_secrets(check, report));
         }
         let panics = &self.shared.figures.judge_panics;
         panics.fetch_add(1, Ordering::Relaxed);
@@ -296,21 +299,10 @@ impl Judge {
         self.ran(run, now);
     }
 
-    /// A report without what a `${…}` of the configuration stood for, in a URL for example: what
-    /// is kept and shown goes by this, and gives the same verdict.
-    fn without_secrets(&self, report: Report) -> Report {
+    /// A report without secrets: what is kept and shown goes by this, and gives the same verdict.
+    fn without_secrets(&self, check: &CheckId, report: Report) -> Report {
         let configured = self.shared.configured.load();
-        if configured.config.secrets.is_empty() {
-            return report;
-        }
-        let Ok(text) = serde_json::to_string(&report) else {
-            return report;
-        };
-        let scrubbed = configured.config.scrub(&text);
-        if scrubbed == text {
-            return report;
-        }
-        serde_json::from_str(&scrubbed).unwrap_or(report)
+        crate::api::redact::report(&configured.config, check, report)
     }
 
     /// A judged trace goes into the book and onto the board.
@@ -390,6 +382,7 @@ impl Judge {
                 );
             }
             Own::CheckPoisoned { check, why } => {
+                let why = &self.shared.configured.load().config.scrub(why);
                 tracing::error!(%check, why, "the probes of this check bring down their worker; it is asked apart from now on");
                 self.shared.board_mut(|board| {
                     if let Some(state) = board.checks.get_mut(check) {
@@ -459,6 +452,10 @@ impl Judge {
     }
 
     fn tick(&mut self, now: Timestamp) {
+        let elapsed = self.shared.started_at.elapsed();
+        if let Some(moved) = self.clock.look(now, elapsed) {
+            self.clock_moved(moved, now);
+        }
         let updates = self.book.tick(now);
         self.update(updates, Vec::new(), now);
         self.watch_freshness(now);
@@ -469,6 +466,32 @@ impl Judge {
         if age >= CHECKPOINT_EVERY.try_into().unwrap_or_default() || age.is_negative() {
             self.checkpoint(now);
         }
+    }
+
+    /// The wall clock was set, or the machine slept.
+    fn clock_moved(&mut self, moved: SignedDuration, now: Timestamp) {
+        let seconds = moved.as_secs();
+        tracing::warn!(seconds, "the wall clock was moved; times go by the new one");
+        self.shared.board_mut(|board| board.clock_moved(now));
+        if moved.is_negative() {
+            self.begin_anew(now);
+        }
+    }
+
+    /// What detection and the book have heard of would lie in the future, and all that comes before it
+    /// is passed over: they would be deaf for as long as the clock was set back. Incidents stay open.
+    fn begin_anew(&mut self, now: Timestamp) {
+        let open: Vec<Incident> = self.book.open().cloned().collect();
+        let Ok(next) = self.shared.state.next_incident() else {
+            // It is told already that the store cannot be read; the next move finds it well.
+            return;
+        };
+        let next = open.iter().map(|one| one.id + 1).fold(next, u64::max);
+        self.book = Book::restore(open, None, next);
+        self.detector = Detector::default();
+        let configured = self.shared.configured.load_full();
+        self.configure(&configured, now);
+        self.reconcile(now);
     }
 
     /// A check without a result for two intervals is an alarm about ourselves.
@@ -551,6 +574,11 @@ impl Judge {
             return;
         }
         self.save(changes);
+        if !self.unsaved.is_empty() {
+            // It is told from memory, until the store takes it.
+            let newest = newest.values().map(|one| (one.id, Incident::clone(one)));
+            self.shared.unkept(|unkept| unkept.extend(newest));
+        }
         if has_incidents {
             self.place_incidents();
         }
@@ -571,6 +599,7 @@ impl Judge {
         match saved {
             Ok(()) => {
                 self.unsaved.clear();
+                self.shared.unkept(BTreeMap::clear);
                 self.shared.trouble("state", None);
             }
             Err(error) => {

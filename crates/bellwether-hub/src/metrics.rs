@@ -42,16 +42,21 @@ const OUTCOMES: [&str; 4] = ["ok", "wrong", "failed", "not_run"];
 pub(crate) async fn metrics(State(hub): State<Arc<Hub>>, uri: Uri) -> Result<Response, Problem> {
     Query::none(&uri)?;
     // A store that does not answer must not blind whoever watches us: then these are left out.
-    let incidents = hub.ask(|shared| shared.state.open_incidents()).await.ok();
+    let incidents = hub.ask(|shared| shared.open_incidents()).await.ok();
     let scrape = Scrape {
         shared: Arc::clone(&hub.shared),
         now: hub.now(),
         incidents,
     };
-    let mut registry = Registry::with_prefix("bellwether");
-    registry.register_collector(Box::new(scrape));
-    let mut text = String::new();
-    encode(&mut text, &registry).map_err(|_| Problem::internal())?;
+    // Of many thousands of checks it takes a while: nobody else waits for it meanwhile.
+    let written = tokio::task::spawn_blocking(move || {
+        let mut registry = Registry::with_prefix("bellwether");
+        registry.register_collector(Box::new(scrape));
+        let mut text = String::new();
+        encode(&mut text, &registry).map(|()| text)
+    });
+    let text = written.await.map_err(|_| Problem::internal())?;
+    let text = text.map_err(|_| Problem::internal())?;
     Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response())
 }
 
@@ -74,9 +79,10 @@ impl Collector for Scrape {
         self.ourselves(&mut encoder)?;
         self.counts(&mut encoder)?;
         lateness(&mut encoder, &self.shared.figures.lateness)?;
+        self.agent(&mut encoder)?;
         self.incidents(&mut encoder)?;
-        let board = self.shared.board.read();
-        let board = board.unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A copy: whoever writes the board does not wait until all of it is written out.
+        let board = self.shared.board(Board::clone);
         self.services(&mut encoder, &board)?;
         self.checks(&mut encoder, &board)?;
         self.runs(&mut encoder, &board)
@@ -193,6 +199,80 @@ impl Scrape {
             counter(out, name, help, load(count))?;
         }
         Ok(())
+    }
+
+    /// What the built-in agent counts of itself.
+    fn agent(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let agent = self.shared.agent.read();
+        let agent = agent.unwrap_or_else(std::sync::PoisonError::into_inner);
+        let missed = [
+            (vec![("why", "asleep")], agent.slots_missed),
+            (vec![("why", "busy")], agent.slots_busy),
+            (vec![("why", "pressed")], agent.slots_pressed),
+        ];
+        let help =
+            "Slots left out: the agent was held up, the run before was under way, nobody took runs";
+        counters(out, "slots_missed", help, missed)?;
+        let whys = ["cadence", "failure", "change", "asked"].into_iter();
+        let traces = whys
+            .zip(agent.traces)
+            .map(|(why, n)| (vec![("why", why)], n));
+        counters(out, "traces_made", "Traces made, by what for", traces)?;
+        for (name, help, count) in [
+            ("runs_waited", "Runs that waited for a place", agent.waited),
+            (
+                "runs_overloaded",
+                "Runs given up after an interval without a place",
+                agent.overloaded,
+            ),
+            (
+                "runs_hung",
+                "Runs that did not come back by their deadline",
+                agent.hung,
+            ),
+            (
+                "answers_late",
+                "Answers that came after their row was made",
+                agent.answers_late,
+            ),
+            (
+                "bursts",
+                "Bursts begun to confirm an unexpected result",
+                agent.bursts,
+            ),
+            (
+                "bursts_forgone",
+                "Bursts not begun since too many were under way",
+                agent.bursts_forgone,
+            ),
+            (
+                "traces_lost",
+                "Traces of which nothing came back",
+                agent.traces_lost,
+            ),
+        ] {
+            counter(out, name, help, count)?;
+        }
+        let now = [
+            (vec![("what", "runs_under_way")], agent.under_way),
+            (vec![("what", "runs_waiting")], agent.waiting),
+            (vec![("what", "traces_under_way")], agent.traces_under_way),
+            (vec![("what", "traces_waiting")], agent.traces_waiting),
+            (vec![("what", "harvest_waiting")], agent.harvest_waiting),
+            (vec![("what", "checks_asked_apart")], agent.poisoned),
+        ];
+        let now = now.map(|(labels, count)| (labels, count as f64));
+        gauges(out, "agent_depth", "What the agent has before it, now", now)?;
+        let help = "Is nothing new begun since nobody takes what was seen";
+        gauge(out, "agent_pressed", help, flag(agent.pressed))?;
+        let late = agent.lateness_recent;
+        let late = [("0.5", late.p50), ("0.99", late.p99), ("1", late.max)];
+        let late = late.map(|(q, micros)| (vec![("quantile", q)], micros as f64 / 1e6));
+        let help = "How late scheduled runs began in the last whole minute";
+        gauges(out, "lateness_recent_seconds", help, late)?;
+        let moved = agent.clock_moved_ms as f64 / 1e3;
+        let help = "By how much the wall clock was moved since the start";
+        gauge(out, "clock_moved_seconds", help, moved)
     }
 
     fn incidents(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {

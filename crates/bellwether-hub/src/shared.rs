@@ -1,6 +1,7 @@
 //! What all parts of the hub hold in common.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bellwether_config::Config;
+use bellwether_model::incident::IncidentState;
 use bellwether_model::{Incident, Verdict};
-use bellwether_store::{ObservationStore, StateStore};
+use bellwether_store::{ObservationStore, StateStore, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -33,8 +35,13 @@ pub struct Shared {
     pub acts: mpsc::Sender<Act>,
     /// Counts of ourselves.
     pub figures: Figures,
+    /// What the built-in agent counts of itself, about a second old.
+    pub agent: Arc<RwLock<bellwether_agent::Figures>>,
     /// How we are ourselves.
     pub health: Health,
+    /// Incidents as they are, for as long as the store does not take them: what breaks is told though
+    /// nothing can be written.
+    pub unkept: RwLock<BTreeMap<u64, Incident>>,
     /// What is wrong with ourselves, by the part that is in trouble.
     pub troubles: RwLock<BTreeMap<&'static str, Trouble>>,
     /// When the judge last went round, milliseconds since the process started.
@@ -49,6 +56,8 @@ pub struct Shared {
     pub data_dir: PathBuf,
     /// The version of the program.
     pub version: &'static str,
+    /// How many worker processes, where somebody said so.
+    pub workers: Option<NonZeroUsize>,
 }
 
 /// Something that is wrong with ourselves.
@@ -69,6 +78,58 @@ impl Shared {
     /// Changes the board: the judge's right alone.
     pub(crate) fn board_mut<T>(&self, change: impl FnOnce(&mut Board) -> T) -> T {
         change(&mut self.board.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Incidents that the store does not take now; none, once it did.
+    pub(crate) fn unkept(&self, change: impl FnOnce(&mut BTreeMap<u64, Incident>)) {
+        change(&mut self.unkept.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn read_unkept(&self) -> BTreeMap<u64, Incident> {
+        let unkept = self.unkept.read();
+        unkept.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Incidents that are not resolved, as they are: in the store, or not kept yet.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn open_incidents(&self) -> Result<Vec<Incident>, StoreError> {
+        let mut unkept = self.read_unkept();
+        let mut open = self.state.open_incidents()?;
+        for incident in &mut open {
+            if let Some(newer) = unkept.remove(&incident.id) {
+                *incident = newer;
+            }
+        }
+        open.extend(unkept.into_values());
+        open.retain(|incident| incident.state != IncidentState::Resolved);
+        Ok(open)
+    }
+
+    /// An incident, as it is.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn incident(&self, id: u64) -> Result<Option<Incident>, StoreError> {
+        match self.read_unkept().remove(&id) {
+            Some(incident) => Ok(Some(incident)),
+            None => self.state.incident(id),
+        }
+    }
+
+    /// Incidents with lower numbers than `before`, newest first, at most so many.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn incidents(&self, before: Option<u64>, most: usize) -> Result<Vec<Incident>, StoreError> {
+        let mut found: BTreeMap<u64, Incident> = BTreeMap::new();
+        for incident in self.state.incidents(before, most)? {
+            found.insert(incident.id, incident);
+        }
+        let fits = |id: u64| before.is_none_or(|before| id < before);
+        found.extend(self.read_unkept().into_iter().filter(|(id, _)| fits(*id)));
+        Ok(found.into_values().rev().take(most).collect())
     }
 
     /// Tells whoever listens.

@@ -109,7 +109,9 @@ fn hub(now: Timestamp, configuration: &str) -> Hub {
         events: broadcast::channel(EVENTS_KEPT).0,
         acts,
         figures: Figures::default(),
+        agent: Arc::default(),
         health,
+        unkept: RwLock::default(),
         troubles: RwLock::default(),
         judge_beat: AtomicU64::new(0),
         tasks: TaskStates::default(),
@@ -117,6 +119,7 @@ fn hub(now: Timestamp, configuration: &str) -> Hub {
         started_at: Instant::now(),
         data_dir: PathBuf::from("/var/lib/bellwether"),
         version: "0.0.0",
+        workers: None,
     };
     Hub {
         shared: Arc::new(shared),

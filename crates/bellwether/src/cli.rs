@@ -233,6 +233,10 @@ pub(crate) struct ServeArgs {
     /// Where page and API are [default: `hub.listen`, 127.0.0.1:8400]
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<std::net::SocketAddr>,
+    /// How many worker processes run the probes [default: what suits the number of checks and the
+    /// machine, at least 2]
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<std::num::NonZeroUsize>,
     /// How the log on stderr is written; $BELLWETHER_LOG takes directives like `warn,hub=debug`
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log: LogFormat,

@@ -23,6 +23,9 @@ const CONFIG_PLACES: [&str; 2] = ["bellwether.yaml", "/etc/bellwether"];
 const DATA_DIR: &str = "/var/lib/bellwether";
 /// Longest time from the wish to end until the end.
 const STOP_WAIT: Duration = Duration::from_secs(9);
+/// What `systemctl status` shows.
+const WELL: &str = "the newest configuration is in force";
+const REFUSED: &str = "the newest configuration is refused, the one before stays in force";
 /// Directives of the log, as `tracing_subscriber::EnvFilter` reads them.
 const LOG_VARIABLE: &str = "BELLWETHER_LOG";
 
@@ -53,6 +56,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit> {
         version: crate::VERSION,
         read: Arc::new(|path| bellwether_config::load(path).map(as_told)),
         worker: Arc::new(crate::worker::many),
+        workers: args.workers,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -95,14 +99,21 @@ async fn serve(options: HubOptions, listen: SocketAddr) -> Result<Exit> {
     let path = options.path.clone();
     let hub = Hub::start(options, listener).await?;
     greet(&hub, place, path.as_deref());
-    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(WELL)]);
     let watchdog = sd_notify::watchdog_enabled().map(|span| span / 2);
     loop {
         tokio::select! {
             _ = hangup.recv() => {
-                let _ = sd_notify::notify(&[NotifyState::Reloading]);
-                hub.reload();
-                let _ = sd_notify::notify(&[NotifyState::Ready]);
+                // The system waits for `READY` before a reload counts as done, and tells two reloads
+                // apart by the time that goes with `RELOADING`.
+                if let Ok(now) = NotifyState::monotonic_usec_now() {
+                    let _ = sd_notify::notify(&[NotifyState::Reloading, now]);
+                }
+                let read = hub.reload();
+                tokio::spawn(async move {
+                    let status = if read.await { WELL } else { REFUSED };
+                    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+                });
             }
             _ = term.recv() => break,
             _ = interrupt.recv() => break,
@@ -175,7 +186,7 @@ fn found() -> Option<PathBuf> {
 }
 
 /// Where data is kept.
-pub(crate) fn data_dir(given: Option<&Path>, config: &Config) -> Result<PathBuf> {
+fn data_dir(given: Option<&Path>, config: &Config) -> Result<PathBuf> {
     if let Some(dir) = given.or(config.hub.data_dir.as_deref()) {
         return Ok(dir.to_owned());
     }
@@ -183,14 +194,25 @@ pub(crate) fn data_dir(given: Option<&Path>, config: &Config) -> Result<PathBuf>
     if std::fs::create_dir_all(shared).is_ok() && writable(shared) {
         return Ok(shared.to_owned());
     }
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    match state.or(home) {
-        Some(state) => Ok(state.join("bellwether")),
+    match own_data_dir() {
+        Some(dir) => Ok(dir),
         None => bail!(
             "no place for data: {DATA_DIR} cannot be written to, and there is no $HOME; name one by `--data-dir`"
         ),
     }
+}
+
+/// Where data may be that somebody kept without naming a place.
+pub(crate) fn data_places() -> Vec<PathBuf> {
+    let shared = PathBuf::from(DATA_DIR);
+    std::iter::once(shared).chain(own_data_dir()).collect()
+}
+
+/// Where an ordinary user's data is kept.
+fn own_data_dir() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    Some(state.or(home)?.join("bellwether"))
 }
 
 fn writable(dir: &Path) -> bool {

@@ -1,7 +1,8 @@
 //! `store`: copy or verify the data directory of `serve`.
 
-use anyhow::Result;
-use bellwether_config::Config;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
 use bellwether_diagnose::words::count;
 use bellwether_store::embedded;
 
@@ -9,12 +10,14 @@ use crate::cli::StoreCommand;
 use crate::exit::Exit;
 use crate::{output, serve};
 
+/// The file by which a data directory is known.
+const STATE: &str = "state.db";
+
 /// Runs the command.
 pub(crate) fn run(command: &StoreCommand) -> Result<Exit> {
-    let defaults = Config::default();
     match command {
         StoreCommand::Backup { to, data_dir } => {
-            let from = serve::data_dir(data_dir.as_deref(), &defaults)?;
+            let from = kept(data_dir.as_deref())?;
             embedded::backup(&from, to)?;
             output::print(&format!(
                 "`{}` is copied to `{}`; to go back to it, end `serve` and put it in the place of the original\n",
@@ -24,7 +27,7 @@ pub(crate) fn run(command: &StoreCommand) -> Result<Exit> {
             Ok(Exit::Fine)
         }
         StoreCommand::Check { data_dir } => {
-            let dir = serve::data_dir(data_dir.as_deref(), &defaults)?;
+            let dir = kept(data_dir.as_deref())?;
             let found = embedded::check(&dir)?;
             let mut text = String::new();
             for problem in &found.problems {
@@ -47,4 +50,23 @@ pub(crate) fn run(command: &StoreCommand) -> Result<Exit> {
             })
         }
     }
+}
+
+/// Where data is kept already. Nothing is made here: whoever copies from the wrong place must be told.
+fn kept(given: Option<&Path>) -> Result<PathBuf> {
+    let places = match given {
+        Some(dir) => vec![dir.to_owned()],
+        None => serve::data_places(),
+    };
+    if let Some(place) = places.iter().find(|place| place.join(STATE).exists()) {
+        return Ok(place.clone());
+    }
+    let places: Vec<String> = places
+        .iter()
+        .map(|p| format!("`{}`", p.display()))
+        .collect();
+    bail!(
+        "there is no data of `serve` in {}; name its directory by `--data-dir`",
+        places.join(" or ")
+    )
 }

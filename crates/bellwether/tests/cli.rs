@@ -52,6 +52,15 @@ fn help() {
         ("help-diagnose.txt", &["diagnose", "--help"]),
         ("help-drill.txt", &["drill", "--help"]),
         ("help-explain.txt", &["explain", "--help"]),
+        ("help-serve.txt", &["serve", "--help"]),
+        ("help-status.txt", &["status", "--help"]),
+        ("help-incidents.txt", &["incidents", "--help"]),
+        ("help-incidents-show.txt", &["incidents", "show", "--help"]),
+        ("help-incidents-ack.txt", &["incidents", "ack", "--help"]),
+        ("help-incidents-note.txt", &["incidents", "note", "--help"]),
+        ("help-store.txt", &["store", "--help"]),
+        ("help-store-backup.txt", &["store", "backup", "--help"]),
+        ("help-store-check.txt", &["store", "check", "--help"]),
     ] {
         let output = bellwether(args);
         assert!(output.status.success());
@@ -470,4 +479,86 @@ fn a_saved_report_without_context_cannot_be_judged_again() {
 fn completions_and_manual() {
     assert!(text(&bellwether(&["completions", "bash"]).stdout).contains("bellwether"));
     assert!(text(&bellwether(&["man"]).stdout).contains(".TH"));
+}
+
+/// Whoever copies or verifies where nothing is kept is told so, and nothing is made there.
+#[test]
+fn a_store_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let gone = dir.path().join("gone");
+    let copy = dir.path().join("copy");
+    for args in [
+        &["store", "check"][..],
+        &["store", "backup", copy.to_str().unwrap()],
+    ] {
+        let args = [args, &["--data-dir", gone.to_str().unwrap()]].concat();
+        let output = bellwether(&args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("no data of `serve`") && said.contains("--data-dir"),
+            "{said}"
+        );
+        assert!(!gone.exists() && !copy.exists());
+    }
+}
+
+/// `docs/promises.md` names tests and scenarios that exist.
+#[test]
+fn the_promises_name_what_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/promises.md")).unwrap();
+    let mut code = String::new();
+    sources(&root.join("crates"), &mut code);
+    let mut named = 0;
+    for word in page.split('`').skip(1).step_by(2) {
+        let is_test = word.starts_with('p') && word[1..].starts_with(|c: char| c.is_ascii_digit());
+        let is_scenario =
+            word.starts_with("serve-") || word.starts_with("hostile-") || word.starts_with("v0");
+        if is_test || word.starts_with("hostile_") {
+            for name in alternatives(word) {
+                let (begin, end) = match name.strip_suffix('*') {
+                    Some(begin) => (begin, ""),
+                    None => (name.as_str(), "("),
+                };
+                assert!(
+                    code.contains(&format!("fn {begin}{end}")),
+                    "there is no test {name}"
+                );
+                named += 1;
+            }
+        } else if is_scenario {
+            let begin = word.trim_end_matches('*');
+            let entries = std::fs::read_dir(root.join("scenarios")).unwrap().flatten();
+            let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+            assert!(
+                names.any(|name| name.starts_with(begin)),
+                "there is no scenario {word}"
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 40, "{named}");
+}
+
+/// `a_{b,c}_d` as `a_b_d` and `a_c_d`.
+fn alternatives(word: &str) -> Vec<String> {
+    let Some((before, rest)) = word.split_once('{') else {
+        return vec![word.to_owned()];
+    };
+    let (inside, after) = rest.split_once('}').unwrap();
+    let each = inside.split(',').map(|one| format!("{before}{one}{after}"));
+    each.flat_map(|one| alternatives(&one)).collect()
+}
+
+/// Every Rust file below a directory, one after the other.
+fn sources(dir: &Path, code: &mut String) {
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, code);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            code.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
 }

@@ -142,9 +142,16 @@ struct Settings {
     under_way: usize,
 }
 
+/// By how much the wall clock must have been moved for stamps to follow it: more than the system's
+/// slewing makes in an hour, and less than anybody sees.
+const MOVED_MIN: i64 = 500_000;
+
 pub(crate) struct Engine {
     now: Micros,
     wall: Timestamp,
+    /// What stamps are ahead of the agent's time, microseconds: the wall clock was set, or the machine
+    /// slept.
+    ahead: i64,
     vantage: VantageId,
     wheel: Wheel<Timer>,
     due: Vec<(Micros, Timer)>,
@@ -181,6 +188,7 @@ impl Engine {
         let mut engine = Self {
             now,
             wall,
+            ahead: 0,
             vantage: plan.vantage.clone(),
             wheel: Wheel::new(now),
             due: Vec::new(),
@@ -357,8 +365,7 @@ impl Engine {
 
     /// Does everything that is due.
     pub(crate) fn advance(&mut self, now: Micros, wall: Timestamp) {
-        self.now = self.now.max(now);
-        self.wall = wall;
+        self.catch_up(now, wall);
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(self.now, &mut due);
         for (_, timer) in due.drain(..) {
@@ -378,6 +385,24 @@ impl Engine {
     pub(crate) fn catch_up(&mut self, now: Micros, wall: Timestamp) {
         self.now = self.now.max(now);
         self.wall = wall;
+        let ahead = self.moved();
+        // Between two such moves all stamps lie on one grid, whatever the clock's own pace is.
+        if ahead.abs_diff(self.ahead) >= MOVED_MIN.unsigned_abs() {
+            self.ahead = ahead;
+        }
+    }
+
+    /// By how much the wall clock has moved since the start, microseconds.
+    fn moved(&self) -> i64 {
+        let now = i64::try_from(self.now).unwrap_or(i64::MAX);
+        self.wall.as_microsecond().saturating_sub(now)
+    }
+
+    /// A moment of the agent's time as a stamp.
+    fn stamp(&self, at: Micros) -> Timestamp {
+        let at = i64::try_from(at).unwrap_or(i64::MAX);
+        let micros = at.saturating_add(self.ahead);
+        Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
     }
 
     /// Takes in what became of an order or a worker.
@@ -491,7 +516,6 @@ impl Engine {
     }
 
     pub(crate) fn figures(&mut self) -> Figures {
-        let now = i64::try_from(self.now / 1000).unwrap_or(i64::MAX);
         self.figures.under_way = self.places.busy();
         self.figures.waiting = self.places.waiting();
         self.figures.traces_under_way = self.queue.under_way;
@@ -500,7 +524,7 @@ impl Engine {
         self.figures.pressed = self.is_pressed();
         self.figures.lateness = self.lateness.told();
         self.figures.lateness_recent = self.recent.told(self.now);
-        self.figures.clock_moved_ms = self.wall.as_millisecond() - now;
+        self.figures.clock_moved_ms = self.moved() / 1000;
         self.figures.clone()
     }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::check::{Burst, Check, is_named, rotation};
 use super::{Engine, Key, Kind, Order, Rank, SLOT_LATE_MAX, Say, Timer};
-use crate::clock::{Micros, stamp};
+use crate::clock::Micros;
 use crate::{Harvest, Shown, TraceWhy, wheel};
 
 /// What a visit has beyond the longest time of one of its steps: the last one is then waited for
@@ -580,7 +580,7 @@ impl Engine {
             check: id,
             vantage: self.vantage.clone(),
             sequence: self.sequence,
-            due: stamp(due),
+            due: self.stamp(due),
             late: u32::try_from(late).unwrap_or(u32::MAX),
             every: u32::try_from(every / 1000).unwrap_or(u32::MAX),
             trigger,

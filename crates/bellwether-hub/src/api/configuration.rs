@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::problem::Problem;
 use super::query::Query;
 use super::{Hub, redact};
+use crate::shared::Shared;
 
 /// The configuration in force.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,6 +37,11 @@ pub(crate) struct Configuration {
     resolvers: Vec<String>,
     /// What is watched, in the order of the file.
     services: Vec<ConfiguredService>,
+    /// What was written, with the defaults of the sections filled in. Secrets are `***`, and so is
+    /// every text with a `${…}` in it; of the parameters of URLs only the names are shown.
+    /// Null where it was asked for briefly.
+    #[schema(value_type = Option<Object>)]
+    in_force: Option<serde_json::Value>,
 }
 
 /// A file that was refused.
@@ -77,26 +83,40 @@ pub(crate) struct ConfiguredCheck {
 }
 
 /// The configuration in force, without secrets, and why a newer one was refused.
-#[utoipa::path(get, path = "/api/v1/configuration", tag = "about",
+#[utoipa::path(get, path = "/api/v1/configuration", tag = "about", params(
+    ("brief" = Option<String>, Query, pattern = "^(true|false)$",
+        description = "`true` leaves out what was written: no services, and `in_force` is null")),
     responses((status = 200, description = "the configuration", body = Configuration)),
     security((), ("bearer" = ["read"])))]
 pub(crate) async fn configuration(
     State(hub): State<Arc<Hub>>,
     uri: Uri,
 ) -> Result<Json<Configuration>, Problem> {
-    Query::none(&uri)?;
-    let configured = hub.shared.configured.load_full();
+    let mut query = Query::read(&uri, &["brief"]);
+    let brief = query.word("brief", &[("true", true), ("false", false)]);
+    query.done()?;
+    let now = hub.now();
+    let (shared, brief) = (Arc::clone(&hub.shared), brief.unwrap_or(false));
+    // Many thousands of services are a while to write out: not on a thread that others wait for.
+    let told = tokio::task::spawn_blocking(move || told(&shared, brief, now));
+    Ok(Json(told.await.map_err(|_| Problem::internal())?))
+}
+
+fn told(shared: &Shared, brief: bool, now: Timestamp) -> Configuration {
+    let configured = shared.configured.load_full();
     let refused = configured.refused.clone().map(|refused| Refusal {
         at: refused.at,
         problems: refused.problems,
     });
+    let config = configured.config.as_ref();
     let Config {
         resolvers,
         services,
         ..
-    } = configured.config.as_ref();
-    let age = hub.now().duration_since(configured.since);
-    Ok(Json(Configuration {
+    } = config;
+    let age = now.duration_since(configured.since);
+    let services = if brief { &[] } else { services.as_slice() };
+    Configuration {
         generation: configured.generation,
         since: configured.since,
         age_seconds: u64::try_from(age.as_secs()).unwrap_or(0),
@@ -105,8 +125,7 @@ pub(crate) async fn configuration(
             .as_ref()
             .map(|path| path.display().to_string()),
         refused,
-        receivers: hub
-            .shared
+        receivers: shared
             .health
             .receivers
             .load(std::sync::atomic::Ordering::Relaxed),
@@ -114,22 +133,30 @@ pub(crate) async fn configuration(
             .iter()
             .map(|resolver| resolver.name.clone())
             .collect(),
-        services: services.iter().map(configured_service).collect(),
-    }))
+        services: services
+            .iter()
+            .map(|service| configured_service(config, service))
+            .collect(),
+        in_force: (!brief).then(|| redact::configuration(config)),
+    }
 }
 
-fn configured_service(service: &Service) -> ConfiguredService {
+fn configured_service(config: &Config, service: &Service) -> ConfiguredService {
     let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let checks = service.checks.iter().map(|check| ConfiguredCheck {
         name: check.name.clone(),
-        target: redact::target(&check.target.text),
+        target: redact::target(&config.scrub(&check.target.text)),
         every_ms: ms(check.every),
         timeout_ms: ms(check.timeout),
         client_certificate: check.client_cert.is_some(),
     });
     ConfiguredService {
         name: service.name.clone(),
-        labels: service.labels.clone(),
+        labels: service
+            .labels
+            .iter()
+            .map(|(name, value)| (name.clone(), config.scrub(value)))
+            .collect(),
         needs: service.needs.clone(),
         checks: checks.collect(),
     }

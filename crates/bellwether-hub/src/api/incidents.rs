@@ -91,7 +91,7 @@ pub(crate) async fn list(
         let mut found = Vec::new();
         let mut looked = 0;
         let next = loop {
-            let some = shared.state.incidents(before, limit + 1)?;
+            let some = shared.incidents(before, limit + 1)?;
             let last = some.len() <= limit;
             for incident in some {
                 if found.len() == limit {
@@ -146,7 +146,7 @@ pub(crate) async fn one(
 pub(crate) async fn find(hub: &Hub, id: &str) -> Result<Incident, Problem> {
     let unknown = || Problem::not_found("incident", id);
     let number = number(id).ok_or_else(unknown)?;
-    let found = hub.ask(move |shared| shared.state.incident(number)).await?;
+    let found = hub.ask(move |shared| shared.incident(number)).await?;
     found.ok_or_else(unknown)
 }
 

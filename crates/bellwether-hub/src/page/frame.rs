@@ -60,7 +60,12 @@ pub(super) fn page(hub: &Hub, title: &str, body: &Markup) -> Markup {
 /// A page in place of a problem.
 pub(super) fn problem(hub: &Hub, problem: &Problem) -> Response {
     let body = html! { p { (text(problem.detail())) } p { a href="/" { "to the overview" } } };
-    (problem.status(), page(hub, "Not found", &body)).into_response()
+    let title = match problem.status().as_u16() {
+        404 => "Not found",
+        503 => "Not now",
+        _ => "Not understood",
+    };
+    (problem.status(), page(hub, title, &body)).into_response()
 }
 
 fn banners(hub: &Hub, now: Timestamp) -> Markup {

@@ -13,6 +13,9 @@ use super::frame::{self, ago, evidence, page, segment, text, time};
 use super::overview::scope;
 use crate::api::{Hub, Parameters, incidents};
 
+/// Pieces of evidence shown beside the incident, the newest; each line of the timeline has its own.
+const EVIDENCE_MAX: usize = 4;
+
 /// Lines of the timeline: the first of them and the newest.
 const MOMENTS_MAX: usize = 500;
 
@@ -68,7 +71,9 @@ fn facts(incident: &Incident, now: Timestamp) -> Markup {
                 @for caveat in &incident.caveats { dt { "mind" } dd { (text(caveat)) } }
                 @if !incident.evidence.is_empty() {
                     dt { "evidence" }
-                    dd { @for digest in &incident.evidence { (evidence(digest)) " " } }
+                    @let older = incident.evidence.len().saturating_sub(EVIDENCE_MAX);
+                    dd { @for digest in incident.evidence.iter().skip(older).rev() { (evidence(digest)) " " }
+                        @if older > 0 { span.dim { "newest first; " (older) " older ones are named by the API" } } }
                 }
             }
         }

@@ -7,15 +7,18 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bellwether_model::report::{LayerState, Scope};
 use bellwether_model::{Incident, Layer, Verdict};
+use http::Uri;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::frame::{self, ago, evidence, lasting, page, segment, text, time};
 use crate::api::Hub;
+use crate::api::problem::Problem;
+use crate::api::query::Query;
 use crate::api::services::{Service, service};
 use crate::board::Board;
 
-/// Rows of the table: what is worst comes first, and the rest is a number.
+/// Rows of the table: what is worst comes first, and the rest is on further pages.
 const ROWS_MAX: usize = 500;
 
 /// Incidents shown in full.
@@ -27,13 +30,17 @@ const COLUMNS: [Layer; 4] = [Layer::Dns, Layer::Net, Layer::Tls, Layer::Http];
 /// Entries of a list of scope.
 const LISTED_MAX: usize = 8;
 
-pub(super) async fn overview(State(hub): State<Arc<Hub>>) -> Response {
-    let incidents = hub.ask(|shared| shared.state.open_incidents()).await;
+pub(super) async fn overview(State(hub): State<Arc<Hub>>, uri: Uri) -> Response {
+    let skipped = match skipped(&uri) {
+        Ok(skipped) => skipped,
+        Err(problem) => return frame::problem(&hub, &problem),
+    };
+    let incidents = hub.ask(|shared| shared.open_incidents()).await;
     let now = hub.now();
-    let (rows, columns) = rows(&hub.board(), now);
+    let table = table(&hub.board(), skipped, now);
     let body = html! {
-        (open_incidents(incidents.as_deref().ok(), now))
-        (services(&rows, &columns, now))
+        @if skipped == 0 { (open_incidents(incidents.as_deref().ok(), now)) }
+        (services(&table, now))
     };
     page(&hub, "Overview", &body).into_response()
 }
@@ -44,10 +51,55 @@ struct Row {
     traced_at: Option<Timestamp>,
 }
 
-/// Every service, worst first, and the layers that need a column.
-fn rows(board: &Board, now: Timestamp) -> (Vec<Row>, Vec<Layer>) {
+/// A page of the table of services.
+struct Table {
+    rows: Vec<Row>,
+    /// The layers that need a column.
+    columns: Vec<Layer>,
+    /// Services before these rows.
+    skipped: usize,
+    /// Services with each verdict: broken, degraded, unknown, healthy.
+    counts: [usize; 4],
+}
+
+/// How many services, the worst of them, a request leaves out.
+fn skipped(uri: &Uri) -> Result<usize, Problem> {
+    let mut query = Query::read(uri, &["skip"]);
+    let text = query.text("skip");
+    let skipped = text.as_deref().map_or(Ok(0), str::parse);
+    if skipped.is_err() {
+        query.wrong("skip", "not a whole number".to_owned());
+    }
+    query.done()?;
+    Ok(skipped.unwrap_or(0))
+}
+
+/// Which of several services stands first.
+fn rank(verdict: Verdict) -> usize {
+    match verdict {
+        Verdict::Broken => 0,
+        Verdict::Degraded => 1,
+        Verdict::Unknown => 2,
+        Verdict::Healthy => 3,
+    }
+}
+
+/// Services, worst first. Only those that are shown are put together: of many thousands, whoever
+/// looks would else hold up the judge.
+fn table(board: &Board, skipped: usize, now: Timestamp) -> Table {
+    let mut counts = [0; 4];
+    let mut ranked: Vec<(usize, &String)> = Vec::with_capacity(board.services.len());
+    for name in board.services.keys() {
+        let told = board.service(name, now);
+        let rank = rank(told.map_or(Verdict::Unknown, |told| told.verdict));
+        counts[rank] += 1;
+        ranked.push((rank, name));
+    }
+    ranked.sort_unstable();
     let mut columns: Vec<Layer> = COLUMNS.to_vec();
-    let rows = board.services.iter().map(|(name, state)| {
+    let shown = ranked.into_iter().skip(skipped).take(ROWS_MAX);
+    let rows = shown.filter_map(|(_, name)| Some((name, board.services.get(name)?)));
+    let rows = rows.map(|(name, state)| {
         let mut layers = BTreeMap::new();
         let mut traced_at: Option<Timestamp> = None;
         for check in state.checks.iter().filter_map(|id| board.checks.get(id)) {
@@ -70,16 +122,15 @@ fn rows(board: &Board, now: Timestamp) -> (Vec<Row>, Vec<Layer>) {
             traced_at,
         }
     });
-    let mut rows: Vec<Row> = rows.collect();
+    let rows: Vec<Row> = rows.collect();
     columns.sort();
     columns.dedup();
-    rows.sort_by_key(|row| match row.service.verdict {
-        Verdict::Broken => 0,
-        Verdict::Degraded => 1,
-        Verdict::Unknown => 2,
-        Verdict::Healthy => 3,
-    });
-    (rows, columns)
+    Table {
+        rows,
+        columns,
+        skipped,
+        counts,
+    }
 }
 
 fn badness(state: LayerState) -> u8 {
@@ -92,21 +143,22 @@ fn badness(state: LayerState) -> u8 {
     }
 }
 
-fn services(rows: &[Row], columns: &[Layer], now: Timestamp) -> Markup {
-    let count = |verdict| {
-        rows.iter()
-            .filter(|row| row.service.verdict == verdict)
-            .count()
-    };
+fn services(table: &Table, now: Timestamp) -> Markup {
+    let Table {
+        rows,
+        columns,
+        skipped,
+        counts: [broken, degraded, unknown, healthy],
+    } = table;
+    let all = broken + degraded + unknown + healthy;
     html! {
         h2 { "Services" }
-        @if rows.is_empty() {
+        @if all == 0 {
             p { "Nothing is watched yet. Write three lines into a file, and start "
                 code { "bellwether serve -c bellwether.yaml" } ":" }
             pre { code { "services:\n  - name: shop\n    url: https://www.shop.example/\n" } }
         } @else {
-            p { (count(Verdict::Broken)) " broken, " (count(Verdict::Degraded)) " degraded, "
-                (count(Verdict::Unknown)) " unknown, " (count(Verdict::Healthy)) " healthy" }
+            p { (broken) " broken, " (degraded) " degraded, " (unknown) " unknown, " (healthy) " healthy" }
             div.wide {
                 table {
                     thead { tr {
@@ -114,12 +166,30 @@ fn services(rows: &[Row], columns: &[Layer], now: Timestamp) -> Markup {
                         @for layer in columns { th scope="col" { (layer.name()) } }
                         th scope="col" { "age" }
                     } }
-                    tbody { @for row in rows.iter().take(ROWS_MAX) { (one_row(row, columns, now)) } }
+                    tbody { @for row in rows { (one_row(row, columns, now)) } }
                 }
             }
-            @if rows.len() > ROWS_MAX {
-                p.dim { "and " (rows.len() - ROWS_MAX) " more, none of them worse: see "
-                    a href="/api/v1/services" { "the API" } }
+            (neighbours(*skipped, rows.len(), all))
+        }
+    }
+}
+
+/// Where the rest of the table is.
+fn neighbours(skipped: usize, shown: usize, all: usize) -> Markup {
+    let behind = skipped + shown;
+    let to = |skip: usize| match skip {
+        0 => "/".to_owned(),
+        skip => format!("/?skip={skip}"),
+    };
+    html! {
+        @if shown < all {
+            p {
+                @if shown == 0 { "There are " (all) " services. " }
+                @else { "Services " (skipped + 1) " to " (behind) " of " (all) ", worst first. " }
+                @if skipped > 0 {
+                    a href=(to(skipped.min(all).saturating_sub(ROWS_MAX))) { "before these" } " "
+                }
+                @if behind < all { a href=(to(behind)) { "the next " ((all - behind).min(ROWS_MAX)) } }
             }
         }
     }
@@ -156,14 +226,20 @@ fn one_row(row: &Row, columns: &[Layer], now: Timestamp) -> Markup {
 pub(super) fn told(service: &Service, now: Timestamp) -> Markup {
     html! {
         (frame::verdict(service.verdict))
-        @if let Some(since) = service.since { " since " (time(since, now)) }
+        @if let Some(since) = service.since {
+            " since " (time(since, now))
+            @if service.verdict != Verdict::Healthy && !service.stale { " (" (lasting(since, now)) ")" }
+        }
         @if service.stale {
             @let from = service.judged_at.or(service.since);
             @if let Some(from) = from { ": no result for " (lasting(from, now)) }
         } @else if let Some(why) = &service.why_unknown { ": " (text(why)) }
         @if let Some(cause) = &service.cause { br; code { (text(cause)) } }
         @if service.verdict != Verdict::Healthy && !service.stale {
-            @if let Some(summary) = &service.summary { br; span.dim { (text(summary)) } }
+            @let is_said = service.why_unknown == service.summary;
+            @if let Some(summary) = service.summary.as_ref().filter(|_| !is_said) {
+                br; span.dim { (text(summary)) }
+            }
         }
     }
 }
@@ -215,16 +291,18 @@ pub(super) fn scope(scope: &Scope) -> Markup {
         ("owners", &scope.owners),
     ];
     html! {
-        span.dim { "share of attempts that fail " } (format!("{:.0} %", scope.share * 100.0))
-        @for (name, list) in lists {
-            @if !list.is_empty() {
-                " · " span.dim { (name) " " }
-                @for (index, entry) in list.iter().take(LISTED_MAX).enumerate() {
-                    @if index > 0 { ", " }
-                    (text(entry))
-                }
-                @if list.len() > LISTED_MAX { " and " (list.len() - LISTED_MAX) " more" }
+        // Where nothing is known, no share is known either.
+        @if scope.share > 0.0 {
+            span.dim { "share of attempts that fail " } (format!("{:.0} %", scope.share * 100.0)) " · "
+        }
+        @for (number, (name, list)) in lists.into_iter().filter(|(_, list)| !list.is_empty()).enumerate() {
+            @if number > 0 { " · " }
+            span.dim { (name) " " }
+            @for (index, entry) in list.iter().take(LISTED_MAX).enumerate() {
+                @if index > 0 { ", " }
+                (text(entry))
             }
+            @if list.len() > LISTED_MAX { " and " (list.len() - LISTED_MAX) " more" }
         }
     }
 }

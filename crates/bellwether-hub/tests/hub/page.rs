@@ -41,6 +41,49 @@ async fn the_overview_says_what_stands_where() {
 }
 
 #[tokio::test]
+async fn many_services_are_paged_worst_first() {
+    let client = Client::new();
+    {
+        let mut board = client.shared.board.write().unwrap();
+        let (pay, shop) = (
+            board.services["pay"].clone(),
+            board.services["shop"].clone(),
+        );
+        for n in 0..1_200 {
+            let kind = if n == 1_199 { &pay } else { &shop };
+            board.services.insert(format!("more-{n:04}"), kind.clone());
+        }
+    }
+    let shown = |page: &str| page.matches("<tr>").count() - 1;
+    let first = client.get("/").await.text;
+    assert_eq!(shown(&first), 500);
+    assert!(first.contains("2 broken, 0 degraded, 1 unknown, 1200 healthy"));
+    let (worst, next) = (
+        first.find("/services/more-1199"),
+        first.find("/services/more-0000"),
+    );
+    assert!(worst.unwrap() < next.unwrap());
+    for words in [
+        "Services 1 to 500 of 1203",
+        "href=\"/?skip=500\"",
+        "the next 500",
+    ] {
+        assert!(first.contains(words), "{words}");
+    }
+    let last = client.get("/?skip=1000").await.text;
+    assert_eq!(shown(&last), 203);
+    assert!(last.contains("Services 1001 to 1203 of 1203") && last.contains("href=\"/?skip=500\""));
+    assert!(!last.contains("the next"));
+    let none = client.get("/?skip=5000").await.text;
+    assert!(none.contains("There are 1203 services") && none.contains("href=\"/?skip=703\""));
+    for wrong in ["/?skip=-1", "/?skip=x", "/?skap=1"] {
+        let answer = client.get(wrong).await;
+        assert_eq!(answer.status, 422, "{wrong}");
+        assert!(answer.text.contains("to the overview"), "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn banners_go_when_their_cause_goes() {
     let client = Client::new();
     client.shared.health.receivers.store(1, Ordering::Relaxed);
@@ -302,7 +345,7 @@ async fn a_large_fleet_makes_no_endless_page() {
     }
     let page = client.get("/").await.text;
     assert!(page.len() < 1 << 20, "{} bytes", page.len());
-    assert!(page.contains("20001 healthy") && page.contains("more, none of them worse"));
+    assert!(page.contains("20001 healthy") && page.contains("Services 1 to 500 of 20003"));
     assert!(page.find("/services/pay").unwrap() < page.find("/services/s1").unwrap());
     assert_eq!(
         client.json("/api/v1/services").await["services"]

@@ -364,6 +364,16 @@ async fn the_rest_of_the_lists() {
     let configuration = client.json("/api/v1/configuration").await;
     assert_eq!(configuration["generation"], 1);
     assert_eq!(configuration["services"].as_array().unwrap().len(), 3);
+    let in_force = &configuration["in_force"];
+    assert_eq!(in_force["defaults"]["every"], "1m");
+    assert_eq!(
+        in_force["services"][0]["url"],
+        "https://www.shop.example/?key=…"
+    );
+    let brief = client.json("/api/v1/configuration?brief=true").await;
+    assert_eq!(brief["in_force"], Value::Null);
+    assert_eq!(brief["services"].as_array().unwrap().len(), 0);
+    assert_eq!(brief["refused"], configuration["refused"]);
     assert!(
         configuration["refused"]["problems"][0]
             .as_str()

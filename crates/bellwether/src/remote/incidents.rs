@@ -19,6 +19,9 @@ use crate::text::row;
 /// Longest sentence that is shown.
 const SENTENCE_SHOWN_MAX: usize = 2_000;
 
+/// Most incidents that are listed: what the API gives at once.
+const LISTED_MAX: usize = 1_000;
+
 /// A page of incidents.
 #[derive(Deserialize, Serialize)]
 struct Incidents {
@@ -41,10 +44,16 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit> {
         .unwrap_or(&IncidentsCommand::List { all: false })
     {
         IncidentsCommand::List { all } => {
-            let query = if *all { "" } else { "?state=unresolved" };
-            let page: Incidents = client.get(&format!("/api/v1/incidents{query}"))?;
+            let query = if *all { "" } else { "&state=unresolved" };
+            let path = format!("/api/v1/incidents?limit={LISTED_MAX}{query}");
+            let page: Incidents = client.get(&path)?;
             match args.format {
-                RemoteFormat::Text => output::print(&list(&page.incidents, *all, now, width))?,
+                RemoteFormat::Text => {
+                    output::print(&list(&page.incidents, *all, now, width))?;
+                    if page.next.is_some() {
+                        output::print(&format!("older ones are left out: {path}\n"))?;
+                    }
+                }
                 RemoteFormat::Json => output::json(&page)?,
             }
         }

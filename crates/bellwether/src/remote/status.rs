@@ -9,7 +9,7 @@ use bellwether_model::{Incident, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::client::Client;
+use super::client::{Client, encoded};
 use super::when::{clock, span};
 use crate::cli::{RemoteFormat, StatusArgs};
 use crate::exit::Exit;
@@ -49,6 +49,9 @@ struct Configuration {
     since: Timestamp,
     #[serde(default)]
     refused: Option<Refused>,
+    /// Receivers: with none, nobody is told.
+    #[serde(default)]
+    receivers: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -66,7 +69,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
         let page: Services = client.get(&path)?;
         services.extend(page.services);
         match page.next {
-            Some(next) => path = format!("/api/v1/services?after={next}"),
+            Some(next) => path = format!("/api/v1/services?page={}", encoded(&next)),
             None => break,
         }
     }
@@ -75,8 +78,8 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
         output::json(&serde_json::json!({ "services": services }))?;
         return Ok(exit);
     }
-    let configuration: Configuration = client.get("/api/v1/configuration")?;
-    let open: Incidents = client.get("/api/v1/incidents?state=open")?;
+    let configuration: Configuration = client.get("/api/v1/configuration?brief=true")?;
+    let open: Incidents = client.get("/api/v1/incidents?state=unresolved&limit=1000")?;
     let now = Timestamp::now();
     let text = text(
         client.place(),
@@ -125,6 +128,9 @@ fn text(
             let _ = writeln!(text, "    {}", inert(problem, 500));
         }
     }
+    if configuration.receivers == Some(0) {
+        let _ = writeln!(text, "! no receiver is configured: nobody is told");
+    }
     let shown = |service: &Service| inert(&service.name, NAME_SHOWN_MAX);
     let width = services.iter().map(|s| shown(s).chars().count()).max();
     let width = width.unwrap_or(0);
@@ -151,8 +157,9 @@ fn text(
     for incident in open {
         let _ = writeln!(
             text,
-            "incident {}: {} since {} UTC ({}): bellwether incidents show {}",
+            "incident {}, {}: {} since {} UTC ({}): bellwether incidents show {}",
             incident.id,
+            incident.state.name(),
             incident.cause.code(),
             clock(incident.began, now),
             span(incident.began, now),
@@ -231,6 +238,7 @@ mod tests {
                 at: at("2026-11-21T11:05:00Z"),
                 problems: vec!["bellwether.yaml:3:5: unknown key `ulr`".to_owned()],
             }),
+            receivers: Some(0),
         };
         let text = text(
             "127.0.0.1:8400",
@@ -243,6 +251,7 @@ mod tests {
 hub 127.0.0.1:8400, configuration 4 in force since 2026-11-20 08:00:00 UTC
 ! a newer configuration was REFUSED at 11:05:00 UTC; the old one runs on:
     bellwether.yaml:3:5: unknown key `ulr`
+! no receiver is configured: nobody is told
   ✓ shop  healthy   judged 60 s ago
   ✗ pay   DEGRADED  dns.delegation.wrong_ns  since 11:00:00 UTC (10 min)  judged 60 s ago
   ? mail  unknown   since 11:00:00 UTC (10 min)  no result for 60 s

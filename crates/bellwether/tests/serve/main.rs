@@ -3,16 +3,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod clock;
+mod disk;
+mod egress;
+mod hostile;
+mod load;
+mod requests;
 mod running;
+mod secrets;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use running::{Serve, Site, Start, bellwether, config, exchange, files, send};
+use running::{Serve, Site, Start, bellwether, config, exchange, send};
 
 /// The kinds of moments in an incident's timeline.
 fn kinds(incident: &Value) -> Vec<String> {
@@ -197,9 +205,10 @@ fn p08_hostile_c4_a_worker_that_dies_is_replaced() {
     assert!(of_targets.is_empty(), "{of_targets:#?}");
 }
 
-/// The poison item stands first, in the middle and last among others.
-fn poison(place: usize) {
-    const SERVICES: usize = 12;
+const SERVICES: usize = 12;
+
+/// The poison item stands first, in the middle and last among others, with one worker and with four.
+fn poison(place: usize, workers: usize) {
     let site = Site::start();
     let poison = "http://localhost:1/";
     let names: Vec<String> = (0..SERVICES).map(|n| format!("s{n:02}")).collect();
@@ -214,9 +223,10 @@ fn poison(place: usize) {
             )
         })
         .collect();
-    let serve = Start::new(&config(&sites, ""))
-        .env("BELLWETHER_WORKER_FAULT", "abort:host localhost")
-        .go();
+    let mut start =
+        Start::new(&config(&sites, "")).env("BELLWETHER_WORKER_FAULT", "abort:host localhost");
+    start.more = vec!["--workers".to_owned(), workers.to_string()];
+    let serve = start.go();
     serve.until("all others are healthy", |s| {
         let others = names.iter().enumerate().filter(|(n, _)| *n != place);
         others
@@ -235,18 +245,33 @@ fn poison(place: usize) {
 }
 
 #[test]
-fn p08_poison_first() {
-    poison(0);
+fn p08_poison_first_one_worker() {
+    poison(0, 1);
 }
 
 #[test]
-fn p08_poison_in_the_middle() {
-    poison(6);
+fn p08_poison_in_the_middle_one_worker() {
+    poison(SERVICES / 2, 1);
 }
 
 #[test]
-fn p08_poison_last() {
-    poison(11);
+fn p08_poison_last_one_worker() {
+    poison(SERVICES - 1, 1);
+}
+
+#[test]
+fn p08_poison_first_four_workers() {
+    poison(0, 4);
+}
+
+#[test]
+fn p08_poison_in_the_middle_four_workers() {
+    poison(SERVICES / 2, 4);
+}
+
+#[test]
+fn p08_poison_last_four_workers() {
+    poison(SERVICES - 1, 4);
 }
 
 /// P10: a restart in any phase of an incident is invisible.
@@ -258,6 +283,7 @@ fn p10_a_restart_is_invisible() {
     site.fail();
     serve.until("an incident is open", |s| !open(s).is_empty());
     let before = serve.incidents();
+    let token = serve.token.clone();
     serve.kill();
     let mut serve = Start::again(&serve).go();
     // It is still the same one, from the first answer on.
@@ -276,14 +302,30 @@ fn p10_a_restart_is_invisible() {
         .filter(|k| *k == "alarm")
         .count();
     assert_eq!(alarms, 1, "{after:#?}");
+    // Acknowledged.
+    serve.token.clone_from(&token);
+    let (status, said) = serve.post("/api/v1/incidents/1/acknowledge", &json!({}));
+    assert_eq!(status, 200, "{said}");
+    serve.kill();
+    let serve = Start::again(&serve).go();
+    assert_eq!(serve.incidents()[0]["state"], "acknowledged");
     site.serve();
     serve.until("users are served again", |s| {
         s.incidents()[0]["mitigated"].is_string()
     });
+    // Mitigated.
+    let mut serve = serve;
     assert!(serve.stop(), "{}", serve.said());
     let serve = Start::again(&serve).go();
+    assert!(serve.incidents()[0]["mitigated"].is_string());
     serve.until("the shop is healthy", |s| s.verdict("shop") == "healthy");
-    assert_eq!(serve.incidents().len(), 1);
+    // What was told in all these phases was told once.
+    let incidents = serve.incidents();
+    assert_eq!(incidents.len(), 1, "{incidents:#?}");
+    let told = kinds(&serve.incident(1));
+    for once in ["first_failure", "alarm", "acknowledged"] {
+        assert_eq!(told.iter().filter(|k| *k == once).count(), 1, "{told:?}");
+    }
 }
 
 /// P11: what a verdict rests on can be had, and gives the same verdict again.
@@ -320,56 +362,6 @@ fn p11_evidence_replays() {
         let again: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
         for same in ["verdict", "diagnosis", "findings"] {
             assert_eq!(again[same], report[same]);
-        }
-    }
-}
-
-/// P23: secrets never come back out.
-#[test]
-fn p23_secrets_stay_in() {
-    const CANARY: &str = "canary-7f3d9c1be24a";
-    let site = Site::start();
-    let more = r#"receivers:
-  - { name: oncall, slack: { webhook: "https://hooks.example/${env:HOOK}" } }
-route: { receiver: oncall }
-"#;
-    let mut serve = Start::new(&config(&[("shop", &site.url())], more))
-        .env("HOOK", CANARY)
-        .env("BELLWETHER_LOG", "debug")
-        .go();
-    serve.until("the shop is healthy", |s| s.verdict("shop") == "healthy");
-    site.fail();
-    serve.until("an incident is open", |s| !open(s).is_empty());
-    for path in [
-        "/",
-        "/metrics",
-        "/api/v1/configuration",
-        "/api/v1/services",
-        "/api/v1/checks",
-        "/api/v1/incidents",
-        "/api/v1/openapi.json",
-    ] {
-        let (status, body) = serve.get_raw(path);
-        assert!(status == 200 && !body.contains(CANARY), "{path}: {status}");
-    }
-    let backup = serve.dir.path().join("backup");
-    let (code, _, err) = bellwether(&[
-        "store",
-        "backup",
-        backup.to_str().unwrap(),
-        "--data-dir",
-        serve.data().to_str().unwrap(),
-    ]);
-    assert_eq!(code, 0, "{err}");
-    assert!(serve.stop());
-    assert!(!serve.said().contains(CANARY));
-    let kept = files(&serve.data()).into_iter().chain(files(&backup));
-    for file in kept {
-        let bytes = fs::read(&file).unwrap();
-        let token = serve.token.as_deref().unwrap();
-        for secret in [CANARY, token] {
-            let found = bytes.windows(secret.len()).any(|w| w == secret.as_bytes());
-            assert!(!found, "{} holds a secret", file.display());
         }
     }
 }
@@ -522,4 +514,94 @@ fn without_a_file_it_says_how_to_begin() {
     send(child.id(), "TERM");
     assert!(child.wait().unwrap().success());
     assert!(said.contains("services:"), "{said}");
+}
+
+/// What happens comes by the event stream, to whoever reads it.
+#[test]
+fn events_come_as_they_happen() {
+    let site = Site::start();
+    let serve = Serve::start(&config(&[("shop", &site.url())], ""));
+    serve.until("the shop is healthy", |s| s.verdict("shop") == "healthy");
+    let mut stream = TcpStream::connect(serve.at).unwrap();
+    stream.set_read_timeout(Some(running::FAR)).unwrap();
+    write!(
+        stream,
+        "GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n",
+        serve.at
+    )
+    .unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    let mut comes = |event: &str, with: &str| {
+        let name = format!("event: {event}");
+        while lines.next().unwrap() != name {}
+        let data = lines.next().unwrap();
+        assert!(data.starts_with("data: "), "{data}");
+        data.contains(with)
+    };
+    assert!(comes("snapshot", r#""name":"shop","verdict":"healthy""#));
+    site.fail();
+    assert!(comes("incident", r#""cause":"http."#));
+    while !comes("service", r#""verdict":"broken""#) {}
+    site.serve();
+    while !comes("service", r#""verdict":"healthy""#) {}
+    fs::write(serve.config_file(), "services: 7\n").unwrap();
+    serve.signal("HUP");
+    assert!(comes("configuration", r#""refused":true"#));
+}
+
+/// Every service is listed, also where the API gives them in pages.
+#[test]
+fn many_services_are_listed_whole() {
+    let site = Site::start();
+    let url = site.url();
+    let names: Vec<String> = (0..1_050).map(|n| format!("s{n:04}")).collect();
+    let sites: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), url.as_str())).collect();
+    let serve = Serve::start(&config(&sites, "").replace("every: 1s", "every: 1h"));
+    let place = format!("http://{}", serve.at);
+    let (_, out, err) = bellwether(&["status", "--hub", &place]);
+    assert!(err.is_empty(), "{err}");
+    assert!(out.contains(" s0000 ") && out.contains(" s1049 "), "{out}");
+    assert!(out.contains("1050 services"), "{out}");
+    assert!(out.contains("nobody is told"), "{out}");
+}
+
+/// The system's service manager is told when it is ready, reads its configuration, lives, and ends.
+#[test]
+fn the_service_manager_is_told() {
+    let site = Site::start();
+    let text = config(&[("shop", &site.url())], "");
+    let start = Start::new(&text);
+    let place = start.dir.path().join("notify");
+    let socket = UnixDatagram::bind(&place).unwrap();
+    socket.set_read_timeout(Some(running::FAR)).unwrap();
+    let comes = |word: &str| {
+        let mut bytes = [0; 4_096];
+        loop {
+            let len = socket
+                .recv(&mut bytes)
+                .unwrap_or_else(|e| panic!("{word}: {e}"));
+            let said = String::from_utf8_lossy(&bytes[..len]).into_owned();
+            if said.lines().any(|line| line == word) {
+                return said;
+            }
+        }
+    };
+    let mut serve = start
+        .env("NOTIFY_SOCKET", place.to_str().unwrap())
+        .env("WATCHDOG_USEC", "400000")
+        .go();
+    comes("READY=1");
+    comes("WATCHDOG=1");
+    serve.signal("HUP");
+    let said = comes("RELOADING=1");
+    assert!(said.contains("MONOTONIC_USEC="), "{said}");
+    let said = comes("READY=1");
+    assert!(said.contains("is in force"), "{said}");
+    fs::write(serve.config_file(), text.replace("url:", "ulr:")).unwrap();
+    serve.signal("HUP");
+    comes("RELOADING=1");
+    let said = comes("READY=1");
+    assert!(said.contains("refused"), "{said}");
+    assert!(serve.stop());
+    comes("STOPPING=1");
 }

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +14,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longest wait for what must come: far above what it takes on a loaded machine.
-const FAR: Duration = Duration::from_secs(90);
+pub(crate) const FAR: Duration = Duration::from_secs(90);
+/// How long [`Serve::until`] lets the program alone between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A server whose behaviour is changed while it runs.
 pub(crate) struct Site {
@@ -92,6 +95,10 @@ pub(crate) struct Start {
     pub(crate) env: Vec<(&'static str, String)>,
     /// Stands before the program: `prlimit …`.
     pub(crate) before: Vec<String>,
+    /// Stands behind it: `--workers 4`.
+    pub(crate) more: Vec<String>,
+    /// Did no `serve` keep its data here before? Then it prints a token.
+    pub(crate) is_first: bool,
 }
 
 impl Start {
@@ -102,6 +109,8 @@ impl Start {
             dir: Arc::new(dir),
             env: Vec::new(),
             before: Vec::new(),
+            more: Vec::new(),
+            is_first: true,
         }
     }
 
@@ -111,6 +120,8 @@ impl Start {
             dir: serve.dir.clone(),
             env: Vec::new(),
             before: Vec::new(),
+            more: Vec::new(),
+            is_first: false,
         }
     }
 
@@ -132,6 +143,7 @@ impl Start {
             .arg("--data-dir")
             .arg(self.dir.path().join("data"))
             .args(["--listen", "127.0.0.1:0"])
+            .args(&self.more)
             .envs(self.env.iter().map(|(n, v)| (*n, v.as_str())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -140,29 +152,46 @@ impl Start {
     }
 
     pub(crate) fn go(self) -> Serve {
+        self.try_go()
+            .unwrap_or_else(|said| panic!("serve did not start: {said}"))
+    }
+
+    /// Starts it; what it said, where it ended instead.
+    pub(crate) fn try_go(self) -> Result<Serve, String> {
         let mut child = self.command().spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let said = Arc::new(Mutex::new(String::new()));
         let saying = said.clone();
+        let (says, hears) = mpsc::channel();
         thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 let mut said = saying.lock().unwrap();
                 said.push_str(&line);
                 said.push('\n');
+                drop(said);
+                // Once its place is known, nobody listens any more.
+                let _ = says.send(line);
             }
         });
         let begun = Instant::now();
+        let mut at = None;
         let at = loop {
-            let text = said.lock().unwrap().clone();
-            let place = text
+            let line = hears.recv_timeout(FAR.saturating_sub(begun.elapsed()));
+            let Ok(line) = line else {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(said.lock().unwrap().clone());
+            };
+            let place = line
                 .split_once("page and API at http://")
                 .and_then(|(_, rest)| rest.split_once('/'));
             if let Some((place, _)) = place {
-                break place.parse().unwrap();
+                at = Some(place.parse().unwrap());
             }
-            assert!(begun.elapsed() < FAR, "serve did not start: {text}");
-            assert!(child.try_wait().unwrap().is_none(), "serve ended: {text}");
-            thread::sleep(Duration::from_millis(10));
+            match at {
+                Some(at) if !self.is_first || line.contains("BELLWETHER_TOKEN") => break at,
+                _ => {}
+            }
         };
         let mut serve = Serve {
             dir: self.dir,
@@ -175,7 +204,7 @@ impl Start {
         let said = serve.said();
         let token = said.lines().map(str::trim).find(|l| l.starts_with("bw_"));
         serve.token = token.map(str::to_owned);
-        serve
+        Ok(serve)
     }
 }
 
@@ -269,7 +298,8 @@ impl Serve {
         line.rsplit_once(' ').unwrap().1.parse().unwrap()
     }
 
-    /// Waits until something holds.
+    /// Waits until something holds. The one place where these tests look again and again: most of
+    /// what they wait for (a count, a process that is gone) is told by no event.
     pub(crate) fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self) {
@@ -278,7 +308,7 @@ impl Serve {
                 "it never came to be that {what}; serve said:\n{}",
                 self.said()
             );
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(LOOK_AGAIN);
         }
     }
 
@@ -297,15 +327,21 @@ impl Serve {
         self.wait();
     }
 
+    /// Waits for its end; one that does not come is made.
     fn wait(&mut self) -> bool {
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.success();
+        let pid = self.pid();
+        let (ended, hears) = mpsc::channel::<()>();
+        let watch = thread::spawn(move || {
+            let is_late = hears.recv_timeout(FAR) == Err(RecvTimeoutError::Timeout);
+            if is_late {
+                send(pid, "KILL");
             }
-            assert!(begun.elapsed() < FAR, "serve does not end");
-            thread::sleep(Duration::from_millis(10));
-        }
+            is_late
+        });
+        let status = self.child.wait().unwrap();
+        drop(ended);
+        assert!(!watch.join().unwrap(), "serve does not end");
+        status.success()
     }
 }
 
