@@ -292,7 +292,9 @@ impl Judge {
             Update::Changed { incident, .. } => incident.evidence.contains(&digest),
             Update::WantTrace { .. } | Update::Follow { .. } => false,
         };
-        let is_kept = updates.iter().any(refers) || self.is_news(check, report, now);
+        let is_kept = updates.iter().any(refers)
+            || self.book.names(check, &digest)
+            || self.is_news(check, report, now);
         let mut changes = Vec::new();
         if is_kept {
             changes.push(Change::Evidence { at: now, bytes });
@@ -397,18 +399,8 @@ impl Judge {
             ActKind::Acknowledge => incidents::Act::Acknowledge,
             ActKind::Note(text) => incidents::Act::Note(text),
         };
-        let answer = match self.book.act(incident, &what, &by, now) {
-            Ok(updates) => {
-                self.update(updates, Vec::new(), now);
-                if self.unsaved.is_empty() {
-                    let changed = self.book.incident(incident).cloned();
-                    changed.ok_or(ActError::Unknown(incident))
-                } else {
-                    Err(ActError::Store(
-                        "the store takes nothing now; it is tried again".to_owned(),
-                    ))
-                }
-            }
+        let answer = match self.acted(incident, &what, &by, now) {
+            Ok(answer) => answer,
             Err(incidents::ActError::Unknown(id)) => match self.shared.state.incident(id) {
                 Ok(Some(_)) => Err(ActError::Resolved(id)),
                 Ok(None) => Err(ActError::Unknown(id)),
@@ -417,6 +409,41 @@ impl Judge {
         };
         // Whoever asked may have gone.
         let _ = done.send(answer);
+    }
+
+    /// What a person did counts when it is kept, and else not at all: who was refused did nothing.
+    fn acted(
+        &mut self,
+        incident: u64,
+        what: &incidents::Act,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Result<Incident, ActError>, incidents::ActError> {
+        if !self.unsaved.is_empty() {
+            self.save(Vec::new());
+        }
+        let refused = || ActError::Store("the store takes nothing now; try again".to_owned());
+        if !self.unsaved.is_empty() {
+            let known = self.book.incident(incident);
+            known.ok_or(incidents::ActError::Unknown(incident))?;
+            return Ok(Err(refused()));
+        }
+        let before = self.book.clone();
+        let updates = self.book.act(incident, what, by, now)?;
+        self.update(updates, Vec::new(), now);
+        if self.unsaved.is_empty() {
+            let changed = self.book.incident(incident).cloned();
+            return Ok(changed.ok_or(ActError::Unknown(incident)));
+        }
+        self.book = before;
+        self.unsaved.clear();
+        self.show_unsaved();
+        self.place_incidents();
+        if let Some(incident) = self.book.incident(incident) {
+            let incident = Box::new(incident.clone());
+            self.shared.say(Event::Incident { incident });
+        }
+        Ok(Err(refused()))
     }
 
     fn tick(&mut self, now: Timestamp) {
@@ -539,6 +566,16 @@ impl Judge {
                 self.give_up_evidence();
             }
         }
+        self.show_unsaved();
+    }
+
+    /// Incidents that the store does not have as they are: who asks is answered from here meanwhile.
+    fn show_unsaved(&self) {
+        let unsaved = self.unsaved.iter().filter_map(|change| match change {
+            Change::Incident(incident) => Some((incident.id, incident.as_ref().clone())),
+            _ => None,
+        });
+        self.shared.set_unsaved(unsaved.collect());
     }
 
     /// What is told matters more than what proves it.

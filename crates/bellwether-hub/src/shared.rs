@@ -37,6 +37,8 @@ pub struct Shared {
     pub health: Health,
     /// What is wrong with ourselves, by the part that is in trouble.
     pub troubles: RwLock<BTreeMap<&'static str, Trouble>>,
+    /// Incidents as they are, as long as the store has not taken them so.
+    pub unsaved: RwLock<BTreeMap<u64, Incident>>,
     /// When the judge last went round, milliseconds since the process started.
     pub judge_beat: AtomicU64,
     /// How the background tasks fare.
@@ -102,6 +104,19 @@ impl Shared {
     pub fn troubles(&self) -> BTreeMap<&'static str, Trouble> {
         let troubles = self.troubles.read();
         troubles.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Incidents that the store has not taken as they are.
+    #[must_use]
+    pub fn unsaved(&self) -> BTreeMap<u64, Incident> {
+        let unsaved = self.unsaved.read();
+        unsaved.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says which incidents the store has not taken as they are.
+    pub fn set_unsaved(&self, incidents: BTreeMap<u64, Incident>) {
+        let unsaved = self.unsaved.write();
+        *unsaved.unwrap_or_else(PoisonError::into_inner) = incidents;
     }
 
     /// The judge goes round.

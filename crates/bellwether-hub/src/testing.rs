@@ -111,6 +111,7 @@ fn hub(now: Timestamp, configuration: &str) -> Hub {
         figures: Figures::default(),
         health,
         troubles: RwLock::default(),
+        unsaved: RwLock::default(),
         judge_beat: AtomicU64::new(0),
         tasks: TaskStates::default(),
         started: now,

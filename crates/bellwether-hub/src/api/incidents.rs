@@ -88,12 +88,23 @@ pub(crate) async fn list(
         None => !unresolved || incident.state != IncidentState::Resolved,
     };
     let read = hub.ask(move |shared| {
+        // What the store does not take yet is told all the same, newest first as the rest.
+        let mut unsaved = shared.unsaved();
         let mut found = Vec::new();
         let mut looked = 0;
+        if before.is_none() {
+            let newest = shared.state.incidents(None, 1)?;
+            let newest = newest.first().map_or(0, |incident| incident.id);
+            let unknown = unsaved.split_off(&(newest + 1));
+            found.extend(unknown.into_values().rev().filter(fits));
+            found.truncate(limit);
+            found = found.into_iter().map(without_timeline).collect();
+        }
         let next = loop {
             let some = shared.state.incidents(before, limit + 1)?;
             let last = some.len() <= limit;
             for incident in some {
+                let incident = unsaved.remove(&incident.id).unwrap_or(incident);
                 if found.len() == limit {
                     return Ok((found, before));
                 }
@@ -146,6 +157,10 @@ pub(crate) async fn one(
 pub(crate) async fn find(hub: &Hub, id: &str) -> Result<Incident, Problem> {
     let unknown = || Problem::not_found("incident", id);
     let number = number(id).ok_or_else(unknown)?;
+    let unsaved = hub.shared.unsaved().remove(&number);
+    if let Some(incident) = unsaved {
+        return Ok(incident);
+    }
     let found = hub.ask(move |shared| shared.state.incident(number)).await?;
     found.ok_or_else(unknown)
 }

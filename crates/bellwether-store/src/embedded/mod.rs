@@ -94,7 +94,7 @@ pub struct Embedded {
     /// What opening found that a crash explains.
     notes: Vec<String>,
     /// Held as long as the process lives: nobody else writes here.
-    _lock: File,
+    held: Mutex<File>,
 }
 
 impl Embedded {
@@ -118,6 +118,9 @@ impl Embedded {
             self.seal()?;
         }
         let mut active = lock(&self.active);
+        if !active.file.is_there() {
+            return Err(StoreError::taken_away(&active.file.path));
+        }
         self.freshen(&mut active)?;
         let path = active.file.path.clone();
         let push = |envelopes: &[Vec<_>], through: i64, added: Tally| {
@@ -196,6 +199,12 @@ impl ObservationStore for Embedded {
 
     fn all_series(&self) -> Result<Vec<(CheckId, VantageId)>, StoreError> {
         self.read_all_series()
+    }
+
+    fn look(&self) -> Result<Vec<String>, StoreError> {
+        let _one = lock(&self.maintaining);
+        self.watch()?;
+        Ok(std::mem::take(&mut *lock(&self.damage)))
     }
 
     fn maintain(&self, now: Timestamp, keep: &Retention) -> Result<Maintained, StoreError> {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::files;
 use crate::StoreError;
 
 /// What must be free before the reserve is taken, as often as it is large: itself, as much again,
@@ -129,7 +130,8 @@ fn free(dir: &Path) -> Option<u64> {
 
 /// Writes a file full of noise, because some file systems keep zeros in no space at all.
 fn fill(path: &Path, bytes: u64) -> io::Result<File> {
-    let mut file = File::create(path)?;
+    let mut file = files::create_file(path)?;
+    file.set_len(0)?;
     let mut noise = vec![0; CHUNK];
     fastrand::Rng::with_seed(bytes).fill(&mut noise);
     let mut left = bytes;
