@@ -88,21 +88,24 @@ pub(crate) async fn list(
         None => !unresolved || incident.state != IncidentState::Resolved,
     };
     let read = hub.ask(move |shared| {
-        // What the store does not take yet is told all the same, newest first as the rest.
-        let mut unsaved = shared.unsaved();
         let mut found = Vec::new();
         let mut looked = 0;
-        if before.is_none() {
-            let newest = shared.state.incidents(None, 1)?;
-            let newest = newest.first().map_or(0, |incident| incident.id);
-            let unknown = unsaved.split_off(&(newest + 1));
-            found.extend(unknown.into_values().rev().filter(fits));
-            found.truncate(limit);
-            found = found.into_iter().map(without_timeline).collect();
-        }
+        // What the store does not take yet is told all the same: new ones come first, and others
+        // are told as they are now.
+        let mut unsaved = shared.unsaved();
+        let newest = shared.state.incidents(None, 1)?;
+        let newest = newest.first().map_or(0, |incident| incident.id);
+        let fresh = unsaved.split_off(&newest.saturating_add(1));
+        let asked = before;
+        let is_asked = |incident: &Incident| asked.is_none_or(|before| incident.id < before);
+        let mut fresh: Vec<Incident> = fresh.into_values().rev().filter(is_asked).collect();
         let next = loop {
-            let some = shared.state.incidents(before, limit + 1)?;
-            let last = some.len() <= limit;
+            let mut some = std::mem::take(&mut fresh);
+            let is_fresh = !some.is_empty();
+            if !is_fresh {
+                some = shared.state.incidents(before, limit + 1)?;
+            }
+            let last = !is_fresh && some.len() <= limit;
             for incident in some {
                 let incident = unsaved.remove(&incident.id).unwrap_or(incident);
                 if found.len() == limit {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
+use super::troubles;
 use super::when::{clock, span};
 use crate::cli::{IncidentsArgs, IncidentsCommand, RemoteFormat};
 use crate::exit::Exit;
@@ -44,7 +45,12 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit> {
             let query = if *all { "" } else { "?state=unresolved" };
             let page: Incidents = client.get(&format!("/api/v1/incidents{query}"))?;
             match args.format {
-                RemoteFormat::Text => output::print(&list(&page.incidents, *all, now, width))?,
+                RemoteFormat::Text => {
+                    // That none is open is worth little from a hub that cannot keep any.
+                    let mut text = troubles::lines(&troubles::ask(&client)?, now, width);
+                    text.push_str(&list(&page.incidents, *all, now, width));
+                    output::print(&text)?;
+                }
                 RemoteFormat::Json => output::json(&page)?,
             }
         }
