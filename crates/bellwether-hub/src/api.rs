@@ -142,6 +142,7 @@ fn api() -> OpenApiRouter<Arc<Hub>> {
         .routes(routes!(incidents::note))
         .routes(routes!(evidence::evidence))
         .routes(routes!(configuration::configuration))
+        .routes(routes!(health::troubles))
         .routes(routes!(counters::take))
         .routes(routes!(events::events))
         .routes(routes!(openapi_json))

@@ -35,8 +35,10 @@ const HARVEST_MAX: usize = 4_096;
 const ACTS_MAX: usize = 64;
 /// Events that a slow listener may be behind.
 const EVENTS_MAX: usize = 1_024;
-/// How often the store seals, folds and drops.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(20);
+/// How often it is looked whether the store's files are still there.
+const STORE_EVERY: Duration = Duration::from_secs(2);
+/// After so many looks the store seals, folds and drops: every twenty seconds.
+const LOOKS_PER_MAINTENANCE: u32 = 10;
 /// A judge that did not go round for so long stands still.
 const MOVES_WITHIN: Duration = Duration::from_secs(30);
 /// Longest time for runs that wait at the end.
@@ -416,19 +418,45 @@ fn spawn_maintenance(tasks: &mut Tasks, shared: &Arc<Shared>) {
     tasks.spawn("store", restarted, move || {
         let shared = shared.clone();
         async move {
+            let mut looks = 0;
             loop {
-                tokio::time::sleep(MAINTAIN_EVERY).await;
+                tokio::time::sleep(STORE_EVERY).await;
                 let shared = shared.clone();
-                let done = tokio::task::spawn_blocking(move || maintain(&shared)).await;
-                // A panic there is one of this task.
-                if let Err(error) = done
-                    && let Ok(panic) = error.try_into_panic()
-                {
-                    std::panic::resume_unwind(panic);
+                looks += 1;
+                let is_due = looks >= LOOKS_PER_MAINTENANCE;
+                let done = tokio::task::spawn_blocking(move || {
+                    if is_due {
+                        maintain(&shared);
+                        true
+                    } else {
+                        look(&shared)
+                    }
+                });
+                match done.await {
+                    // What is told stays so until the next maintenance, a whole while later.
+                    Ok(true) => looks = 0,
+                    Ok(false) => {}
+                    // A panic there is one of this task.
+                    Err(error) => {
+                        if let Ok(panic) = error.try_into_panic() {
+                            std::panic::resume_unwind(panic);
+                        }
+                    }
                 }
             }
         }
     });
+}
+
+/// Looks whether the store's files are still there. Whether there is something to tell.
+fn look(shared: &Shared) -> bool {
+    let told = match shared.observations.look() {
+        Ok(damage) if damage.is_empty() => return false,
+        Ok(damage) => damage.join("; "),
+        Err(error) => error.to_string(),
+    };
+    shared.trouble("store", Some(told));
+    true
 }
 
 fn maintain(shared: &Shared) {

@@ -323,7 +323,9 @@ impl Judge {
             Update::Changed { incident, .. } => incident.evidence.contains(&digest),
             Update::WantTrace { .. } | Update::Follow { .. } => false,
         };
-        let is_kept = updates.iter().any(refers) || self.is_news(check, report, now);
+        let is_kept = updates.iter().any(refers)
+            || self.book.names(check, &digest)
+            || self.is_news(check, report, now);
         let mut changes = Vec::new();
         if is_kept {
             changes.push(Change::Evidence { at: now, bytes });
@@ -429,18 +431,8 @@ impl Judge {
             ActKind::Acknowledge => incidents::Act::Acknowledge,
             ActKind::Note(text) => incidents::Act::Note(text),
         };
-        let answer = match self.book.act(incident, &what, &by, now) {
-            Ok(updates) => {
-                self.update(updates, Vec::new(), now);
-                if self.unsaved.is_empty() {
-                    let changed = self.book.incident(incident).cloned();
-                    changed.ok_or(ActError::Unknown(incident))
-                } else {
-                    Err(ActError::Store(
-                        "the store takes nothing now; it is tried again".to_owned(),
-                    ))
-                }
-            }
+        let answer = match self.acted(incident, &what, &by, now) {
+            Ok(answer) => answer,
             Err(incidents::ActError::Unknown(id)) => match self.shared.state.incident(id) {
                 Ok(Some(_)) => Err(ActError::Resolved(id)),
                 Ok(None) => Err(ActError::Unknown(id)),
@@ -449,6 +441,41 @@ impl Judge {
         };
         // Whoever asked may have gone.
         let _ = done.send(answer);
+    }
+
+    /// What a person did counts when it is kept, and else not at all: who was refused did nothing.
+    fn acted(
+        &mut self,
+        incident: u64,
+        what: &incidents::Act,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Result<Incident, ActError>, incidents::ActError> {
+        if !self.unsaved.is_empty() {
+            self.save(Vec::new());
+        }
+        let refused = || ActError::Store("the store takes nothing now; try again".to_owned());
+        if !self.unsaved.is_empty() {
+            let known = self.book.incident(incident);
+            known.ok_or(incidents::ActError::Unknown(incident))?;
+            return Ok(Err(refused()));
+        }
+        let before = self.book.clone();
+        let updates = self.book.act(incident, what, by, now)?;
+        self.update(updates, Vec::new(), now);
+        if self.unsaved.is_empty() {
+            let changed = self.book.incident(incident).cloned();
+            return Ok(changed.ok_or(ActError::Unknown(incident)));
+        }
+        self.book = before;
+        self.unsaved.clear();
+        self.show_unsaved();
+        self.place_incidents();
+        if let Some(incident) = self.book.incident(incident) {
+            let incident = Box::new(incident.clone());
+            self.shared.say(Event::Incident { incident });
+        }
+        Ok(Err(refused()))
     }
 
     fn tick(&mut self, now: Timestamp) {
@@ -574,11 +601,6 @@ impl Judge {
             return;
         }
         self.save(changes);
-        if !self.unsaved.is_empty() {
-            // It is told from memory, until the store takes it.
-            let newest = newest.values().map(|one| (one.id, Incident::clone(one)));
-            self.shared.unkept(|unkept| unkept.extend(newest));
-        }
         if has_incidents {
             self.place_incidents();
         }
@@ -599,7 +621,6 @@ impl Judge {
         match saved {
             Ok(()) => {
                 self.unsaved.clear();
-                self.shared.unkept(BTreeMap::clear);
                 self.shared.trouble("state", None);
             }
             Err(error) => {
@@ -607,6 +628,16 @@ impl Judge {
                 self.give_up_evidence();
             }
         }
+        self.show_unsaved();
+    }
+
+    /// Incidents that the store does not have as they are: who asks is answered from here meanwhile.
+    fn show_unsaved(&self) {
+        let unsaved = self.unsaved.iter().filter_map(|change| match change {
+            Change::Incident(incident) => Some((incident.id, incident.as_ref().clone())),
+            _ => None,
+        });
+        self.shared.set_unkept(unsaved.collect());
     }
 
     /// What is told matters more than what proves it.
@@ -682,4 +713,66 @@ fn show(state: &mut CheckState, report: &Report, is_held: bool, evidence: Option
         Some(diagnosis) => diagnosis.summary.clone(),
         None => "every path that a user could take works".to_owned(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_model::incident::IncidentState;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::testing;
+
+    /// Who is told that it was not kept did nothing.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_act_that_is_refused_does_not_take_effect() {
+        let now: Timestamp = "2026-11-01T12:00:00Z".parse().unwrap();
+        let hub = testing::filled(now);
+        let shared = hub.shared.clone();
+        let plan =
+            bellwether_agent::settings::plan(&shared.configured.load().config, 1, &BTreeMap::new());
+        let worker = Arc::new(|| tokio::process::Command::new("true"));
+        let (harvest, _harvested) = mpsc::channel(1);
+        let (agents, _owner) = Agents::new(plan.unwrap(), worker, harvest, shared.agent.clone());
+        let keeper = Keeper::start(shared.clone(), 1).unwrap();
+        let mut judge = Judge::restore(shared.clone(), agents, keeper, now).unwrap();
+        judge.save(Vec::new());
+        let mut acknowledge = |judge: &mut Judge| {
+            let (done, mut outcome) = oneshot::channel();
+            let act = Act {
+                incident: 1,
+                what: ActKind::Acknowledge,
+                by: "ann".to_owned(),
+                done,
+            };
+            judge.act(act, now);
+            outcome.try_recv().unwrap()
+        };
+        for _ in 0..2 {
+            hub.memory.set_broken(true);
+            let refused = acknowledge(&mut judge);
+            assert!(matches!(refused, Err(ActError::Store(_))), "{refused:?}");
+            assert_eq!(shared.unkept(), BTreeMap::new());
+            hub.memory.set_broken(false);
+            judge.tick(now);
+            let kept = shared.state.incident(1).unwrap().unwrap();
+            assert_eq!(kept.state, IncidentState::Open);
+            assert_eq!(judge.book.incident(1).unwrap().acknowledged, None);
+        }
+        let taken = acknowledge(&mut judge).unwrap();
+        assert_eq!(taken.state, IncidentState::Acknowledged);
+        let kept = shared.state.incident(1).unwrap().unwrap();
+        assert_eq!(kept.acknowledged, Some(now));
+        // An incident that changes while the store takes nothing is told from memory.
+        hub.memory.set_broken(true);
+        let updates = vec![Update::Changed {
+            incident: Box::new(taken),
+            notices: Vec::new(),
+        }];
+        judge.update(updates, Vec::new(), now);
+        assert_eq!(shared.unkept().keys().collect::<Vec<_>>(), [&1]);
+        hub.memory.set_broken(false);
+        judge.tick(now);
+        assert_eq!(shared.unkept(), BTreeMap::new());
+    }
 }

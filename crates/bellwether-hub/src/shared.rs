@@ -80,12 +80,13 @@ impl Shared {
         change(&mut self.board.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Incidents that the store does not take now; none, once it did.
-    pub(crate) fn unkept(&self, change: impl FnOnce(&mut BTreeMap<u64, Incident>)) {
-        change(&mut self.unkept.write().unwrap_or_else(PoisonError::into_inner));
+    /// Says which incidents the store has not taken as they are.
+    pub(crate) fn set_unkept(&self, incidents: BTreeMap<u64, Incident>) {
+        *self.unkept.write().unwrap_or_else(PoisonError::into_inner) = incidents;
     }
 
-    fn read_unkept(&self) -> BTreeMap<u64, Incident> {
+    /// Incidents that the store has not taken as they are.
+    pub(crate) fn unkept(&self) -> BTreeMap<u64, Incident> {
         let unkept = self.unkept.read();
         unkept.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -95,7 +96,7 @@ impl Shared {
     /// # Errors
     /// The store cannot be read.
     pub fn open_incidents(&self) -> Result<Vec<Incident>, StoreError> {
-        let mut unkept = self.read_unkept();
+        let mut unkept = self.unkept();
         let mut open = self.state.open_incidents()?;
         for incident in &mut open {
             if let Some(newer) = unkept.remove(&incident.id) {
@@ -112,7 +113,7 @@ impl Shared {
     /// # Errors
     /// The store cannot be read.
     pub fn incident(&self, id: u64) -> Result<Option<Incident>, StoreError> {
-        match self.read_unkept().remove(&id) {
+        match self.unkept().remove(&id) {
             Some(incident) => Ok(Some(incident)),
             None => self.state.incident(id),
         }
@@ -128,7 +129,7 @@ impl Shared {
             found.insert(incident.id, incident);
         }
         let fits = |id: u64| before.is_none_or(|before| id < before);
-        found.extend(self.read_unkept().into_iter().filter(|(id, _)| fits(*id)));
+        found.extend(self.unkept().into_iter().filter(|(id, _)| fits(*id)));
         Ok(found.into_values().rev().take(most).collect())
     }
 

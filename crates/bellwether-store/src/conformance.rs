@@ -161,9 +161,14 @@ fn runs_come_back_after_maintenance(store: &Subject) {
         assert_eq!(done.expect("maintains").damage, Vec::<String>::new());
         assert_eq!(read(store, -3600, 86_400), runs, "after {minutes} minutes");
     }
-    let late = after(86_400 * 31 + 86_400);
-    let done = store.observations.maintain(late, &KEEP).expect("maintains");
-    assert!(!done.dropped.is_empty(), "a month later the day is dropped");
+    // The first day so far ahead may be a clock that is wrong; others after it show it to be right.
+    let mut dropped = Vec::new();
+    for day in 32..36 {
+        let late = after(86_400 * day);
+        let done = store.observations.maintain(late, &KEEP).expect("maintains");
+        dropped.extend(done.dropped);
+    }
+    assert!(!dropped.is_empty(), "a month later the day is dropped");
     assert_eq!(read(store, -3600, 86_400), []);
 }
 

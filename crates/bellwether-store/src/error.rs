@@ -129,6 +129,14 @@ impl StoreError {
         }
     }
 
+    /// Of a file whose path leads elsewhere by now: what is written to it is gone with the process.
+    pub(crate) fn taken_away(path: &Path) -> Self {
+        Self::Write {
+            path: path.to_owned(),
+            source: "it was taken away while it was in use".into(),
+        }
+    }
+
     /// Whether space, and nothing else, is what it needs.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -54,6 +54,15 @@ pub trait ObservationStore: Send + Sync {
     /// I/O.
     fn all_series(&self) -> Result<Vec<(CheckId, VantageId)>, StoreError>;
 
+    /// Looks whether what is kept is still where it belongs, and puts right what can be: cheap, for
+    /// every second or two. Damage found since it was last told, in words.
+    ///
+    /// # Errors
+    /// It is not, and cannot be put right now.
+    fn look(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Does what is due as of `now`: seals, folds, drops what is too old or too much.
     ///
     /// # Errors

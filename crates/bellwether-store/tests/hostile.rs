@@ -517,21 +517,167 @@ fn evidence_of_an_unresolved_incident_is_kept() {
     changes.push(Change::Incident(Box::new(open_one)));
     changes.push(Change::Incident(Box::new(resolved)));
     store.commit(&changes).unwrap();
-    let later = at(NOON + 86_400 * 40);
-    store
-        .maintain(
-            later,
-            &Retention {
-                raw_days: 30,
-                ..KEEP
-            },
-        )
-        .unwrap();
-    let kept: Vec<bool> = digests
-        .iter()
-        .map(|digest| store.evidence(digest).unwrap().is_some())
-        .collect();
-    assert_eq!(kept, [true, true, false, true, false, false]);
+    // A single day that far ahead may be a clock that is wrong: the third one shows it to be right.
+    for (day, expected) in [
+        (40, [true; 6]),
+        (41, [true; 6]),
+        (42, [true, true, false, true, false, false]),
+    ] {
+        store.maintain(at(NOON + 86_400 * day), &KEEP).unwrap();
+        let kept: Vec<bool> = digests
+            .iter()
+            .map(|digest| store.evidence(digest).unwrap().is_some())
+            .collect();
+        assert_eq!(kept, expected, "day {day}");
+    }
+}
+
+#[test]
+fn a_clock_far_ahead_drops_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), NOON);
+    fill(&store, 0..20);
+    for day in 1..3 {
+        store.maintain(at(NOON + 86_400 * day), &KEEP).unwrap();
+    }
+    let truth = answers(&store);
+    for minute in 0..3 {
+        let ahead = at(NOON + 86_400 * 4_000 + minute * 60);
+        let done = store.maintain(ahead, &KEEP).unwrap();
+        assert_eq!(done.dropped, Vec::<String>::new());
+    }
+    store.maintain(at(NOON + 86_400 * 2 + 60), &KEEP).unwrap();
+    assert!(answers(&store) == truth, "everything is still there");
+}
+
+#[test]
+fn evidence_that_nobody_names_goes_before_any_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), NOON);
+    let noise = |n: u64| {
+        let mut bytes = vec![0; 20_000];
+        fastrand::Rng::with_seed(n).fill(&mut bytes);
+        bytes
+    };
+    for day in 0..2 {
+        fill(&store, day * 20..day * 20 + 20);
+        store
+            .maintain(at(NOON + 86_400 * (day + 1)), &KEEP)
+            .unwrap();
+    }
+    let before = store.bytes().unwrap();
+    let piece = |n: u64| Change::Evidence {
+        at: at(NOON + n as i64),
+        bytes: noise(n),
+    };
+    let named = digest_of(&noise(3));
+    let resolved = incident(
+        1,
+        IncidentState::Resolved,
+        vec![digest_of(&noise(0)), named],
+    );
+    let mut changes: Vec<Change> = (0..200).map(piece).collect();
+    changes.push(Change::Incident(Box::new(resolved)));
+    store.commit(&changes).unwrap();
+    let keep = Retention {
+        max_bytes: before + 1_500_000,
+        ..KEEP
+    };
+    let now = at(NOON + 86_400 * 2 + 60);
+    assert!(store.bytes().unwrap() > keep.max_bytes + 2_000_000);
+    let done = store.maintain(now, &keep).unwrap();
+    assert_eq!(done.dropped, Vec::<String>::new(), "no day went");
+    assert_eq!(all_runs(&store, 0).runs.len(), 40);
+    assert!(store.bytes().unwrap() <= keep.max_bytes, "the file shrank");
+    let kept = |n: u64| store.evidence(&digest_of(&noise(n))).unwrap().is_some();
+    assert_eq!([0, 1, 3, 199].map(kept), [true, false, true, true]);
+    drop(store);
+    assert_eq!(
+        bellwether_store::embedded::check(dir.path())
+            .unwrap()
+            .problems,
+        []
+    );
+}
+
+#[test]
+fn hostile_s8_a_directory_that_is_taken_away_is_made_anew() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("data");
+    let store = open(&dir, NOON);
+    fill(&store, 0..10);
+    fill_state(&store);
+    let truth = answers(&store);
+    fs::remove_dir_all(&dir).unwrap();
+    // Nothing counts as kept that would be gone with the process.
+    let next = || envelope("a", 11, vec![run(0, 60_000, NOON + 700, 99)]);
+    assert!(store.append(&[next()]).is_err());
+    let change = || Change::Incident(Box::new(incident(3, IncidentState::Open, vec![])));
+    assert!(store.commit(&[change()]).is_err());
+    let damage = store.look().unwrap();
+    assert!(damage[0].contains("was taken away"), "{damage:?}");
+    assert_eq!(store.look().unwrap(), Vec::<String>::new());
+    assert!(answers(&store) == truth);
+    store.append(&[next()]).unwrap();
+    store.commit(&[change()]).unwrap();
+    let second = Embedded::open(&dir, options(at(NOON)));
+    assert!(
+        matches!(second, Err(StoreError::Locked { .. })),
+        "{second:?}"
+    );
+    drop(store);
+    let store = open(&dir, NOON + 120);
+    assert_eq!(store.cursor("a").unwrap(), 11);
+    assert_eq!(store.incidents(None, 10).unwrap().len(), 3);
+    assert_eq!(all_runs(&store, 0).runs.len(), 11);
+    assert_eq!(all_runs(&store, 0).gaps, []);
+}
+
+#[test]
+fn what_is_kept_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = tempfile::tempdir().unwrap();
+    let (dir, copy) = (parent.path().join("data"), parent.path().join("copy"));
+    let store = open(&dir, NOON);
+    fill(&store, 0..10);
+    fill_state(&store);
+    store.backup(&copy).unwrap();
+    let mut looked = 0;
+    for path in [&dir, &copy] {
+        let dirs = [path.clone(), path.join("results")];
+        for path in dirs.iter().cloned().chain(files_in(path)) {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+            looked += 1;
+        }
+    }
+    assert!(looked >= 12, "{looked}");
+}
+
+#[test]
+fn a_flip_in_the_description_of_tables_is_found() {
+    for name in ["state.db", "results/2026-03-10.db", "rollup.db"] {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = made(parent.path());
+        let found = bellwether_store::embedded::check(&dir).unwrap();
+        assert_eq!(found.problems, []);
+        let path = dir.join(name);
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let log: i64 = connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(log, 0);
+        drop(connection);
+        let mut bytes = fs::read(&path).unwrap();
+        let text = b"NOT NULL";
+        let place = bytes.windows(text.len()).position(|some| some == text);
+        bytes[place.unwrap()] ^= 0x20;
+        fs::write(&path, bytes).unwrap();
+        let found = bellwether_store::embedded::check(&dir).unwrap();
+        let words: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(words.len(), 1, "{name}: {words:?}");
+        assert!(words[0].contains("description of table"), "{words:?}");
+    }
 }
 
 #[test]
@@ -544,6 +690,11 @@ fn the_oldest_day_goes_when_all_is_too_large() {
             .maintain(at(NOON + 86_400 * (day + 1)), &KEEP)
             .unwrap();
     }
+    // Without what the log of the state takes: that goes before any day.
+    rusqlite::Connection::open(dir.path().join("state.db"))
+        .unwrap()
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
     let keep = Retention {
         max_bytes: store.bytes().unwrap() - 1,
         ..KEEP

@@ -282,7 +282,7 @@ pub(crate) enum RemoteFormat {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit codes: 0 all healthy, 1 some degraded or broken, 2 usage error or no \
-    hub, 3 some unknown and none broken."
+    hub, 3 some unknown or the hub itself in trouble, and none broken."
 )]
 pub(crate) struct StatusArgs {
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! `serve`: the hub with its built-in agent, page and API, for as long as nobody ends it.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,7 +192,9 @@ fn data_dir(given: Option<&Path>, config: &Config) -> Result<PathBuf> {
         return Ok(dir.to_owned());
     }
     let shared = Path::new(DATA_DIR);
-    if std::fs::create_dir_all(shared).is_ok() && writable(shared) {
+    let mut private = std::fs::DirBuilder::new();
+    private.recursive(true).mode(0o700);
+    if private.create(shared).is_ok() && writable(shared) {
         return Ok(shared.to_owned());
     }
     match own_data_dir() {

@@ -328,6 +328,19 @@ impl Book {
         found.map(|(id, _)| *id).collect()
     }
 
+    /// Does an incident that holds the check name this report as evidence? It does so at once, while
+    /// an incident of very many checks is written anew only with the next tick.
+    #[must_use]
+    pub fn names(&self, check: &CheckId, digest: &Digest) -> bool {
+        let holds = |m: &&Matter| m.members.keys().any(|(member, _)| member == check);
+        let mut holding = self.matters.values().filter(holds);
+        holding.any(|m| {
+            let lines = &m.incident.timeline;
+            m.incident.evidence.contains(digest)
+                || lines.iter().any(|line| line.evidence == Some(*digest))
+        })
+    }
+
     /// Every check that is remembered, configured or not.
     #[must_use]
     pub fn checks(&self) -> BTreeSet<CheckId> {

@@ -5,11 +5,14 @@ use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::State;
+use http::Uri;
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Hub;
 use super::problem::Problem;
+use super::query::Query;
 
 /// That all is well.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,4 +44,44 @@ pub(crate) async fn readyz(State(hub): State<Arc<Hub>>) -> Result<Json<Well>, Pr
         ));
     }
     Ok(Json(Well { status: "ok" }))
+}
+
+/// Something that is wrong with the hub itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HubTrouble {
+    /// Which part: `keep` (runs), `state` (incidents), `store` (its files), `judge`.
+    part: String,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
+    /// What, in words.
+    what: String,
+}
+
+/// What is wrong with the hub itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HubTroubles {
+    /// By part; empty if all is well.
+    troubles: Vec<HubTrouble>,
+}
+
+/// What is wrong with the hub itself: why `/readyz` says no, in words. What is told of services
+/// meanwhile is true, but may not be kept.
+#[utoipa::path(get, path = "/api/v1/troubles", tag = "about",
+    responses((status = 200, description = "what is wrong", body = HubTroubles)),
+    security((), ("bearer" = ["read"])))]
+pub(crate) async fn troubles(
+    State(hub): State<Arc<Hub>>,
+    uri: Uri,
+) -> Result<Json<HubTroubles>, Problem> {
+    Query::none(&uri)?;
+    let troubles = hub.shared.troubles().into_iter();
+    let troubles = troubles.map(|(part, trouble)| HubTrouble {
+        part: part.to_owned(),
+        since: trouble.since,
+        what: trouble.what,
+    });
+    Ok(Json(HubTroubles {
+        troubles: troubles.collect(),
+    }))
 }

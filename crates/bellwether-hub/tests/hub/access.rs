@@ -33,6 +33,7 @@ const ROUTES: &[(&str, &str, Wanted)] = &[
         Wanted::Of(Scope::Read),
     ),
     ("GET", "/api/v1/configuration", Wanted::Of(Scope::Read)),
+    ("GET", "/api/v1/troubles", Wanted::Of(Scope::Read)),
     ("POST", "/api/v1/counters", Wanted::Of(Scope::Counters)),
     ("GET", "/api/v1/events", Wanted::Of(Scope::Read)),
     ("GET", "/api/v1/evidence/{sha256}", Wanted::Of(Scope::Read)),

@@ -411,6 +411,57 @@ async fn health_says_yes_or_no() {
 }
 
 #[tokio::test]
+async fn what_the_store_does_not_take_is_told_all_the_same() {
+    let client = Client::new();
+    let mut known = client.memory.incident(1).unwrap().unwrap();
+    known.summary = "as it is now".to_owned();
+    let mut fresh = known.clone();
+    fresh.id = 7;
+    client
+        .shared
+        .set_unsaved([(1, known), (7, fresh)].into_iter().collect());
+    let list = client.json("/api/v1/incidents?state=unresolved").await;
+    let told = |list: &serde_json::Value| -> Vec<(u64, String)> {
+        let all = list["incidents"].as_array().unwrap().iter();
+        all.map(|it| (it["id"].as_u64().unwrap(), it["summary"].to_string()))
+            .collect()
+    };
+    let words = "\"as it is now\"".to_owned();
+    assert_eq!(told(&list), [(7, words.clone()), (1, words.clone())]);
+    let first = client
+        .json("/api/v1/incidents?state=unresolved&limit=1")
+        .await;
+    assert_eq!(told(&first), [(7, words.clone())]);
+    let next = first["next"].as_str().unwrap();
+    let path = format!("/api/v1/incidents?state=unresolved&limit=1&page={next}");
+    assert_eq!(told(&client.json(&path).await), [(1, words)]);
+    assert_eq!(client.json("/api/v1/incidents/7").await["id"], 7);
+    client.shared.set_unsaved(std::collections::BTreeMap::new());
+    client.get("/api/v1/incidents/7").await.problem(404);
+}
+
+#[tokio::test]
+async fn troubles_are_told_in_words() {
+    let client = Client::new();
+    let none = client.json("/api/v1/troubles").await;
+    assert_eq!(none, serde_json::json!({ "troubles": [] }));
+    let trouble = bellwether_hub::shared::Trouble {
+        since: now(),
+        what: "no space left for `d/state.db`".to_owned(),
+    };
+    let mut troubles = client.shared.troubles.write().unwrap();
+    troubles.insert("state", trouble);
+    drop(troubles);
+    let told = client.json("/api/v1/troubles").await["troubles"][0].clone();
+    assert_eq!(
+        told,
+        serde_json::json!({
+            "part": "state", "since": now(), "what": "no space left for `d/state.db`"
+        })
+    );
+}
+
+#[tokio::test]
 async fn a_store_that_does_not_answer_is_a_503_without_its_words() {
     let client = Client::new();
     client.memory.set_broken(true);

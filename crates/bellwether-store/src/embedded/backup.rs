@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Embedded;
-use super::files::{sync_dir, vacuum_from, vacuum_into};
+use super::files::{create_dir, sync_dir, vacuum_from, vacuum_into};
 use super::sqlite::lock;
 use crate::StoreError;
 
@@ -61,7 +61,7 @@ fn begin(to: &Path, results: &Path) -> Result<(), StoreError> {
             to.display()
         )));
     }
-    fs::create_dir_all(results).map_err(|error| StoreError::io(to, error))
+    create_dir(results)
 }
 
 impl Embedded {

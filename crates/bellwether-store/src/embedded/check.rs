@@ -123,16 +123,15 @@ fn open(
         Tail::Damaged(what) => report.problem(path, what),
     }
     let opened = sqlite::open_reader(path).and_then(|connection| {
-        sqlite::refuse_newer(&connection, path, kind)?;
-        let checked = quick_check(&connection, None);
-        Ok((
-            connection,
-            checked.map_err(|error| StoreError::sqlite(path, error))?,
-        ))
+        let fail = |error| StoreError::sqlite(path, error);
+        let schema = sqlite::refuse_newer(&connection, path, kind)?;
+        let checked = quick_check(&connection, None).map_err(fail)?;
+        let differs = sqlite::schema_differs(&connection, kind, schema).map_err(fail)?;
+        Ok((connection, checked.into_iter().chain(differs)))
     });
     match opened {
         Ok((connection, wrong)) => {
-            if let Some(what) = wrong {
+            for what in wrong {
                 report.problem(path, what);
             }
             let begun = connection.execute_batch("BEGIN");

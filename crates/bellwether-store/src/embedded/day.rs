@@ -21,6 +21,7 @@ pub(crate) const KIND: Kind = Kind {
     page: 8192,
     cache_kib: 8192,
     synchronous: "FULL",
+    auto_vacuum: "NONE",
     migrations: &["
         CREATE TABLE meta(key TEXT PRIMARY KEY, a INTEGER NOT NULL, b INTEGER NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
         CREATE TABLE cursor(agent TEXT PRIMARY KEY, envelope INTEGER NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;

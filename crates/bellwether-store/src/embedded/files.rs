@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -10,17 +10,48 @@ use rusqlite::Connection;
 use super::sqlite::{self, Readers};
 use crate::StoreError;
 
-/// Takes the data directory for this process: the lock goes when the process does.
-pub(crate) fn take(dir: &Path) -> Result<File, StoreError> {
-    let path = dir.join("lock");
-    let fail = |error| StoreError::io(&path, error);
-    let mut file = File::options()
+/// Evidence, incidents and hashes of tokens are for who runs this alone, whatever the umask says.
+const DIR_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+/// What of a mode is for everybody else.
+const OTHERS: u32 = 0o077;
+
+/// Makes a directory with those above it, for who runs this alone. One that is there stays as it is.
+pub(crate) fn create_dir(path: &Path) -> Result<(), StoreError> {
+    let mut builder = fs::DirBuilder::new();
+    let made = builder.recursive(true).mode(DIR_MODE).create(path);
+    made.map_err(|error| StoreError::io(path, error))
+}
+
+/// Opens a file for writing, or makes it for who runs this alone. What is in it stays.
+pub(crate) fn create_file(path: &Path) -> std::io::Result<File> {
+    File::options()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .open(&path)
-        .map_err(fail)?;
+        .mode(FILE_MODE)
+        .open(path)
+}
+
+/// Says it if others can get into a data directory: it may be meant so.
+pub(crate) fn warn_of_readers(dir: &Path) {
+    if let Ok(metadata) = fs::metadata(dir)
+        && metadata.mode() & OTHERS != 0
+    {
+        tracing::warn!(
+            dir = %dir.display(),
+            mode = format!("{:o}", metadata.mode() & 0o777),
+            "other users of this machine can get into the data directory; `chmod -R go-rwx` keeps them out"
+        );
+    }
+}
+
+/// Takes the data directory for this process: the lock goes when the process does.
+pub(crate) fn take(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join("lock");
+    let fail = |error| StoreError::io(&path, error);
+    let mut file = create_file(&path).map_err(fail)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -54,6 +85,12 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
 /// Device and number of the file at a path; none if there is none.
 pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
     let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// The same of a file that is open.
+pub(crate) fn identity_of(file: &File) -> Option<(u64, u64)> {
+    let metadata = file.metadata().ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 
@@ -137,6 +174,8 @@ fn vacuum(connection: &Connection, to: &Path) -> Result<(), StoreError> {
     let name = to.to_str().ok_or_else(|| {
         StoreError::Invalid(format!("a copy at `{}`: the path is no text", to.display()))
     })?;
+    // An empty file is taken as it is, with its mode; one that holds something is not touched.
+    create_file(to).map_err(|error| StoreError::io(to, error))?;
     connection
         .execute("VACUUM INTO ?", [name])
         .map_err(|error| StoreError::sqlite(to, error))?;

@@ -26,11 +26,28 @@ const DROP_EVERY: i64 = HOUR;
 /// Attempts to turn the day while envelopes keep coming in between.
 const TURNS_MAX: usize = 3;
 
+/// A clock that is so many days beyond the newest day that was stored may be wrong: by it, all that
+/// is stored would be too old at once.
+const CLOCK_AHEAD_MAX: i32 = 2;
+
+/// So many days stored since show that the clock is right after all.
+const CLOCK_SHOWN_BY: usize = 3;
+
+/// How often evidence is looked for that may go, after a time when there was none.
+const EVIDENCE_EVERY: i64 = 10 * 60 * 1_000_000;
+
+/// Evidence this young is kept though no incident names it: the one that will may not be written yet.
+const UNNAMED_FOR: SignedDuration = SignedDuration::from_mins(10);
+
 /// When what was done last, microseconds since 1970.
 #[derive(Debug)]
 pub(crate) struct Dues {
     sealed: i64,
     dropped: Option<i64>,
+    /// When there was no evidence that could go.
+    no_evidence: Option<i64>,
+    /// The clock was doubted at the last time.
+    doubted: bool,
 }
 
 impl Dues {
@@ -39,6 +56,8 @@ impl Dues {
         Self {
             sealed: now,
             dropped: None,
+            no_evidence: None,
+            doubted: false,
         }
     }
 }
@@ -67,12 +86,20 @@ impl Embedded {
                 done.folded += steps.take(self.finish(&file, micros));
             }
         }
-        done.dropped = steps.take(self.drop_days(now, keep));
+        let aged = self.reckoned(now, &mut dues);
+        if dues
+            .no_evidence
+            .is_none_or(|last| (micros - last).abs() >= EVIDENCE_EVERY)
+        {
+            let spared = steps.take(self.drop_evidence(now, aged, keep));
+            dues.no_evidence = (!spared).then_some(micros);
+        }
+        done.dropped = steps.take(self.drop_days(aged, keep));
         if dues
             .dropped
             .is_none_or(|last| (micros - last).abs() >= DROP_EVERY)
         {
-            steps.take(self.drop_state(now, keep));
+            steps.take(self.drop_state(aged, keep));
             dues.dropped = Some(micros);
         }
         match steps.failed {
@@ -142,7 +169,8 @@ impl Embedded {
     }
 
     /// Looks whether the files are still those that are open, and writes anew what is not.
-    fn watch(&self) -> Result<(), StoreError> {
+    pub(crate) fn watch(&self) -> Result<(), StoreError> {
+        self.watch_dir()?;
         if !self.state.is_there() {
             self.note_damage(format!(
                 "`{}` was taken away while it was open",
@@ -172,12 +200,100 @@ impl Embedded {
                 continue;
             }
             if Arc::ptr_eq(&file, &active) {
-                return rescued;
+                if !matches!(rescued, Err(StoreError::Damaged { .. })) {
+                    return rescued;
+                }
+                self.begin_anew(&what)?;
+                continue;
             }
             self.state.set_day(file.day, Some(&what))?;
             self.files_mut().remove(&file.day);
         }
         Ok(())
+    }
+
+    /// Makes the directory anew if it was taken away, and holds it again.
+    fn watch_dir(&self) -> Result<(), StoreError> {
+        let results = self.dir.join("results");
+        if !results.is_dir() {
+            self.note_damage(format!(
+                "the data directory `{}` was taken away while it was in use; it is made anew from what was open",
+                self.dir.display()
+            ));
+            files::create_dir(&results)?;
+        }
+        let mut held = lock(&self.held);
+        if files::identity(&self.dir.join("lock")) != files::identity_of(&held) {
+            *held = files::take(&self.dir)?;
+        }
+        Ok(())
+    }
+
+    /// Begins the day that is written to again, because nothing of its file could be saved.
+    fn begin_anew(&self, what: &str) -> Result<(), StoreError> {
+        let mut active = lock(&self.active);
+        let day = active.file.day;
+        let next = Active::create(&self.dir, day, active.cursors())?;
+        self.state.set_day(day, Some(what))?;
+        self.note_damage(format!(
+            "all runs that arrived on {} until now are lost",
+            name_of(day)
+        ));
+        *self.heads_mut() = super::envelope::Heads {
+            day,
+            ..Default::default()
+        };
+        self.files_mut().insert(day, next.file.clone());
+        *active = next;
+        Ok(())
+    }
+
+    /// As of when ages are measured: now, or the end of the newest day before a leap of the clock that
+    /// nothing else shows to be right.
+    fn reckoned(&self, now: Timestamp, dues: &mut Dues) -> Timestamp {
+        let days: Vec<i32> = self.day_files().iter().map(|file| file.day).collect();
+        let today = day::day_of(now.as_microsecond());
+        let shown = shown_day(&days, today);
+        let is_doubted = shown != today;
+        if is_doubted && !dues.doubted {
+            tracing::warn!(
+                %now,
+                newest = name_of(shown),
+                "the clock is far beyond the newest day that is stored: until it is shown to be right, ages are measured from that day"
+            );
+        }
+        dues.doubted = is_doubted;
+        if is_doubted {
+            time((i64::from(shown) + 1) * day::DAY)
+        } else {
+            now
+        }
+    }
+
+    /// Drops evidence that no incident names, oldest first, while all is too large: what nothing
+    /// leads to goes before any day of results. Whether any went.
+    fn drop_evidence(
+        &self,
+        now: Timestamp,
+        aged: Timestamp,
+        keep: &Retention,
+    ) -> Result<bool, StoreError> {
+        let surplus = self.bytes()?.saturating_sub(keep.max_bytes);
+        if surplus == 0 {
+            return Ok(true);
+        }
+        let before = now.min(aged).checked_sub(UNNAMED_FOR);
+        let before = before.unwrap_or(Timestamp::MIN);
+        let dropped = self.state.drop_unnamed(before, surplus)?;
+        // What is free in the file from before counts as well.
+        self.state.give_back()?;
+        if dropped > 0 {
+            tracing::warn!(
+                pieces = dropped,
+                "the data directory is too large: evidence that no incident names is dropped"
+            );
+        }
+        Ok(dropped > 0)
     }
 
     /// Drops days that are too old, and the oldest as long as all is too large. Never the one that
@@ -232,6 +348,23 @@ impl Embedded {
     ) -> std::sync::RwLockWriteGuard<'_, std::collections::BTreeMap<i32, Arc<DayFile>>> {
         self.files.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The newest day that is shown to have come: today, or the last one before a leap of the clock since
+/// which too few days were stored. `days` are those that have a file, in order.
+fn shown_day(days: &[i32], today: i32) -> i32 {
+    let (mut later, mut since) = (today, 0);
+    for &day in days.iter().rev().skip_while(|&&day| day > today) {
+        if since >= CLOCK_SHOWN_BY {
+            break;
+        }
+        if later - day > CLOCK_AHEAD_MAX {
+            return day;
+        }
+        later = day;
+        since += 1;
+    }
+    today
 }
 
 /// The first error of several steps.
@@ -289,4 +422,26 @@ fn bytes_in(dir: &Path) -> Result<u64, StoreError> {
         }
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leap_of_the_clock_is_doubted_until_days_show_it() {
+        for (days, today, shown) in [
+            (&[][..], 100, 100),
+            (&[100], 100, 100),
+            (&[98], 100, 100),
+            (&[97], 100, 97),
+            (&[97, 100], 100, 97),
+            (&[97, 100, 101], 101, 97),
+            (&[97, 100, 101, 102], 102, 102),
+            (&[90, 97, 98, 99], 100, 100),
+            (&[98, 99, 5_000], 100, 100),
+        ] {
+            assert_eq!(shown_day(days, today), shown, "{days:?} {today}");
+        }
+    }
 }

@@ -95,7 +95,7 @@ pub struct Embedded {
     /// What opening found that a crash explains.
     notes: Vec<String>,
     /// Held as long as the process lives: nobody else writes here.
-    _lock: File,
+    held: Mutex<File>,
 }
 
 impl Embedded {
@@ -119,6 +119,9 @@ impl Embedded {
             self.seal()?;
         }
         let mut active = lock(&self.active);
+        if !active.file.is_there() {
+            return Err(StoreError::taken_away(&active.file.path));
+        }
         let path = active.file.path.clone();
         self.freshen(&mut active)
             .map_err(|error| self.reserve.judge(&path, error))?;
@@ -198,6 +201,12 @@ impl ObservationStore for Embedded {
 
     fn all_series(&self) -> Result<Vec<(CheckId, VantageId)>, StoreError> {
         self.read_all_series()
+    }
+
+    fn look(&self) -> Result<Vec<String>, StoreError> {
+        let _one = lock(&self.maintaining);
+        self.watch()?;
+        Ok(std::mem::take(&mut *lock(&self.damage)))
     }
 
     fn maintain(&self, now: Timestamp, keep: &Retention) -> Result<Maintained, StoreError> {

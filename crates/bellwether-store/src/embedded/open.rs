@@ -24,7 +24,8 @@ impl Embedded {
     /// # Errors
     /// Another process has it; it is of a newer program; `state.db` is damaged or missing; I/O.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
-        fs::create_dir_all(dir).map_err(|error| StoreError::io(dir, error))?;
+        files::create_dir(dir)?;
+        files::warn_of_readers(dir);
         let held = files::take(dir)?;
         let reserve = Arc::new(Reserve::new(dir, options.reserve_bytes));
         let results = dir.join("results");
@@ -39,7 +40,7 @@ impl Embedded {
         let mut notes = Vec::new();
         inspect_state_log(&state_path, &mut notes)?;
         let state = State::open(&state_path, reserve.clone())?;
-        fs::create_dir_all(&results).map_err(|error| StoreError::io(&results, error))?;
+        files::create_dir(&results)?;
         files::sync_dir(dir)?;
         let today = day::day_of(options.now.as_microsecond());
         let mut damage = Vec::new();
@@ -63,7 +64,7 @@ impl Embedded {
             maintaining: Mutex::new(Dues::new(options.now.as_microsecond())),
             damage: Mutex::default(),
             notes,
-            _lock: held,
+            held: Mutex::new(held),
         };
         damage.into_iter().for_each(|what| store.note_damage(what));
         // A disk that is full from the start must not keep anybody from reading and telling.

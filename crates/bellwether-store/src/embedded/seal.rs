@@ -38,11 +38,28 @@ impl Embedded {
             tracing::warn!(path = %file.path.display(), "no more seals in this file today");
             return Ok(0);
         }
+        self.settle_parts(&file, &frozen, &parts)
+    }
+
+    /// Writes the parts of a head that was encoded, if it is still the one that waits: an append
+    /// that failed meanwhile may have had the file read again, and then its rows stand in the
+    /// current head once more.
+    fn settle_parts(
+        &self,
+        file: &Arc<DayFile>,
+        frozen: &Arc<Arena>,
+        parts: &Parts,
+    ) -> Result<usize, StoreError> {
         let mut active = lock(&self.active);
-        if active.stale || !Arc::ptr_eq(&active.file, &file) {
+        let waits = {
+            let heads = self.heads();
+            let waiting = heads.frozen.as_ref();
+            waiting.is_some_and(|waiting| Arc::ptr_eq(waiting, frozen))
+        };
+        if active.stale || !waits || !Arc::ptr_eq(&active.file, file) {
             return Ok(0);
         }
-        self.write_parts(&mut active, &frozen, &parts)
+        self.write_parts(&mut active, frozen, parts)
             .map_err(|error| self.reserve.judge(&file.path, error))?;
         Ok(frozen.len())
     }
@@ -141,5 +158,83 @@ impl Parts {
         }
         parts.sort_unstable_by_key(|(id, _)| *id);
         Self { parts, seal }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_model::run::{Phases, RunOutcome, Trigger};
+    use bellwether_model::{CheckId, Envelope, Run, VantageId};
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::ObservationStore;
+    use crate::embedded::Options;
+
+    const NOON: Timestamp = Timestamp::constant(1_773_144_000, 0);
+
+    fn options() -> Options {
+        Options {
+            now: NOON,
+            reserve_bytes: 0,
+        }
+    }
+
+    fn envelope(number: u64) -> Envelope {
+        let run = Run {
+            check: CheckId::new("shop", "main"),
+            vantage: VantageId::new("local"),
+            sequence: number,
+            due: NOON + jiff::SignedDuration::from_secs(number as i64),
+            late: 300,
+            every: 1_000,
+            trigger: Trigger::Schedule,
+            outcome: RunOutcome::Ok,
+            layer: None,
+            symptom: None,
+            resolver: None,
+            address: None,
+            status: Some(200),
+            size: Some(10),
+            certificate: None,
+            certificate_ends: None,
+            evidence: None,
+            phases: Phases::default(),
+        };
+        Envelope {
+            agent: "a".into(),
+            boot: 1,
+            number,
+            runs: vec![run],
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_read_again_while_its_head_is_encoded_keeps_its_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Embedded::open(dir.path(), options()).unwrap();
+        store.append(&[envelope(1), envelope(2)]).unwrap();
+        let (file, frozen) = store.freeze().unwrap();
+        let parts = Parts::of(&frozen, 0);
+        // What an append does that fails to write, and the next one.
+        {
+            let mut active = lock(&store.active);
+            *lock(&file.writer) = None;
+            active.stale = true;
+        }
+        store.append(&[envelope(3)]).unwrap();
+        store.settle_parts(&file, &frozen, &parts).unwrap();
+        store.append(&[envelope(4)]).unwrap();
+        store.seal().unwrap();
+        assert!(lock(&store.active).inbox.rows >= 0, "the tally holds");
+        drop((store, file));
+        let store = Embedded::open(dir.path(), options()).unwrap();
+        assert_eq!(*lock(&store.damage), Vec::<String>::new());
+        let check = CheckId::new("shop", "main");
+        let range = NOON..NOON + jiff::SignedDuration::from_secs(60);
+        let series = store.series(&check, &VantageId::new("local"), range, 100);
+        let series = series.unwrap();
+        let kept: Vec<u64> = series.runs.iter().map(|run| run.sequence).collect();
+        assert_eq!((kept, series.gaps), (vec![1, 2, 3, 4], vec![]));
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Kind {
     pub(crate) cache_kib: u32,
     /// `FULL`, but for what can be computed again.
     pub(crate) synchronous: &'static str,
+    /// `INCREMENTAL` where pages that are free are to be given back: in a file that never ends.
+    pub(crate) auto_vacuum: &'static str,
     /// From each schema to the next; the first from nothing.
     pub(crate) migrations: &'static [&'static str],
 }
@@ -45,6 +47,10 @@ pub(crate) fn open_writer(path: &Path, kind: &Kind) -> Result<Connection, StoreE
 
 fn open_with(path: &Path, kind: &Kind, flags: OpenFlags) -> Result<Connection, StoreError> {
     let fail = |error| StoreError::sqlite(path, error);
+    if flags.contains(OpenFlags::SQLITE_OPEN_CREATE) {
+        // The engine gives what belongs to a file the file's own mode.
+        super::files::create_file(path).map_err(|error| StoreError::io(path, error))?;
+    }
     let mut connection = Connection::open_with_flags(
         path,
         flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -56,12 +62,14 @@ fn open_with(path: &Path, kind: &Kind, flags: OpenFlags) -> Result<Connection, S
         page,
         cache_kib,
         synchronous,
+        auto_vacuum,
         ..
     } = kind;
     let pages = CHECKPOINT_BYTES / page;
     connection
         .execute_batch(&format!(
             "PRAGMA page_size = {page};
+             PRAGMA auto_vacuum = {auto_vacuum};
              PRAGMA journal_mode = WAL;
              PRAGMA synchronous = {synchronous};
              PRAGMA wal_autocheckpoint = {pages};
@@ -168,6 +176,39 @@ pub(crate) fn quick_check(
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     Ok((lines != ["ok"]).then(|| lines.join("; ")))
+}
+
+/// What of a file's description of its own tables is not as it was written. No checksum is over it.
+pub(crate) fn schema_differs(
+    connection: &Connection,
+    kind: &Kind,
+    schema: usize,
+) -> rusqlite::Result<Option<String>> {
+    let read = |connection: &Connection| {
+        let sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name";
+        let mut statement = connection.prepare(sql)?;
+        let row = |row: &rusqlite::Row<'_>| {
+            let sql: Option<String> = row.get(3)?;
+            Ok([
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                sql.unwrap_or_default(),
+            ])
+        };
+        let rows = statement.query_map([], row)?;
+        rows.collect::<rusqlite::Result<Vec<[String; 4]>>>()
+    };
+    let model = Connection::open_in_memory()?;
+    for step in kind.migrations.iter().take(schema) {
+        model.execute_batch(step)?;
+    }
+    let (found, expected) = (read(connection)?, read(&model)?);
+    let strange = found.iter().find(|row| !expected.contains(row));
+    let missing = expected.iter().find(|row| !found.contains(row));
+    Ok(strange.or(missing).map(|[kind, name, ..]| {
+        format!("its own description of {kind} `{name}` is not as it was written")
+    }))
 }
 
 /// Copies the write-ahead log into its file and empties it. This is what makes a file trusted

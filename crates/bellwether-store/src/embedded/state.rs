@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bellwether_model::incident::IncidentState;
 use bellwether_model::{Digest, Incident};
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,7 @@ pub(crate) const KIND: Kind = Kind {
     page: 4096,
     cache_kib: 4096,
     synchronous: "FULL",
+    auto_vacuum: "INCREMENTAL",
     migrations: &[Table::SCHEMA],
 };
 
@@ -123,6 +125,9 @@ impl State {
         apply: impl Fn(&mut Draft<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut writer = lock(&self.writer);
+        if !self.is_there() {
+            return Err(StoreError::taken_away(&self.path));
+        }
         let first = self.attempt(&mut writer, &apply);
         match first {
             Err(error) if error.is_full() && self.reserve.release() => {
@@ -462,6 +467,106 @@ impl State {
         Ok(())
     }
 
+    /// Drops evidence from before a time that no incident names, the oldest first, until about so
+    /// many bytes are free in the file. How many pieces.
+    pub(crate) fn drop_unnamed(&self, before: Timestamp, bytes: u64) -> Result<usize, StoreError> {
+        let named = self.named_evidence()?;
+        let to = evidence::at_key(before, &Digest([0; 32]));
+        let mut keys = self.range(Table::EvidenceAt, (&[], &to), "ASC", usize::MAX)?;
+        keys.retain(|(key, _)| evidence::digest_of(key).is_some_and(|d| !named.contains(&d)));
+        let (freed, dropped) = (AtomicU64::new(0), AtomicUsize::new(0));
+        for chunk in keys.chunks(DROPS_PER_TRANSACTION) {
+            if freed.load(Ordering::Relaxed) >= bytes {
+                break;
+            }
+            let before = (
+                freed.load(Ordering::Relaxed),
+                dropped.load(Ordering::Relaxed),
+            );
+            self.change(|draft| {
+                // A change that did not hold is made once more, and counts once.
+                let (mut free, mut pieces) = before;
+                for (key, _) in chunk {
+                    let Some(digest) = evidence::digest_of(key).filter(|_| free < bytes) else {
+                        break;
+                    };
+                    free += draft.len_of(Table::Evidence, &digest.0)?;
+                    pieces += 1;
+                    draft.remove(Table::EvidenceAt, key)?;
+                    draft.remove(Table::Evidence, &digest.0)?;
+                }
+                freed.store(free, Ordering::Relaxed);
+                dropped.store(pieces, Ordering::Relaxed);
+                Ok(())
+            })?;
+        }
+        Ok(dropped.into_inner())
+    }
+
+    /// Gives pages that hold nothing back to the disk, some at a time, so that a commit waits little
+    /// for it.
+    pub(crate) fn give_back(&self) -> Result<(), StoreError> {
+        let fail = |error| StoreError::sqlite(&self.path, error);
+        let number = |connection: &Connection, sql: &str| {
+            connection.query_row(sql, [], |row| row.get::<_, i64>(0))
+        };
+        loop {
+            let mut writer = lock(&self.writer);
+            if writer.connection.is_none() {
+                self.reopen(&mut writer)?;
+            }
+            let connection = writer.connection.as_ref().expect("opened above");
+            let free = number(connection, "PRAGMA freelist_count").map_err(fail)?;
+            if free < FREE_PAGES_MIN {
+                // The log holds what was moved. Readers may keep it from shrinking: the next time.
+                if let Err(error) = sqlite::checkpoint(connection, &self.path) {
+                    tracing::debug!(%error, "the log of the state is not written back now");
+                }
+                return Ok(());
+            }
+            let given = if number(connection, "PRAGMA auto_vacuum").map_err(fail)? == 0 {
+                // Of an older program: written anew once, then it shrinks as it is. The copy goes to
+                // the disk, because it may be larger than memory.
+                connection.execute_batch(
+                    "PRAGMA temp_store = FILE; PRAGMA auto_vacuum = INCREMENTAL; VACUUM; PRAGMA temp_store = MEMORY;",
+                )
+            } else {
+                // It goes on only as long as it is asked for its next row.
+                let sql = format!("PRAGMA incremental_vacuum({PAGES_PER_TRANSACTION})");
+                connection.prepare(&sql).and_then(|mut statement| {
+                    let mut rows = statement.query([])?;
+                    while rows.next()?.is_some() {}
+                    Ok(())
+                })
+            };
+            if let Err(error) = given {
+                writer.connection = None;
+                return Err(fail(error));
+            }
+            let left = writer.connection.as_ref().map_or(Ok(0), |connection| {
+                number(connection, "PRAGMA freelist_count").map_err(fail)
+            })?;
+            if left >= free {
+                return Ok(());
+            }
+        }
+    }
+
+    /// All evidence that some incident names.
+    fn named_evidence(&self) -> Result<BTreeSet<Digest>, StoreError> {
+        let mut named = BTreeSet::new();
+        for incident in self.incidents(None, usize::MAX)? {
+            named.extend(&incident.evidence);
+            named.extend(
+                incident
+                    .timeline
+                    .iter()
+                    .filter_map(|moment| moment.evidence),
+            );
+        }
+        Ok(named)
+    }
+
     /// Evidence that must stay: all of unresolved incidents, first and newest of resolved ones.
     fn needed_evidence(&self, rollups: Timestamp) -> Result<BTreeSet<Digest>, StoreError> {
         let mut needed = BTreeSet::new();
@@ -509,6 +614,12 @@ impl State {
 
 /// Rows dropped in one transaction: few enough that a change of state waits little for it.
 const DROPS_PER_TRANSACTION: usize = 500;
+
+/// Pages given back at once: 16 MiB, moved within a fraction of a second.
+const PAGES_PER_TRANSACTION: u32 = 4_096;
+
+/// Fewer free pages than these are not worth it: the next commits use them.
+const FREE_PAGES_MIN: i64 = 64;
 
 /// A transaction that is being written.
 struct Draft<'a> {
@@ -577,6 +688,19 @@ impl Draft<'_> {
         removed
             .map(|_| ())
             .map_err(|error| StoreError::sqlite(self.path, error))
+    }
+
+    /// Bytes of a row.
+    fn len_of(&self, table: Table, key: &[u8]) -> Result<u64, StoreError> {
+        let len = self
+            .connection
+            .prepare_cached(&format!(
+                "SELECT length(data) FROM {} WHERE key = ?",
+                table.name()
+            ))
+            .and_then(|mut statement| statement.query_row([key], |row| row.get(0)).optional());
+        let len: Option<i64> = len.map_err(|error| StoreError::sqlite(self.path, error))?;
+        Ok(len.map_or(0, i64::unsigned_abs))
     }
 
     fn incident(&mut self, incident: &Incident) -> Result<(), StoreError> {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
+use super::troubles;
 use super::when::{clock, span};
 use crate::cli::{IncidentsArgs, IncidentsCommand, RemoteFormat};
 use crate::exit::Exit;
@@ -49,7 +50,10 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit> {
             let page: Incidents = client.get(&path)?;
             match args.format {
                 RemoteFormat::Text => {
-                    output::print(&list(&page.incidents, *all, now, width))?;
+                    // That none is open is worth little from a hub that cannot keep any.
+                    let mut text = troubles::lines(&troubles::ask(&client)?, now, width);
+                    text.push_str(&list(&page.incidents, *all, now, width));
+                    output::print(&text)?;
                     if page.next.is_some() {
                         output::print(&format!("older ones are left out: {path}\n"))?;
                     }

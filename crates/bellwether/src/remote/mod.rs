@@ -2,9 +2,11 @@
 //!
 //! - `client`: one request, one answer
 //! - `status`, `incidents`: the commands
+//! - `troubles`: what is wrong with the hub itself
 //! - `when`: times and ages in words
 
 mod client;
 pub(crate) mod incidents;
 pub(crate) mod status;
+mod troubles;
 mod when;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::client::{Client, encoded};
+use super::troubles::{self, Trouble};
 use super::when::{clock, span};
 use crate::cli::{RemoteFormat, StatusArgs};
 use crate::exit::Exit;
@@ -73,9 +74,10 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
             None => break,
         }
     }
-    let exit = exit(&services);
+    let troubles = troubles::ask(&client)?;
+    let exit = exit(&services, &troubles);
     if args.format == RemoteFormat::Json {
-        output::json(&serde_json::json!({ "services": services }))?;
+        output::json(&serde_json::json!({ "services": services, "troubles": troubles }))?;
         return Ok(exit);
     }
     let configuration: Configuration = client.get("/api/v1/configuration?brief=true")?;
@@ -83,6 +85,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
     let now = Timestamp::now();
     let text = text(
         client.place(),
+        &troubles,
         &services,
         &configuration,
         &open.incidents,
@@ -92,12 +95,12 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
     Ok(exit)
 }
 
-/// 1 where users fail, 3 where nothing is known, 0 where all is well.
-fn exit(services: &[Service]) -> Exit {
+/// 1 where users fail, 3 where nothing is known or the hub itself is in trouble, 0 where all is well.
+fn exit(services: &[Service], troubles: &[Trouble]) -> Exit {
     let any = |wanted: &[Verdict]| services.iter().any(|s| wanted.contains(&s.verdict));
     if any(&[Verdict::Broken, Verdict::Degraded]) {
         Exit::Broken
-    } else if any(&[Verdict::Unknown]) {
+    } else if any(&[Verdict::Unknown]) || !troubles.is_empty() {
         Exit::Ourselves
     } else {
         Exit::Fine
@@ -106,6 +109,7 @@ fn exit(services: &[Service]) -> Exit {
 
 fn text(
     place: &str,
+    troubles: &[Trouble],
     services: &[Service],
     configuration: &Configuration,
     open: &[Incident],
@@ -118,6 +122,7 @@ fn text(
         configuration.generation,
         clock(configuration.since, now)
     );
+    text.push_str(&troubles::lines(troubles, now, output::style().width));
     if let Some(Refused { at, problems }) = &configuration.refused {
         let at = clock(*at, now);
         let _ = writeln!(
@@ -242,6 +247,7 @@ mod tests {
         };
         let text = text(
             "127.0.0.1:8400",
+            &[],
             &services,
             &configuration,
             &[],
@@ -258,6 +264,37 @@ hub 127.0.0.1:8400, configuration 4 in force since 2026-11-20 08:00:00 UTC
 3 services: 1 healthy, 1 degraded, 1 unknown
 ";
         assert_eq!(text, expected);
-        assert_eq!(exit(&services), Exit::Broken);
+        assert_eq!(exit(&services, &[]), Exit::Broken);
+    }
+
+    #[test]
+    fn a_hub_in_trouble_says_so_first_and_is_no_green() {
+        let services = [Service {
+            name: "shop".to_owned(),
+            verdict: Verdict::Healthy,
+            cause: None,
+            since: Some(at("2026-11-21T11:00:00Z")),
+            judged_at: Some(at("2026-11-21T11:09:00Z")),
+            stale: false,
+        }];
+        let configuration = Configuration {
+            generation: 4,
+            since: at("2026-11-20T08:00:00Z"),
+            refused: None,
+        };
+        let troubles = [Trouble {
+            part: "keep".to_owned(),
+            since: at("2026-11-21T11:05:00Z"),
+            what: "no space left for `d/state.db`".to_owned(),
+        }];
+        let now = at("2026-11-21T11:10:00Z");
+        let text = text("hub", &troubles, &services, &configuration, &[], now);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            text.contains("UTC ! the hub itself is IN TROUBLE since 11:05:00 UTC (5 min), runs are not kept: no space left for `d/state.db` ✓ shop"),
+            "{text}"
+        );
+        assert_eq!(exit(&services, &troubles), Exit::Ourselves);
+        assert_eq!(exit(&services, &[]), Exit::Fine);
     }
 }

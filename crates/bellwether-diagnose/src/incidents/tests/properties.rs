@@ -105,6 +105,48 @@ fn a_healthy_check_costs_a_checkpoint_little() {
     assert!(size < 400, "{size} bytes for each");
 }
 
+#[test]
+fn an_incident_of_very_many_checks_names_its_evidence_at_once() {
+    let mut book = Book::new();
+    let names: Vec<String> = (0..100).map(|n| format!("service-{n}/main")).collect();
+    let fault = root(Cause::NetTcpRefused, "192.0.2.7 refuses").addresses(&["192.0.2.7"]);
+    let mut report = bad(vec![fault]);
+    let mut see = |name: &str, when: i64, evidence: Digest| {
+        let key = key(name);
+        report.began = at(when);
+        let trace = JudgedTrace {
+            check: &key.0,
+            vantage: &key.1,
+            report: &report,
+            evidence: Some(evidence),
+            depends: &[],
+        };
+        let updates = book.traced(&trace, at(when));
+        let told = updates.iter().any(|update| {
+            matches!(update, Update::Changed { incident, .. } if incident.evidence.contains(&evidence))
+        });
+        (
+            told,
+            book.names(&key.0, &evidence),
+            book.names(&check("other/main"), &evidence),
+        )
+    };
+    for round in 0..3 {
+        for name in &names {
+            see(name, round * 60, Digest([round as u8; 32]));
+        }
+    }
+    let (told, named, elsewhere) = see(&names[7], 300, Digest([99; 32]));
+    assert!(!told, "it is written anew with the next tick");
+    assert!(named && !elsewhere);
+    assert_eq!(book.open().count(), 1);
+    let later = book.tick(at(301));
+    let evidence = later.iter().any(|update| {
+        matches!(update, Update::Changed { incident, .. } if incident.evidence.contains(&Digest([99; 32])))
+    });
+    assert!(evidence, "then it is");
+}
+
 /// The incidents without their numbers, which follow the order in which they came.
 fn numberless(kept: &BTreeMap<u64, Incident>) -> Vec<Incident> {
     let mut all: Vec<Incident> = kept.values().cloned().collect();

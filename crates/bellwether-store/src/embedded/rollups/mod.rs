@@ -29,6 +29,7 @@ pub(crate) const KIND: Kind = Kind {
     page: 8192,
     cache_kib: 4096,
     synchronous: "NORMAL",
+    auto_vacuum: "NONE",
     migrations: &["
         CREATE TABLE series(id INTEGER PRIMARY KEY, name BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, crc INTEGER NOT NULL);
         CREATE TABLE hourly(id INTEGER PRIMARY KEY, data BLOB NOT NULL, crc INTEGER NOT NULL);

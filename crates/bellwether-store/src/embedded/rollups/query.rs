@@ -72,29 +72,49 @@ impl Embedded {
             .iter()
             .map(|(check, vantage)| series_name(check, vantage))
             .collect();
-        let mut sums: BTreeMap<i64, Sum> = BTreeMap::new();
+        // Which days are whole in the roll-ups is asked before the moment as of which those are
+        // read: a day that is closed in between is not in what that moment shows.
+        let rolled = self.rolled_days();
         // The roll-ups are read as of a moment before the files: what is folded in between is then
         // not valid here, and read from its block.
         let lent = self.rollups.readers.begin()?;
-        let mut valid: HashMap<i64, Valid> = HashMap::new();
-        for file in self.day_files() {
-            if file.is_rolled() {
-                continue;
-            }
-            let done = self
-                .rollups
-                .read_done(lent.connection(), i64::from(file.day))?;
-            let hours = self.add_file(&file, &ask, &names, &done, &mut sums)?;
-            valid.insert(i64::from(file.day), hours);
-        }
-        for name in &names {
-            self.rollups
-                .add_rows(lent.connection(), &ask, name, &valid, &mut sums)?;
-        }
+        let sums = self.add_all(&ask, &names, lent.connection(), &rolled)?;
         Ok(sums
             .into_iter()
             .map(|(from, sum)| rollup(from, sum, &ask))
             .collect())
+    }
+
+    /// Days of which the roll-ups hold everything.
+    fn rolled_days(&self) -> HashSet<i32> {
+        let files = self.day_files();
+        let rolled = files.iter().filter(|file| file.is_rolled());
+        rolled.map(|file| file.day).collect()
+    }
+
+    /// Adds up roll-ups as of a moment, and what is in none of them as of later.
+    fn add_all(
+        &self,
+        ask: &Ask,
+        names: &[Vec<u8>],
+        moment: &Connection,
+        rolled: &HashSet<i32>,
+    ) -> Result<BTreeMap<i64, Sum>, StoreError> {
+        let mut sums: BTreeMap<i64, Sum> = BTreeMap::new();
+        let mut valid: HashMap<i64, Valid> = HashMap::new();
+        for file in self.day_files() {
+            if rolled.contains(&file.day) {
+                continue;
+            }
+            let done = self.rollups.read_done(moment, i64::from(file.day))?;
+            let hours = self.add_file(&file, ask, names, &done, &mut sums)?;
+            valid.insert(i64::from(file.day), hours);
+        }
+        for name in names {
+            self.rollups
+                .add_rows(moment, ask, name, &valid, &mut sums)?;
+        }
+        Ok(sums)
     }
 
     /// Adds what of a file is in no roll-up. Which of its roll-ups are valid.
@@ -259,5 +279,79 @@ fn is_valid(entry: &Entry<'_>, valid: &HashMap<i64, Valid>) -> bool {
     match valid.get(&entry.source) {
         None | Some(Valid::All) => true,
         Some(Valid::Hours(hours)) => hours.contains(&entry.key),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_model::run::{Phases, RunOutcome, Trigger};
+    use bellwether_model::{Envelope, Run};
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::embedded::Options;
+    use crate::{ObservationStore, Retention};
+
+    const NOON: Timestamp = Timestamp::constant(1_773_144_000, 0);
+
+    #[test]
+    fn a_day_that_closes_during_a_question_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options {
+            now: NOON,
+            reserve_bytes: 0,
+        };
+        let store = Embedded::open(dir.path(), options).unwrap();
+        let (check, vantage) = (CheckId::new("shop", "main"), VantageId::new("local"));
+        let run = |sequence: u64| Run {
+            check: check.clone(),
+            vantage: vantage.clone(),
+            sequence,
+            due: NOON + SignedDuration::from_secs(sequence as i64 * 3_600),
+            late: 300,
+            every: 1_000,
+            trigger: Trigger::Schedule,
+            outcome: RunOutcome::Ok,
+            layer: None,
+            symptom: None,
+            resolver: None,
+            address: None,
+            status: Some(200),
+            size: Some(10),
+            certificate: None,
+            certificate_ends: None,
+            evidence: None,
+            phases: Phases::default(),
+        };
+        let envelope = Envelope {
+            agent: "a".into(),
+            boot: 1,
+            number: 1,
+            runs: (0..8).map(run).collect(),
+        };
+        store.append(&[envelope]).unwrap();
+        let range = NOON..NOON + SignedDuration::from_hours(12);
+        let names = [series_name(&check, &vantage)];
+        let sums = |when: &dyn Fn()| {
+            let ask = Ask::new(Step::Hour, &range);
+            let rolled = store.rolled_days();
+            let lent = store.rollups.readers.begin().unwrap();
+            when();
+            let sums = store.add_all(&ask, &names, lent.connection(), &rolled);
+            let runs = sums.unwrap().into_values().map(|sum| sum.outcomes[0]);
+            runs.sum::<u64>()
+        };
+        let close = || {
+            let keep = Retention {
+                raw_days: 30,
+                rollup_days: 395,
+                max_bytes: u64::MAX,
+            };
+            let next = NOON + SignedDuration::from_hours(24);
+            store.maintain(next, &keep).unwrap();
+            assert_eq!(store.rolled_days().len(), 1, "the day is closed");
+        };
+        assert_eq!(sums(&close), 8);
+        assert_eq!(sums(&|| ()), 8);
     }
 }
