@@ -79,7 +79,9 @@ impl Size {
         };
         for word in words {
             let (key, value) = word.split_once('=').context("not KEY=NUMBER")?;
-            let value: u64 = value.parse().with_context(|| format!("{word}: no number"))?;
+            let value: u64 = value
+                .parse()
+                .with_context(|| format!("{word}: no number"))?;
             let small = || u32::try_from(value).with_context(|| format!("{word}: too large"));
             match key {
                 "services" => size.services = small()?,
@@ -172,11 +174,7 @@ fn measure(binary: &Path, size: Size, config: &plan::Written, data: &Path) -> Re
     let (asked, told) = ask()?;
     let at_end = serve.usage()?;
     let ended_after = serve.end()?;
-    let rows = Rows::read(
-        data,
-        Span::of(begun, first.0),
-        Span::of(first.0, last.0),
-    )?;
+    let rows = Rows::read(data, Span::of(begun, first.0), Span::of(first.0, last.0))?;
     Ok(Measured {
         size,
         config_lines: config.lines,
@@ -305,7 +303,11 @@ impl Serve {
     }
 
     fn lives(&mut self) -> Result<()> {
-        match self.child.try_wait().context("failed to look after `serve`")? {
+        match self
+            .child
+            .try_wait()
+            .context("failed to look after `serve`")?
+        {
             None => Ok(()),
             Some(status) => bail!("`serve` ended with {status}: {}", self.said()),
         }

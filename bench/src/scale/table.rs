@@ -36,7 +36,11 @@ impl Table {
     }
 
     fn judged(&mut self, what: &str, got: f64, is_met: bool, budget: &str) {
-        let (mark, word) = if is_met { ('✓', "met") } else { ('✗', "missed") };
+        let (mark, word) = if is_met {
+            ('✓', "met")
+        } else {
+            ('✗', "missed")
+        };
         // Writing to a string cannot fail.
         let _ = writeln!(
             self.text,
@@ -142,11 +146,23 @@ fn cpu(table: &mut Table, m: &Measured) {
     let machine = of(after.machine.saturating_sub(before.machine));
     // The budgets are for a rate: at another one they are scaled.
     let scale = m.size.a_minute() / BUDGET_RATE;
-    table.most("CPU of the workers, s a minute", workers / minutes, WORKERS_CPU * scale);
+    table.most(
+        "CPU of the workers, s a minute",
+        workers / minutes,
+        WORKERS_CPU * scale,
+    );
     table.plain("the same for each result, µs", workers * 1e6 / results);
-    table.most("CPU of hub and agent for each result, µs", hub * 1e6 / results, RESULT_CPU);
+    table.most(
+        "CPU of hub and agent for each result, µs",
+        hub * 1e6 / results,
+        RESULT_CPU,
+    );
     table.plain("the same, s a minute", hub / minutes);
-    table.most("CPU of all of it, s a minute", (hub + workers) / minutes, ALL_CPU * scale);
+    table.most(
+        "CPU of all of it, s a minute",
+        (hub + workers) / minutes,
+        ALL_CPU * scale,
+    );
     table.plain("CPU of the whole machine, s a minute", machine / minutes);
     table.plain("load of the machine, the last minute", m.load);
 }
@@ -165,21 +181,37 @@ fn store(table: &mut Table, m: &Measured) {
     let lost = rows.lost as f64 + m.told.lost;
     table.most("rows lost", lost, 0.0);
     let each = |bytes: u64| bytes as f64 / rows.rows.max(1) as f64;
-    table.plain("bytes of all for each row, when it ended", each(rows.bytes_hot));
+    table.plain(
+        "bytes of all for each row, when it ended",
+        each(rows.bytes_hot),
+    );
     table.plain("the same, at rest", each(rows.bytes_rest));
     // Blocks are of a series and an hour: a few runs fill none of them as those of an hour do, so the
     // budget of a result at rest is the store's own bench's matter.
     table.plain("the same of the runs alone, at rest", each(rows.bytes_runs));
     let rest = rows.rest_took.as_secs_f64() * 1e6 / rows.rows.max(1) as f64;
     table.plain("time to bring a row to rest, µs", rest);
-    table.plain("time to read the series of a check, ms", ms(rows.series_took));
+    table.plain(
+        "time to read the series of a check, ms",
+        ms(rows.series_took),
+    );
 }
 
 fn memory(table: &mut Table, m: &Measured) {
-    table.plain("memory of hub and agent at the end, MiB", m.at_end.hub_mib.0);
-    table.most("memory of hub and agent at its most, MiB", m.at_end.hub_mib.1, HUB_MIB);
+    table.plain(
+        "memory of hub and agent at the end, MiB",
+        m.at_end.hub_mib.0,
+    );
+    table.most(
+        "memory of hub and agent at its most, MiB",
+        m.at_end.hub_mib.1,
+        HUB_MIB,
+    );
     table.plain("workers", m.at_end.count as f64);
-    table.plain("memory of the largest worker at the end, MiB", m.at_end.worker_mib.0);
+    table.plain(
+        "memory of the largest worker at the end, MiB",
+        m.at_end.worker_mib.0,
+    );
     table.plain("memory of a worker at its most, MiB", m.at_end.worker_mib.1);
 }
 

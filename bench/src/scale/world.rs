@@ -68,16 +68,25 @@ impl World {
     /// One process for each level, so that each says what one of its level would.
     fn name_servers(&mut self, folder: &Path, size: Size) -> Result<()> {
         let head = |apex: &str, server: &str| {
-            format!("{apex} 86400 SOA {server} host.test. 1 7200 3600 604800 3600\n{apex} 86400 NS {server}\n")
+            format!(
+                "{apex} 86400 SOA {server} host.test. 1 7200 3600 604800 3600\n{apex} 86400 NS {server}\n"
+            )
         };
         let mut root = head(".", "a.root.test.");
         let _ = write!(
             root,
             "a.root.test. 86400 A {ROOT}\ntest. 86400 NS a.nic.test.\na.nic.test. 86400 A {TOP}\n"
         );
-        write(folder, "root.hints", &format!(". 3600000 NS a.root.test.\na.root.test. 3600000 A {ROOT}\n"))?;
+        write(
+            folder,
+            "root.hints",
+            &format!(". 3600000 NS a.root.test.\na.root.test. 3600000 A {ROOT}\n"),
+        )?;
         let mut top = head("test.", "a.nic.test.");
-        let _ = write!(top, "a.nic.test. 86400 A {TOP}\na.root.test. 86400 A {ROOT}\n");
+        let _ = write!(
+            top,
+            "a.nic.test. 86400 A {TOP}\na.root.test. 86400 A {ROOT}\n"
+        );
         let mut own = head(&format!("{APEX}."), &format!("ns1.{APEX}."));
         let _ = writeln!(own, "{APEX}. 86400 NS ns2.{APEX}.");
         for (at, server) in OWN.iter().enumerate() {
@@ -95,7 +104,11 @@ impl World {
             ("own", APEX, own, &OWN),
         ] {
             write(folder, &format!("{file}.zone"), &zone)?;
-            write(folder, &format!("{file}.conf"), &nsd_conf(folder, file, apex, addresses))?;
+            write(
+                folder,
+                &format!("{file}.conf"),
+                &nsd_conf(folder, file, apex, addresses),
+            )?;
             self.spawn("nsd", &["-d", "-c", &format!("{file}.conf")])?;
         }
         Ok(())
