@@ -51,8 +51,8 @@ pub(crate) fn serve() -> Result<()> {
             tokio::spawn(listen(listener, way, held.clone()));
         }
         // Whoever started this closes its end, or ends.
-        let mut rest = Vec::new();
-        let _ = tokio::io::stdin().read_to_end(&mut rest).await;
+        let gone = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = tokio::task::spawn_blocking(gone).await;
         Ok(())
     })
 }

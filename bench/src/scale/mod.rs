@@ -139,7 +139,6 @@ pub(crate) struct Measured {
 /// What `/metrics` says.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Told {
-    pub(crate) runs: f64,
     pub(crate) traces: f64,
     pub(crate) lost: f64,
     pub(crate) restarted: f64,
@@ -209,7 +208,6 @@ fn ask() -> Result<(Vec<Asked>, Told)> {
         if path == "/metrics" {
             let sum = |name: &str| http::sum(&body, name);
             told = Told {
-                runs: sum("bellwether_runs_total"),
                 traces: sum("bellwether_traces_total"),
                 lost: sum("bellwether_runs_lost_total"),
                 restarted: sum("bellwether_tasks_restarted_total"),
