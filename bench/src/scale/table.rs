@@ -32,7 +32,7 @@ struct Table {
 impl Table {
     /// A figure with a budget that it must not exceed.
     fn most(&mut self, what: &str, got: f64, most: f64) {
-        self.judged(what, got, got <= most, &format!("at most {most}"));
+        self.judged(what, got, got <= most, &format!("at most {}", shown(most)));
     }
 
     fn judged(&mut self, what: &str, got: f64, is_met: bool, budget: &str) {
@@ -61,6 +61,7 @@ impl Table {
 /// Three digits that say something, with commas between thousands.
 fn shown(value: f64) -> String {
     let digits = match value.abs() {
+        value if value.fract() == 0.0 => 0,
         value if value < 10.0 => 2,
         value if value < 1000.0 => 1,
         _ => 0,

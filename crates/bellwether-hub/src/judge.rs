@@ -110,7 +110,7 @@ impl Judge {
         }
         let keys = stored.iter().flat_map(|(_, all)| all);
         let parts = Parts::new(now, keys.map(|(key, _)| key.clone()));
-        let of = |wanted: &str| {
+        let of = |wanted: &'static str| {
             let found = stored.iter().filter(move |(begin, _)| *begin == wanted);
             found.flat_map(|(_, all)| all).map(|(_, bytes)| bytes)
         };

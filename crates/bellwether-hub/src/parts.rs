@@ -135,10 +135,13 @@ mod tests {
 
     /// Parts written in the seconds of a span, with what is removed after each.
     fn written(parts: &mut Parts, seconds: std::ops::Range<i64>) -> Vec<(usize, usize)> {
-        seconds
-            .filter_map(|second| parts.due(at(second)))
-            .map(|part| (part, parts.over(part).len()))
-            .collect()
+        let mut written = Vec::new();
+        for second in seconds {
+            if let Some(part) = parts.due(at(second)) {
+                written.push((part, parts.over(part).len()));
+            }
+        }
+        written
     }
 
     #[test]
