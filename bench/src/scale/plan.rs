@@ -47,7 +47,7 @@ pub(crate) fn write(folder: &Path, size: Size) -> Result<Written> {
     let mut text = format!(
         "defaults: {{ every: {}s, timeout: 5s, deep_every: {}s }}\n\
          trust: {{ ca_files: [{home}/root.pem], root_hints: {home}/root.hints, trust_anchor: none }}\n\
-         controls: []\nallow_networks: [127.0.0.0/8]\nresolvers:\n",
+         controls: []\nresolvers:\n",
         size.every, size.deep_every
     );
     for (at, address) in RESOLVERS.iter().enumerate() {

@@ -1,5 +1,8 @@
 //! What is asked: a root, a top-level domain and a zone of many names, a resolver before them, a web
 //! server at many addresses, and hostile servers beside it.
+//!
+//! Their addresses are such as the Internet has, since a service at a loopback address is a fault. They
+//! are this machine's own in a namespace that has no other interface than `lo`: nothing leaves it.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, TcpStream};
@@ -11,16 +14,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::{Size, hostile, plan};
-use crate::servers::{HTTPS_PORT, address, certificates, nginx_conf, program, write};
+use crate::servers::{HTTPS_PORT, certificates, nginx_conf, program, write};
 
 /// The zone of all services' names.
 pub(crate) const APEX: &str = "bench.test";
 /// Resolvers: one process at both addresses.
-pub(crate) const RESOLVERS: [Ipv4Addr; 2] =
-    [Ipv4Addr::new(127, 0, 3, 1), Ipv4Addr::new(127, 0, 3, 2)];
-const ROOT: Ipv4Addr = Ipv4Addr::new(127, 0, 2, 1);
-const TOP: Ipv4Addr = Ipv4Addr::new(127, 0, 2, 2);
-const OWN: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 2, 3), Ipv4Addr::new(127, 0, 2, 4)];
+pub(crate) const RESOLVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(9, 9, 9, 9)];
+const ROOT: Ipv4Addr = Ipv4Addr::new(198, 41, 0, 4);
+const TOP: Ipv4Addr = Ipv4Addr::new(192, 5, 6, 30);
+const OWN: [Ipv4Addr; 2] = [
+    Ipv4Addr::new(205, 251, 192, 3),
+    Ipv4Addr::new(205, 251, 193, 4),
+];
+/// What web and hostile servers stand in, a /24.
+const WEB: Ipv4Addr = Ipv4Addr::new(54, 160, 1, 0);
+/// Addresses of a web server: TIME_WAIT leaves some 470 connections a second for each and port.
+const WEB_ADDRESSES: u32 = 128;
 /// How long a server may take to listen.
 const START_MAX: Duration = Duration::from_secs(20);
 
@@ -41,6 +50,7 @@ impl World {
             _hold: None,
         };
         let folder = world.home.path().to_owned();
+        own_addresses()?;
         certificates(&folder, &format!("*.{APEX}"))?;
         world.name_servers(&folder, size)?;
         world.resolver(&folder)?;
@@ -96,7 +106,7 @@ impl World {
         }
         for service in 0..size.services {
             let name = plan::name(service);
-            let _ = writeln!(own, "{name}.{APEX}. 86400 A {}", address(service));
+            let _ = writeln!(own, "{name}.{APEX}. 86400 A {}", web(service));
         }
         for (file, apex, zone, addresses) in [
             ("root", ".", root, &[ROOT][..]),
@@ -120,8 +130,7 @@ impl World {
         // The top-level domain `test` is answered by unbound itself, unless it is told not to.
         let text = format!(
             "server:\n  interface: {one}\n  interface: {other}\n  do-daemonize: no\n  username: \"\"\n  chroot: \"\"\n  \
-             directory: \"{home}\"\n  pidfile: \"{home}/unbound.pid\"\n  use-syslog: no\n  do-not-query-localhost: no\n  \
-             access-control: 127.0.0.0/8 allow\n  module-config: \"iterator\"\n  root-hints: \"{home}/root.hints\"\n  \
+             directory: \"{home}\"\n  pidfile: \"{home}/unbound.pid\"\n  use-syslog: no\n  access-control: 0.0.0.0/0 allow\n  module-config: \"iterator\"\n  root-hints: \"{home}/root.hints\"\n  \
              local-zone: \"test.\" nodefault\n  msg-cache-size: 64m\n  rrset-cache-size: 128m\n  \
              num-queries-per-thread: 2048\n  outgoing-range: 4096\nremote-control:\n  control-enable: no\n"
         );
@@ -140,7 +149,7 @@ impl World {
         let begun = Instant::now();
         let dns = [ROOT, TOP, OWN[0], OWN[1], RESOLVERS[0]].map(|at| (at, 53));
         let web = std::iter::once(HTTPS_PORT).chain(hostile::PORTS);
-        for at in dns.into_iter().chain(web.map(|port| (address(0), port))) {
+        for at in dns.into_iter().chain(web.map(|port| (web(0), port))) {
             while TcpStream::connect(at).is_err() {
                 if begun.elapsed() > START_MAX {
                     bail!("nothing listens at {}:{} after {START_MAX:?}", at.0, at.1);
@@ -160,6 +169,27 @@ impl Drop for World {
             let _ = child.wait();
         }
     }
+}
+
+/// The address of a service's servers.
+fn web(service: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(WEB) + 1 + service % WEB_ADDRESSES)
+}
+
+/// Makes all of these addresses this machine's own. Whoever calls has seen that there is only `lo`.
+fn own_addresses() -> Result<()> {
+    let single = [ROOT, TOP].into_iter().chain(OWN).chain(RESOLVERS);
+    let networks = single.map(|at| format!("{at}/32"));
+    for network in networks.chain([format!("{WEB}/24")]) {
+        let status = Command::new("ip")
+            .args(["route", "add", "local", &network, "dev", "lo"])
+            .status()
+            .context("failed to start `ip`")?;
+        if !status.success() {
+            bail!("{network} cannot be made an address of this machine");
+        }
+    }
+    Ok(())
 }
 
 fn nsd_conf(folder: &Path, file: &str, apex: &str, addresses: &[Ipv4Addr]) -> String {
