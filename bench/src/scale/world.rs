@@ -148,8 +148,8 @@ impl World {
     fn ready(&mut self) -> Result<()> {
         let begun = Instant::now();
         let dns = [ROOT, TOP, OWN[0], OWN[1], RESOLVERS[0]].map(|at| (at, 53));
-        let web = std::iter::once(HTTPS_PORT).chain(hostile::PORTS);
-        for at in dns.into_iter().chain(web.map(|port| (web(0), port))) {
+        let ports = std::iter::once(HTTPS_PORT).chain(hostile::PORTS);
+        for at in dns.into_iter().chain(ports.map(|port| (web(0), port))) {
             while TcpStream::connect(at).is_err() {
                 if begun.elapsed() > START_MAX {
                     bail!("nothing listens at {}:{} after {START_MAX:?}", at.0, at.1);
