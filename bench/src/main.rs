@@ -1,11 +1,13 @@
 //! What a probe costs in CPU, beside Debian's blackbox_exporter, on the same servers in the same
-//! minutes. Started by `cargo xtask bench`, in a namespace without a network.
+//! minutes; and what a whole `serve` costs ([`scale`]). Started by `cargo xtask bench`, in a namespace
+//! without a network.
 //!
 //! CPU is user and system time of the process that probes, read from the kernel before and after.
 //! These machines have phases in which everything costs 1.7 times more, so a budget is a ratio.
 
 mod blackbox;
 mod ours;
+mod scale;
 mod servers;
 
 use std::fmt::Write as _;
@@ -97,12 +99,14 @@ fn main() -> ExitCode {
         ["probe", kind, count, root] => probe(kind, count, root),
         ["work", memory] => ours::work(memory == "remembers").map(|()| String::new()),
         ["serve"] => serve(),
+        ["hostile"] => scale::hostile::serve().map(|()| String::new()),
+        ["scale", binary, ..] => scale(binary, &words[2..]),
         ["run", rounds] => rounds
             .parse()
             .context("the number of rounds is no number")
             .and_then(run),
         _ => Err(anyhow::anyhow!(
-            "usage, inside a namespace without a network: bellwether-bench run ROUNDS | serve | probe KIND COUNT ROOT"
+            "usage, inside a namespace without a network: bellwether-bench run ROUNDS | serve | probe KIND COUNT ROOT | scale PROGRAM [KEY=NUMBER]…"
         )),
     };
     match done {
@@ -116,6 +120,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn scale(binary: &str, words: &[&str]) -> Result<String> {
+    only_loopback()?;
+    scale::run(std::path::Path::new(binary), scale::Size::parse(words)?)
 }
 
 fn probe(kind: &str, count: &str, root: &str) -> Result<String> {

@@ -44,7 +44,7 @@ impl Servers {
             children: Vec::new(),
         };
         let folder = servers.home.path().to_owned();
-        certificates(&folder)?;
+        certificates(&folder, NAME)?;
         servers.nsd(&folder)?;
         servers.nginx(&folder)?;
         servers.ready()?;
@@ -81,35 +81,12 @@ impl Servers {
     }
 
     fn nginx(&mut self, folder: &Path) -> Result<()> {
-        let home = folder.display();
-        let text = format!(
-            "user root;\ndaemon off;\nmaster_process off;\npid {home}/nginx.pid;\nerror_log stderr;\nevents {{ worker_connections 4096; }}\n\
-             http {{\n  access_log off;\n  keepalive_requests 1;\n  client_body_temp_path {home}/a;\n  proxy_temp_path {home}/b;\n  fastcgi_temp_path {home}/c;\n  \
-             uwsgi_temp_path {home}/d;\n  scgi_temp_path {home}/e;\n  ssl_session_cache off;\n  ssl_session_tickets off;\n  server {{\n    \
-             listen 0.0.0.0:{HTTPS_PORT} ssl backlog=4096;\n    ssl_protocols TLSv1.3;\n    ssl_certificate {home}/chain.pem;\n    ssl_certificate_key {home}/key.pem;\n    \
-             location / {{ return 200 \"It works.\\n\"; }}\n  }}\n}}\n"
-        );
-        write(folder, "nginx.conf", &text)?;
+        write(folder, "nginx.conf", &nginx_conf(folder))?;
         self.spawn("nginx", &["-p", ".", "-c", "nginx.conf", "-e", "stderr"])
     }
 
-    /// On its own core; ends with this process.
-    fn spawn(&mut self, program: &str, arguments: &[&str]) -> Result<()> {
-        let folder = self.home.path();
-        let log =
-            fs::File::create(folder.join(format!("{program}.log"))).context("failed to write")?;
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "taskset", "-c", CORE_SERVES, program])
-            .args(arguments)
-            .current_dir(folder)
-            .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .with_context(|| {
-                format!("failed to start {program}; `scripts/install-deps.sh bench` installs it")
-            })?;
+    fn spawn(&mut self, what: &str, arguments: &[&str]) -> Result<()> {
+        let child = program(self.home.path(), Some(CORE_SERVES), what, arguments)?;
         self.children.push(child);
         Ok(())
     }
@@ -138,15 +115,54 @@ impl Drop for Servers {
     }
 }
 
+/// A server, on the given core or on any; ends with this process.
+pub(crate) fn program(
+    folder: &Path,
+    core: Option<&str>,
+    what: &str,
+    arguments: &[&str],
+) -> Result<Child> {
+    let log = fs::File::create(folder.join(format!("{what}.log"))).context("failed to write")?;
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    if let Some(core) = core {
+        command.args(["taskset", "-c", core]);
+    }
+    command
+        .arg(what)
+        .args(arguments)
+        .current_dir(folder)
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .with_context(|| {
+            format!("failed to start {what}; `scripts/install-deps.sh bench` installs it")
+        })
+}
+
+/// A web server at every address, TLS 1.3 alone, a new handshake for each connection.
+pub(crate) fn nginx_conf(folder: &Path) -> String {
+    let home = folder.display();
+    format!(
+        "user root;\ndaemon off;\nmaster_process off;\npid {home}/nginx.pid;\nerror_log stderr;\nevents {{ worker_connections 4096; }}\n\
+         http {{\n  access_log off;\n  keepalive_requests 1;\n  client_body_temp_path {home}/a;\n  proxy_temp_path {home}/b;\n  fastcgi_temp_path {home}/c;\n  \
+         uwsgi_temp_path {home}/d;\n  scgi_temp_path {home}/e;\n  ssl_session_cache off;\n  ssl_session_tickets off;\n  server {{\n    \
+         listen 0.0.0.0:{HTTPS_PORT} ssl backlog=4096;\n    ssl_protocols TLSv1.3;\n    ssl_certificate {home}/chain.pem;\n    ssl_certificate_key {home}/key.pem;\n    \
+         location / {{ return 200 \"It works.\\n\"; }}\n  }}\n}}\n"
+    )
+}
+
 pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
     fs::write(folder.join(name), text).with_context(|| format!("failed to write {name}"))
 }
 
-/// Root, intermediate and leaf, all ECDSA P-256.
-fn certificates(folder: &Path) -> Result<()> {
-    let authority = |name: &str| -> Result<(CertificateParams, KeyPair)> {
+/// Root, intermediate and the leaf of a name, all ECDSA P-256.
+pub(crate) fn certificates(folder: &Path, name: &str) -> Result<()> {
+    let authority = |issuer: &str| -> Result<(CertificateParams, KeyPair)> {
         let mut params = CertificateParams::new(Vec::new())?;
-        params.distinguished_name.push(DnType::CommonName, name);
+        params.distinguished_name.push(DnType::CommonName, issuer);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params.use_authority_key_identifier_extension = true;
@@ -156,8 +172,8 @@ fn certificates(folder: &Path) -> Result<()> {
     let root = CertifiedIssuer::self_signed(params, key)?;
     let (params, key) = authority("Bench Intermediate")?;
     let intermediate = CertifiedIssuer::signed_by(params, key, &root)?;
-    let mut params = CertificateParams::new(vec![NAME.to_owned()])?;
-    params.distinguished_name.push(DnType::CommonName, NAME);
+    let mut params = CertificateParams::new(vec![name.to_owned()])?;
+    params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = rcgen::date_time_ymd(2026, 1, 1);
     params.not_after = rcgen::date_time_ymd(2036, 1, 1);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -1,4 +1,5 @@
-//! `bench`: what a check of a healthy service costs, in waits, in added delay, in CPU.
+//! `bench`: what a check of a healthy service costs, in waits, in added delay, in CPU; and what a whole
+//! `serve` costs.
 //!
 //! Measured in the lab's world, so nothing leaves this machine. Figures, never a timed test.
 
@@ -57,6 +58,13 @@ pub(crate) fn probes(runs: usize) -> Result<()> {
         ));
         return Ok(());
     }
+    let mut run = Command::new("unshare");
+    run.arg("-rn").arg(room()?).args(["run", &runs.to_string()]);
+    succeed(&mut run)
+}
+
+/// The bench's own program, built.
+fn room() -> Result<PathBuf> {
     let mut build = cargo();
     build.args([
         "build",
@@ -68,10 +76,79 @@ pub(crate) fn probes(runs: usize) -> Result<()> {
     succeed(&mut build)?;
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let program = target.join("release/bellwether-bench");
+    Ok(target.join("release/bellwether-bench"))
+}
+
+/// How much a whole `serve` is asked, and for how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Scale {
+    /// Services; each has five checks: three of DNS, one of TCP, one of HTTPS.
+    #[arg(long, default_value_t = 20_000)]
+    services: u32,
+    /// Interval of each check, seconds.
+    #[arg(long, default_value_t = 60)]
+    every: u64,
+    /// Interval of the traces that nothing gives rise to, seconds.
+    #[arg(long, default_value_t = 86_400)]
+    deep_every: u64,
+    /// Of a hundred checks, those whose server is hostile.
+    #[arg(long, default_value_t = 10)]
+    hostile: u32,
+    /// How long it runs before anything is measured, seconds.
+    #[arg(long, default_value_t = 60)]
+    warm: u64,
+    /// How long is measured, seconds.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Leave docs/bench.md as it is.
+    #[arg(long)]
+    no_write: bool,
+}
+
+/// Where the figures of [`scale`] stand in docs/bench.md: between these lines.
+const SCALE_BEGIN: &str = "<!-- by `cargo xtask bench scale` -->";
+const SCALE_END: &str = "<!-- end -->";
+
+/// Measures a whole `serve`, in a namespace without a network.
+pub(crate) fn scale(binary: &Path, scale: &Scale) -> Result<()> {
     let mut run = Command::new("unshare");
-    run.arg("-rn").arg(program).args(["run", &runs.to_string()]);
-    succeed(&mut run)
+    run.arg("-rn").arg(room()?).arg("scale").arg(binary);
+    for (key, value) in [
+        ("services", u64::from(scale.services)),
+        ("every", scale.every),
+        ("deep_every", scale.deep_every),
+        ("hostile", u64::from(scale.hostile)),
+        ("warm", scale.warm),
+        ("seconds", scale.seconds),
+    ] {
+        run.arg(format!("{key}={value}"));
+    }
+    let output = run
+        .stderr(Stdio::inherit())
+        .output()
+        .context("failed to start `unshare`")?;
+    if !output.status.success() {
+        bail!("the bench ended with {}", output.status);
+    }
+    let table = String::from_utf8_lossy(&output.stdout);
+    say(table.trim_end());
+    if scale.no_write {
+        return Ok(());
+    }
+    let path = root().join("docs/bench.md");
+    let page = std::fs::read_to_string(&path).context("failed to read docs/bench.md")?;
+    let page = with_section(&page, table.trim_end())
+        .context("docs/bench.md has no place for these figures")?;
+    std::fs::write(&path, page).context("failed to write docs/bench.md")
+}
+
+/// The page with this table between the two lines.
+fn with_section(page: &str, table: &str) -> Option<String> {
+    let (before, rest) = page.split_once(SCALE_BEGIN)?;
+    let (_, after) = rest.split_once(SCALE_END)?;
+    Some(format!(
+        "{before}{SCALE_BEGIN}\n\n```text\n{table}\n```\n\n{SCALE_END}{after}"
+    ))
 }
 
 fn measure(binary: &Path, folder: &Path, runs: usize) -> Result<()> {
@@ -247,6 +324,16 @@ mod tests {
     fn what_times_prints() {
         assert_eq!(times_line("0m1.5s 1m0.25s"), Some(61.75));
         assert_eq!(times_line("checking"), None);
+    }
+
+    #[test]
+    fn figures_take_the_place_of_older_ones() {
+        let page = format!("# Page\n\n{SCALE_BEGIN}\n\nold\n\n{SCALE_END}\n\nmore\n");
+        let once = with_section(&page, "new").unwrap();
+        assert!(once.contains("```text\nnew\n```") && once.ends_with("\n\nmore\n"));
+        assert!(!once.contains("old"));
+        assert_eq!(with_section(&once, "new").as_deref(), Some(once.as_str()));
+        assert_eq!(with_section("# Page\n", "new"), None);
     }
 
     #[test]

@@ -78,6 +78,9 @@ enum Task {
         /// Only the check, not the probes beside blackbox_exporter.
         #[arg(long)]
         check_only: bool,
+        /// Something else than those two.
+        #[command(subcommand)]
+        what: Option<Bench>,
     },
     /// Read mutated configurations: none may panic, and each that is refused names a place.
     Mutate {
@@ -94,6 +97,13 @@ enum Task {
         /// The file, schema version 1.
         file: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// A whole `serve` at 100,000 checks a minute, some of their servers hostile: rate, CPU, memory,
+    /// lateness, rows. Writes its section of docs/bench.md.
+    Scale(bench::Scale),
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,9 +139,15 @@ fn main() -> ExitCode {
         Task::Mutate { count, seed } => mutate(count, seed),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Task::Bench {
+            binary,
+            what: Some(Bench::Scale(scale)),
+            ..
+        } => program(binary).and_then(|p| bench::scale(&p, &scale)),
+        Task::Bench {
             runs,
             binary,
             check_only,
+            what: None,
         } => program(binary)
             .and_then(|p| bench::run(&p, runs))
             .and_then(|()| {

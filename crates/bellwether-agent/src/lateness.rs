@@ -25,6 +25,8 @@ pub struct Lateness {
     pub count: u64,
     /// Half of them began no later, microseconds; up to an eighth too much.
     pub p50: u64,
+    /// Ninety-five of a hundred, microseconds.
+    pub p95: u64,
     /// Ninety-nine of a hundred, microseconds.
     pub p99: u64,
     /// The latest, microseconds.
@@ -52,6 +54,7 @@ impl Histogram {
         Lateness {
             count: self.count,
             p50: self.quantile(50),
+            p95: self.quantile(95),
             p99: self.quantile(99),
             max: self.max,
         }
@@ -148,11 +151,13 @@ mod tests {
         let Lateness {
             count,
             p50,
+            p95,
             p99,
             max,
         } = histogram.told();
         assert_eq!((count, max), (1000, 10_000));
         assert!((5000..=5632).contains(&p50), "{p50}");
+        assert!((9500..=10_000).contains(&p95) && p95 <= p99, "{p95}");
         assert!((9900..=10_000).contains(&p99), "{p99}");
         assert_eq!(Histogram::default().told(), Lateness::default());
     }

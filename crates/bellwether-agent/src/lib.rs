@@ -33,7 +33,7 @@ use jiff::Timestamp;
 
 pub use agent::{AgentHandle, Ended, start};
 pub use clock::{Clock, SystemClock};
-pub use figures::Figures;
+pub use figures::{Figures, Sample};
 pub use lateness::Lateness;
 pub use workers::{Full, Processes, Said, Workers};
 

@@ -1,6 +1,6 @@
 //! The agents of this hub, so far the built-in one: what is asked of it, and its being started again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub struct Owner {
     figures: Arc<RwLock<Figures>>,
     worker: Arc<dyn Fn() -> Command + Send + Sync>,
     plan: Plan,
+    /// Where each check stands in the plan.
+    places: HashMap<CheckId, usize>,
     following: BTreeMap<CheckId, Duration>,
     harvest: mpsc::Sender<Harvest>,
 }
@@ -52,6 +54,7 @@ impl Agents {
             asks: taken,
             figures,
             worker,
+            places: places(&plan),
             plan,
             following: BTreeMap::new(),
             harvest,
@@ -138,8 +141,9 @@ impl Owner {
     async fn pass_on(&mut self, agent: &AgentHandle, ask: Ask) {
         match ask {
             Ask::Plan(plan) => {
+                self.places = places(&plan);
                 self.following
-                    .retain(|check, _| plan.checks.iter().any(|c| c.id == *check));
+                    .retain(|check, _| self.places.contains_key(check));
                 self.plan = Plan::clone(&plan);
                 agent.plan(*plan).await;
             }
@@ -152,7 +156,8 @@ impl Owner {
                 agent.follow(&check, every).await;
             }
             Ask::Baseline(check, baseline) => {
-                if let Some(planned) = self.plan.checks.iter_mut().find(|c| c.id == check) {
+                let place = self.places.get(&check);
+                if let Some(planned) = place.and_then(|at| self.plan.checks.get_mut(*at)) {
                     planned.baseline.clone_from(&baseline);
                 }
                 agent.baseline(&check, baseline).await;
@@ -160,4 +165,9 @@ impl Owner {
             Ask::Stop(..) => {}
         }
     }
+}
+
+fn places(plan: &Plan) -> HashMap<CheckId, usize> {
+    let all = plan.checks.iter().enumerate();
+    all.map(|(at, check)| (check.id.clone(), at)).collect()
 }

@@ -3,6 +3,7 @@
 //! One writer (the judge) and many readers, who take a copy of what they need. What is too old to
 //! be true is told as unknown by [`Board::service`], not by each reader.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use bellwether_model::{Cause, CheckId, Digest, Incident, Run, VantageId, Verdict
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The key of the board's checkpoint.
+/// What the keys of the board's checkpoints begin with.
 pub const CHECKPOINT: &str = "board";
 
 /// How long after its second missed interval a verdict counts as too old.
@@ -120,12 +121,12 @@ pub struct Told {
 
 /// What is kept of a check over a restart.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
-    check: CheckId,
+struct Kept<'k> {
+    check: Cow<'k, CheckId>,
     verdict: Verdict,
     #[serde(default)]
     cause: Option<Cause>,
-    summary: String,
+    summary: Cow<'k, str>,
     since: Timestamp,
     #[serde(default)]
     judged_at: Option<Timestamp>,
@@ -134,7 +135,7 @@ struct Kept {
     #[serde(default)]
     evidence: Option<Digest>,
     #[serde(default)]
-    layers: Vec<LayerReport>,
+    layers: Cow<'k, [LayerReport]>,
 }
 
 impl Board {
@@ -261,45 +262,51 @@ impl Board {
         (before != after).then_some(after)
     }
 
-    /// What is to be known after a restart.
+    /// What is to be known of these checks after a restart.
     #[must_use]
-    pub fn checkpoint(&self) -> Vec<u8> {
-        let kept: Vec<Kept> = self
-            .checks
-            .iter()
-            .filter_map(|(id, check)| {
+    pub fn checkpoint_of<'c>(&self, checks: impl IntoIterator<Item = &'c CheckId>) -> Vec<u8> {
+        let kept: Vec<Kept<'_>> = checks
+            .into_iter()
+            .filter_map(|id| {
+                let check = self.checks.get(id)?;
                 Some(Kept {
-                    check: id.clone(),
+                    check: Cow::Borrowed(id),
                     verdict: check.verdict,
                     cause: check.cause,
-                    summary: check.summary.clone(),
+                    summary: Cow::Borrowed(&check.summary),
                     since: check.since?,
                     judged_at: check.judged_at,
                     traced_at: check.traced_at,
                     evidence: check.evidence,
-                    layers: check.layers.clone(),
+                    layers: Cow::Borrowed(&check.layers),
                 })
             })
             .collect();
         serde_json::to_vec(&kept).unwrap_or_default()
     }
 
-    /// Takes over what was known before a restart, of checks that are still configured. A verdict
-    /// keeps its age: what is too old by now is told as unknown.
-    pub fn restore(&mut self, bytes: &[u8], now: Timestamp) {
-        let kept: Vec<Kept> = serde_json::from_slice(bytes).unwrap_or_default();
-        for kept in kept {
-            let Some(check) = self.checks.get_mut(&kept.check) else {
-                continue;
-            };
-            check.verdict = kept.verdict;
-            check.cause = kept.cause;
-            check.summary = kept.summary;
-            check.since = Some(kept.since);
-            check.judged_at = kept.judged_at;
-            check.traced_at = kept.traced_at;
-            check.evidence = kept.evidence;
-            check.layers = kept.layers;
+    /// Takes over what was known before a restart, of checks that are still configured; of what was
+    /// said twice of one the newer. A verdict keeps its age: what is too old by now is told as
+    /// unknown.
+    pub fn restore<'b>(&mut self, parts: impl IntoIterator<Item = &'b [u8]>, now: Timestamp) {
+        for bytes in parts {
+            let kept: Vec<Kept<'_>> = serde_json::from_slice(bytes).unwrap_or_default();
+            for kept in kept {
+                let Some(check) = self.checks.get_mut(&*kept.check) else {
+                    continue;
+                };
+                if check.judged_at > kept.judged_at {
+                    continue;
+                }
+                check.verdict = kept.verdict;
+                check.cause = kept.cause;
+                check.summary = kept.summary.into_owned();
+                check.since = Some(kept.since);
+                check.judged_at = kept.judged_at;
+                check.traced_at = kept.traced_at;
+                check.evidence = kept.evidence;
+                check.layers = kept.layers.into_owned();
+            }
         }
         let names: Vec<String> = self.services.keys().cloned().collect();
         for name in names {

@@ -354,11 +354,11 @@ fn random() -> [u8; 32] {
 }
 
 fn restore_board(shared: &Shared, configured: &Configured, now: Timestamp) -> Result<(), HubError> {
-    let kept = shared.state.checkpoint(board::CHECKPOINT)?;
+    let kept = shared.state.checkpoints(board::CHECKPOINT)?;
     shared.board_mut(|board| {
         board.configure(&configured.config, now);
-        if let Some(kept) = kept {
-            board.restore(&kept, now);
+        if !kept.is_empty() {
+            board.restore(kept.iter().map(|(_, bytes)| bytes.as_slice()), now);
         }
     });
     Ok(())

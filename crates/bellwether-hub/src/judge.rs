@@ -25,13 +25,12 @@ use crate::agents::Agents;
 use crate::board::{CheckState, SERVED_MIN};
 use crate::freshness;
 use crate::keep::Keeper;
+use crate::parts::{self, Parts};
 use crate::shared::{Act, ActError, ActKind, Configured, Event, Shared};
 use crate::signals;
 
 /// How often time alone is looked at: holds that end, results that did not come.
 const TICK: Duration = Duration::from_secs(1);
-/// How often the state of detection is written down.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// While it stays broken in the same way, a report is kept this often.
 const EVIDENCE_EVERY: Duration = Duration::from_secs(600);
 /// What was harvested at once is taken at once, up to this many.
@@ -41,8 +40,7 @@ const RUN_EVIDENCE_LEN_MAX: usize = 256 * 1024;
 /// Changes that wait for a store that takes none: beyond it, the oldest evidence is given up.
 const UNSAVED_MAX: usize = 4_096;
 
-/// Keys of checkpoints.
-const DETECTION: &str = "detection";
+/// The key of what incidents remember.
 const INCIDENTS: &str = "incidents";
 /// Before a check's id: what was last known good of it.
 pub const BASELINE: &str = "baseline/";
@@ -72,8 +70,19 @@ pub struct Judge {
     unsaved: Vec<Change>,
     /// Checks that gave no result for two intervals.
     silent: BTreeSet<CheckId>,
-    checkpointed: Timestamp,
+    /// What is written down now and then, part by part.
+    parts: Parts,
+    /// Incidents changed, and what they remember is not written down yet.
+    is_memory_due: bool,
     clock: freshness::Moves,
+}
+
+/// What runs came to, and is neither stored nor told yet.
+#[derive(Default)]
+struct Judged {
+    updates: Vec<Update>,
+    /// Services whose checks ran.
+    services: BTreeSet<String>,
 }
 
 /// The last report that was kept of a check.
@@ -97,9 +106,19 @@ impl Judge {
         let state = &shared.state;
         let memory = state.checkpoint(INCIDENTS)?;
         let open = state.open_incidents()?;
-        let book = Book::restore(open, memory.as_deref(), state.next_incident()?);
-        let detection = state.checkpoint(DETECTION)?;
         let clock = freshness::Moves::new(now, shared.started_at.elapsed());
+        let mut book = Book::restore(open, memory.as_deref(), state.next_incident()?);
+        let mut stored = Vec::new();
+        for begin in parts::KEYS {
+            stored.push((begin, state.checkpoints(begin)?));
+        }
+        let keys = stored.iter().flat_map(|(_, all)| all);
+        let parts = Parts::new(now, keys.map(|(key, _)| key.clone()));
+        let of = |wanted: &'static str| {
+            let found = stored.iter().filter(move |(begin, _)| *begin == wanted);
+            found.flat_map(|(_, all)| all).map(|(_, bytes)| bytes)
+        };
+        of(parts::WATCHES).for_each(|bytes| book.recall(bytes));
         let mut judge = Self {
             clock,
             shared,
@@ -110,15 +129,16 @@ impl Judge {
             kept: BTreeMap::new(),
             unsaved: Vec::new(),
             silent: BTreeSet::new(),
-            checkpointed: now,
+            parts,
+            is_memory_due: false,
         };
         let configured = judge.shared.configured.load_full();
         judge.configure(&configured, now);
         // One of another version is learned anew.
-        if let Some(bytes) = detection
-            && let Err(error) = judge.detector.restore(&bytes)
-        {
-            tracing::warn!(%error, "what detection had learned cannot be read; it is learned anew");
+        for bytes in of(parts::DETECTION) {
+            if let Err(error) = judge.detector.restore(bytes) {
+                tracing::warn!(%error, "what detection had learned cannot be read; it is learned anew");
+            }
         }
         judge.reconcile(now);
         Ok(judge)
@@ -127,7 +147,10 @@ impl Judge {
     /// The book may know of an alarm that detection, whose state is written down more rarely, does
     /// not know of, and would never take back. It is raised again if runs go on failing.
     fn reconcile(&mut self, now: Timestamp) {
-        let checks: Vec<CheckId> = self.shared.board(|b| b.checks.keys().cloned().collect());
+        let open = self.book.open().flat_map(|incident| &incident.checks);
+        let mut checks: BTreeSet<CheckId> = open.filter_map(|c| CheckId::parse(&c.check)).collect();
+        self.shared
+            .board(|board| checks.retain(|check| board.checks.contains_key(check)));
         let vantage = VantageId::new(VantageId::LOCAL);
         let mut updates = Vec::new();
         for check in checks {
@@ -160,16 +183,17 @@ impl Judge {
                 Some(act) = inbox.acts.recv() => self.act(act, Timestamp::now()),
                 _ = tick.tick() => self.tick(Timestamp::now()),
                 _ = inbox.harvest.recv_many(&mut harvest, AT_ONCE) => {
-                    let now = Timestamp::now();
-                    for one in harvest.drain(..) {
-                        self.take(one, now);
-                    }
+                    self.take(&mut harvest, Timestamp::now());
                 }
                 _ = inbox.ends.wait_for(|ends| *ends) => {
                     while let Ok(one) = inbox.harvest.try_recv() {
-                        self.take(one, Timestamp::now());
+                        harvest.push(one);
+                        if harvest.len() == AT_ONCE {
+                            self.take(&mut harvest, Timestamp::now());
+                        }
                     }
-                    self.checkpoint(Timestamp::now());
+                    self.take(&mut harvest, Timestamp::now());
+                    (0..self.parts.len()).for_each(|part| self.checkpoint(part));
                     return;
                 }
             }
@@ -177,55 +201,78 @@ impl Judge {
         }
     }
 
-    fn take(&mut self, harvest: Harvest, now: Timestamp) {
-        match harvest {
-            Harvest::Run(run) => self.ran(run, now),
-            Harvest::Shown(shown) => self.shown(*shown, now),
-            Harvest::Trace(trace) => self.traced(*trace, now),
-            Harvest::Own(own) => self.own(&own),
+    /// Takes in what came together. It is kept before it is judged: a judge that panics loses no row.
+    fn take(&mut self, harvest: &mut Vec<Harvest>, now: Timestamp) {
+        let runs = harvest.iter().filter_map(|one| match one {
+            Harvest::Run(run) => Some(run.clone()),
+            Harvest::Shown(_) | Harvest::Trace(_) | Harvest::Own(_) => None,
+        });
+        self.keeper.keep(runs.collect());
+        let mut judged = Judged::default();
+        for one in harvest.drain(..) {
+            match one {
+                Harvest::Run(run) => self.ran(run, &mut judged, now),
+                Harvest::Shown(shown) => {
+                    let run = self.shown(*shown, now);
+                    self.keeper.keep(vec![run.clone()]);
+                    self.ran(run, &mut judged, now);
+                }
+                Harvest::Trace(trace) => {
+                    self.settle(&mut judged, now);
+                    self.traced(*trace, now);
+                }
+                Harvest::Own(own) => {
+                    self.settle(&mut judged, now);
+                    self.own(&own);
+                }
+            }
+        }
+        self.settle(&mut judged, now);
+    }
+
+    /// What runs came to is stored once for all that came together, then told: an outage of everything
+    /// changes the same incidents with each of them.
+    fn settle(&mut self, judged: &mut Judged, now: Timestamp) {
+        let Judged { updates, services } = std::mem::take(judged);
+        self.update(updates, Vec::new(), now);
+        for service in services {
+            self.tell(&service, now);
         }
     }
 
-    fn ran(&mut self, run: Run, now: Timestamp) {
+    fn ran(&mut self, run: Run, judged: &mut Judged, now: Timestamp) {
         let figures = &self.shared.figures;
         figures.runs[run.outcome as usize].fetch_add(1, Ordering::Relaxed);
         if run.trigger == Trigger::Schedule {
             let late = Duration::from_micros(u64::from(run.late));
             figures.lateness.observe(late);
         }
-        let mut updates = Vec::new();
         for signal in self.detector.step(&Heard::of(&run), now) {
             if let Some(signal) = signals::of(&signal) {
-                updates.extend(self.book.signal(&signal, now));
+                judged.updates.extend(self.book.signal(&signal, now));
             }
         }
-        updates.extend(self.book.ran(&run, now));
-        if run.outcome != RunOutcome::NotRun {
-            let began = run.began();
-            self.shared.board_mut(|board| {
-                if let Some(check) = board.checks.get_mut(&run.check) {
-                    check.judged_at = check.judged_at.max(Some(began));
-                    check.served = match run.outcome {
-                        RunOutcome::Ok => check.served.saturating_add(1),
-                        RunOutcome::Wrong | RunOutcome::Failed | RunOutcome::NotRun => 0,
-                    };
-                    if check.since.is_none() && check.served >= SERVED_MIN {
-                        check.verdict = Verdict::Healthy;
-                        check.since = Some(began);
-                        check.summary = format!("{SERVED_MIN} runs in a row were served");
-                    }
-                }
-            });
-        }
+        judged.updates.extend(self.book.ran(&run, now));
+        judged.services.insert(run.check.service().to_owned());
         self.shared.board_mut(|board| {
-            if let Some(check) = board.checks.get_mut(&run.check) {
-                check.last.insert(run.vantage.clone(), run.clone());
+            let Some(check) = board.checks.get_mut(&run.check) else {
+                return;
+            };
+            if run.outcome != RunOutcome::NotRun {
+                let began = run.began();
+                check.judged_at = check.judged_at.max(Some(began));
+                check.served = match run.outcome {
+                    RunOutcome::Ok => check.served.saturating_add(1),
+                    RunOutcome::Wrong | RunOutcome::Failed | RunOutcome::NotRun => 0,
+                };
+                if check.since.is_none() && check.served >= SERVED_MIN {
+                    check.verdict = Verdict::Healthy;
+                    check.since = Some(began);
+                    check.summary = format!("{SERVED_MIN} runs in a row were served");
+                }
             }
+            check.last.insert(run.vantage.clone(), run);
         });
-        let service = run.check.service().to_owned();
-        self.keeper.keep(run);
-        self.update(updates, Vec::new(), now);
-        self.tell(&service, now);
     }
 
     fn traced(&mut self, trace: Trace, now: Timestamp) {
@@ -269,7 +316,7 @@ impl Judge {
     }
 
     /// A run, with a report of its records as its evidence: what proves the row, to be judged again.
-    fn shown(&mut self, shown: Shown, now: Timestamp) {
+    fn shown(&mut self, shown: Shown, now: Timestamp) -> Run {
         let Shown {
             mut run,
             context,
@@ -296,7 +343,7 @@ impl Judge {
                 self.save(Vec::new());
             }
         }
-        self.ran(run, now);
+        run
     }
 
     /// A report without secrets: what is kept and shown goes by this, and gives the same verdict.
@@ -489,9 +536,11 @@ impl Judge {
         if !self.unsaved.is_empty() {
             self.save(Vec::new());
         }
-        let age = now.duration_since(self.checkpointed);
-        if age >= CHECKPOINT_EVERY.try_into().unwrap_or_default() || age.is_negative() {
-            self.checkpoint(now);
+        if let Some(part) = self.parts.due(now) {
+            self.checkpoint(part);
+        } else if self.is_memory_due {
+            let memory = self.memory();
+            self.save(vec![memory]);
         }
     }
 
@@ -547,6 +596,8 @@ impl Judge {
         self.book
             .set_needs(needs.map(|s| (s.name.clone(), s.needs.clone())).collect());
         let gone = self.shared.board_mut(|board| board.configure(config, now));
+        let parts = &mut self.parts;
+        self.shared.board(|board| parts.divide(board.checks.keys()));
         let mut updates = Vec::new();
         for check in gone {
             updates.extend(self.book.gone(&check, now));
@@ -592,11 +643,12 @@ impl Judge {
         for incident in newest.values() {
             changes.push(Change::Incident(incident.clone()));
         }
-        if has_incidents {
-            let bytes = Some(self.book.checkpoint());
-            let key = INCIDENTS.to_owned();
-            changes.push(Change::Checkpoint { key, bytes });
+        // What incidents of very many checks remember is written with the next tick: without it they
+        // are made again from what is stored of themselves.
+        if has_incidents && self.parts.is_one() {
+            changes.push(self.memory());
         }
+        self.is_memory_due |= has_incidents && !self.parts.is_one();
         if changes.is_empty() {
             return;
         }
@@ -658,18 +710,38 @@ impl Judge {
         }
     }
 
-    fn checkpoint(&mut self, now: Timestamp) {
-        self.checkpointed = now;
-        let board = self.shared.board(crate::board::Board::checkpoint);
-        let of = |key: &str, bytes| Change::Checkpoint {
-            key: key.to_owned(),
+    /// Writes down what is known of the checks of a part.
+    fn checkpoint(&mut self, part: usize) {
+        let checks = self.parts.checks(part);
+        let board = self.shared.board(|board| board.checkpoint_of(checks));
+        let of = |begin: &str, bytes| Change::Checkpoint {
+            key: self.parts.key(begin, part),
             bytes: Some(bytes),
         };
-        self.save(vec![
-            of(DETECTION, self.detector.checkpoint()),
-            of(INCIDENTS, self.book.checkpoint()),
+        let mut changes = vec![
+            of(parts::DETECTION, self.detector.checkpoint_of_many(checks)),
             of(crate::board::CHECKPOINT, board),
-        ]);
+        ];
+        if !self.parts.is_one() {
+            changes.push(of(parts::WATCHES, self.book.checkpoint_of(checks)));
+        }
+        changes.push(self.memory());
+        let over = self.parts.over(part).into_iter();
+        changes.extend(over.map(|key| Change::Checkpoint { key, bytes: None }));
+        self.save(changes);
+    }
+
+    /// What incidents remember, to be written down.
+    fn memory(&mut self) -> Change {
+        self.is_memory_due = false;
+        let bytes = match self.parts.is_one() {
+            true => self.book.checkpoint(),
+            false => self.book.checkpoint_of_amiss(),
+        };
+        Change::Checkpoint {
+            key: INCIDENTS.to_owned(),
+            bytes: Some(bytes),
+        }
     }
 
     /// Puts the open incidents onto the board.

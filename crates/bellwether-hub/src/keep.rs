@@ -31,7 +31,9 @@ const AGAIN_MAX: Duration = Duration::from_secs(5);
 pub const LOCAL_AGENT: &str = "local";
 
 enum Said {
-    Run(Box<Run>),
+    /// What came together is handed on together: each time the thread is woken costs as much as
+    /// dozens of runs.
+    Runs(Vec<Run>),
     /// Keep what is there and say so.
     Flush(mpsc::Sender<()>),
 }
@@ -67,10 +69,13 @@ impl Keeper {
         Ok(Self { says })
     }
 
-    /// Hands on a run to keep.
-    pub fn keep(&self, run: Run) {
+    /// Hands on runs to keep.
+    pub fn keep(&self, runs: Vec<Run>) {
+        if runs.is_empty() {
+            return;
+        }
         // The thread ends only when all senders are gone.
-        let _ = self.says.send(Said::Run(Box::new(run)));
+        let _ = self.says.send(Said::Runs(runs));
     }
 
     /// Waits until all that was handed on was tried once, at most this long. Blocks.
@@ -110,8 +115,8 @@ impl Writer {
         loop {
             let wait = due.saturating_duration_since(Instant::now());
             match hears.recv_timeout(wait) {
-                Ok(Said::Run(run)) => {
-                    self.batch.push(*run);
+                Ok(Said::Runs(mut runs)) => {
+                    self.batch.append(&mut runs);
                     self.tell_waiting();
                     if self.batch.len() < BATCH_LEN_MAX {
                         continue;

@@ -11,6 +11,7 @@
 //! - [`agents`]: what is asked of agents
 //! - [`keep`]: runs, until they are durable
 //! - [`judge`], [`signals`], [`freshness`]: detection, diagnosis and incidents; silence
+//! - `parts`: what is written down of very many checks, some after the others
 //! - [`board`]: what is true now, as it is told
 //! - [`api`]: the API under `/api/v1`, and the router of everything that is served
 //! - [`access`]: who may do what
@@ -32,6 +33,7 @@ pub mod keep;
 pub mod listen;
 pub mod metrics;
 pub mod page;
+mod parts;
 pub mod reload;
 pub mod settings;
 pub mod shared;

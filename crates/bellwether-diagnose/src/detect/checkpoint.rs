@@ -70,6 +70,13 @@ impl Detector {
             .map(|&check| self.save(check..check + 1))
     }
 
+    /// What is known of these checks, as bytes; those that are not configured are left out.
+    #[must_use]
+    pub fn checkpoint_of_many<'c>(&self, checks: impl IntoIterator<Item = &'c CheckId>) -> Vec<u8> {
+        let known = checks.into_iter().filter_map(|c| self.by_check.get(c));
+        self.save(known.copied())
+    }
+
     /// Takes on what was known, of checks and vantages that are configured; the others of the
     /// checkpoint are passed over. Configure first. Gives the number of checks taken on.
     ///
@@ -110,7 +117,7 @@ impl Detector {
         Ok(taken)
     }
 
-    fn save(&self, checks: std::ops::Range<usize>) -> Vec<u8> {
+    fn save(&self, checks: impl Iterator<Item = usize>) -> Vec<u8> {
         let saved = Saved {
             version: VERSION,
             checks: checks

@@ -35,15 +35,43 @@ struct Head {
 impl Book {
     /// All that is remembered besides the incidents. To be kept together with the incidents of the
     /// updates that it follows.
+    ///
+    /// Some 200 bytes for each check: who watches very many keeps [`checkpoint_of_amiss`] with the
+    /// incidents, and [`checkpoint_of`] of some checks after the others.
+    ///
+    /// [`checkpoint_of_amiss`]: Self::checkpoint_of_amiss
+    /// [`checkpoint_of`]: Self::checkpoint_of
     #[must_use]
     pub fn checkpoint(&self) -> Vec<u8> {
-        let watches: Vec<_> = self.watches.iter().map(|((c, v), w)| (c, v, w)).collect();
-        let matters: Vec<_> = self
-            .matters
-            .iter()
-            .map(|(id, m)| (id, m.remembered()))
-            .collect();
-        let weighed = self.weighed.iter();
+        self.save(self.watches.iter().collect(), true)
+    }
+
+    /// What is remembered of incidents, and of checks that anything is amiss with; nothing of those
+    /// that are well.
+    #[must_use]
+    pub fn checkpoint_of_amiss(&self) -> Vec<u8> {
+        let is_member = |key: &Key| self.matters.values().any(|m| m.members.contains_key(key));
+        let amiss = |(key, watch): &(&Key, &Watch)| watch.is_amiss() || is_member(key);
+        self.save(self.watches.iter().filter(amiss).collect(), true)
+    }
+
+    /// What is remembered of these checks, and of no incident: for [`recall`](Self::recall).
+    #[must_use]
+    pub fn checkpoint_of<'c>(&self, checks: impl IntoIterator<Item = &'c CheckId>) -> Vec<u8> {
+        let first = VantageId::new("");
+        let of = |check: &'c CheckId| {
+            let from = (check.clone(), first.clone());
+            let all = self.watches.range(from..);
+            all.take_while(move |((other, _), _)| other == check)
+        };
+        self.save(checks.into_iter().flat_map(of).collect(), false)
+    }
+
+    fn save(&self, watches: Vec<(&Key, &Watch)>, with_matters: bool) -> Vec<u8> {
+        let watches: Vec<_> = watches.into_iter().map(|((c, v), w)| (c, v, w)).collect();
+        let matters = self.matters.iter().filter(|_| with_matters);
+        let matters: Vec<_> = matters.map(|(id, m)| (id, m.remembered())).collect();
+        let weighed = self.weighed.iter().filter(|_| with_matters);
         let weighed = weighed.map(|((cause, party), n)| (*cause, party.clone(), *n));
         let memory = Memory {
             version: VERSION,
@@ -55,6 +83,14 @@ impl Book {
         serde_json::to_vec(&memory).expect("plain data with string keys becomes JSON")
     }
 
+    /// Takes on what [`checkpoint_of`](Self::checkpoint_of) said, of checks of which nothing is known
+    /// yet. Bytes that are damaged or of another version are passed over.
+    pub fn recall(&mut self, bytes: &[u8]) {
+        for (check, vantage, watch) in read(bytes).map_or_else(Vec::new, |memory| memory.watches) {
+            self.watches.entry((check, vantage)).or_insert(watch);
+        }
+    }
+
     /// Goes on where a checkpoint was made.
     ///
     /// `open` are the incidents that the store holds as not resolved, `next_id` is the number that
@@ -62,12 +98,7 @@ impl Book {
     /// only it knew (how often a matter came back, half-confirmed suspicions), no incident.
     #[must_use]
     pub fn restore(open: Vec<Incident>, memory: Option<&[u8]>, next_id: u64) -> Self {
-        let of_this_version = |bytes: &&[u8]| {
-            serde_json::from_slice::<Head>(bytes).is_ok_and(|head| head.version == VERSION)
-        };
-        let memory: Option<Read> = memory
-            .filter(of_this_version)
-            .and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let memory = memory.and_then(read);
         let mut book = Self::new();
         let mut remembered = BTreeMap::new();
         if let Some(memory) = memory {
@@ -101,4 +132,12 @@ impl Book {
         book.next = book.next.max(next_id);
         book
     }
+}
+
+fn read(bytes: &[u8]) -> Option<Read> {
+    let head: Head = serde_json::from_slice(bytes).ok()?;
+    if head.version != VERSION {
+        return None;
+    }
+    serde_json::from_slice(bytes).ok()
 }

@@ -126,6 +126,19 @@ pub(super) struct Watch {
 }
 
 impl Watch {
+    /// Is there anything to remember that only a failure leaves behind?
+    pub(super) fn is_amiss(&self) -> bool {
+        self.bad.is_some()
+            || self.last_was_bad
+            || self.last_was_ours
+            || self.followed
+            || self.streak.is_some()
+            || self.alarm.is_some()
+            || self.slow.is_some()
+            || !self.paths.is_empty()
+            || !self.warned.is_empty()
+    }
+
     /// Takes in a run.
     pub(super) fn ran(&mut self, run: &Run) {
         self.every = run.every;

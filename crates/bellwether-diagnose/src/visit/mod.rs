@@ -157,16 +157,28 @@ fn with_resolver(ask: &CheckAsk, observations: Vec<Observation>) -> Vec<Observat
     let mut all: Vec<(IpAddr, Exchange)> = Vec::new();
     let mut first = None;
     for observation in asked {
-        if let Outcome::Dns(seen) = &observation.outcome {
-            all.push((seen.server, seen.exchange.clone()));
-        }
-        first.get_or_insert(observation);
+        let Observation {
+            id,
+            began,
+            took_ms,
+            waits,
+            outcome: Outcome::Dns(DnsSeen {
+                server, exchange, ..
+            }),
+            ..
+        } = observation
+        else {
+            continue;
+        };
+        all.push((server, exchange));
+        first.get_or_insert((id, began, took_ms, waits));
     }
-    if let (Some(observation), Some((server, _))) = (first, all.first()) {
+    let server = all.first().map(|(server, _)| *server);
+    if let (Some((id, began, took_ms, waits)), Some(server)) = (first, server) {
         let seen = ResolverSeen {
             resolver: server.to_string(),
             origin: ResolverOrigin::Given,
-            address: SocketAddr::new(*server, 53),
+            address: SocketAddr::new(server, 53),
             channel: Channel::default(),
             answers: all.into_iter().map(|(_, exchange)| exchange).collect(),
             zone_ns: None,
@@ -177,9 +189,12 @@ fn with_resolver(ask: &CheckAsk, observations: Vec<Observation>) -> Vec<Observat
             large: Vec::new(),
         };
         rest.push(Observation {
+            id,
             probe: ProbeKind::ResolverMatrix,
+            began,
+            took_ms,
+            waits,
             outcome: Outcome::ResolverMatrix(Box::new(seen)),
-            ..observation
         });
     }
     rest

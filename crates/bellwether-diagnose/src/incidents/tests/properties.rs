@@ -103,6 +103,12 @@ fn a_healthy_check_costs_a_checkpoint_little() {
     }
     let size = book.checkpoint().len() / names.len();
     assert!(size < 400, "{size} bytes for each");
+    assert!(
+        book.checkpoint_of_amiss().len() < 100,
+        "and nothing where only what is amiss counts"
+    );
+    let first = CheckId::new("service-0", "main");
+    assert!((100..400).contains(&book.checkpoint_of([&first]).len()));
 }
 
 #[test]

@@ -403,11 +403,17 @@ pub(super) fn play_with(story: &Story, restart: impl Fn(usize) -> bool) -> Told 
     book.set_needs(story.needs.clone());
     for (n, (now, step)) in story.steps.iter().enumerate() {
         if restart(n) {
-            let memory = book.checkpoint();
             let is_open = |i: &&Incident| i.state != IncidentState::Resolved;
-            let open = told.kept.values().filter(is_open).cloned().collect();
+            let open: Vec<Incident> = told.kept.values().filter(is_open).cloned().collect();
             let next = told.kept.len() as u64 + 1;
-            let again = Book::restore(open, Some(&memory), next);
+            let again = Book::restore(open.clone(), Some(&book.checkpoint()), next);
+            // In parts it comes to the same.
+            let mut parts = Book::restore(open, Some(&book.checkpoint_of_amiss()), next);
+            for (check, _) in book.watches.keys() {
+                parts.recall(&book.checkpoint_of([check]));
+            }
+            parts.recall(b"damaged");
+            assert!(parts == again, "restarted from parts before step {n}");
             book = again;
             book.set_needs(story.needs.clone());
         }

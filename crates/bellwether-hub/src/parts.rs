@@ -1,0 +1,195 @@
+//! What is written down of checks now and then, in parts, one after the other.
+//!
+//! What detection, incidents and board know grows with the checks. Of a hundred thousand it is a
+//! hundred MiB: written in one piece it would hold up the judge for seconds, every half minute. A
+//! part is of some checks; a small configuration has one, and all of it is written at once.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bellwether_agent::wheel;
+use bellwether_model::CheckId;
+use jiff::{SignedDuration, Timestamp};
+
+/// Checks of one part, about: half a MiB and some milliseconds.
+pub(crate) const PART_LEN: usize = 1_000;
+/// How often each part is written, where there are few: with more than one a second it takes as
+/// many seconds as there are parts.
+const EVERY: Duration = Duration::from_secs(30);
+
+/// Checks in parts, and which is next.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    parts: Vec<Vec<CheckId>>,
+    next: usize,
+    /// When the last one was written.
+    written: Timestamp,
+    /// Keys of another division, to be removed when all of this one is written.
+    former: BTreeSet<String>,
+}
+
+impl Parts {
+    /// Of no checks. `stored` are the keys that a former process wrote.
+    pub(crate) fn new(now: Timestamp, stored: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            parts: vec![Vec::new()],
+            next: 0,
+            written: now,
+            former: stored.into_iter().collect(),
+        }
+    }
+
+    /// Divides these checks. A check stays in its part as long as there are as many.
+    pub(crate) fn divide<'c>(&mut self, checks: impl ExactSizeIterator<Item = &'c CheckId>) {
+        let count = checks.len().div_ceil(PART_LEN).max(1);
+        if count != self.parts.len() {
+            self.former.extend(self.keys(self.parts.len()));
+            self.next = 0;
+        }
+        self.parts = vec![Vec::new(); count];
+        for check in checks {
+            let at = wheel::hash(check.as_str(), 0) % count as u64;
+            let at = usize::try_from(at).unwrap_or_default();
+            self.parts[at].push(check.clone());
+        }
+    }
+
+    /// Is everything in one?
+    pub(crate) fn is_one(&self) -> bool {
+        self.parts.len() == 1
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// The checks of one.
+    pub(crate) fn checks(&self, part: usize) -> &[CheckId] {
+        &self.parts[part]
+    }
+
+    /// The key of a part, of those that begin so.
+    pub(crate) fn key(&self, begin: &str, part: usize) -> String {
+        key(begin, part, self.parts.len())
+    }
+
+    /// The part to be written now, if one is; it counts as written.
+    pub(crate) fn due(&mut self, now: Timestamp) -> Option<usize> {
+        let share = EVERY / u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
+        let share = SignedDuration::try_from(share).unwrap_or_default();
+        let age = now.duration_since(self.written);
+        // A clock that was set back makes none of them wait.
+        if age < share && !age.is_negative() {
+            return None;
+        }
+        self.written = now;
+        let part = self.next;
+        self.next = (part + 1) % self.parts.len();
+        Some(part)
+    }
+
+    /// Keys that nobody needs any more, once the last part of a round was written.
+    pub(crate) fn over(&mut self, part: usize) -> Vec<String> {
+        if part + 1 < self.parts.len() || self.former.is_empty() {
+            return Vec::new();
+        }
+        let now: BTreeSet<String> = self.keys(self.parts.len()).collect();
+        let former = std::mem::take(&mut self.former);
+        former.difference(&now).cloned().collect()
+    }
+
+    fn keys(&self, count: usize) -> impl Iterator<Item = String> + use<> {
+        let begins = KEYS.into_iter();
+        begins.flat_map(move |begin| (0..count).map(move |part| key(begin, part, count)))
+    }
+}
+
+/// What keys begin with: detection, what incidents remember of checks, the board.
+pub(crate) const DETECTION: &str = "detection";
+/// Apart from what incidents remember of themselves, which has the key `incidents`.
+pub(crate) const WATCHES: &str = "watches";
+/// All of them.
+pub(crate) const KEYS: [&str; 3] = [DETECTION, WATCHES, crate::board::CHECKPOINT];
+
+fn key(begin: &str, part: usize, count: usize) -> String {
+    if count == 1 {
+        return begin.to_owned();
+    }
+    format!("{begin}/{part}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(count: usize) -> Vec<CheckId> {
+        (0..count)
+            .map(|n| CheckId::new(&format!("svc-{n}"), "main"))
+            .collect()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    /// Parts written in the seconds of a span, with what is removed after each.
+    fn written(parts: &mut Parts, seconds: std::ops::Range<i64>) -> Vec<(usize, usize)> {
+        let mut written = Vec::new();
+        for second in seconds {
+            if let Some(part) = parts.due(at(second)) {
+                written.push((part, parts.over(part).len()));
+            }
+        }
+        written
+    }
+
+    #[test]
+    fn few_checks_are_written_in_one_piece() {
+        let mut parts = Parts::new(at(0), []);
+        parts.divide(ids(PART_LEN).iter());
+        assert!(parts.is_one());
+        assert_eq!(parts.key(DETECTION, 0), "detection");
+        assert_eq!(written(&mut parts, 0..100), [(0, 0); 3]);
+    }
+
+    #[test]
+    fn many_are_written_in_turn_and_none_is_left_out() {
+        let mut parts = Parts::new(at(0), []);
+        let all = ids(45 * PART_LEN);
+        parts.divide(all.iter());
+        assert_eq!(parts.len(), 45);
+        let turns = written(&mut parts, 1..91);
+        let wanted: Vec<(usize, usize)> = (0..45).chain(0..45).map(|part| (part, 0)).collect();
+        assert_eq!(&turns[..44], &wanted[..44]);
+        let mut found: Vec<&CheckId> = (0..45).flat_map(|part| parts.checks(part)).collect();
+        found.sort();
+        found.dedup();
+        assert_eq!(found.len(), all.len());
+        let sizes = (0..45).map(|part| parts.checks(part).len());
+        assert!(
+            sizes.clone().all(|n| (800..=1200).contains(&n)),
+            "{:?}",
+            sizes.max()
+        );
+    }
+
+    #[test]
+    fn what_another_division_wrote_goes_once_all_is_written_anew() {
+        let stored = ["detection", "detection/2", "board/1", "watches/7"];
+        let mut parts = Parts::new(at(0), stored.map(str::to_owned));
+        parts.divide(ids(2 * PART_LEN).iter());
+        let removed = written(&mut parts, 0..61);
+        // Of those that were stored the first two divisions' names are written anew.
+        assert_eq!(removed.first(), Some(&(0, 0)));
+        let mut names = Parts::new(at(0), stored.map(str::to_owned));
+        names.divide(ids(2 * PART_LEN).iter());
+        let over = names.over(1);
+        assert!(over.contains(&"detection".to_owned()) && over.contains(&"watches/7".to_owned()));
+        assert!(!over.contains(&"board/1".to_owned()), "{over:?}");
+        // More checks, another division: the names of the one before go, as far as they are others.
+        names.divide(ids(PART_LEN).iter());
+        let over = names.over(0);
+        assert!(over.contains(&"board/1".to_owned()) && !over.contains(&"board".to_owned()));
+    }
+}
