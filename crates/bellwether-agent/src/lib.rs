@@ -137,6 +137,9 @@ pub enum TraceWhy {
 /// What an agent says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Own {
+    /// It was started anew: what it said of checks before, that they bring down workers, holds no
+    /// longer.
+    Began,
     /// A worker hung or died, and another one took its place.
     WorkerReplaced {
         /// How it ended.

@@ -170,7 +170,7 @@ fn resolvers(config: &Config, vantage: &VantageId) -> Vec<ResolverAsk> {
         match &resolver.address {
             None => all.extend(system_asks()),
             Some(address) => all.push(ResolverAsk {
-                label: address.text.clone(),
+                label: label(config, &resolver.name, &address.text),
                 address: address.address,
                 channel: address.channel.clone(),
                 origin: ResolverOrigin::Given,
@@ -183,6 +183,16 @@ fn resolvers(config: &Config, vantage: &VantageId) -> Vec<ResolverAsk> {
     }
     once_each(&mut all);
     all
+}
+
+/// What a resolver is called in runs and reports: its address, unless that holds what a `${…}` stood
+/// for. Then its name stands for it.
+fn label(config: &Config, name: &str, address: &str) -> String {
+    if config.scrub(address) == address {
+        address.to_owned()
+    } else {
+        name.to_owned()
+    }
 }
 
 fn root_hints(from: &RootHintsFrom) -> Result<Vec<RootHint>, SettingsError> {

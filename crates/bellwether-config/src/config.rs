@@ -318,17 +318,82 @@ impl Config {
         crate::echo::redacted(self)
     }
 
-    /// A text with everything that a `${…}` stood for replaced by `***`.
+    /// A text with everything that a `${…}` stood for replaced by `***`, also where a URL has it
+    /// percent-encoded.
     #[must_use]
     pub fn scrub(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in &self.secrets {
-            if secret.expose().len() >= substitute::SCRUBBED_LEN_MIN
-                && text.contains(secret.expose())
-            {
-                text = text.replace(secret.expose(), REDACTED);
+            let secret = secret.expose();
+            if secret.len() < substitute::SCRUBBED_LEN_MIN {
+                continue;
+            }
+            if text.contains(secret) {
+                text = text.replace(secret, REDACTED);
+            }
+            if text.contains('%') {
+                text = in_url(&text, secret);
             }
         }
         text
+    }
+}
+
+/// A text without a secret that stands in it with some of its bytes percent-encoded: which ones, is
+/// up to whoever encoded it.
+fn in_url(text: &str, secret: &str) -> String {
+    let mut scrubbed = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        match encoded_len(rest.as_bytes(), secret.as_bytes()) {
+            Some(len) => {
+                scrubbed.push_str(REDACTED);
+                rest = &rest[len..];
+            }
+            None => {
+                scrubbed.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
+        }
+    }
+    scrubbed
+}
+
+/// How many bytes at the start of `text` are the secret, each byte as it is or as `%XX`.
+fn encoded_len(text: &[u8], secret: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    for byte in secret {
+        let rest = text.get(at..)?;
+        let digits = rest.get(1..3).filter(|_| rest.first() == Some(&b'%'));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        let decoded = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        if decoded == Some(*byte) {
+            at += 3;
+        } else if rest.first() == Some(byte) {
+            at += 1;
+        } else {
+            return None;
+        }
+    }
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_found_however_a_url_encodes_it() {
+        let secret = "a b\"ü%/c";
+        for text in [
+            "key=a%20b%22%c3%BC%25%2Fc&x",
+            "key=a%20b%22ü%25/c&x",
+            "key=%61%20b%22%C3%bc%25/%63&x",
+        ] {
+            assert_eq!(in_url(text, secret), format!("key={REDACTED}&x"), "{text}");
+        }
+        for other in ["key=a%20b%2", "%", "%zz ü%20", "key=a+b"] {
+            assert_eq!(in_url(other, secret), other);
+        }
     }
 }

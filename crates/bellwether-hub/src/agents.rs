@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use bellwether_agent::{AgentHandle, Figures, Harvest, Plan, Processes, SystemClock};
+use bellwether_agent::{AgentHandle, Figures, Harvest, Own, Plan, Processes, SystemClock};
 use bellwether_model::{Baseline, CheckId};
 use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 
 /// What may wait for the agent. It takes each at once.
 const ASKED_MAX: usize = 65_536;
@@ -98,9 +99,31 @@ impl Agents {
     }
 }
 
+#[cfg(test)]
+impl Owner {
+    /// What was asked so far, in words.
+    pub(crate) fn asked(&mut self) -> Vec<String> {
+        let mut asked = Vec::new();
+        while let Ok(ask) = self.asks.try_recv() {
+            asked.push(match ask {
+                Ask::Plan(plan) => format!("plan {}", plan.generation),
+                Ask::Trace(check) => format!("trace {check}"),
+                Ask::Follow(check, every) => format!("follow {check} {every:?}"),
+                Ask::Baseline(check, baseline) => {
+                    format!("baseline {check} {}", baseline.is_some())
+                }
+                Ask::Stop(..) => "stop".to_owned(),
+            });
+        }
+        asked
+    }
+}
+
 impl Owner {
     /// Runs the agent, until it ends.
     pub async fn run(&mut self) {
+        // Whoever heard of the agent before this one forgets what no longer holds.
+        let _ = self.harvest.send(Harvest::Own(Own::Began)).await;
         let worker = self.worker.clone();
         let mut agent = bellwether_agent::start(
             self.plan.clone(),
@@ -111,8 +134,16 @@ impl Owner {
         for (check, every) in &self.following {
             agent.follow(check, Some(*every)).await;
         }
+        let mut looks = tokio::time::interval(FIGURES_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // Figures come first: whoever is asked much is to be watched too.
+                biased;
+                _ = looks.tick() => {
+                    let mut figures = self.figures.write().unwrap_or_else(PoisonError::into_inner);
+                    *figures = agent.figures();
+                }
                 ask = self.asks.recv() => match ask {
                     Some(Ask::Stop(grace, done)) => {
                         if let Err(error) = agent.stop(grace).await {
@@ -128,10 +159,6 @@ impl Owner {
                 ended = agent.ended() => {
                     tracing::error!(error = %ended, "the agent ended; it is started again");
                     return;
-                }
-                () = tokio::time::sleep(FIGURES_EVERY) => {
-                    let mut figures = self.figures.write().unwrap_or_else(PoisonError::into_inner);
-                    *figures = agent.figures();
                 }
             }
         }

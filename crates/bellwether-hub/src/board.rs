@@ -4,7 +4,7 @@
 //! be true is told as unknown by [`Board::service`], not by each reader.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_config::Config;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// What the keys of the board's checkpoints begin with.
 pub const CHECKPOINT: &str = "board";
 
-/// How long after its second missed interval a verdict counts as too old.
+/// How long after the first interval that it misses a verdict counts as too old.
 pub const STALE_GRACE: Duration = Duration::from_secs(10);
 
 /// So many runs in a row, by several resolvers and addresses, stand for a first trace that has not
@@ -143,17 +143,29 @@ impl Board {
     #[must_use]
     pub fn service(&self, name: &str, now: Timestamp) -> Option<Told> {
         let service = self.services.get(name)?;
-        let mut checks = service.checks.iter().filter_map(|id| self.checks.get(id));
-        let stale = checks.any(|check| check.is_stale(now));
+        let checks = service.checks.iter().filter_map(|id| self.checks.get(id));
+        // A stale check is unknown, and says nothing of the others.
+        let told = checks.map(|check| match check.is_stale(now) {
+            true => (Verdict::Unknown, check.cause, true),
+            false => (check.verdict, check.cause, false),
+        });
+        let told: Vec<_> = told.collect();
+        let worst = told.iter().max_by_key(|(verdict, _, _)| weight(*verdict));
+        let (verdict, cause, _) = worst
+            .copied()
+            .unwrap_or((service.verdict, service.cause, false));
         Some(Told {
-            verdict: if stale {
-                Verdict::Unknown
-            } else {
-                service.verdict
-            },
-            cause: service.cause,
-            stale,
+            verdict,
+            cause,
+            stale: told.iter().any(|(_, _, stale)| *stale),
         })
+    }
+
+    /// Services of which a check is stale.
+    #[must_use]
+    pub fn stale_services(&self, now: Timestamp) -> BTreeSet<String> {
+        let stale = self.checks.iter().filter(|(_, check)| check.is_stale(now));
+        stale.map(|(id, _)| id.service().to_owned()).collect()
     }
 
     /// Since when a service is stale: the first of its checks to have become so.
@@ -354,7 +366,7 @@ impl ServiceState {
 }
 
 /// Which of several verdicts a service has: users who fail count more than what is not known.
-fn weight(verdict: Verdict) -> u8 {
+pub(crate) fn weight(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Healthy => 0,
         Verdict::Unknown => 1,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bellwether_agent::Plan;
 use bellwether_config::{Loaded, Problems};
-use bellwether_model::{Baseline, CheckId, Digest};
+use bellwether_model::Digest;
 use bellwether_store::embedded::{Embedded, Options};
 use bellwether_store::{Change, Retention, StateStore, StoreError};
 use jiff::Timestamp;
@@ -170,6 +170,7 @@ impl Hub {
             acts: acts_in,
             configured: configured_in,
             ends: judge_ends,
+            batch: Vec::new(),
         }));
         let (judged_out, judged) = mpsc::channel(1);
         spawn_agent(&mut tasks, &shared, owner);
@@ -289,6 +290,7 @@ fn shared(
         agent: Arc::default(),
         health,
         unkept: RwLock::default(),
+        unsaved: std::sync::Mutex::default(),
         troubles: RwLock::default(),
         judge_beat: AtomicU64::new(0),
         tasks: tasks.states(),
@@ -366,15 +368,7 @@ fn restore_board(shared: &Shared, configured: &Configured, now: Timestamp) -> Re
 
 /// What the built-in agent is to do.
 fn plan(shared: &Shared, configured: &Configured) -> Result<Plan, HubError> {
-    let kept = shared.state.checkpoints(judge::BASELINE)?;
-    let mut baselines = std::collections::BTreeMap::new();
-    for (key, bytes) in kept {
-        let id = key.strip_prefix(judge::BASELINE).and_then(CheckId::parse);
-        let baseline: Option<Baseline> = serde_json::from_slice(&bytes).ok();
-        if let (Some(id), Some(baseline)) = (id, baseline) {
-            baselines.insert(id, Arc::new(baseline));
-        }
-    }
+    let baselines = judge::baselines(&*shared.state, &configured.config)?;
     let mut plan =
         bellwether_agent::settings::plan(&configured.config, configured.generation, &baselines)?;
     if let Some(workers) = shared.workers {

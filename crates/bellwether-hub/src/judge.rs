@@ -4,17 +4,25 @@
 //! traces are diagnosed, both are folded into the [`Book`] of incidents, and what changes is stored
 //! before it is told. Should it panic, it is made again from what was stored.
 
+mod show;
+mod start;
+mod targets;
+#[cfg(test)]
+mod tests;
+mod time;
+pub(crate) mod unsaved;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bellwether_agent::{Harvest, Own, Shown, Trace};
 use bellwether_diagnose::detect::{Detector, Heard};
-use bellwether_diagnose::incidents::{self, AlarmKind, Book, JudgedTrace, Update};
+use bellwether_diagnose::incidents::{self, Book, JudgedTrace, Notice, Update};
 use bellwether_diagnose::report::Seen;
 use bellwether_model::run::{RunOutcome, Trigger};
-use bellwether_model::{CheckId, Digest, Incident, Report, Run, VantageId, Verdict};
+use bellwether_model::{Cause, CheckId, Digest, Incident, Report, Run, VantageId, Verdict};
 use bellwether_store::{Change, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
@@ -22,12 +30,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::agents::Agents;
-use crate::board::{CheckState, SERVED_MIN};
+use crate::board::{Board, CheckState, SERVED_MIN};
 use crate::freshness;
 use crate::keep::Keeper;
 use crate::parts::{self, Parts};
 use crate::shared::{Act, ActError, ActKind, Configured, Event, Shared};
 use crate::signals;
+use show::Show;
+use targets::Targets;
+pub use targets::baselines;
+use unsaved::Unsaved;
 
 /// How often time alone is looked at: holds that end, results that did not come.
 const TICK: Duration = Duration::from_secs(1);
@@ -37,8 +49,8 @@ const EVIDENCE_EVERY: Duration = Duration::from_secs(600);
 const AT_ONCE: usize = 256;
 /// Largest report of a run that is kept: several times that of a long chain of certificates.
 const RUN_EVIDENCE_LEN_MAX: usize = 256 * 1024;
-/// Changes that wait for a store that takes none: beyond it, the oldest evidence is given up.
-const UNSAVED_MAX: usize = 4_096;
+/// What began so much later than now was stamped before the wall clock was set back.
+const AHEAD: SignedDuration = SignedDuration::from_secs(5);
 
 /// The key of what incidents remember.
 const INCIDENTS: &str = "incidents";
@@ -55,6 +67,8 @@ pub struct Inbox {
     pub configured: mpsc::Receiver<Arc<Configured>>,
     /// No more will come: what is there is taken in, and that is all.
     pub ends: watch::Receiver<bool>,
+    /// What was taken from the harvest and is not judged yet, newest first.
+    pub batch: Vec<Harvest>,
 }
 
 /// The judge.
@@ -66,10 +80,13 @@ pub struct Judge {
     detector: Detector,
     /// What stands in the last report kept of each check.
     kept: BTreeMap<CheckId, Kept>,
-    /// What could not be stored yet, oldest first.
-    unsaved: Vec<Change>,
-    /// Checks that gave no result for two intervals.
+    /// Checks that gave no result for two intervals, and were named for it.
     silent: BTreeSet<CheckId>,
+    /// What each service was last told to be.
+    told: BTreeMap<String, (Verdict, Option<Cause>)>,
+    /// Services of which something is too old to be true.
+    stale: BTreeSet<String>,
+    targets: Targets,
     /// What is written down now and then, part by part.
     parts: Parts,
     /// Incidents changed, and what they remember is not written down yet.
@@ -77,10 +94,12 @@ pub struct Judge {
     clock: freshness::Moves,
 }
 
-/// What runs came to, and is neither stored nor told yet.
+/// What judging came to, and is neither stored nor shown yet.
 #[derive(Default)]
 struct Judged {
     updates: Vec<Update>,
+    changes: Vec<Change>,
+    shows: Vec<Show>,
     /// Services whose checks ran.
     services: BTreeSet<String>,
 }
@@ -89,7 +108,7 @@ struct Judged {
 struct Kept {
     at: Timestamp,
     verdict: Verdict,
-    cause: Option<bellwether_model::Cause>,
+    cause: Option<Cause>,
 }
 
 impl Judge {
@@ -104,10 +123,6 @@ impl Judge {
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let state = &shared.state;
-        let memory = state.checkpoint(INCIDENTS)?;
-        let open = state.open_incidents()?;
-        let clock = freshness::Moves::new(now, shared.started_at.elapsed());
-        let mut book = Book::restore(open, memory.as_deref(), state.next_incident()?);
         let mut stored = Vec::new();
         for begin in parts::KEYS {
             stored.push((begin, state.checkpoints(begin)?));
@@ -118,7 +133,10 @@ impl Judge {
             let found = stored.iter().filter(move |(begin, _)| *begin == wanted);
             found.flat_map(|(_, all)| all).map(|(_, bytes)| bytes)
         };
+        let mut book = start::book(&shared)?;
         of(parts::WATCHES).for_each(|bytes| book.recall(bytes));
+        let targets = Targets::stored(&**state)?;
+        let clock = freshness::Moves::new(now, shared.started_at.elapsed());
         let mut judge = Self {
             clock,
             shared,
@@ -127,72 +145,68 @@ impl Judge {
             book,
             detector: Detector::default(),
             kept: BTreeMap::new(),
-            unsaved: Vec::new(),
             silent: BTreeSet::new(),
+            told: BTreeMap::new(),
+            stale: BTreeSet::new(),
+            targets,
             parts,
             is_memory_due: false,
         };
         let configured = judge.shared.configured.load_full();
-        judge.configure(&configured, now);
+        let moved = judge.configure(&configured, now);
         // One of another version is learned anew.
         for bytes in of(parts::DETECTION) {
             if let Err(error) = judge.detector.restore(bytes) {
                 tracing::warn!(%error, "what detection had learned cannot be read; it is learned anew");
             }
         }
-        judge.reconcile(now);
-        Ok(judge)
-    }
-
-    /// The book may know of an alarm that detection, whose state is written down more rarely, does
-    /// not know of, and would never take back. It is raised again if runs go on failing.
-    fn reconcile(&mut self, now: Timestamp) {
-        let open = self.book.open().flat_map(|incident| &incident.checks);
-        let mut checks: BTreeSet<CheckId> = open.filter_map(|c| CheckId::parse(&c.check)).collect();
-        self.shared
-            .board(|board| checks.retain(|check| board.checks.contains_key(check)));
-        let vantage = VantageId::new(VantageId::LOCAL);
-        let mut updates = Vec::new();
-        for check in checks {
-            if self.detector.is_open(&check) || self.book.of_check(&check).is_empty() {
-                continue;
-            }
-            for kind in [AlarmKind::Failing, AlarmKind::Slow] {
-                let signal = incidents::Signal::Clear {
-                    check: check.clone(),
-                    vantage: vantage.clone(),
-                    kind,
-                };
-                updates.extend(self.book.signal(&signal, now));
-            }
+        for check in &moved {
+            judge.detector.forget(check);
         }
-        self.update(updates, Vec::new(), now);
+        judge.nothing_is_to_come(now);
+        judge.reconcile(now);
+        for (check, _, every) in judge.book.followed() {
+            judge.agents.follow(&check, Some(every));
+        }
+        let book = &judge.book;
+        judge
+            .shared
+            .board_mut(|board| show::show_all(board, book, now));
+        judge.learn_told(now);
+        Ok(judge)
     }
 
     /// Judges until the inbox is closed.
     pub async fn run(mut self, inbox: &mut Inbox) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut harvest = Vec::with_capacity(AT_ONCE);
         loop {
+            self.take_batch(&mut inbox.batch);
             tokio::select! {
                 biased;
                 Some(configured) = inbox.configured.recv() => {
-                    self.configure(&configured, Timestamp::now());
+                    let now = self.now();
+                    self.configure(&configured, now);
                 }
-                Some(act) = inbox.acts.recv() => self.act(act, Timestamp::now()),
-                _ = tick.tick() => self.tick(Timestamp::now()),
-                _ = inbox.harvest.recv_many(&mut harvest, AT_ONCE) => {
-                    self.take(&mut harvest, Timestamp::now());
+                Some(act) = inbox.acts.recv() => {
+                    let now = self.now();
+                    self.act(act, now);
                 }
+                _ = tick.tick() => {
+                    let now = self.now();
+                    self.tick(now);
+                }
+                _ = inbox.harvest.recv_many(&mut inbox.batch, AT_ONCE) => self.received(&mut inbox.batch),
                 _ = inbox.ends.wait_for(|ends| *ends) => {
                     while let Ok(one) = inbox.harvest.try_recv() {
-                        harvest.push(one);
-                        if harvest.len() == AT_ONCE {
-                            self.take(&mut harvest, Timestamp::now());
+                        inbox.batch.push(one);
+                        if inbox.batch.len() == AT_ONCE {
+                            self.received(&mut inbox.batch);
+                            self.take_batch(&mut inbox.batch);
                         }
                     }
-                    self.take(&mut harvest, Timestamp::now());
+                    self.received(&mut inbox.batch);
+                    self.take_batch(&mut inbox.batch);
                     (0..self.parts.len()).for_each(|part| self.checkpoint(part));
                     return;
                 }
@@ -201,43 +215,65 @@ impl Judge {
         }
     }
 
-    /// Takes in what came together. It is kept before it is judged: a judge that panics loses no row.
-    fn take(&mut self, harvest: &mut Vec<Harvest>, now: Timestamp) {
-        let runs = harvest.iter().filter_map(|one| match one {
+    /// What came together. Rows are kept before they are judged, whatever becomes of judging them.
+    fn received(&self, batch: &mut [Harvest]) {
+        let runs = batch.iter().filter_map(|one| match one {
             Harvest::Run(run) => Some(run.clone()),
+            // Its row names the report that proves it, which is made first.
             Harvest::Shown(_) | Harvest::Trace(_) | Harvest::Own(_) => None,
         });
         self.keeper.keep(runs.collect());
+        batch.reverse();
+    }
+
+    /// What was taken from the inbox lies there until it is its turn: whoever panics over one loses
+    /// that one. What runs came to is stored once for all that came together: an outage of everything
+    /// changes the same incidents with each of them.
+    fn take_batch(&mut self, batch: &mut Vec<Harvest>) {
+        if !batch.is_empty() {
+            let now = self.now();
+            self.take(batch, now);
+        }
+    }
+
+    fn take(&mut self, batch: &mut Vec<Harvest>, now: Timestamp) {
         let mut judged = Judged::default();
-        for one in harvest.drain(..) {
+        while let Some(one) = batch.pop() {
             match one {
                 Harvest::Run(run) => self.ran(run, &mut judged, now),
                 Harvest::Shown(shown) => {
-                    let run = self.shown(*shown, now);
+                    let run = self.shown(*shown, &mut judged, now);
                     self.keeper.keep(vec![run.clone()]);
                     self.ran(run, &mut judged, now);
                 }
                 Harvest::Trace(trace) => {
-                    self.settle(&mut judged, now);
+                    self.settle(std::mem::take(&mut judged), now);
                     self.traced(*trace, now);
                 }
                 Harvest::Own(own) => {
-                    self.settle(&mut judged, now);
-                    self.own(&own);
+                    self.settle(std::mem::take(&mut judged), now);
+                    self.own(&own, now);
                 }
             }
         }
-        self.settle(&mut judged, now);
+        self.settle(judged, now);
     }
 
-    /// What runs came to is stored once for all that came together, then told: an outage of everything
-    /// changes the same incidents with each of them.
-    fn settle(&mut self, judged: &mut Judged, now: Timestamp) {
-        let Judged { updates, services } = std::mem::take(judged);
-        self.update(updates, Vec::new(), now);
-        for service in services {
-            self.tell(&service, now);
-        }
+    /// What the wall clock shows; when it was moved, that comes first.
+    fn now(&mut self) -> Timestamp {
+        let now = Timestamp::now();
+        self.look_at_clock(now, self.shared.started_at.elapsed());
+        now
+    }
+
+    /// Is this a result of a check as it is configured now? What came late, of a check that is gone or
+    /// asked another thing, is history, and no more.
+    fn counts(&self, run: &Run, now: Timestamp) -> bool {
+        let began = run.began();
+        let is_placed = began.duration_since(now) <= AHEAD;
+        let known = |check: &CheckState| began >= check.known_since;
+        let board = |board: &Board| board.checks.get(&run.check).is_some_and(known);
+        is_placed && self.shared.board(board)
     }
 
     fn ran(&mut self, run: Run, judged: &mut Judged, now: Timestamp) {
@@ -246,6 +282,9 @@ impl Judge {
         if run.trigger == Trigger::Schedule {
             let late = Duration::from_micros(u64::from(run.late));
             figures.lateness.observe(late);
+        }
+        if !self.counts(&run, now) {
+            return;
         }
         for signal in self.detector.step(&Heard::of(&run), now) {
             if let Some(signal) = signals::of(&signal) {
@@ -259,7 +298,7 @@ impl Judge {
                 return;
             };
             if run.outcome != RunOutcome::NotRun {
-                let began = run.began();
+                let began = run.began().min(now);
                 check.judged_at = check.judged_at.max(Some(began));
                 check.served = match run.outcome {
                     RunOutcome::Ok => check.served.saturating_add(1),
@@ -286,6 +325,12 @@ impl Judge {
             observations,
             why: _,
         } = trace;
+        // It may have come late: of a check that is gone, or that aims at something else by now.
+        if !self.targets.is(&check, &context.target) {
+            return;
+        }
+        // And it may have begun before the wall clock was set back.
+        let began = began.min(now);
         let vantage = VantageId::new(&context.vantage);
         let seen = Seen {
             context,
@@ -296,7 +341,9 @@ impl Judge {
             observations,
         };
         if let Some(report) = self.report(&check, seen) {
-            self.judged(&check, &vantage, &report, now);
+            let mut judged = Judged::default();
+            self.judge(&check, &vantage, &report, &mut judged, now);
+            self.settle(judged, now);
         }
     }
 
@@ -307,7 +354,12 @@ impl Judge {
         let judged =
             std::panic::catch_unwind(move || bellwether_diagnose::report::report(seen, version));
         if let Ok(report) = judged {
-            return Some(self.without_secrets(check, report));
+            let configured = self.shared.configured.load();
+            return Some(crate::api::redact::report(
+                &configured.config,
+                check,
+                report,
+            ));
         }
         let panics = &self.shared.figures.judge_panics;
         panics.fetch_add(1, Ordering::Relaxed);
@@ -316,7 +368,7 @@ impl Judge {
     }
 
     /// A run, with a report of its records as its evidence: what proves the row, to be judged again.
-    fn shown(&mut self, shown: Shown, now: Timestamp) -> Run {
+    fn shown(&mut self, shown: Shown, judged: &mut Judged, now: Timestamp) -> Run {
         let Shown {
             mut run,
             context,
@@ -334,48 +386,38 @@ impl Judge {
         };
         let report = self.report(&run.check, seen);
         let bytes = report.and_then(|report| serde_json::to_vec(&report).ok());
-        let has_room = self.unsaved.len() < UNSAVED_MAX;
-        if let Some(bytes) = bytes.filter(|b| has_room && b.len() <= RUN_EVIDENCE_LEN_MAX) {
+        if let Some(bytes) = bytes.filter(|b| b.len() <= RUN_EVIDENCE_LEN_MAX) {
             run.evidence = Some(Digest(Sha256::digest(&bytes).into()));
-            self.unsaved.push(Change::Evidence { at: now, bytes });
-            // The next tick stores it, with that of all runs that fail at the same time.
-            if self.unsaved.len() % AT_ONCE == 0 {
-                self.save(Vec::new());
-            }
+            judged.changes.push(Change::Evidence { at: now, bytes });
         }
         run
     }
 
-    /// A report without secrets: what is kept and shown goes by this, and gives the same verdict.
-    fn without_secrets(&self, check: &CheckId, report: Report) -> Report {
-        let configured = self.shared.configured.load();
-        crate::api::redact::report(&configured.config, check, report)
-    }
-
-    /// A judged trace goes into the book and onto the board.
-    fn judged(&mut self, check: &CheckId, vantage: &VantageId, report: &Report, now: Timestamp) {
+    /// A judged trace goes into the book, and from there onto the board.
+    fn judge(
+        &mut self,
+        check: &CheckId,
+        vantage: &VantageId,
+        report: &Report,
+        judged: &mut Judged,
+        now: Timestamp,
+    ) {
         let Ok(bytes) = serde_json::to_vec(report) else {
             return;
         };
         let digest = Digest(Sha256::digest(&bytes).into());
-        let judged = JudgedTrace {
+        let trace = JudgedTrace {
             check,
             vantage,
             report,
             evidence: Some(digest),
             depends: &[],
         };
-        let updates = self.book.traced(&judged, now);
-        let refers = |update: &Update| match update {
-            Update::Changed { incident, .. } => incident.evidence.contains(&digest),
-            Update::WantTrace { .. } | Update::Follow { .. } => false,
-        };
-        let is_kept = updates.iter().any(refers)
-            || self.book.names(check, &digest)
-            || self.is_news(check, report, now);
-        let mut changes = Vec::new();
+        let updates = self.book.traced(&trace, now);
+        let is_kept = self.book.names(check, &digest) || self.is_news(check, report, now);
+        judged.updates.extend(updates);
         if is_kept {
-            changes.push(Change::Evidence { at: now, bytes });
+            judged.changes.push(Change::Evidence { at: now, bytes });
             let kept = Kept {
                 at: now,
                 verdict: report.verdict,
@@ -385,27 +427,15 @@ impl Judge {
         }
         if let Some(baseline) = bellwether_diagnose::baseline_of(report) {
             if let Ok(bytes) = serde_json::to_vec(&baseline) {
-                changes.push(Change::Checkpoint {
+                judged.changes.push(Change::Checkpoint {
                     key: format!("{BASELINE}{check}"),
                     bytes: Some(bytes),
                 });
             }
             self.agents.baseline(check, Some(Arc::new(baseline)));
         }
-        self.update(updates, changes, now);
-        let is_held = !self.book.of_check(check).is_empty();
-        self.shared.board_mut(|board| {
-            if let Some(state) = board.checks.get_mut(check) {
-                // What we say of ourselves is no judgement of the check: it grows older all the same.
-                if report.context.is_some() {
-                    state.judged_at = state.judged_at.max(Some(report.began));
-                    state.traced_at = Some(report.began);
-                    state.layers.clone_from(&report.layers);
-                }
-                show(state, report, is_held, is_kept.then_some(digest));
-            }
-        });
-        self.tell(check.service(), now);
+        let evidence = is_kept.then_some(digest);
+        judged.shows.push(Show::of(check, report, evidence));
     }
 
     /// Is a report worth keeping for itself? The first, a change, and now and then what stays broken.
@@ -419,7 +449,7 @@ impl Judge {
             || report.verdict != Verdict::Healthy && is_old
     }
 
-    fn own(&mut self, own: &Own) {
+    fn own(&mut self, own: &Own, now: Timestamp) {
         match own {
             Own::WorkerReplaced { why, under_way } => {
                 let figures = &self.shared.figures;
@@ -438,8 +468,13 @@ impl Judge {
                         state.poisoned = Some(why.clone());
                     }
                 });
-                self.poisoned(check, why);
+                self.poisoned(check, why, now);
             }
+            Own::Began => self.shared.board_mut(|board| {
+                for state in board.checks.values_mut() {
+                    state.poisoned = None;
+                }
+            }),
             Own::CheckWell { check } => {
                 tracing::info!(%check, "the probes of this check leave their worker alone again");
                 self.shared.board_mut(|board| {
@@ -452,19 +487,26 @@ impl Judge {
     }
 
     /// A check that brings down workers is an incident of ours, named at once.
-    fn poisoned(&mut self, check: &CheckId, why: &str) {
-        let now = Timestamp::now();
+    fn poisoned(&mut self, check: &CheckId, why: &str, now: Timestamp) {
         let report = freshness::poisoned(check, why, self.shared.version, now);
-        self.ourselves(check, report, now);
+        let mut judged = Judged::default();
+        self.ourselves(check, report, &mut judged, now);
+        self.settle(judged, now);
     }
 
     /// What is wrong with ourselves is judged like a trace; it is certain, so that it stands for the
     /// second look too, which has to be a later one.
-    fn ourselves(&mut self, check: &CheckId, mut report: Report, now: Timestamp) {
+    fn ourselves(
+        &mut self,
+        check: &CheckId,
+        mut report: Report,
+        judged: &mut Judged,
+        now: Timestamp,
+    ) {
         let vantage = VantageId::new(VantageId::LOCAL);
-        self.judged(check, &vantage, &report, now);
+        self.judge(check, &vantage, &report, judged, now);
         report.began += Duration::from_micros(1);
-        self.judged(check, &vantage, &report, now);
+        self.judge(check, &vantage, &report, judged, now);
     }
 
     fn act(&mut self, act: Act, now: Timestamp) {
@@ -498,24 +540,24 @@ impl Judge {
         by: &str,
         now: Timestamp,
     ) -> Result<Result<Incident, ActError>, incidents::ActError> {
-        if !self.unsaved.is_empty() {
+        if !self.is_saved() {
             self.save(Vec::new());
         }
         let refused = || ActError::Store("the store takes nothing now; try again".to_owned());
-        if !self.unsaved.is_empty() {
+        if !self.is_saved() {
             let known = self.book.incident(incident);
             known.ok_or(incidents::ActError::Unknown(incident))?;
             return Ok(Err(refused()));
         }
         let before = self.book.clone();
         let updates = self.book.act(incident, what, by, now)?;
-        self.update(updates, Vec::new(), now);
-        if self.unsaved.is_empty() {
+        self.update(updates, now);
+        if self.is_saved() {
             let changed = self.book.incident(incident).cloned();
             return Ok(changed.ok_or(ActError::Unknown(incident)));
         }
         self.book = before;
-        self.unsaved.clear();
+        self.unsaved(Unsaved::clear);
         self.show_unsaved();
         self.place_incidents();
         if let Some(incident) = self.book.incident(incident) {
@@ -526,14 +568,10 @@ impl Judge {
     }
 
     fn tick(&mut self, now: Timestamp) {
-        let elapsed = self.shared.started_at.elapsed();
-        if let Some(moved) = self.clock.look(now, elapsed) {
-            self.clock_moved(moved, now);
-        }
         let updates = self.book.tick(now);
-        self.update(updates, Vec::new(), now);
+        self.update(updates, now);
         self.watch_freshness(now);
-        if !self.unsaved.is_empty() {
+        if !self.is_saved() {
             self.save(Vec::new());
         }
         if let Some(part) = self.parts.due(now) {
@@ -544,90 +582,33 @@ impl Judge {
         }
     }
 
-    /// The wall clock was set, or the machine slept.
-    fn clock_moved(&mut self, moved: SignedDuration, now: Timestamp) {
-        let seconds = moved.as_secs();
-        tracing::warn!(seconds, "the wall clock was moved; times go by the new one");
-        self.shared.board_mut(|board| board.clock_moved(now));
-        if moved.is_negative() {
-            self.begin_anew(now);
-        }
-    }
-
-    /// What detection and the book have heard of would lie in the future, and all that comes before it
-    /// is passed over: they would be deaf for as long as the clock was set back. Incidents stay open.
-    fn begin_anew(&mut self, now: Timestamp) {
-        let open: Vec<Incident> = self.book.open().cloned().collect();
-        let Ok(next) = self.shared.state.next_incident() else {
-            // It is told already that the store cannot be read; the next move finds it well.
-            return;
+    fn update(&mut self, updates: Vec<Update>, now: Timestamp) {
+        let judged = Judged {
+            updates,
+            ..Judged::default()
         };
-        let next = open.iter().map(|one| one.id + 1).fold(next, u64::max);
-        self.book = Book::restore(open, None, next);
-        self.detector = Detector::default();
-        let configured = self.shared.configured.load_full();
-        self.configure(&configured, now);
-        self.reconcile(now);
+        self.settle(judged, now);
     }
 
-    /// A check without a result for two intervals is an alarm about ourselves.
-    fn watch_freshness(&mut self, now: Timestamp) {
-        // One that brings down workers is named already.
-        let found = self.shared.board(|board| {
-            let mut found = freshness::silent(board, now);
-            found.retain(|(check, _)| board.checks[check].poisoned.is_none());
-            found
-        });
-        for (check, since) in &found {
-            if !self.silent.contains(check) {
-                let report = freshness::no_result(check, *since, self.shared.version, now);
-                self.ourselves(check, report, now);
-            }
-        }
-        self.silent = found.into_iter().map(|(check, _)| check).collect();
-    }
-
-    /// Makes what follows from a new configuration.
-    fn configure(&mut self, configured: &Configured, now: Timestamp) {
-        let config = &configured.config;
-        let (checks, vantages) = crate::settings::detection(config);
-        self.detector.configure(&checks, &vantages);
-        let needs = config.services.iter();
-        self.book
-            .set_needs(needs.map(|s| (s.name.clone(), s.needs.clone())).collect());
-        let gone = self.shared.board_mut(|board| board.configure(config, now));
-        let parts = &mut self.parts;
-        self.shared.board(|board| parts.divide(board.checks.keys()));
-        let mut updates = Vec::new();
-        for check in gone {
-            updates.extend(self.book.gone(&check, now));
-            self.kept.remove(&check);
-            self.silent.remove(&check);
-        }
-        self.update(updates, Vec::new(), now);
-        self.place_incidents();
-    }
-
-    /// Stores what changed, then tells it.
-    fn update(&mut self, updates: Vec<Update>, mut changes: Vec<Change>, now: Timestamp) {
+    /// Stores what changed, shows it, then tells it. What the store does not take is told all the same.
+    fn settle(&mut self, judged: Judged, now: Timestamp) {
+        let Judged {
+            updates,
+            mut changes,
+            shows,
+            mut services,
+        } = judged;
+        let has_receivers = !self.shared.configured.load().config.receivers.is_empty();
         let mut newest: BTreeMap<u64, Box<Incident>> = BTreeMap::new();
         for update in updates {
             match update {
                 Update::Changed { incident, notices } => {
-                    for notice in notices {
-                        tracing::warn!(
-                            incident = notice.incident,
-                            kind = notice.kind.name(),
-                            "{}",
-                            notice.text
-                        );
-                        changes.push(Change::Notice(bellwether_store::Notice {
-                            id: 0,
-                            incident: notice.incident,
-                            at: notice.at,
-                            kind: notice.kind.name().to_owned(),
-                            text: notice.text,
-                        }));
+                    let notices = notices.into_iter().map(outgoing);
+                    if has_receivers {
+                        changes.extend(notices);
+                    } else {
+                        // Nobody would take them from the store, where they would lie for ever.
+                        notices.for_each(drop);
                     }
                     newest.insert(incident.id, incident);
                 }
@@ -649,65 +630,67 @@ impl Judge {
             changes.push(self.memory());
         }
         self.is_memory_due |= has_incidents && !self.parts.is_one();
-        if changes.is_empty() {
-            return;
+        if !changes.is_empty() {
+            self.save(changes);
         }
-        self.save(changes);
-        if has_incidents {
-            self.place_incidents();
+        let changed: Vec<&Incident> = newest.values().map(|one| &**one).collect();
+        let book = &self.book;
+        let open: Option<Vec<Incident>> = has_incidents.then(|| book.open().cloned().collect());
+        // All at once, and as soon as the incidents can be read.
+        let shown = self.shared.board_mut(|board| {
+            if let Some(open) = &open {
+                board.place(open);
+            }
+            show::show(board, book, shows, &changed)
+        });
+        services.extend(shown);
+        for service in services {
+            self.tell(&service, now);
         }
         for incident in newest.into_values() {
-            for affected in &incident.checks {
-                let service = affected.check.rsplit_once('/').map_or("", |(s, _)| s);
-                self.tell(service, now);
-            }
             self.shared.say(Event::Incident { incident });
         }
     }
 
+    fn unsaved<T>(&self, work: impl FnOnce(&mut Unsaved) -> T) -> T {
+        let unsaved = self.shared.unsaved.lock();
+        work(&mut unsaved.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_saved(&self) -> bool {
+        self.unsaved(|unsaved| unsaved.is_empty())
+    }
+
     /// Stores changes, after those that could not be stored before.
     fn save(&mut self, changes: Vec<Change>) {
-        self.unsaved.extend(changes);
-        // The disk is waited for here and nowhere else; others go on meanwhile.
-        let saved = tokio::task::block_in_place(|| self.shared.state.commit(&self.unsaved));
+        let saved = self.unsaved(|unsaved| {
+            unsaved.add(changes);
+            // The disk is waited for here and nowhere else; others go on meanwhile.
+            let saved = tokio::task::block_in_place(|| self.shared.state.commit(unsaved.all()));
+            match saved {
+                Ok(()) => unsaved.clear(),
+                Err(_) => unsaved.give_up(),
+            }
+            saved
+        });
         match saved {
-            Ok(()) => {
-                self.unsaved.clear();
-                self.shared.trouble("state", None);
-            }
-            Err(error) => {
-                self.shared.trouble("state", Some(error.to_string()));
-                self.give_up_evidence();
-            }
+            Ok(()) => self.shared.trouble("state", None),
+            Err(error) => self.shared.trouble("state", Some(error.to_string())),
         }
         self.show_unsaved();
     }
 
     /// Incidents that the store does not have as they are: who asks is answered from here meanwhile.
     fn show_unsaved(&self) {
-        let unsaved = self.unsaved.iter().filter_map(|change| match change {
-            Change::Incident(incident) => Some((incident.id, incident.as_ref().clone())),
-            _ => None,
+        let incidents = self.unsaved(|unsaved| {
+            let all = unsaved.all().iter();
+            let changed = all.filter_map(|change| match change {
+                Change::Incident(incident) => Some((incident.id, incident.as_ref().clone())),
+                _ => None,
+            });
+            changed.collect()
         });
-        self.shared.set_unkept(unsaved.collect());
-    }
-
-    /// What is told matters more than what proves it.
-    fn give_up_evidence(&mut self) {
-        if self.unsaved.len() <= UNSAVED_MAX {
-            return;
-        }
-        self.unsaved.retain(|change| {
-            !matches!(change, Change::Evidence { .. } | Change::Checkpoint { .. })
-        });
-        let surplus = self.unsaved.len().saturating_sub(UNSAVED_MAX);
-        if surplus > 0 {
-            tracing::error!(
-                surplus,
-                "changes of incidents are given up: the store takes none"
-            );
-            self.unsaved.drain(..surplus);
-        }
+        self.shared.set_unkept(incidents);
     }
 
     /// Writes down what is known of the checks of a part.
@@ -750,101 +733,42 @@ impl Judge {
         self.shared.board_mut(|board| board.place(&open));
     }
 
-    /// Puts a service's verdict together anew, and says so if it changed.
-    fn tell(&self, service: &str, now: Timestamp) {
-        let changed = self.shared.board_mut(|board| board.sum_up(service, now));
-        if let Some((verdict, cause)) = changed {
-            self.shared.say(Event::Service {
-                name: service.to_owned(),
-                verdict,
-                cause: cause.map(|c| c.code().to_owned()),
-                at: now,
-            });
-        }
-    }
-}
-
-/// Puts a report onto the board. Both failure and recovery count when they were confirmed: until
-/// then the verdict stays what it was, unless there was none.
-fn show(state: &mut CheckState, report: &Report, is_held: bool, evidence: Option<Digest>) {
-    if evidence.is_some() {
-        state.evidence = evidence;
-    }
-    let is_confirmed = (report.verdict == Verdict::Healthy) != is_held;
-    let counts = is_confirmed || state.since.is_none();
-    if !counts {
-        return;
-    }
-    let cause = report.diagnosis.as_ref().map(|d| d.cause);
-    if state.verdict != report.verdict || state.since.is_none() {
-        state.since = Some(report.began);
-    }
-    state.verdict = report.verdict;
-    state.cause = cause;
-    state.summary = match &report.diagnosis {
-        Some(diagnosis) => diagnosis.summary.clone(),
-        None => "every path that a user could take works".to_owned(),
-    };
-}
-
-#[cfg(test)]
-mod tests {
-    use bellwether_model::incident::IncidentState;
-    use tokio::sync::oneshot;
-
-    use super::*;
-    use crate::testing;
-
-    /// Who is told that it was not kept did nothing.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn an_act_that_is_refused_does_not_take_effect() {
-        let now: Timestamp = "2026-11-01T12:00:00Z".parse().unwrap();
-        let hub = testing::filled(now);
-        let shared = hub.shared.clone();
-        let plan =
-            bellwether_agent::settings::plan(&shared.configured.load().config, 1, &BTreeMap::new());
-        let worker = Arc::new(|| tokio::process::Command::new("true"));
-        let (harvest, _harvested) = mpsc::channel(1);
-        let (agents, _owner) = Agents::new(plan.unwrap(), worker, harvest, shared.agent.clone());
-        let keeper = Keeper::start(shared.clone(), 1).unwrap();
-        let mut judge = Judge::restore(shared.clone(), agents, keeper, now).unwrap();
-        judge.save(Vec::new());
-        let mut acknowledge = |judge: &mut Judge| {
-            let (done, mut outcome) = oneshot::channel();
-            let act = Act {
-                incident: 1,
-                what: ActKind::Acknowledge,
-                by: "ann".to_owned(),
-                done,
-            };
-            judge.act(act, now);
-            outcome.try_recv().unwrap()
+    /// Puts a service's verdict together anew, and says so if what is told of it changed.
+    fn tell(&mut self, service: &str, now: Timestamp) {
+        let told = self.shared.board_mut(|board| {
+            board.sum_up(service, now);
+            board.service(service, now)
+        });
+        let Some(told) = told.map(|told| (told.verdict, told.cause)) else {
+            return;
         };
-        for _ in 0..2 {
-            hub.memory.set_broken(true);
-            let refused = acknowledge(&mut judge);
-            assert!(matches!(refused, Err(ActError::Store(_))), "{refused:?}");
-            assert_eq!(shared.unkept(), BTreeMap::new());
-            hub.memory.set_broken(false);
-            judge.tick(now);
-            let kept = shared.state.incident(1).unwrap().unwrap();
-            assert_eq!(kept.state, IncidentState::Open);
-            assert_eq!(judge.book.incident(1).unwrap().acknowledged, None);
+        if self.told.get(service) == Some(&told) {
+            return;
         }
-        let taken = acknowledge(&mut judge).unwrap();
-        assert_eq!(taken.state, IncidentState::Acknowledged);
-        let kept = shared.state.incident(1).unwrap().unwrap();
-        assert_eq!(kept.acknowledged, Some(now));
-        // An incident that changes while the store takes nothing is told from memory.
-        hub.memory.set_broken(true);
-        let updates = vec![Update::Changed {
-            incident: Box::new(taken),
-            notices: Vec::new(),
-        }];
-        judge.update(updates, Vec::new(), now);
-        assert_eq!(shared.unkept().keys().collect::<Vec<_>>(), [&1]);
-        hub.memory.set_broken(false);
-        judge.tick(now);
-        assert_eq!(shared.unkept(), BTreeMap::new());
+        self.told.insert(service.to_owned(), told);
+        let (verdict, cause) = told;
+        self.shared.say(Event::Service {
+            name: service.to_owned(),
+            verdict,
+            cause: cause.map(|c| c.code().to_owned()),
+            at: now,
+        });
     }
+}
+
+/// A notice for the outbox. The log has it in any case.
+fn outgoing(notice: Notice) -> Change {
+    tracing::warn!(
+        incident = notice.incident,
+        kind = notice.kind.name(),
+        "{}",
+        notice.text
+    );
+    Change::Notice(bellwether_store::Notice {
+        id: 0,
+        incident: notice.incident,
+        at: notice.at,
+        kind: notice.kind.name().to_owned(),
+        text: notice.text,
+    })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::board::Board;
+use crate::judge::unsaved::Unsaved;
 use crate::tasks::TaskStates;
 
 /// What all parts of the hub hold in common.
@@ -42,6 +43,8 @@ pub struct Shared {
     /// Incidents as they are, for as long as the store does not take them: what breaks is told though
     /// nothing can be written.
     pub unkept: RwLock<BTreeMap<u64, Incident>>,
+    /// What the judge could not store yet.
+    pub(crate) unsaved: Mutex<Unsaved>,
     /// What is wrong with ourselves, by the part that is in trouble.
     pub troubles: RwLock<BTreeMap<&'static str, Trouble>>,
     /// When the judge last went round, milliseconds since the process started.
@@ -81,7 +84,7 @@ impl Shared {
     }
 
     /// Says which incidents the store has not taken as they are.
-    pub(crate) fn set_unkept(&self, incidents: BTreeMap<u64, Incident>) {
+    pub fn set_unkept(&self, incidents: BTreeMap<u64, Incident>) {
         *self.unkept.write().unwrap_or_else(PoisonError::into_inner) = incidents;
     }
 

@@ -88,7 +88,8 @@ pub fn empty(now: Timestamp) -> Hub {
     )
 }
 
-fn hub(now: Timestamp, configuration: &str) -> Hub {
+/// A hub that is configured by this and has judged nothing yet.
+pub(crate) fn hub(now: Timestamp, configuration: &str) -> Hub {
     let memory = Arc::new(Memory::default());
     let (acts, received) = mpsc::channel(ACTS_WAITING);
     let config = bellwether_config::parse(configuration, Path::new("bellwether.yaml"));
@@ -112,6 +113,7 @@ fn hub(now: Timestamp, configuration: &str) -> Hub {
         agent: Arc::default(),
         health,
         unkept: RwLock::default(),
+        unsaved: std::sync::Mutex::default(),
         troubles: RwLock::default(),
         judge_beat: AtomicU64::new(0),
         tasks: TaskStates::default(),

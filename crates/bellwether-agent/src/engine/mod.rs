@@ -320,6 +320,7 @@ impl Engine {
         let moves = check.replan(planned);
         let burst_ended = had.0 && check.burst.is_none();
         let healed = had.1 && !check.is_poisoned();
+        let id = check.planned.id.clone();
         if moves {
             check.due = wheel::next(now, check.every, check.phase);
             let deep = check.next_trace(now);
@@ -328,6 +329,7 @@ impl Engine {
         self.bursts -= usize::from(burst_ended);
         if healed {
             self.figures.poisoned -= 1;
+            self.own(Own::CheckWell { check: id });
         }
     }
 

@@ -105,7 +105,21 @@ pub(super) struct Open {
     quiet: Micros,
 }
 
+impl Open {
+    pub(super) fn clock_set_back(&mut self, now: Micros) {
+        self.alarmed = self.alarmed.min(now);
+        self.healed = self.healed.map(|at| at.min(now));
+        self.up = self.up.map(|at| at.min(now));
+        self.quiet = self.quiet.min(now);
+    }
+}
+
 impl Cell {
+    pub(super) fn clock_set_back(&mut self, now: Micros) {
+        self.since = self.since.min(now);
+        self.learned.clock_set_back(now);
+    }
+
     fn hear(&mut self, bad: bool, at: Micros, excuse: Excuse, most: Milli, open: bool) -> Milli {
         let normal = self.learned.share();
         let q0 = excuse.failing.clamp(normal, 0.97);

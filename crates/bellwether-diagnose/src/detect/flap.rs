@@ -39,6 +39,18 @@ pub(super) struct Flap {
 }
 
 impl Flap {
+    pub(super) fn clock_set_back(&mut self, now: Micros) {
+        for at in [
+            &mut self.at,
+            &mut self.first,
+            &mut self.last,
+            &mut self.told,
+        ] {
+            *at = (*at).min(now);
+        }
+        self.down_since = self.down_since.map(|at| at.min(now));
+    }
+
     /// It came.
     pub(super) fn down(&mut self, now: Micros) {
         self.decay(now);

@@ -33,6 +33,10 @@ pub(super) struct Learned {
 }
 
 impl Learned {
+    pub(super) fn clock_set_back(&mut self, now: Micros) {
+        self.at = self.at.min(now);
+    }
+
     /// The share.
     pub(super) fn share(&self) -> f64 {
         let bad = PRIOR.0 + f64::from(self.bad);

@@ -262,6 +262,60 @@ impl Detector {
         }
     }
 
+    /// The wall clock was set back: what is remembered as later than `now` is of now. Else all that
+    /// is heard would be passed over until the clock is where it was. What was learnt stays.
+    pub fn clock_set_back(&mut self, now: Timestamp) {
+        let now = now.as_microsecond();
+        for seen in self.seen.iter_mut().flatten() {
+            seen.at = seen.at.min(now);
+        }
+        for Watch {
+            state,
+            cells,
+            paces,
+            ..
+        } in &mut self.checks
+        {
+            state.first_heard = state.first_heard.min(now);
+            state.burst_until = state.burst_until.min(now);
+            state.flap.clock_set_back(now);
+            if let Some(open) = &mut state.open {
+                open.clock_set_back(now);
+            }
+            if let Some(slow) = &mut state.slow {
+                slow.clock_set_back(now);
+            }
+            for cell in cells {
+                cell.clock_set_back(now);
+            }
+            for pace in paces.iter_mut().flatten() {
+                pace.clock_set_back(now);
+            }
+        }
+    }
+
+    /// Forgets what was heard of a check: it asks another thing from now on.
+    pub fn forget(&mut self, check: &CheckId) {
+        let Some(&number) = self.by_check.get(check) else {
+            return;
+        };
+        for seen in &mut self.seen {
+            seen[number] = Seen::default();
+        }
+        let watch = &mut self.checks[number];
+        watch.state = State::default();
+        watch.cells.fill(Cell::default());
+        watch.paces.fill(None);
+    }
+
+    /// Is there an alarm of slowness that was not taken back?
+    #[must_use]
+    pub fn is_slow(&self, check: &CheckId) -> bool {
+        self.by_check
+            .get(check)
+            .is_some_and(|&check| self.checks[check].state.slow.is_some())
+    }
+
     /// Is there an alarm that was not cleared?
     #[must_use]
     pub fn is_open(&self, check: &CheckId) -> bool {

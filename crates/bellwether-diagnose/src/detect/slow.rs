@@ -166,7 +166,18 @@ pub(super) struct OpenSlow {
     quiet: Option<Micros>,
 }
 
+impl OpenSlow {
+    pub(super) fn clock_set_back(&mut self, now: Micros) {
+        self.since = self.since.min(now);
+        self.quiet = self.quiet.map(|at| at.min(now));
+    }
+}
+
 impl Pace {
+    pub(super) fn clock_set_back(&mut self, now: Micros) {
+        self.since = self.since.min(now);
+    }
+
     pub(super) fn is_suspicious(&self) -> bool {
         self.shift > 0 || self.tail > 0
     }

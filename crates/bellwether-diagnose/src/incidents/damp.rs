@@ -56,6 +56,16 @@ fn usual_pace() -> f64 {
 }
 
 impl Damp {
+    /// The wall clock was set back.
+    pub(super) fn clock_set_back(&mut self, now: Timestamp) {
+        for at in [&mut self.at, &mut self.first, &mut self.last] {
+            *at = (*at).min(now);
+        }
+        for at in [&mut self.down_since, &mut self.told] {
+            *at = at.map(|at| at.min(now));
+        }
+    }
+
     /// It came for the first time.
     pub(super) fn new(at: Timestamp) -> Self {
         Self {

@@ -22,8 +22,10 @@
 //! - `matter`: an open incident with what is remembered for it
 //! - `fold`, `warn`, `healing`, `upkeep`: the steps
 //! - `timeline`, `phrase`: lines and sentences
+//! - `clock`: the wall clock was set back
 
 mod brief;
+mod clock;
 mod damp;
 mod fold;
 mod healing;
@@ -46,7 +48,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_model::incident::{IncidentState, MomentKind};
-use bellwether_model::{Cause, CheckId, Digest, Incident, Layer, Report, Run, VantageId};
+use bellwether_model::{Cause, CheckId, Digest, Incident, Layer, Report, Run, VantageId, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -338,6 +340,18 @@ impl Book {
             let lines = &m.incident.timeline;
             m.incident.evidence.contains(digest)
                 || lines.iter().any(|line| line.evidence == Some(*digest))
+        })
+    }
+
+    /// Each check that an incident makes fail now, with the incident, since when, and what becomes of
+    /// that check by it, oldest incident first. Warnings are not among them.
+    pub fn holds(&self) -> impl Iterator<Item = (&CheckId, &Incident, Timestamp, Verdict)> {
+        let fails = self.matters.values().filter(|m| !m.is_warning());
+        fails.flat_map(|matter| {
+            let active = matter.active();
+            active.map(|((check, _), member)| {
+                (check, &matter.incident, member.since, member.blamed.verdict)
+            })
         })
     }
 

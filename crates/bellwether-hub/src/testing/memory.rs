@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bellwether_model::incident::IncidentState;
@@ -21,6 +21,7 @@ pub struct Memory {
     held: Mutex<Held>,
     broken: AtomicBool,
     panics: AtomicBool,
+    commits: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +48,11 @@ impl Memory {
     /// The next question panics.
     pub fn panic_next(&self) {
         self.panics.store(true, Ordering::SeqCst);
+    }
+
+    /// How often it was asked to keep changes.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
     }
 
     fn held(&self) -> Result<MutexGuard<'_, Held>, StoreError> {
@@ -165,6 +171,7 @@ impl ObservationStore for Memory {
 
 impl StateStore for Memory {
     fn commit(&self, changes: &[Change]) -> Result<(), StoreError> {
+        self.commits.fetch_add(1, Ordering::SeqCst);
         let mut held = self.held()?;
         for change in changes {
             match change.clone() {

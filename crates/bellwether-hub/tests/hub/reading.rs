@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bellwether_store::StateStore;
 use serde_json::{Value, json};
 
 use crate::client::{Client, now};
@@ -413,13 +414,13 @@ async fn health_says_yes_or_no() {
 #[tokio::test]
 async fn what_the_store_does_not_take_is_told_all_the_same() {
     let client = Client::new();
-    let mut known = client.memory.incident(1).unwrap().unwrap();
+    let mut known = StateStore::incident(&*client.memory, 1).unwrap().unwrap();
     known.summary = "as it is now".to_owned();
     let mut fresh = known.clone();
     fresh.id = 7;
     client
         .shared
-        .set_unsaved([(1, known), (7, fresh)].into_iter().collect());
+        .set_unkept([(1, known), (7, fresh)].into_iter().collect());
     let list = client.json("/api/v1/incidents?state=unresolved").await;
     let told = |list: &serde_json::Value| -> Vec<(u64, String)> {
         let all = list["incidents"].as_array().unwrap().iter();
@@ -436,7 +437,7 @@ async fn what_the_store_does_not_take_is_told_all_the_same() {
     let path = format!("/api/v1/incidents?state=unresolved&limit=1&page={next}");
     assert_eq!(told(&client.json(&path).await), [(1, words)]);
     assert_eq!(client.json("/api/v1/incidents/7").await["id"], 7);
-    client.shared.set_unsaved(std::collections::BTreeMap::new());
+    client.shared.set_unkept(std::collections::BTreeMap::new());
     client.get("/api/v1/incidents/7").await.problem(404);
 }
 

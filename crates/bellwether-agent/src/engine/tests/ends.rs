@@ -23,6 +23,21 @@ fn what_does_not_come_back_leaves_a_row() {
     assert_eq!(sim.engine.figures().bursts, 0);
 }
 
+#[test]
+fn a_check_that_asks_another_thing_is_told_to_be_well() {
+    let ends = BEGIN + 20 * MINUTE;
+    let mut sim = Sim::new(plan(4, 30), poisonous(2, 1, ends));
+    sim.run(5 * MINUTE);
+    assert_eq!(sim.engine.figures().poisoned, 1);
+    let mut next = plan(4, 30);
+    next.checks[1].ask = planned(7, 30).ask;
+    sim.plan(next);
+    sim.run(MINUTE);
+    let well = |(_, own): &&(u64, Own)| *own == Own::CheckWell { check: id(1) };
+    assert_eq!(sim.own.iter().filter(well).count(), 1);
+    assert_eq!(sim.engine.figures().poisoned, 0);
+}
+
 /// Workers of which one hangs as soon as it is given a certain check: what else is under way in it
 /// comes late, one by one, and what it was alone with is named.
 fn poisonous(

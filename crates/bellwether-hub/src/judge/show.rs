@@ -1,0 +1,207 @@
+//! The board goes by the book, at once: by what an incident makes fail, nobody is shown as served,
+//! and by what is over, nobody as failing.
+//!
+//! Traces say what a verdict is in full, but an incident may be opened and ended without one: by the
+//! detector's word, by time, by what another check showed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bellwether_diagnose::incidents::Book;
+use bellwether_model::incident::IncidentState;
+use bellwether_model::report::LayerReport;
+use bellwether_model::{Cause, CheckId, Digest, Incident, Report, Verdict};
+use jiff::Timestamp;
+
+use crate::board::{Board, CheckState, weight};
+
+/// What a report says of its check, for the board.
+pub(super) struct Show {
+    check: CheckId,
+    verdict: Verdict,
+    cause: Option<Cause>,
+    summary: String,
+    began: Timestamp,
+    /// `None` of a report about ourselves.
+    layers: Option<Vec<LayerReport>>,
+    /// The report as it is kept, where it is.
+    evidence: Option<Digest>,
+}
+
+impl Show {
+    pub(super) fn of(check: &CheckId, report: &Report, evidence: Option<Digest>) -> Self {
+        let summary = match &report.diagnosis {
+            Some(diagnosis) => diagnosis.summary.clone(),
+            None => "every path that a user could take works".to_owned(),
+        };
+        Self {
+            check: check.clone(),
+            verdict: report.verdict,
+            cause: report.diagnosis.as_ref().map(|d| d.cause),
+            summary,
+            began: report.began,
+            layers: report.context.is_some().then(|| report.layers.clone()),
+            evidence,
+        }
+    }
+
+    /// Both failure and recovery count when they were confirmed: until then the verdict stays what it
+    /// was, unless there was none.
+    fn put(self, state: &mut CheckState, is_held: bool) {
+        // What we say of ourselves is no judgement of the check: it grows older all the same.
+        if let Some(layers) = self.layers {
+            state.judged_at = state.judged_at.max(Some(self.began));
+            state.traced_at = Some(self.began);
+            state.layers = layers;
+        }
+        if self.evidence.is_some() {
+            state.evidence = self.evidence;
+        }
+        let is_confirmed = (self.verdict == Verdict::Healthy) != is_held;
+        if !is_confirmed && state.since.is_some() {
+            return;
+        }
+        if state.verdict != self.verdict || state.since.is_none() {
+            state.since = Some(self.began);
+        }
+        state.verdict = self.verdict;
+        state.cause = self.cause;
+        state.summary = self.summary;
+    }
+}
+
+/// How an incident holds a check.
+struct Hold<'b> {
+    incident: &'b Incident,
+    since: Timestamp,
+    verdict: Verdict,
+}
+
+/// Puts reports onto the board, and whatever changed with these incidents. Tells whose checks were
+/// looked at.
+pub(super) fn show(
+    board: &mut Board,
+    book: &Book,
+    shows: Vec<Show>,
+    changed: &[&Incident],
+) -> BTreeSet<String> {
+    let mut touched: BTreeMap<CheckId, bool> = BTreeMap::new();
+    for show in &shows {
+        touched.insert(show.check.clone(), false);
+    }
+    for incident in changed {
+        let is_over = incident.state == IncidentState::Resolved;
+        for affected in &incident.checks {
+            let Some(check) = CheckId::parse(&affected.check) else {
+                continue;
+            };
+            // A warning that ends makes nobody well.
+            let ends = is_over || affected.until.is_some();
+            let ended = touched.entry(check).or_default();
+            *ended |= ends && incident.verdict != Verdict::Healthy;
+        }
+    }
+    let held = held(book, |check| touched.contains_key(check));
+    for show in shows {
+        let is_held = held.contains_key(&show.check);
+        if let Some(state) = board.checks.get_mut(&show.check) {
+            show.put(state, is_held);
+        }
+    }
+    follow(board, &touched, &held);
+    let services = touched.keys().map(|check| check.service().to_owned());
+    services.collect()
+}
+
+/// Brings the whole board in line with the book: after a start, when both were written down at
+/// different times.
+pub(super) fn show_all(board: &mut Board, book: &Book, now: Timestamp) {
+    let held = held(book, |_| true);
+    let unwell = board
+        .checks
+        .iter()
+        .filter(|(_, state)| state.since.is_some() && state.verdict != Verdict::Healthy);
+    let mut touched: BTreeMap<CheckId, bool> =
+        unwell.map(|(check, _)| (check.clone(), true)).collect();
+    touched.extend(held.keys().map(|check| ((*check).clone(), true)));
+    follow(board, &touched, &held);
+    let services: BTreeSet<String> = touched.keys().map(|c| c.service().to_owned()).collect();
+    for service in services {
+        board.sum_up(&service, now);
+    }
+}
+
+fn held(book: &Book, is_wanted: impl Fn(&CheckId) -> bool) -> BTreeMap<&CheckId, Vec<Hold<'_>>> {
+    let mut held: BTreeMap<&CheckId, Vec<Hold<'_>>> = BTreeMap::new();
+    for (check, incident, since, verdict) in book.holds() {
+        if is_wanted(check) {
+            held.entry(check).or_default().push(Hold {
+                incident,
+                since,
+                verdict,
+            });
+        }
+    }
+    held
+}
+
+fn follow(
+    board: &mut Board,
+    touched: &BTreeMap<CheckId, bool>,
+    held: &BTreeMap<&CheckId, Vec<Hold<'_>>>,
+) {
+    for (check, has_ended) in touched {
+        let Some(state) = board.checks.get_mut(check) else {
+            continue;
+        };
+        match held.get(check) {
+            Some(holds) => fails(state, holds),
+            None if *has_ended => over(state),
+            None => {}
+        }
+    }
+}
+
+/// Incidents make it fail.
+fn fails(state: &mut CheckState, holds: &[Hold<'_>]) {
+    // Its own trace says more of it than an incident of many checks.
+    let says_so = |hold: &Hold<'_>| hold.verdict == state.verdict;
+    let knows_more = |hold: &Hold<'_>| {
+        says_so(hold)
+            && state.cause == Some(Cause::Unknown)
+            && hold.incident.cause != Cause::Unknown
+    };
+    let newer = holds.iter().find(|hold| knows_more(hold));
+    if state.since.is_some() && newer.is_none() && holds.iter().any(says_so) {
+        return;
+    }
+    // Of equally bad ones the oldest, which is the first.
+    let worst = holds.iter().rev().max_by_key(|hold| weight(hold.verdict));
+    let Some(hold) = newer.or(worst) else {
+        return;
+    };
+    if state.verdict != hold.verdict || state.since.is_none() {
+        state.since = Some(hold.since);
+    }
+    state.verdict = hold.verdict;
+    state.cause = Some(hold.incident.cause);
+    state.summary.clone_from(&hold.incident.summary);
+}
+
+/// What made it fail is over. That alone is no proof that users are served: its newest run is.
+fn over(state: &mut CheckState) {
+    if state.verdict == Verdict::Healthy || state.since.is_none() {
+        return;
+    }
+    state.cause = None;
+    if state.served > 0 {
+        state.verdict = Verdict::Healthy;
+        state.since = state.judged_at.or(state.since);
+        "its runs are served again".clone_into(&mut state.summary);
+    } else {
+        // Whatever is seen next counts.
+        state.verdict = Verdict::Unknown;
+        state.since = None;
+        "what made it fail is over, and nothing was seen of it since"
+            .clone_into(&mut state.summary);
+    }
+}

@@ -1,0 +1,103 @@
+//! What each check aims at: what is known of one target says nothing of another.
+//!
+//! Kept as digests, over restarts too: a target may hold a secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bellwether_config::Config;
+use bellwether_model::{Baseline, CheckId, Digest, Target};
+use bellwether_store::{Change, StateStore, StoreError};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::BASELINE;
+
+/// The key of the checkpoint.
+const TARGETS: &str = "targets";
+
+/// What each check aims at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Targets(BTreeMap<CheckId, String>);
+
+fn digest(target: &Target) -> String {
+    Digest(Sha256::digest(target.text.as_bytes()).into()).to_string()
+}
+
+impl Targets {
+    pub(super) fn of(config: &Config) -> Self {
+        let mut all = BTreeMap::new();
+        for service in &config.services {
+            for check in &service.checks {
+                let id = CheckId::new(&service.name, &check.name);
+                all.insert(id, digest(&check.target));
+            }
+        }
+        Self(all)
+    }
+
+    /// As of the last configuration that was judged by; nothing before the first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) fn stored(state: &dyn StateStore) -> Result<Self, StoreError> {
+        let kept = state.checkpoint(TARGETS)?;
+        let kept = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Ok(kept.unwrap_or_default())
+    }
+
+    pub(super) fn checkpoint(&self) -> Change {
+        Change::Checkpoint {
+            key: TARGETS.to_owned(),
+            bytes: serde_json::to_vec(self).ok(),
+        }
+    }
+
+    /// Is this what the check aims at?
+    pub(super) fn is(&self, check: &CheckId, target: &Target) -> bool {
+        self.0.get(check).is_some_and(|is| *is == digest(target))
+    }
+
+    pub(super) fn contains(&self, check: &CheckId) -> bool {
+        self.0.contains_key(check)
+    }
+
+    /// Checks that aim at something else by `next`.
+    pub(super) fn moved(&self, next: &Self) -> BTreeSet<CheckId> {
+        let moves = |(check, target): &(&CheckId, &String)| {
+            let other = next.0.get(*check);
+            other.is_some_and(|other| other != *target)
+        };
+        let moved = self.0.iter().filter(moves);
+        moved.map(|(check, _)| check.clone()).collect()
+    }
+
+    /// Checks that are not in `next`.
+    pub(super) fn gone(&self, next: &Self) -> BTreeSet<CheckId> {
+        let gone = self.0.keys().filter(|check| !next.contains(check));
+        gone.cloned().collect()
+    }
+}
+
+/// What was last known good of each check of a configuration, where it still aims at the same.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn baselines(
+    state: &dyn StateStore,
+    config: &Config,
+) -> Result<BTreeMap<CheckId, Arc<Baseline>>, StoreError> {
+    let targets = Targets::of(config);
+    let moved = Targets::stored(state)?.moved(&targets);
+    let mut baselines = BTreeMap::new();
+    for (key, bytes) in state.checkpoints(BASELINE)? {
+        let id = key.strip_prefix(BASELINE).and_then(CheckId::parse);
+        let Some(id) = id.filter(|id| targets.contains(id) && !moved.contains(id)) else {
+            continue;
+        };
+        if let Ok(baseline) = serde_json::from_slice(&bytes) {
+            baselines.insert(id, Arc::new(baseline));
+        }
+    }
+    Ok(baselines)
+}
