@@ -1,6 +1,7 @@
 //! From files to configuration.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,13 +15,21 @@ use crate::error::{ConfigError, Problem};
 use crate::names;
 use crate::place::{At, Place};
 use crate::problems::{Problems, Source};
-use crate::secret::Secret;
+use crate::regular;
+use crate::secret::{self, Secret};
 use crate::spec::ConfigSpec;
 use crate::substitute::{Lookup, System};
 use crate::tree::{self, Node, TEXT_LEN_MAX, Value};
 
 /// Most files of a directory.
 const FILES_MAX: usize = 10_000;
+
+/// What of a named file is looked at for changes, bytes: a table of AS numbers and owners, by far the
+/// largest of them, has a tenth of it.
+const NAMED_LEN_MAX: u64 = 1024 * 1024 * 1024;
+
+/// So much of it at once.
+const PIECE_LEN: usize = 64 * 1024;
 
 /// What was read.
 #[derive(Clone, Debug)]
@@ -30,8 +39,54 @@ pub struct Loaded {
     /// What is valid and unwise, a line each with its place: secret files that everybody may read,
     /// and the like.
     pub warnings: Vec<String>,
-    /// The files it was read from, in the order of reading.
+    /// The files it was read from, in the order of reading; then those of its `${file:…}`, and those
+    /// that [`Loaded::follow`] adds.
     pub files: Vec<PathBuf>,
+}
+
+impl Loaded {
+    /// Adds the files that `trust` names to [`Loaded::files`], and what they hold to the digest: a
+    /// certificate that was replaced makes another configuration, though no line of it changed.
+    ///
+    /// One that cannot be read counts as it is: whoever uses it says so, and that it can be read
+    /// again makes another configuration once more.
+    #[must_use]
+    pub fn follow(mut self) -> Self {
+        let named = self.config.trust.files();
+        if named.is_empty() {
+            return self;
+        }
+        let mut hash = Sha256::new();
+        hash.update(self.config.digest.as_bytes());
+        for path in named {
+            let name = path.as_os_str().as_encoded_bytes();
+            hash.update((name.len() as u64).to_be_bytes());
+            hash.update(name);
+            match content(path) {
+                Ok(content) => {
+                    hash.update([1]);
+                    hash.update(content);
+                }
+                Err(_) => hash.update([0]),
+            }
+            self.files.push(path.to_owned());
+        }
+        self.config.digest = hexadecimal(hash);
+        self
+    }
+}
+
+/// SHA-256 of what a named file holds.
+fn content(path: &Path) -> std::io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut file = regular::open(path)?.take(NAMED_LEN_MAX);
+    let mut piece = vec![0; PIECE_LEN];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hash.finalize().into()),
+            len => hash.update(&piece[..len]),
+        }
+    }
 }
 
 /// Reads a file, or the files `*.yaml` and `*.yml` of a directory in the order of their names, with
@@ -52,15 +107,19 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Problems> {
         let problem = Problem::Unreadable(why);
         Problems::from(ConfigError::new(Place::default(), problem).in_file(path))
     };
-    let one = |path: &Path| {
-        let len = std::fs::metadata(path).map_or(0, |data| data.len());
-        if len > TEXT_LEN_MAX as u64 {
-            return Err(unreadable(
-                path,
-                format!("it has more than {TEXT_LEN_MAX} bytes"),
-            ));
-        }
-        let bytes = std::fs::read(path).map_err(|error| unreadable(path, error.to_string()))?;
+    // All files together have a limit: what is left of it is what the next one may have.
+    let mut left = TEXT_LEN_MAX as u64;
+    let mut one = |path: &Path| {
+        let bytes = regular::bytes(path, left).map_err(|error| {
+            let is_too_long = error.kind() == std::io::ErrorKind::FileTooLarge;
+            let why = if is_too_long {
+                format!("it makes more than {TEXT_LEN_MAX} bytes of configuration")
+            } else {
+                error.to_string()
+            };
+            unreadable(path, why)
+        })?;
+        left -= bytes.len() as u64;
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
             let before = &error.as_bytes()[..good];
@@ -87,7 +146,7 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Problems> {
     let mut paths: Vec<PathBuf> = entries
         .filter_map(Result::ok)
         .map(|entry| entry.path())
-        .filter(|path| is_yaml(path) && path.is_file())
+        .filter(|path| is_yaml(path) && path.exists() && !path.is_dir())
         .collect();
     paths.sort();
     if paths.is_empty() {
@@ -154,7 +213,14 @@ pub fn read(sources: Vec<Source>, lookup: &dyn Lookup) -> Result<Loaded, Problem
         place.in_files(&files).to_string()
     });
     let digest = digest(&sources, &substituted);
+    let of_secrets = substituted.keys().filter_map(|name| {
+        let path = name.strip_prefix("file:")?;
+        Some(PathBuf::from(path))
+    });
+    let files: Vec<PathBuf> = files.iter().cloned().chain(of_secrets).collect();
     let mut secrets: Vec<String> = substituted.into_values().collect();
+    let written: Vec<String> = secrets.iter().flat_map(|s| secret::in_urls(s)).collect();
+    secrets.extend(written);
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets.dedup();
     Ok(Loaded {
@@ -198,6 +264,10 @@ fn digest(sources: &[Source], substituted: &BTreeMap<String, String>) -> String 
         add(name.as_bytes());
         add(value.as_bytes());
     }
+    hexadecimal(hash)
+}
+
+fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
