@@ -2,7 +2,9 @@
 //!
 //! One owner of all that is judged, so that order is plain: runs go to be kept and to detection,
 //! traces are diagnosed, both are folded into the [`Book`] of incidents, and what changes is stored
-//! before it is told. Should it panic, it is made again from what was stored.
+//! before it is told; where the store takes nothing it is told all the same, since an outage that nobody
+//! hears of is worse than one that a restart forgets. Should it panic, it is made again from what was
+//! stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use crate::freshness;
 use crate::keep::Keeper;
 use crate::shared::{Act, ActError, ActKind, Configured, Event, Shared};
 use crate::signals;
+use crate::unsaved::Unsaved;
 
 /// How often time alone is looked at: holds that end, results that did not come.
 const TICK: Duration = Duration::from_secs(1);
@@ -36,8 +39,6 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 const EVIDENCE_EVERY: Duration = Duration::from_secs(600);
 /// What was harvested at once is taken at once, up to this many.
 const AT_ONCE: usize = 256;
-/// Changes that wait for a store that takes none: beyond it, the oldest evidence is given up.
-const UNSAVED_MAX: usize = 4_096;
 
 /// Keys of checkpoints.
 const DETECTION: &str = "detection";
@@ -66,8 +67,8 @@ pub struct Judge {
     detector: Detector,
     /// What stands in the last report kept of each check.
     kept: BTreeMap<CheckId, Kept>,
-    /// What could not be stored yet, oldest first.
-    unsaved: Vec<Change>,
+    /// What could not be stored yet.
+    unsaved: Unsaved,
     /// Checks that gave no result for two intervals.
     silent: BTreeSet<CheckId>,
     checkpointed: Timestamp,
@@ -103,7 +104,7 @@ impl Judge {
             book,
             detector: Detector::default(),
             kept: BTreeMap::new(),
-            unsaved: Vec::new(),
+            unsaved: Unsaved::default(),
             silent: BTreeSet::new(),
             checkpointed: now,
         };
@@ -400,7 +401,7 @@ impl Judge {
         let answer = match self.book.act(incident, &what, &by, now) {
             Ok(updates) => {
                 self.update(updates, Vec::new(), now);
-                if self.unsaved.is_empty() {
+                if self.unsaved.is_told() {
                     let changed = self.book.incident(incident).cloned();
                     changed.ok_or(ActError::Unknown(incident))
                 } else {
@@ -520,43 +521,18 @@ impl Judge {
                 let service = affected.check.rsplit_once('/').map_or("", |(s, _)| s);
                 self.tell(service, now);
             }
+            let incident = incident.as_ref().into();
             self.shared.say(Event::Incident { incident });
         }
     }
 
     /// Stores changes, after those that could not be stored before.
     fn save(&mut self, changes: Vec<Change>) {
-        self.unsaved.extend(changes);
+        let state = self.shared.state.clone();
+        let commit = |changes: &[Change]| state.commit(changes);
         // The disk is waited for here and nowhere else; others go on meanwhile.
-        let saved = tokio::task::block_in_place(|| self.shared.state.commit(&self.unsaved));
-        match saved {
-            Ok(()) => {
-                self.unsaved.clear();
-                self.shared.trouble("state", None);
-            }
-            Err(error) => {
-                self.shared.trouble("state", Some(error.to_string()));
-                self.give_up_evidence();
-            }
-        }
-    }
-
-    /// What is told matters more than what proves it.
-    fn give_up_evidence(&mut self) {
-        if self.unsaved.len() <= UNSAVED_MAX {
-            return;
-        }
-        self.unsaved.retain(|change| {
-            !matches!(change, Change::Evidence { .. } | Change::Checkpoint { .. })
-        });
-        let surplus = self.unsaved.len().saturating_sub(UNSAVED_MAX);
-        if surplus > 0 {
-            tracing::error!(
-                surplus,
-                "changes of incidents are given up: the store takes none"
-            );
-            self.unsaved.drain(..surplus);
-        }
+        let trouble = tokio::task::block_in_place(|| self.unsaved.save(changes, &commit));
+        self.shared.trouble("state", trouble.map(str::to_owned));
     }
 
     fn checkpoint(&mut self, now: Timestamp) {

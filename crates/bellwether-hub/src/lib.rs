@@ -11,6 +11,7 @@
 //! - [`agents`]: what is asked of agents
 //! - [`keep`]: runs, until they are durable
 //! - [`judge`], [`signals`], [`freshness`]: detection, diagnosis and incidents; silence
+//! - `unsaved`: what the store did not take, until it does
 //! - [`board`]: what is true now, as it is told
 //! - [`api`]: the API under `/api/v1`, and the router of everything that is served
 //! - [`access`]: who may do what
@@ -38,5 +39,6 @@ pub mod shared;
 pub mod signals;
 pub mod tasks;
 pub mod testing;
+mod unsaved;
 
 pub use hub::{Hub, HubOptions};

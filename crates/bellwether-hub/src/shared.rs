@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bellwether_config::Config;
-use bellwether_model::{Incident, Verdict};
+use bellwether_model::incident::IncidentState;
+use bellwether_model::{Cause, Incident, Verdict};
 use bellwether_store::{ObservationStore, StateStore};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -50,6 +51,9 @@ pub struct Shared {
     /// The version of the program.
     pub version: &'static str,
 }
+
+/// The part that damage of the store is told as: it stays until the process starts anew.
+pub const DAMAGE: &str = "damage";
 
 /// Something that is wrong with ourselves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -95,6 +99,15 @@ impl Shared {
         let all: Vec<&str> = troubles.values().map(|t| t.what.as_str()).collect();
         let all = (!all.is_empty()).then(|| all.join("; "));
         self.health.set_trouble(all);
+    }
+
+    /// Is something wrong that keeps us from our work? What is damaged already is left out, and the rest
+    /// serves on.
+    #[must_use]
+    pub fn is_hindered(&self) -> bool {
+        let troubles = self.troubles.read();
+        let troubles = troubles.unwrap_or_else(PoisonError::into_inner);
+        self.health.trouble().is_some() && !troubles.keys().eq([&DAMAGE])
     }
 
     /// What is wrong with ourselves, by part.
@@ -160,8 +173,8 @@ pub enum Event {
     },
     /// An incident was opened, or changed.
     Incident {
-        /// As it is now.
-        incident: Box<Incident>,
+        /// As it is now, in short.
+        incident: IncidentNow,
     },
     /// A configuration came into force, or was refused.
     Configuration {
@@ -170,6 +183,34 @@ pub enum Event {
         /// Was a newer one refused?
         refused: bool,
     },
+}
+
+/// An incident as an event tells it: readers who are slow hold many of them, and an incident in full
+/// may name every check there is. The rest of it is had by its number.
+#[derive(Clone, Debug, Serialize)]
+pub struct IncidentNow {
+    /// Its number.
+    pub id: u64,
+    /// Open, acknowledged, mitigated or resolved.
+    pub state: IncidentState,
+    /// What broke.
+    pub cause: Cause,
+    /// One sentence.
+    pub summary: String,
+    /// The first failure that it stands for.
+    pub began: Timestamp,
+}
+
+impl From<&Incident> for IncidentNow {
+    fn from(incident: &Incident) -> Self {
+        Self {
+            id: incident.id,
+            state: incident.state,
+            cause: incident.cause,
+            summary: incident.summary.clone(),
+            began: incident.began,
+        }
+    }
 }
 
 /// What a person does to an incident.
