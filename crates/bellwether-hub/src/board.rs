@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 /// The key of the board's checkpoint.
 pub const CHECKPOINT: &str = "board";
 
-/// How long after its second missed interval a verdict counts as too old.
+/// How long after the first interval that brought no result a verdict counts as too old: the second
+/// result was to come by then, and has this long to arrive.
 pub const STALE_GRACE: Duration = Duration::from_secs(10);
 
 /// So many runs in a row, by several resolvers and addresses, stand for a first trace that has not
@@ -264,8 +265,28 @@ impl Board {
     /// Takes over what was known before a restart, of checks that are still configured. A verdict
     /// keeps its age: what is too old by now is told as unknown.
     pub fn restore(&mut self, bytes: &[u8], now: Timestamp) {
-        let kept: Vec<Kept> = serde_json::from_slice(bytes).unwrap_or_default();
+        let kept: Vec<serde_json::Value> = serde_json::from_slice(bytes).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what was known before the restart cannot be read");
+            Vec::new()
+        });
+        // One that another version wrote costs the others nothing.
+        let mut unread = 0;
+        let mut entries = Vec::with_capacity(kept.len());
         for kept in kept {
+            match serde_json::from_value::<Kept>(kept) {
+                Ok(kept) => entries.push(kept),
+                Err(error) => {
+                    if unread == 0 {
+                        tracing::warn!(%error, "what was known of a check cannot be read");
+                    }
+                    unread += 1;
+                }
+            }
+        }
+        if unread > 0 {
+            tracing::warn!(unread, "checks are judged anew after the restart");
+        }
+        for kept in entries {
             let Some(check) = self.checks.get_mut(&kept.check) else {
                 continue;
             };
@@ -330,5 +351,33 @@ fn weight(verdict: Verdict) -> u8 {
         Verdict::Unknown => 1,
         Verdict::Degraded => 2,
         Verdict::Broken => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_entry_costs_no_other() {
+        let now = Timestamp::UNIX_EPOCH;
+        let config = |text| bellwether_config::parse(text, "bellwether.yaml".as_ref()).unwrap();
+        let config = config(
+            "services: [{ name: a, url: https://a.example/ }, { name: b, url: https://b.example/ }]",
+        );
+        let mut before = Board::default();
+        before.configure(&config, now);
+        for check in before.checks.values_mut() {
+            check.verdict = Verdict::Healthy;
+            check.since = Some(now);
+        }
+        let mut kept: serde_json::Value = serde_json::from_slice(&before.checkpoint()).unwrap();
+        kept[0]["verdict"] = "of another version".into();
+        let mut after = Board::default();
+        after.configure(&config, now);
+        after.restore(kept.to_string().as_bytes(), now);
+        let verdict = |name| after.services[name].verdict;
+        assert_eq!(verdict("a"), Verdict::Unknown);
+        assert_eq!(verdict("b"), Verdict::Healthy);
     }
 }

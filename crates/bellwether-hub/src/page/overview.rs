@@ -28,11 +28,11 @@ const COLUMNS: [Layer; 4] = [Layer::Dns, Layer::Net, Layer::Tls, Layer::Http];
 const LISTED_MAX: usize = 8;
 
 pub(super) async fn overview(State(hub): State<Arc<Hub>>) -> Response {
-    let incidents = hub.ask(|shared| shared.state.open_incidents()).await;
+    let incidents = hub.ask_soon(|shared| shared.state.open_incidents()).await;
     let now = hub.now();
     let (rows, columns) = rows(&hub.board(), now);
     let body = html! {
-        (open_incidents(incidents.as_deref().ok(), now))
+        (open_incidents(incidents.as_deref(), now))
         (services(&rows, &columns, now))
     };
     page(&hub, "Overview", &body).into_response()
