@@ -7,9 +7,9 @@ use bellwether_model::Incident;
 use bellwether_model::incident::IncidentState;
 use bellwether_model::text::inert;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::client::Client;
+use super::client::{Client, Page};
 use super::when::{clock, span};
 use crate::cli::{IncidentsArgs, IncidentsCommand, RemoteFormat};
 use crate::exit::Exit;
@@ -20,10 +20,18 @@ use crate::text::row;
 const SENTENCE_SHOWN_MAX: usize = 2_000;
 
 /// A page of incidents.
-#[derive(Deserialize, Serialize)]
-struct Incidents {
+#[derive(Deserialize)]
+pub(super) struct Incidents {
     incidents: Vec<Incident>,
     next: Option<String>,
+}
+
+impl Page for Incidents {
+    type Row = Incident;
+
+    fn into_rows(self) -> (Vec<Incident>, Option<String>) {
+        (self.incidents, self.next)
+    }
 }
 
 /// Runs the command.
@@ -41,11 +49,16 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit> {
         .unwrap_or(&IncidentsCommand::List { all: false })
     {
         IncidentsCommand::List { all } => {
-            let query = if *all { "" } else { "?state=unresolved" };
-            let page: Incidents = client.get(&format!("/api/v1/incidents{query}"))?;
+            let query = if *all { "" } else { "&state=unresolved" };
+            let path = format!("/api/v1/incidents?limit=1000{query}");
+            let incidents = client.all::<Incidents>(&path)?;
             match args.format {
-                RemoteFormat::Text => output::print(&list(&page.incidents, *all, now, width))?,
-                RemoteFormat::Json => output::json(&page)?,
+                RemoteFormat::Text => output::print(&list(&incidents, *all, now, width))?,
+                // As the API has it, the last page of it.
+                RemoteFormat::Json => output::json(&serde_json::json!({
+                    "incidents": incidents,
+                    "next": null,
+                }))?,
             }
         }
         IncidentsCommand::Show { id } => {

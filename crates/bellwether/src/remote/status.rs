@@ -9,7 +9,8 @@ use bellwether_model::{Incident, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::client::Client;
+use super::client::{Client, Page};
+use super::incidents::Incidents;
 use super::when::{clock, span};
 use crate::cli::{RemoteFormat, StatusArgs};
 use crate::exit::Exit;
@@ -19,7 +20,7 @@ use crate::output;
 const NAME_SHOWN_MAX: usize = 60;
 
 /// A page of services.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 struct Services {
     services: Vec<Service>,
     next: Option<String>,
@@ -36,10 +37,12 @@ struct Service {
     stale: bool,
 }
 
-/// A page of incidents.
-#[derive(Deserialize)]
-struct Incidents {
-    incidents: Vec<Incident>,
+impl Page for Services {
+    type Row = Service;
+
+    fn into_rows(self) -> (Vec<Service>, Option<String>) {
+        (self.services, self.next)
+    }
 }
 
 /// The configuration in force, as far as it is shown.
@@ -60,31 +63,16 @@ struct Refused {
 /// Runs the command.
 pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
     let client = Client::new(&args.hub)?;
-    let mut services: Vec<Service> = Vec::new();
-    let mut path = "/api/v1/services".to_owned();
-    loop {
-        let page: Services = client.get(&path)?;
-        services.extend(page.services);
-        match page.next {
-            Some(next) => path = format!("/api/v1/services?after={next}"),
-            None => break,
-        }
-    }
+    let services = client.all::<Services>("/api/v1/services?limit=1000")?;
     let exit = exit(&services);
     if args.format == RemoteFormat::Json {
         output::json(&serde_json::json!({ "services": services }))?;
         return Ok(exit);
     }
     let configuration: Configuration = client.get("/api/v1/configuration")?;
-    let open: Incidents = client.get("/api/v1/incidents?state=open")?;
+    let open = client.all::<Incidents>("/api/v1/incidents?state=unresolved&limit=1000")?;
     let now = Timestamp::now();
-    let text = text(
-        client.place(),
-        &services,
-        &configuration,
-        &open.incidents,
-        now,
-    );
+    let text = text(client.place(), &services, &configuration, &open, now);
     output::print(&text)?;
     Ok(exit)
 }
@@ -151,8 +139,9 @@ fn text(
     for incident in open {
         let _ = writeln!(
             text,
-            "incident {}: {} since {} UTC ({}): bellwether incidents show {}",
+            "incident {}, {}: {} since {} UTC ({}): bellwether incidents show {}",
             incident.id,
+            incident.state.name(),
             incident.cause.code(),
             clock(incident.began, now),
             span(incident.began, now),
