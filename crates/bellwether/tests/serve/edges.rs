@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::running::{FAR, Serve, Site, Start, bellwether, config};
+use crate::running::{Serve, Site, Start, bellwether, config};
+
+/// Longest wait for a datagram that must come.
+const FAR: Duration = Duration::from_secs(90);
 
 /// Runs the program somewhere, with nothing of its own at home.
 fn at(dir: &Path, args: &[&str]) -> (i32, String) {
