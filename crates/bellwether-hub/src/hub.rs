@@ -142,13 +142,7 @@ impl Hub {
         let named = config.files.clone();
         let access = Access::for_listener(listener.local_addr().map_err(HubError::Listen)?);
         let generation = next_generation(&*store, &config, now)?;
-        let configured = Configured {
-            generation,
-            since: now,
-            config: Arc::new(config.config),
-            path,
-            refused: None,
-        };
+        let configured = configured(generation, now, config, path);
         let shared = shared(configured, store, acts, &tasks, data_dir, version);
         let configured = shared.configured.load_full();
         restore_board(&shared, &configured, now)?;
@@ -289,6 +283,22 @@ struct Source {
     read: Read,
     /// The files that the first one was read from, and that it names.
     named: Vec<PathBuf>,
+}
+
+/// A configuration that was read, as it comes into force.
+fn configured(
+    generation: u64,
+    since: Timestamp,
+    loaded: Loaded,
+    path: Option<PathBuf>,
+) -> Configured {
+    Configured {
+        generation,
+        since,
+        config: Arc::new(loaded.config),
+        path,
+        refused: None,
+    }
 }
 
 /// What all parts hold in common, at the start.
@@ -580,13 +590,7 @@ async fn take_over(
         }
         return;
     }
-    let next = Configured {
-        generation: before.generation + 1,
-        since: now,
-        config: Arc::new(loaded.config),
-        path: before.path.clone(),
-        refused: None,
-    };
+    let next = configured(before.generation + 1, now, loaded, before.path.clone());
     let next = Arc::new(next);
     let (of, planned) = (shared.clone(), next.clone());
     let plan = match blocking(move || plan(&of, &planned)).await {
