@@ -27,6 +27,9 @@ pub const TRACE_DEADLINE: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 2_048;
 /// Checks that one worker serves easily: a second one is for isolation before it is for speed.
 const CHECKS_A_WORKER: usize = 10_000;
+/// Largest file of certificates, hints or anchors, bytes: every authority that browsers trust makes a
+/// quarter of a MiB.
+const TEXT_LEN_MAX: u64 = 64 * 1024 * 1024;
 /// Most workers.
 const WORKERS_MAX: usize = 16;
 
@@ -215,7 +218,7 @@ fn trust_anchor(from: &TrustAnchorFrom) -> Result<Vec<Record>, SettingsError> {
 }
 
 fn text(what: &'static str, path: &Path) -> Result<String, SettingsError> {
-    std::fs::read_to_string(path).map_err(|source| SettingsError::Read {
+    bellwether_config::regular::text(path, TEXT_LEN_MAX).map_err(|source| SettingsError::Read {
         what,
         path: path.to_owned(),
         source,

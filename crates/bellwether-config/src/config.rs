@@ -1,7 +1,7 @@
 //! Validated configuration, as the program uses it. Neither reads nor writes a file.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,6 +118,30 @@ pub struct Trust {
     pub trust_anchor: TrustAnchorFrom,
     /// The table of prefixes, AS numbers and owners: MMDB, or CSV.
     pub asn_table: Option<PathBuf>,
+}
+
+impl Trust {
+    /// The files that it names.
+    #[must_use]
+    pub fn files(&self) -> Vec<&Path> {
+        let Self {
+            ca_files,
+            root_hints,
+            trust_anchor,
+            asn_table,
+        } = self;
+        let mut files: Vec<&Path> = ca_files.iter().map(PathBuf::as_path).collect();
+        match root_hints {
+            RootHintsFrom::File(path) => files.push(path),
+            RootHintsFrom::Shipped => {}
+        }
+        match trust_anchor {
+            TrustAnchorFrom::File(path) => files.push(path),
+            TrustAnchorFrom::Shipped | TrustAnchorFrom::None => {}
+        }
+        files.extend(asn_table.as_deref());
+        files
+    }
 }
 
 /// Where the root name servers' addresses come from.

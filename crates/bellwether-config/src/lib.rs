@@ -17,6 +17,7 @@
 //! - [`explain`][]: where a value comes from and what it means
 //! - [`nearest`][]: the known word nearest to an unknown one
 //! - [`place`][]: a value with its file, line and column
+//! - [`regular`][]: files that somebody else may have put there
 //! - [`secret`][]: texts that never come back out
 //! - [`spec`][]: the file's shape
 //! - [`substitute`][]: `${…}` inside strings
@@ -30,6 +31,7 @@ pub mod explain;
 pub mod nearest;
 pub mod place;
 pub mod problems;
+pub mod regular;
 pub mod secret;
 pub mod spec;
 pub mod substitute;

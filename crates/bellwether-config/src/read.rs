@@ -1,7 +1,6 @@
 //! From files to configuration.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +15,8 @@ use crate::error::{ConfigError, Problem};
 use crate::names;
 use crate::place::{At, Place};
 use crate::problems::{Problems, Source};
-use crate::secret::Secret;
+use crate::regular;
+use crate::secret::{self, Secret};
 use crate::spec::ConfigSpec;
 use crate::substitute::{Lookup, System};
 use crate::tree::{self, Node, TEXT_LEN_MAX, Tree, Value};
@@ -27,6 +27,13 @@ const FILES_MAX: usize = 10_000;
 /// A mark of byte order, which stands for nothing in UTF-8 (RFC 3629 section 6).
 pub(crate) const MARK: char = '\u{feff}';
 
+/// What of a named file is looked at for changes, bytes: a table of AS numbers and owners, by far the
+/// largest of them, has a tenth of it.
+const NAMED_LEN_MAX: u64 = 1024 * 1024 * 1024;
+
+/// So much of it at once.
+const PIECE_LEN: usize = 64 * 1024;
+
 /// What was read.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -35,8 +42,54 @@ pub struct Loaded {
     /// What is valid and unwise, a line each with its place: secret files that everybody may read,
     /// and the like.
     pub warnings: Vec<String>,
-    /// The files it was read from, in the order of reading.
+    /// The files it was read from, in the order of reading; then those of its `${file:…}`, and those
+    /// that [`Loaded::follow`] adds.
     pub files: Vec<PathBuf>,
+}
+
+impl Loaded {
+    /// Adds the files that `trust` names to [`Loaded::files`], and what they hold to the digest: a
+    /// certificate that was replaced makes another configuration, though no line of it changed.
+    ///
+    /// One that cannot be read counts as it is: whoever uses it says so, and that it can be read
+    /// again makes another configuration once more.
+    #[must_use]
+    pub fn follow(mut self) -> Self {
+        let named = self.config.trust.files();
+        if named.is_empty() {
+            return self;
+        }
+        let mut hash = Sha256::new();
+        hash.update(self.config.digest.as_bytes());
+        for path in named {
+            let name = path.as_os_str().as_encoded_bytes();
+            hash.update((name.len() as u64).to_be_bytes());
+            hash.update(name);
+            match content(path) {
+                Ok(content) => {
+                    hash.update([1]);
+                    hash.update(content);
+                }
+                Err(_) => hash.update([0]),
+            }
+            self.files.push(path.to_owned());
+        }
+        self.config.digest = hexadecimal(hash);
+        self
+    }
+}
+
+/// SHA-256 of what a named file holds.
+fn content(path: &Path) -> std::io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut file = regular::open(path)?.take(NAMED_LEN_MAX);
+    let mut piece = vec![0; PIECE_LEN];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hash.finalize().into()),
+            len => hash.update(&piece[..len]),
+        }
+    }
 }
 
 /// Reads a file, or the files `*.yaml` and `*.yml` of a directory in the order of their names, with
@@ -67,7 +120,8 @@ pub fn sources(path: &Path) -> Result<Vec<Source>, Problems> {
         // A link to nowhere is no file less: its services would be gone, and nobody told.
         let data = std::fs::metadata(&path);
         let data = data.map_err(|error| unreadable(&path, error.to_string()))?;
-        if data.is_file() {
+        // What is no regular file is refused where it is read.
+        if !data.is_dir() {
             paths.push(path);
         }
     }
@@ -93,15 +147,16 @@ fn unreadable(path: &Path, why: String) -> Problems {
 /// One text. `room` is what may still be read: a pipe or a device has no length, and may have no
 /// end.
 fn source(path: &Path, room: &mut usize) -> Result<Source, Problems> {
-    let mut bytes = Vec::new();
-    let read = File::open(path)
-        .and_then(|file| file.take(*room as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(path, error.to_string()))?;
-    let Some(left) = room.checked_sub(read) else {
-        let why = format!("the configuration has more than {TEXT_LEN_MAX} bytes");
-        return Err(unreadable(path, why));
-    };
-    *room = left;
+    let bytes = regular::bytes(path, *room as u64).map_err(|error| {
+        let is_too_long = error.kind() == io::ErrorKind::FileTooLarge;
+        let why = if is_too_long {
+            format!("the configuration has more than {TEXT_LEN_MAX} bytes")
+        } else {
+            error.to_string()
+        };
+        unreadable(path, why)
+    })?;
+    *room -= bytes.len();
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let before = &error.as_bytes()[..good];
@@ -175,7 +230,14 @@ pub fn read(mut sources: Vec<Source>, lookup: &dyn Lookup) -> Result<Loaded, Pro
         place.in_files(&files).to_string()
     });
     let digest = digest(&sources, &substituted);
+    let of_secrets = substituted.keys().filter_map(|name| {
+        let path = name.strip_prefix("file:")?;
+        Some(PathBuf::from(path))
+    });
+    let files: Vec<PathBuf> = files.iter().cloned().chain(of_secrets).collect();
     let mut secrets: Vec<String> = substituted.into_values().collect();
+    let written: Vec<String> = secrets.iter().flat_map(|s| secret::in_urls(s)).collect();
+    secrets.extend(written);
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets.dedup();
     Ok(Loaded {
@@ -219,6 +281,10 @@ fn digest(sources: &[Source], substituted: &BTreeMap<String, String>) -> String 
         add(name.as_bytes());
         add(value.as_bytes());
     }
+    hexadecimal(hash)
+}
+
+fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 

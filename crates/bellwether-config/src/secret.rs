@@ -29,6 +29,31 @@ impl Secret {
     }
 }
 
+/// How a text is written in the path, the query and the user of a URL, where that is another way.
+pub(crate) fn in_urls(text: &str) -> Vec<String> {
+    let mut ways = Vec::new();
+    if let Ok(mut url) = url::Url::parse("https://host/") {
+        // A path that is set as one segment keeps all of it; one that is read as a whole keeps its
+        // slashes. Both come back in answers and complaints.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.push(text);
+        }
+        ways.push(url.path()[1..].to_owned());
+        url.set_path(&format!("x{text}"));
+        ways.push(url.path()[2..].to_owned());
+        url.set_query(Some(text));
+        ways.extend(url.query().map(str::to_owned));
+        if url.set_username(text).is_ok() {
+            ways.push(url.username().to_owned());
+        }
+    }
+    ways.push(url::form_urlencoded::byte_serialize(text.as_bytes()).collect());
+    ways.retain(|way| way != text);
+    ways.sort();
+    ways.dedup();
+    ways
+}
+
 /// A text in which what stands before the `@` of a URL is `***`: it is a password, or as good as.
 #[must_use]
 pub fn without_passwords(text: &str) -> Cow<'_, str> {
@@ -112,6 +137,22 @@ mod tests {
         ] {
             assert_eq!(without_passwords(text), shown);
         }
+    }
+
+    #[test]
+    fn ways_of_writing_it_in_a_url() {
+        assert_eq!(in_urls("plain-1"), [""; 0]);
+        let ways = in_urls("a b/c\"d");
+        for url in [
+            "https://h/a b/c\"d?x",
+            "https://h/?key=a b/c\"d",
+            "https://a%20b%2Fc%22d@h/",
+        ] {
+            let written = url::Url::parse(url).unwrap().to_string();
+            let way = ways.iter().find(|way| written.contains(way.as_str()));
+            assert!(way.is_some(), "{written}: {ways:?}");
+        }
+        assert!(ways.contains(&"a+b%2Fc%22d".to_owned()), "{ways:?}");
     }
 
     #[test]

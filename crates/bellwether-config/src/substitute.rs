@@ -1,6 +1,5 @@
 //! `${env:X}`, `${file:/p}` and `$${` inside strings.
 
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -21,8 +20,7 @@ pub trait Lookup {
     }
 }
 
-/// Largest secret file, bytes: a chain of certificates with its key is far below it, and a device
-/// that never ends is not read to its end.
+/// Largest secret file, bytes: a chain of certificates with its key is far below it.
 const FILE_LEN_MAX: u64 = 1024 * 1024;
 
 /// Shorter texts than this are not replaced by [`crate::Config::scrub`]: they stand in every other
@@ -39,14 +37,7 @@ impl Lookup for System {
     }
 
     fn file(&self, path: &Path) -> std::io::Result<String> {
-        let mut text = String::new();
-        let file = std::fs::File::open(path)?;
-        file.take(FILE_LEN_MAX + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > FILE_LEN_MAX {
-            let why = format!("it has more than {FILE_LEN_MAX} bytes");
-            return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why));
-        }
-        Ok(text)
+        crate::regular::text(path, FILE_LEN_MAX)
     }
 
     fn is_open_to_all(&self, path: &Path) -> bool {

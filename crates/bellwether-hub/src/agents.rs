@@ -146,8 +146,13 @@ impl Owner {
                 }
                 ask = self.asks.recv() => match ask {
                     Some(Ask::Stop(grace, done)) => {
-                        if let Err(error) = agent.stop(grace).await {
-                            tracing::warn!(%error, "the agent did not end well");
+                        match agent.stop(grace).await {
+                            Ok(last) if last.undelivered > 0 => {
+                                let undelivered = last.undelivered;
+                                tracing::error!(undelivered, "nobody took what the agent saw last");
+                            }
+                            Ok(_) => {}
+                            Err(error) => tracing::warn!(%error, "the agent did not end well"),
                         }
                         let _ = done.send(());
                         std::future::pending::<()>().await;

@@ -26,6 +26,7 @@ mod limits;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, RawPathParams, State};
@@ -52,6 +53,10 @@ use problem::Problem;
 /// Questions that the store is asked at once: enough to keep a disk busy, too few to use up the
 /// threads that everything else blocks on.
 const QUESTIONS_AT_ONCE: usize = 8;
+
+/// How long the page and the metrics wait for the store: whoever watches us must not be blinded by a
+/// disk that hangs.
+const SOON: Duration = Duration::from_secs(2);
 
 /// What handlers share.
 pub(crate) struct Hub {
@@ -183,6 +188,16 @@ impl Hub {
             .board
             .read()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the store what may be left out of the answer, and waits for it no longer than [`SOON`].
+    /// `None` for no answer in time, and for an error.
+    pub(crate) async fn ask_soon<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<T> {
+        let asked = tokio::time::timeout(SOON, self.ask(question)).await;
+        asked.ok()?.ok()
     }
 
     /// Asks the store, on a thread that may block.

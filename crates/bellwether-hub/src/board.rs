@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 /// What the keys of the board's checkpoints begin with.
 pub const CHECKPOINT: &str = "board";
 
-/// How long after the first interval that it misses a verdict counts as too old.
+/// How long after the first interval that brought no result a verdict counts as too old: the second
+/// result was to come by then, and has this long to arrive.
 pub const STALE_GRACE: Duration = Duration::from_secs(10);
 
 /// So many runs in a row, by several resolvers and addresses, stand for a first trace that has not
@@ -301,29 +302,50 @@ impl Board {
     /// said twice of one the newer. A verdict keeps its age: what is too old by now is told as
     /// unknown.
     pub fn restore<'b>(&mut self, parts: impl IntoIterator<Item = &'b [u8]>, now: Timestamp) {
+        // One that another version wrote costs the others nothing.
+        let mut unread = 0;
         for bytes in parts {
-            let kept: Vec<Kept<'_>> = serde_json::from_slice(bytes).unwrap_or_default();
+            let kept: Vec<serde_json::Value> =
+                serde_json::from_slice(bytes).unwrap_or_else(|error| {
+                    tracing::warn!(%error, "what was known before the restart cannot be read");
+                    Vec::new()
+                });
             for kept in kept {
-                let Some(check) = self.checks.get_mut(&*kept.check) else {
-                    continue;
-                };
-                if check.judged_at > kept.judged_at {
-                    continue;
+                match serde_json::from_value::<Kept<'_>>(kept) {
+                    Ok(kept) => self.recall(kept),
+                    Err(error) => {
+                        if unread == 0 {
+                            tracing::warn!(%error, "what was known of a check cannot be read");
+                        }
+                        unread += 1;
+                    }
                 }
-                check.verdict = kept.verdict;
-                check.cause = kept.cause;
-                check.summary = kept.summary.into_owned();
-                check.since = Some(kept.since);
-                check.judged_at = kept.judged_at;
-                check.traced_at = kept.traced_at;
-                check.evidence = kept.evidence;
-                check.layers = kept.layers.into_owned();
             }
+        }
+        if unread > 0 {
+            tracing::warn!(unread, "checks are judged anew after the restart");
         }
         let names: Vec<String> = self.services.keys().cloned().collect();
         for name in names {
             self.sum_up(&name, now);
         }
+    }
+
+    fn recall(&mut self, kept: Kept<'_>) {
+        let Some(check) = self.checks.get_mut(&*kept.check) else {
+            return;
+        };
+        if check.judged_at > kept.judged_at {
+            return;
+        }
+        check.verdict = kept.verdict;
+        check.cause = kept.cause;
+        check.summary = kept.summary.into_owned();
+        check.since = Some(kept.since);
+        check.judged_at = kept.judged_at;
+        check.traced_at = kept.traced_at;
+        check.evidence = kept.evidence;
+        check.layers = kept.layers.into_owned();
     }
 }
 
@@ -372,5 +394,34 @@ pub(crate) fn weight(verdict: Verdict) -> u8 {
         Verdict::Unknown => 1,
         Verdict::Degraded => 2,
         Verdict::Broken => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_entry_costs_no_other() {
+        let now = Timestamp::UNIX_EPOCH;
+        let config = |text| bellwether_config::parse(text, "bellwether.yaml".as_ref()).unwrap();
+        let config = config(
+            "services: [{ name: a, url: https://a.example/ }, { name: b, url: https://b.example/ }]",
+        );
+        let mut before = Board::default();
+        before.configure(&config, now);
+        for check in before.checks.values_mut() {
+            check.verdict = Verdict::Healthy;
+            check.since = Some(now);
+        }
+        let mut kept: serde_json::Value =
+            serde_json::from_slice(&before.checkpoint_of(before.checks.keys())).unwrap();
+        kept[0]["verdict"] = "of another version".into();
+        let mut after = Board::default();
+        after.configure(&config, now);
+        after.restore([kept.to_string().as_bytes()], now);
+        let verdict = |name| after.services[name].verdict;
+        assert_eq!(verdict("a"), Verdict::Unknown);
+        assert_eq!(verdict("b"), Verdict::Healthy);
     }
 }

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use bellwether_agent::Plan;
 use bellwether_config::{Loaded, Problems};
 use bellwether_model::Digest;
+use bellwether_model::text::inert;
 use bellwether_store::embedded::{Embedded, Options};
 use bellwether_store::{Change, Retention, StateStore, StoreError};
 use jiff::Timestamp;
@@ -26,7 +27,7 @@ use crate::judge::{self, Inbox, Judge};
 use crate::keep::{KeepError, Keeper};
 use crate::listen::serve_http;
 use crate::reload::{LOOK_EVERY, Looks};
-use crate::shared::{Act, Configured, Event, Figures, Health, Refused, Shared};
+use crate::shared::{Act, Configured, DAMAGE, Event, Figures, Health, Refused, Shared};
 use crate::tasks::Tasks;
 
 /// What was harvested and waits for the judge.
@@ -42,7 +43,7 @@ const LOOKS_PER_MAINTENANCE: u32 = 10;
 /// A judge that did not go round for so long stands still.
 const MOVES_WITHIN: Duration = Duration::from_secs(30);
 /// Longest time for runs that wait at the end.
-const FLUSH_WAIT: Duration = Duration::from_secs(3);
+const FLUSH_WAIT: Duration = Duration::from_millis(2_500);
 /// Longest time for what is under way at the end.
 const AGENT_WAIT: Duration = Duration::from_secs(4);
 /// Longest time that somebody who asked for the configuration to be read again waits: what 100,000
@@ -50,6 +51,13 @@ const AGENT_WAIT: Duration = Duration::from_secs(4);
 const RELOAD_WAIT: Duration = Duration::from_secs(30);
 /// Most worker processes, whoever asks for more: each may take 256 MiB.
 const WORKERS_MAX: usize = 64;
+/// Longest time for the agent's end as a whole.
+const AGENT_END_WAIT: Duration = Duration::from_millis(4_500);
+/// Longest time for the judge to take in what is left. All these together stay below the nine seconds
+/// that `serve` waits: whatever stands still, runs are written down before the process ends.
+const JUDGE_WAIT: Duration = Duration::from_millis(1_500);
+/// Words about damage that are kept: the first of it says what to do.
+const DAMAGE_LEN_MAX: usize = 2_000;
 /// One day.
 const DAY: u64 = 86_400;
 /// How far the wall clock may have been moved forward since the start, seconds, for it to say what is
@@ -71,7 +79,8 @@ pub struct HubOptions {
     pub data_dir: PathBuf,
     /// The version of the program.
     pub version: &'static str,
-    /// Reads the configuration again.
+    /// Reads the configuration again, as `config` was read: what it gives with the same digest is the
+    /// same configuration.
     pub read: Read,
     /// Starts a worker process.
     pub worker: Worker,
@@ -141,19 +150,13 @@ impl Hub {
         for note in store.notes() {
             tracing::warn!("opening the store: {note}");
         }
-        let first_token = access::first_token(&*store, now, random())?;
         let mut tasks = Tasks::new();
         let (acts, acts_in) = mpsc::channel(ACTS_MAX);
         let notices = config.config.notices();
+        let named = config.files.clone();
         let access = Access::for_listener(listener.local_addr().map_err(HubError::Listen)?);
         let generation = next_generation(&*store, &config, now)?;
-        let configured = Configured {
-            generation,
-            since: now,
-            config: Arc::new(config.config),
-            path,
-            refused: None,
-        };
+        let configured = configured(generation, now, config, path);
         let shared = shared(configured, store, acts, &tasks, data_dir, version, workers);
         let configured = shared.configured.load_full();
         restore_board(&shared, &configured, now)?;
@@ -173,13 +176,23 @@ impl Hub {
             batch: Vec::new(),
         }));
         let (judged_out, judged) = mpsc::channel(1);
+        let listener = listener.into_std().map_err(HubError::Listen)?;
+        // Behind it nothing fails any more: a token that was made is one that is shown.
+        let first_token = access::first_token(&*shared.state, now, random())?;
         spawn_agent(&mut tasks, &shared, owner);
         spawn_judge(&mut tasks, &shared, &agents, &keeper, inbox, judged_out);
         spawn_maintenance(&mut tasks, &shared);
         let reload = Arc::new(Reload::default());
-        spawn_reload(&mut tasks, &shared, &agents, &reload, read, configured_out);
+        let source = Source { read, named };
+        spawn_reload(
+            &mut tasks,
+            &shared,
+            &agents,
+            &reload,
+            source,
+            configured_out,
+        );
         let (stop, stopped) = watch::channel(false);
-        let listener = listener.into_std().map_err(HubError::Listen)?;
         spawn_api(&mut tasks, &shared, access, listener, stopped);
         shared.health.ready.store(true, Ordering::Relaxed);
         Ok(Self {
@@ -214,10 +227,16 @@ impl Hub {
         }
     }
 
-    /// Do judge and schedule move?
+    /// Does the judge move? A schedule that stands still is found by the judge, as silence.
     #[must_use]
     pub fn moves(&self) -> bool {
         self.shared.judge_age() < MOVES_WITHIN
+    }
+
+    /// The configuration in force, and what became of the newest file.
+    #[must_use]
+    pub fn configured(&self) -> Arc<Configured> {
+        self.shared.configured.load_full()
     }
 
     /// How much is watched.
@@ -241,19 +260,28 @@ impl Hub {
         self.first_token.as_deref()
     }
 
-    /// Ends: what is under way is waited for shortly, what is known is kept.
-    pub async fn stop(mut self) {
+    /// Ends: what is under way is waited for shortly, what is known is kept. Each part has its time,
+    /// so that one which stands still takes none of the others'. Tells whether all went well.
+    pub async fn stop(mut self) -> bool {
         self.shared.health.ready.store(false, Ordering::Relaxed);
         let _ = self.stop.send(true);
-        self.agents.stop(AGENT_WAIT).await;
+        let agent = tokio::time::timeout(AGENT_END_WAIT, self.agents.stop(AGENT_WAIT)).await;
+        if agent.is_err() {
+            tracing::error!("the agent did not end in time; what it saw last is not kept");
+        }
         let _ = self.judge_end.send(true);
-        let _ = self.judged.recv().await;
+        let judge = tokio::time::timeout(JUDGE_WAIT, self.judged.recv()).await;
+        if judge.is_err() {
+            tracing::error!("the judge did not end in time; what it learned last is learned anew");
+        }
         let keeper = self.keeper.clone();
         let flushed = tokio::task::spawn_blocking(move || keeper.flush(FLUSH_WAIT)).await;
-        if !flushed.unwrap_or(false) {
+        let is_kept = flushed.unwrap_or(false);
+        if !is_kept {
             tracing::error!("the last runs could not be kept");
         }
         drop(self.tasks);
+        agent.is_ok() && judge.is_ok() && is_kept
     }
 }
 
@@ -263,6 +291,29 @@ struct Reload {
     asked: tokio::sync::Notify,
     /// Changes each time that it was read.
     done: watch::Sender<()>,
+}
+
+/// Where the configuration comes from, while the hub runs.
+struct Source {
+    read: Read,
+    /// The files that the first one was read from, and that it names.
+    named: Vec<PathBuf>,
+}
+
+/// A configuration that was read, as it comes into force.
+fn configured(
+    generation: u64,
+    since: Timestamp,
+    loaded: Loaded,
+    path: Option<PathBuf>,
+) -> Configured {
+    Configured {
+        generation,
+        since,
+        config: Arc::new(loaded.config),
+        path,
+        refused: None,
+    }
 }
 
 /// What all parts hold in common, at the start.
@@ -392,7 +443,9 @@ fn spawn_judge(
         let (inbox, judged) = (inbox.clone(), judged.clone());
         async move {
             let mut inbox = inbox.lock().await;
-            match Judge::restore(shared.clone(), agents, keeper, Timestamp::now()) {
+            let of = shared.clone();
+            let restore = move || Judge::restore(of, agents, keeper, Timestamp::now());
+            match blocking(restore).await {
                 Ok(judge) => {
                     shared.trouble("judge", None);
                     judge.run(&mut inbox).await;
@@ -418,24 +471,18 @@ fn spawn_maintenance(tasks: &mut Tasks, shared: &Arc<Shared>) {
                 let shared = shared.clone();
                 looks += 1;
                 let is_due = looks >= LOOKS_PER_MAINTENANCE;
-                let done = tokio::task::spawn_blocking(move || {
+                let is_told = blocking(move || {
                     if is_due {
                         maintain(&shared);
                         true
                     } else {
                         look(&shared)
                     }
-                });
-                match done.await {
-                    // What is told stays so until the next maintenance, a whole while later.
-                    Ok(true) => looks = 0,
-                    Ok(false) => {}
-                    // A panic there is one of this task.
-                    Err(error) => {
-                        if let Ok(panic) = error.try_into_panic() {
-                            std::panic::resume_unwind(panic);
-                        }
-                    }
+                })
+                .await;
+                // What is told stays so until the next maintenance, a whole while later.
+                if is_told {
+                    looks = 0;
                 }
             }
         }
@@ -451,6 +498,18 @@ fn look(shared: &Shared) -> bool {
     };
     shared.trouble("store", Some(told));
     true
+}
+
+/// Does work that may block where it holds up nobody. A panic there is one of whoever asked.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and with it whoever waits here.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 fn maintain(shared: &Shared) {
@@ -475,10 +534,26 @@ fn maintain(shared: &Shared) {
         keep
     };
     match shared.observations.maintain(now, &keep) {
-        Ok(done) if done.damage.is_empty() => shared.trouble("store", None),
-        Ok(done) => shared.trouble("store", Some(done.damage.join("; "))),
+        Ok(done) => {
+            shared.trouble("store", None);
+            damaged(shared, &done.damage);
+        }
         Err(error) => shared.trouble("store", Some(error.to_string())),
     }
+}
+
+/// The store tells damage once, and what is left out stays left out: it is told until somebody starts
+/// the process again, after having looked.
+fn damaged(shared: &Shared, found: &[String]) {
+    if found.is_empty() {
+        return;
+    }
+    for damage in found {
+        tracing::error!("the store is damaged: {damage}");
+    }
+    let before = shared.troubles().remove(DAMAGE).map(|known| known.what);
+    let all: Vec<&str> = before.iter().chain(found).map(String::as_str).collect();
+    shared.trouble(DAMAGE, Some(inert(&all.join("; "), DAMAGE_LEN_MAX)));
 }
 
 fn spawn_reload(
@@ -486,39 +561,40 @@ fn spawn_reload(
     shared: &Arc<Shared>,
     agents: &Agents,
     asked: &Arc<Reload>,
-    read: Read,
+    source: Source,
     configured: mpsc::Sender<Arc<Configured>>,
 ) {
     let Some(path) = shared.configured.load().path.clone() else {
         return;
     };
     let (shared, agents, asked) = (shared.clone(), agents.clone(), asked.clone());
+    let Source { read, named } = source;
     let restarted = shared.figures.tasks_restarted.clone();
     tasks.spawn("configuration", restarted, move || {
         let (shared, agents, asked) = (shared.clone(), agents.clone(), asked.clone());
         let (path, read, configured) = (path.clone(), read.clone(), configured.clone());
+        let mut named = named.clone();
         async move {
-            let mut named = Vec::new();
-            let mut before = Looks::at(&path, &named);
+            // What was in force before this began is read once more: a file may have changed between
+            // its being read and the first look.
+            let mut before = None;
             loop {
                 let is_asked = tokio::select! {
                     () = asked.asked.notified() => true,
                     () = tokio::time::sleep(LOOK_EVERY) => false,
                 };
-                let looks = Looks::at(&path, &named);
+                let (from, files) = (path.clone(), named.clone());
+                let looks = Some(blocking(move || Looks::at(&from, &files)).await);
                 if looks == before && !is_asked {
                     continue;
                 }
                 let (read, from) = (read.clone(), path.clone());
-                let loaded = tokio::task::spawn_blocking(move || read(&from)).await;
-                let Ok(loaded) = loaded else {
-                    asked.done.send_replace(());
-                    continue;
-                };
+                let loaded = blocking(move || read(&from)).await;
                 if let Ok(loaded) = &loaded {
                     named.clone_from(&loaded.files);
                 }
-                before = Looks::at(&path, &named);
+                // As it was before it was read: what is written meanwhile is read the next time.
+                before = looks;
                 take_over(&shared, &agents, loaded, &configured).await;
                 asked.done.send_replace(());
             }
@@ -528,7 +604,7 @@ fn spawn_reload(
 
 /// A configuration that was read again comes into force, or is refused.
 async fn take_over(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     agents: &Agents,
     loaded: Result<Loaded, Problems>,
     judge: &mpsc::Sender<Arc<Configured>>,
@@ -571,22 +647,18 @@ async fn take_over(
         }
         return;
     }
-    let next = Configured {
-        generation: before.generation + 1,
-        since: now,
-        config: Arc::new(loaded.config),
-        path: before.path.clone(),
-        refused: None,
-    };
-    let plan = match plan(shared, &next) {
+    let next = configured(before.generation + 1, now, loaded, before.path.clone());
+    let next = Arc::new(next);
+    let (of, planned) = (shared.clone(), next.clone());
+    let plan = match blocking(move || plan(&of, &planned)).await {
         Ok(plan) => plan,
         Err(error) => return refuse(vec![next.config.scrub(&error.to_string())]),
     };
     let changes = in_force(next.generation, &next.config.digest, now);
-    if let Err(error) = tokio::task::block_in_place(|| shared.state.commit(&changes)) {
+    let state = shared.state.clone();
+    if let Err(error) = blocking(move || state.commit(&changes)).await {
         tracing::error!(%error, "the number of the new configuration could not be kept");
     }
-    let next = Arc::new(next);
     let generation = next.generation;
     let receivers = next.config.receivers.len();
     shared.health.receivers.store(receivers, Ordering::Relaxed);
@@ -637,4 +709,40 @@ fn spawn_api(
             std::future::pending::<()>().await;
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn damage_is_told_until_somebody_looked() {
+        let hub = testing::empty(Timestamp::UNIX_EPOCH);
+        let told = || {
+            let troubles = hub.shared.troubles();
+            troubles.get(DAMAGE).map(|trouble| trouble.what.clone())
+        };
+        maintain(&hub.shared);
+        assert_eq!(told(), None);
+        hub.memory.damage("`a.db` is damaged");
+        for _ in 0..3 {
+            maintain(&hub.shared);
+            assert_eq!(told().as_deref(), Some("`a.db` is damaged"));
+        }
+        assert!(hub.shared.health.trouble().is_some());
+        assert!(!hub.shared.is_hindered(), "the rest serves on");
+        hub.memory.damage("`b.db` is damaged");
+        maintain(&hub.shared);
+        let both = "`a.db` is damaged; `b.db` is damaged";
+        assert_eq!(told().as_deref(), Some(both));
+        // Another trouble comes and goes.
+        hub.memory.set_broken(true);
+        maintain(&hub.shared);
+        assert!(hub.shared.is_hindered());
+        hub.memory.set_broken(false);
+        maintain(&hub.shared);
+        assert!(!hub.shared.is_hindered());
+        assert_eq!(told().as_deref(), Some(both));
+    }
 }

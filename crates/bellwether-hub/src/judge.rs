@@ -2,7 +2,9 @@
 //!
 //! One owner of all that is judged, so that order is plain: runs go to be kept and to detection,
 //! traces are diagnosed, both are folded into the [`Book`] of incidents, and what changes is stored
-//! before it is told. Should it panic, it is made again from what was stored.
+//! before it is told; where the store takes nothing it is told all the same, since an outage that nobody
+//! hears of is worse than one that a restart forgets. Should it panic, it is made again from what was
+//! stored.
 
 mod show;
 mod start;
@@ -10,7 +12,6 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod time;
-pub(crate) mod unsaved;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -36,10 +37,10 @@ use crate::keep::Keeper;
 use crate::parts::{self, Parts};
 use crate::shared::{Act, ActError, ActKind, Configured, Event, Shared};
 use crate::signals;
+use crate::unsaved::Unsaved;
 use show::Show;
 use targets::Targets;
 pub use targets::baselines;
-use unsaved::Unsaved;
 
 /// How often time alone is looked at: holds that end, results that did not come.
 const TICK: Duration = Duration::from_secs(1);
@@ -557,11 +558,12 @@ impl Judge {
             return Ok(changed.ok_or(ActError::Unknown(incident)));
         }
         self.book = before;
-        self.unsaved(Unsaved::clear);
+        self.unsaved(|unsaved| unsaved.take_back(INCIDENTS));
+        self.is_memory_due = true;
         self.show_unsaved();
         self.place_incidents();
         if let Some(incident) = self.book.incident(incident) {
-            let incident = Box::new(incident.clone());
+            let incident = incident.into();
             self.shared.say(Event::Incident { incident });
         }
         Ok(Err(refused()))
@@ -571,7 +573,7 @@ impl Judge {
         let updates = self.book.tick(now);
         self.update(updates, now);
         self.watch_freshness(now);
-        if !self.is_saved() {
+        if !self.unsaved(|unsaved| unsaved.is_empty()) {
             self.save(Vec::new());
         }
         if let Some(part) = self.parts.due(now) {
@@ -648,6 +650,7 @@ impl Judge {
             self.tell(&service, now);
         }
         for incident in newest.into_values() {
+            let incident = incident.as_ref().into();
             self.shared.say(Event::Incident { incident });
         }
     }
@@ -658,37 +661,26 @@ impl Judge {
     }
 
     fn is_saved(&self) -> bool {
-        self.unsaved(|unsaved| unsaved.is_empty())
+        self.unsaved(|unsaved| unsaved.is_told())
     }
 
     /// Stores changes, after those that could not be stored before.
     fn save(&mut self, changes: Vec<Change>) {
-        let saved = self.unsaved(|unsaved| {
-            unsaved.add(changes);
-            // The disk is waited for here and nowhere else; others go on meanwhile.
-            let saved = tokio::task::block_in_place(|| self.shared.state.commit(unsaved.all()));
-            match saved {
-                Ok(()) => unsaved.clear(),
-                Err(_) => unsaved.give_up(),
-            }
-            saved
-        });
-        match saved {
-            Ok(()) => self.shared.trouble("state", None),
-            Err(error) => self.shared.trouble("state", Some(error.to_string())),
-        }
+        let state = self.shared.state.clone();
+        let commit = |changes: &[Change]| state.commit(changes);
+        let save = |unsaved: &mut Unsaved| unsaved.save(changes, &commit).map(str::to_owned);
+        // The disk is waited for here and nowhere else; others go on meanwhile.
+        let trouble = tokio::task::block_in_place(|| self.unsaved(save));
+        self.shared.trouble("state", trouble);
         self.show_unsaved();
     }
 
     /// Incidents that the store does not have as they are: who asks is answered from here meanwhile.
     fn show_unsaved(&self) {
         let incidents = self.unsaved(|unsaved| {
-            let all = unsaved.all().iter();
-            let changed = all.filter_map(|change| match change {
-                Change::Incident(incident) => Some((incident.id, incident.as_ref().clone())),
-                _ => None,
-            });
-            changed.collect()
+            let all = unsaved.incidents();
+            all.map(|incident| (incident.id, incident.clone()))
+                .collect()
         });
         self.shared.set_unkept(incidents);
     }

@@ -12,6 +12,7 @@
 //! - [`keep`]: runs, until they are durable
 //! - [`judge`], [`signals`], [`freshness`]: detection, diagnosis and incidents; silence
 //! - `parts`: what is written down of very many checks, some after the others
+//! - `unsaved`: what the store did not take, until it does
 //! - [`board`]: what is true now, as it is told
 //! - [`api`]: the API under `/api/v1`, and the router of everything that is served
 //! - [`access`]: who may do what
@@ -40,5 +41,6 @@ pub mod shared;
 pub mod signals;
 pub mod tasks;
 pub mod testing;
+mod unsaved;
 
 pub use hub::{Hub, HubOptions};

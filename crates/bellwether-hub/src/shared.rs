@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bellwether_config::Config;
 use bellwether_model::incident::IncidentState;
-use bellwether_model::{Incident, Verdict};
+use bellwether_model::{Cause, Incident, Verdict};
 use bellwether_store::{ObservationStore, StateStore, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::board::Board;
-use crate::judge::unsaved::Unsaved;
 use crate::tasks::TaskStates;
+use crate::unsaved::Unsaved;
 
 /// What all parts of the hub hold in common.
 pub struct Shared {
@@ -62,6 +62,9 @@ pub struct Shared {
     /// How many worker processes, where somebody said so.
     pub workers: Option<NonZeroUsize>,
 }
+
+/// The part that damage of the store is told as: it stays until the process starts anew.
+pub const DAMAGE: &str = "damage";
 
 /// Something that is wrong with ourselves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -162,6 +165,15 @@ impl Shared {
         self.health.set_trouble(all);
     }
 
+    /// Is something wrong that keeps us from our work? What is damaged already is left out, and the rest
+    /// serves on.
+    #[must_use]
+    pub fn is_hindered(&self) -> bool {
+        let troubles = self.troubles.read();
+        let troubles = troubles.unwrap_or_else(PoisonError::into_inner);
+        self.health.trouble().is_some() && !troubles.keys().eq([&DAMAGE])
+    }
+
     /// What is wrong with ourselves, by part.
     #[must_use]
     pub fn troubles(&self) -> BTreeMap<&'static str, Trouble> {
@@ -225,8 +237,8 @@ pub enum Event {
     },
     /// An incident was opened, or changed.
     Incident {
-        /// As it is now.
-        incident: Box<Incident>,
+        /// As it is now, in short.
+        incident: IncidentNow,
     },
     /// A configuration came into force, or was refused.
     Configuration {
@@ -235,6 +247,34 @@ pub enum Event {
         /// Was a newer one refused?
         refused: bool,
     },
+}
+
+/// An incident as an event tells it: readers who are slow hold many of them, and an incident in full
+/// may name every check there is. The rest of it is had by its number.
+#[derive(Clone, Debug, Serialize)]
+pub struct IncidentNow {
+    /// Its number.
+    pub id: u64,
+    /// Open, acknowledged, mitigated or resolved.
+    pub state: IncidentState,
+    /// What broke.
+    pub cause: Cause,
+    /// One sentence.
+    pub summary: String,
+    /// The first failure that it stands for.
+    pub began: Timestamp,
+}
+
+impl From<&Incident> for IncidentNow {
+    fn from(incident: &Incident) -> Self {
+        Self {
+            id: incident.id,
+            state: incident.state,
+            cause: incident.cause,
+            summary: incident.summary.clone(),
+            began: incident.began,
+        }
+    }
 }
 
 /// What a person does to an incident.

@@ -10,7 +10,10 @@ use anyhow::{Context, Result, bail};
 use bellwether_config::config::{RootHintsFrom, TrustAnchorFrom};
 use bellwether_config::{Config, Loaded};
 use bellwether_diagnose::words::count;
+use bellwether_hub::hub::HubError;
+use bellwether_hub::keep::KeepError;
 use bellwether_hub::{Hub, HubOptions};
+use bellwether_store::StoreError;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,6 +25,8 @@ use crate::exit::{Exit, say};
 const CONFIG_PLACES: [&str; 2] = ["bellwether.yaml", "/etc/bellwether"];
 /// Where data is kept by default on a machine that is set up for it.
 const DATA_DIR: &str = "/var/lib/bellwether";
+/// The file by which a data directory is known.
+const STATE: &str = "state.db";
 /// Longest time from the wish to end until the end.
 const STOP_WAIT: Duration = Duration::from_secs(9);
 /// What `systemctl status` shows.
@@ -50,6 +55,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit> {
     start_log(args.log)?;
     let data_dir = data_dir(args.data_dir.as_deref(), &config.config)?;
     let listen = args.listen.unwrap_or(config.config.hub.listen);
+    let from = path.clone();
+    // What came by a pipe cannot be read again.
+    let path = path.filter(|path| path != Path::new("-"));
     let options = HubOptions {
         path,
         config: as_told(config),
@@ -64,13 +72,14 @@ pub(crate) fn run(args: &ServeArgs) -> Result<Exit> {
         .thread_name("bellwether")
         .build()
         .context("failed to start the runtime")?;
-    let exit = runtime.block_on(serve(options, listen));
+    let exit = runtime.block_on(serve(options, listen, from.as_deref()));
     // A reader that hangs does not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(500));
     exit
 }
 
-/// Where the configuration does not say what to trust, the environment may.
+/// Where the configuration does not say what to trust, the environment may. The files that either
+/// names are watched, and are part of what is compared.
 fn as_told(mut loaded: Loaded) -> Loaded {
     let trust = &mut loaded.config.trust;
     if let (RootHintsFrom::Shipped, Some(path)) = (&trust.root_hints, environment::root_hints()) {
@@ -84,10 +93,10 @@ fn as_told(mut loaded: Loaded) -> Loaded {
             _ => TrustAnchorFrom::File(path),
         };
     }
-    loaded
+    loaded.follow()
 }
 
-async fn serve(options: HubOptions, listen: SocketAddr) -> Result<Exit> {
+async fn serve(options: HubOptions, listen: SocketAddr, from: Option<&Path>) -> Result<Exit> {
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| {
@@ -97,9 +106,11 @@ async fn serve(options: HubOptions, listen: SocketAddr) -> Result<Exit> {
     let mut hangup = signal(SignalKind::hangup()).context("failed to take SIGHUP")?;
     let mut term = signal(SignalKind::terminate()).context("failed to take SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to take SIGINT")?;
-    let path = options.path.clone();
-    let hub = Hub::start(options, listener).await?;
-    greet(&hub, place, path.as_deref());
+    let hub = match Hub::start(options, listener).await {
+        Ok(hub) => hub,
+        Err(error) => return not_begun(error),
+    };
+    greet(&hub, place, from);
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(WELL)]);
     let watchdog = sd_notify::watchdog_enabled().map(|span| span / 2);
     loop {
@@ -120,7 +131,7 @@ async fn serve(options: HubOptions, listen: SocketAddr) -> Result<Exit> {
             _ = interrupt.recv() => break,
             () = beat(watchdog) => {
                 // The system restarts a hub that stands still, so a beat is given only by one
-                // whose schedule and judge move.
+                // whose judge moves.
                 if hub.moves() {
                     let _ = sd_notify::notify(&[NotifyState::Watchdog]);
                 }
@@ -133,13 +144,30 @@ async fn serve(options: HubOptions, listen: SocketAddr) -> Result<Exit> {
     tokio::select! {
         stopped = tokio::time::timeout(STOP_WAIT, hub.stop()) => {
             if stopped.is_err() {
-                tracing::warn!("something did not end in time");
+                tracing::error!("something did not end in time");
             }
         }
         _ = term.recv() => {}
         _ = interrupt.recv() => {}
     }
     Ok(Exit::Fine)
+}
+
+/// Nothing is watched. What a person can put right where they typed is a usage error, as is a second
+/// process; the rest lies with the machine.
+fn not_begun(error: HubError) -> Result<Exit> {
+    let is_ours = match &error {
+        HubError::Settings(_) | HubError::Listen(_) => false,
+        HubError::Store(why) | HubError::Keep(KeepError::Store(why)) => {
+            !matches!(why, StoreError::Locked { .. } | StoreError::Newer { .. })
+        }
+        HubError::Keep(KeepError::Thread(_)) => true,
+    };
+    if !is_ours {
+        return Err(error.into());
+    }
+    say(&format!("error: {:#}", anyhow::Error::from(error)));
+    Ok(Exit::Broken)
 }
 
 async fn beat(every: Option<Duration>) {
@@ -179,7 +207,7 @@ fn greet(hub: &Hub, place: SocketAddr, path: Option<&Path>) {
 }
 
 /// A configuration in one of the usual places.
-fn found() -> Option<PathBuf> {
+pub(crate) fn found() -> Option<PathBuf> {
     CONFIG_PLACES
         .iter()
         .map(PathBuf::from)
@@ -197,7 +225,7 @@ fn data_dir(given: Option<&Path>, config: &Config) -> Result<PathBuf> {
     if private.create(shared).is_ok() && writable(shared) {
         return Ok(shared.to_owned());
     }
-    match own_data_dir() {
+    match at_home() {
         Some(dir) => Ok(dir),
         None => bail!(
             "no place for data: {DATA_DIR} cannot be written to, and there is no $HOME; name one by `--data-dir`"
@@ -205,14 +233,30 @@ fn data_dir(given: Option<&Path>, config: &Config) -> Result<PathBuf> {
     }
 }
 
-/// Where data may be that somebody kept without naming a place.
-pub(crate) fn data_places() -> Vec<PathBuf> {
-    let shared = PathBuf::from(DATA_DIR);
-    std::iter::once(shared).chain(own_data_dir()).collect()
+/// Where data was kept, for whoever only reads it. Makes nothing: whoever copies from the wrong place
+/// must be told.
+pub(crate) fn kept_in(given: Option<&Path>, config: &Config) -> Result<PathBuf> {
+    let places: Vec<PathBuf> = match given.or(config.hub.data_dir.as_deref()) {
+        Some(dir) => vec![dir.to_owned()],
+        None => std::iter::once(PathBuf::from(DATA_DIR))
+            .chain(at_home())
+            .collect(),
+    };
+    if let Some(place) = places.iter().find(|place| place.join(STATE).exists()) {
+        return Ok(place.clone());
+    }
+    let places: Vec<String> = places
+        .iter()
+        .map(|place| format!("`{}`", place.display()))
+        .collect();
+    bail!(
+        "there is no data of `serve` in {}; name its directory by `--data-dir`",
+        places.join(" or ")
+    )
 }
 
-/// Where an ordinary user's data is kept.
-fn own_data_dir() -> Option<PathBuf> {
+/// Where data is kept by whoever may not write to [`DATA_DIR`].
+fn at_home() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
     Some(state.or(home)?.join("bellwether"))

@@ -1,24 +1,29 @@
 //! `store`: copy or verify the data directory of `serve`.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use bellwether_config::Config;
 use bellwether_diagnose::words::count;
 use bellwether_store::embedded::{self, Problem};
 
 use crate::cli::StoreCommand;
-use crate::exit::Exit;
+use crate::exit::{Exit, say};
 use crate::{output, serve};
-
-/// The file by which a data directory is known.
-const STATE: &str = "state.db";
 
 /// Runs the command.
 pub(crate) fn run(command: &StoreCommand) -> Result<Exit> {
+    let (StoreCommand::Backup { data_dir, .. } | StoreCommand::Check { data_dir }) = command;
+    let dir = match place(data_dir.as_deref())? {
+        Ok(dir) => dir,
+        Err(refused) => return Ok(refused),
+    };
     match command {
-        StoreCommand::Backup { to, data_dir } => {
-            let from = kept(data_dir.as_deref())?;
-            embedded::backup(&from, to)?;
+        StoreCommand::Backup { to, .. } => {
+            let from = dir;
+            copy(&from, to)?;
             output::print(&format!(
                 "`{}` is copied to `{}`; to go back to it, end `serve` and put it in the place of the original\n",
                 from.display(),
@@ -26,8 +31,7 @@ pub(crate) fn run(command: &StoreCommand) -> Result<Exit> {
             ))?;
             Ok(Exit::Fine)
         }
-        StoreCommand::Check { data_dir } => {
-            let dir = kept(data_dir.as_deref())?;
+        StoreCommand::Check { .. } => {
             let found = embedded::check(&dir)?;
             let mut text = String::new();
             for problem in &found.problems {
@@ -50,23 +54,38 @@ pub(crate) fn run(command: &StoreCommand) -> Result<Exit> {
     }
 }
 
-/// Where data is kept already. Nothing is made here: whoever copies from the wrong place must be told.
-fn kept(given: Option<&Path>) -> Result<PathBuf> {
-    let places = match given {
-        Some(dir) => vec![dir.to_owned()],
-        None => serve::data_places(),
+/// Where `serve` keeps its data, if it is started with the same words; or the exit code of a
+/// configuration that is refused, which was said.
+fn place(given: Option<&Path>) -> Result<Result<PathBuf, Exit>> {
+    let config = match (given, serve::found()) {
+        (None, Some(path)) => match crate::config::loaded(&path)? {
+            Ok(loaded) => loaded.config,
+            Err(refused) => {
+                say("`--data-dir` names the directory without the configuration");
+                return Ok(Err(refused));
+            }
+        },
+        _ => Config::default(),
     };
-    if let Some(place) = places.iter().find(|place| place.join(STATE).exists()) {
-        return Ok(place.clone());
+    serve::kept_in(given, &config).map(Ok)
+}
+
+/// Copies, or leaves nothing behind that would stand in the way of the next try.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let had = fs::symlink_metadata(to);
+    let is_ours = match &had {
+        Ok(meta) => meta.is_dir() && fs::read_dir(to).is_ok_and(|mut all| all.next().is_none()),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    };
+    let copied = embedded::backup(from, to);
+    if copied.is_err() && is_ours {
+        // What cannot be removed is found by the next try, which says so.
+        let _ = fs::remove_dir_all(to);
+        if had.is_ok() {
+            let _ = fs::create_dir(to);
+        }
     }
-    let places: Vec<String> = places
-        .iter()
-        .map(|p| format!("`{}`", p.display()))
-        .collect();
-    bail!(
-        "there is no data of `serve` in {}; name its directory by `--data-dir`",
-        places.join(" or ")
-    )
+    Ok(copied?)
 }
 
 /// What `serve` does with each kind of file that is damaged, and what to do.

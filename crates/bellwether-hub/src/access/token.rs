@@ -22,8 +22,8 @@ pub const PREFIX: &str = "bw_";
 /// The name of the token that the first start makes.
 pub const FIRST_NAME: &str = "admin";
 
-/// How long the list of tokens is believed: a revoked token lives no longer, and a flood of
-/// requests reads the list once in that time.
+/// How long the list of tokens is believed: a revoked token lives no longer, and requests one after
+/// the other read the list once in that time. Those that come together when it is over each read it.
 const BELIEVED_FOR: Duration = Duration::from_secs(1);
 
 /// Longest token that is looked at, bytes: ours have 46.

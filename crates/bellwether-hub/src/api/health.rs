@@ -38,7 +38,7 @@ pub(crate) async fn readyz(State(hub): State<Arc<Hub>>) -> Result<Json<Well>, Pr
             "not ready yet: the store is being opened, or the schedule does not run",
         ));
     }
-    if health.trouble().is_some() {
+    if hub.shared.is_hindered() {
         return Err(Problem::busy(
             "the store is in trouble; the page and the log say which",
         ));

@@ -21,10 +21,7 @@ pub(super) fn book(shared: &Shared) -> Result<Book, StoreError> {
         Some(memory) => Some(memory.to_vec()),
         None => state.checkpoint(INCIDENTS)?,
     };
-    let next = unsaved.all().iter().filter_map(|change| match change {
-        Change::Incident(incident) => Some(incident.id + 1),
-        _ => None,
-    });
+    let next = unsaved.incidents().map(|incident| incident.id + 1);
     let next = next.max().unwrap_or(0).max(state.next_incident()?);
     let open = shared.open_incidents()?;
     Ok(Book::restore(open, memory.as_deref(), next))

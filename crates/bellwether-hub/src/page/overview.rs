@@ -35,11 +35,11 @@ pub(super) async fn overview(State(hub): State<Arc<Hub>>, uri: Uri) -> Response 
         Ok(skipped) => skipped,
         Err(problem) => return frame::problem(&hub, &problem),
     };
-    let incidents = hub.ask(|shared| shared.open_incidents()).await;
+    let incidents = hub.ask_soon(|shared| shared.open_incidents()).await;
     let now = hub.now();
     let table = table(&hub.board(), skipped, now);
     let body = html! {
-        @if skipped == 0 { (open_incidents(incidents.as_deref().ok(), now)) }
+        @if skipped == 0 { (open_incidents(incidents.as_deref(), now)) }
         (services(&table, now))
     };
     page(&hub, "Overview", &body).into_response()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bellwether_model::incident::IncidentState;
 use bellwether_model::run::RunOutcome;
@@ -22,6 +22,8 @@ pub struct Memory {
     broken: AtomicBool,
     panics: AtomicBool,
     commits: AtomicU64,
+    hangs: Mutex<bool>,
+    goes_on: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +36,7 @@ struct Held {
     checkpoints: BTreeMap<String, Vec<u8>>,
     tokens: BTreeMap<String, Token>,
     counters: BTreeMap<CounterKey, (u64, u64)>,
+    damage: Vec<String>,
 }
 
 /// Source, service, window and attributes: what replaces when it comes again.
@@ -55,7 +58,25 @@ impl Memory {
         self.commits.load(Ordering::SeqCst)
     }
 
+    /// Damage is found, and told by the next maintenance alone.
+    ///
+    /// # Panics
+    /// Every question fails, as told.
+    pub fn damage(&self, what: &str) {
+        let mut held = self.held().expect("a store that is asked is whole");
+        held.damage.push(what.to_owned());
+    }
+
+    /// From now on no question is answered, until one may be again.
+    pub fn set_hanging(&self, hangs: bool) {
+        *self.hangs.lock().unwrap_or_else(PoisonError::into_inner) = hangs;
+        self.goes_on.notify_all();
+    }
+
     fn held(&self) -> Result<MutexGuard<'_, Held>, StoreError> {
+        let hangs = self.hangs.lock().unwrap_or_else(PoisonError::into_inner);
+        let hangs = self.goes_on.wait_while(hangs, |hangs| *hangs);
+        drop(hangs.unwrap_or_else(PoisonError::into_inner));
         assert!(!self.panics.swap(false, Ordering::SeqCst), "on purpose");
         if self.broken.load(Ordering::SeqCst) {
             return Err(StoreError::Other(
@@ -164,8 +185,11 @@ impl ObservationStore for Memory {
     }
 
     fn maintain(&self, _now: Timestamp, _keep: &Retention) -> Result<Maintained, StoreError> {
-        drop(self.held()?);
-        Ok(Maintained::default())
+        let damage = std::mem::take(&mut self.held()?.damage);
+        Ok(Maintained {
+            damage,
+            ..Maintained::default()
+        })
     }
 }
 

@@ -10,4 +10,5 @@ mod events;
 mod metrics;
 mod page;
 mod reading;
+mod start;
 mod writing;

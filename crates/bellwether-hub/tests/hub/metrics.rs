@@ -80,3 +80,17 @@ async fn every_line_is_one_and_names_are_escaped() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_store_that_hangs_blinds_nobody() {
+    let client = Client::new();
+    client.memory.set_hanging(true);
+    let metrics = client.get("/metrics").await;
+    let page = client.get("/").await;
+    client.memory.set_hanging(false);
+    assert_eq!(metrics.status, 200, "{}", metrics.text);
+    assert!(metrics.text.contains("bellwether_append_errors_total"));
+    assert!(!metrics.text.contains("bellwether_incidents_unresolved"));
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert!(page.text.contains("shop"));
+}

@@ -19,6 +19,19 @@ const WAIT: Duration = Duration::from_secs(15);
 /// Largest answer that is read: above any page of a list.
 const ANSWER_LEN_MAX: usize = 32 * 1024 * 1024;
 
+/// Most entries of a list that are taken: ten times what one hub watches. A hub whose pages never end
+/// is left there.
+const ROWS_MAX: usize = 1_000_000;
+
+/// One page of a list.
+pub(super) trait Page: DeserializeOwned {
+    /// What is listed.
+    type Row;
+
+    /// What it holds, and where the next one begins.
+    fn into_rows(self) -> (Vec<Self::Row>, Option<String>);
+}
+
 /// A hub, as the command line names it.
 pub(super) struct Client {
     authority: String,
@@ -62,6 +75,27 @@ impl Client {
 
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.ask(&Method::GET, path, None)
+    }
+
+    /// All that a list holds, page by page. `path` has a query already.
+    pub(super) fn all<P: Page>(&self, path: &str) -> Result<Vec<P::Row>> {
+        let mut rows = Vec::new();
+        let mut page: P = self.get(path)?;
+        loop {
+            let (some, next) = page.into_rows();
+            rows.extend(some);
+            let Some(next) = next else {
+                return Ok(rows);
+            };
+            if rows.len() >= ROWS_MAX {
+                bail!(
+                    "the hub at {} lists more than {ROWS_MAX} entries; ask its API for a part of them",
+                    self.authority
+                );
+            }
+            let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+            page = self.get(&format!("{path}&page={next}"))?;
+        }
     }
 
     pub(super) fn post<T: DeserializeOwned>(
@@ -136,6 +170,8 @@ impl Client {
             None => Vec::new(),
         };
         let request = request.body(Full::new(Bytes::from(bytes)))?;
+        // A task of its own: a connection that ends with the last byte of an answer takes nothing of it.
+        let connection = tokio::spawn(connection);
         let answered = async {
             let answer = sender.send_request(request).await?;
             let status = answer.status().as_u16();
@@ -145,13 +181,9 @@ impl Client {
             let bytes = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
             anyhow::Ok((status, bytes))
         };
-        tokio::select! {
-            answered = answered => answered,
-            ended = connection => {
-                ended?;
-                bail!("the hub at {} closed the connection", self.authority)
-            }
-        }
+        let answered = answered.await;
+        connection.abort();
+        answered.with_context(|| format!("the hub at {} gave no whole answer", self.authority))
     }
 }
 

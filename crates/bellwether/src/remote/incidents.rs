@@ -7,9 +7,9 @@ use bellwether_model::Incident;
 use bellwether_model::incident::IncidentState;
 use bellwether_model::text::inert;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::client::Client;
+use super::client::{Client, Page};
 use super::troubles;
 use super::when::{clock, span};
 use crate::cli::{IncidentsArgs, IncidentsCommand, RemoteFormat};
@@ -20,14 +20,19 @@ use crate::text::row;
 /// Longest sentence that is shown.
 const SENTENCE_SHOWN_MAX: usize = 2_000;
 
-/// Most incidents that are listed: what the API gives at once.
-const LISTED_MAX: usize = 1_000;
-
 /// A page of incidents.
-#[derive(Deserialize, Serialize)]
-struct Incidents {
+#[derive(Deserialize)]
+pub(super) struct Incidents {
     incidents: Vec<Incident>,
     next: Option<String>,
+}
+
+impl Page for Incidents {
+    type Row = Incident;
+
+    fn into_rows(self) -> (Vec<Incident>, Option<String>) {
+        (self.incidents, self.next)
+    }
 }
 
 /// Runs the command.
@@ -46,19 +51,20 @@ pub(crate) fn run(args: &IncidentsArgs) -> Result<Exit> {
     {
         IncidentsCommand::List { all } => {
             let query = if *all { "" } else { "&state=unresolved" };
-            let path = format!("/api/v1/incidents?limit={LISTED_MAX}{query}");
-            let page: Incidents = client.get(&path)?;
+            let path = format!("/api/v1/incidents?limit=1000{query}");
+            let incidents = client.all::<Incidents>(&path)?;
             match args.format {
                 RemoteFormat::Text => {
                     // That none is open is worth little from a hub that cannot keep any.
                     let mut text = troubles::lines(&troubles::ask(&client)?, now, width);
-                    text.push_str(&list(&page.incidents, *all, now, width));
+                    text.push_str(&list(&incidents, *all, now, width));
                     output::print(&text)?;
-                    if page.next.is_some() {
-                        output::print(&format!("older ones are left out: {path}\n"))?;
-                    }
                 }
-                RemoteFormat::Json => output::json(&page)?,
+                // As the API has it, the last page of it.
+                RemoteFormat::Json => output::json(&serde_json::json!({
+                    "incidents": incidents,
+                    "next": null,
+                }))?,
             }
         }
         IncidentsCommand::Show { id } => {

@@ -9,7 +9,8 @@ use bellwether_model::{Incident, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::client::{Client, encoded};
+use super::client::{Client, Page};
+use super::incidents::Incidents;
 use super::troubles::{self, Trouble};
 use super::when::{clock, span};
 use crate::cli::{RemoteFormat, StatusArgs};
@@ -20,7 +21,7 @@ use crate::output;
 const NAME_SHOWN_MAX: usize = 60;
 
 /// A page of services.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 struct Services {
     services: Vec<Service>,
     next: Option<String>,
@@ -37,10 +38,12 @@ struct Service {
     stale: bool,
 }
 
-/// A page of incidents.
-#[derive(Deserialize)]
-struct Incidents {
-    incidents: Vec<Incident>,
+impl Page for Services {
+    type Row = Service;
+
+    fn into_rows(self) -> (Vec<Service>, Option<String>) {
+        (self.services, self.next)
+    }
 }
 
 /// The configuration in force, as far as it is shown.
@@ -64,16 +67,7 @@ struct Refused {
 /// Runs the command.
 pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
     let client = Client::new(&args.hub)?;
-    let mut services: Vec<Service> = Vec::new();
-    let mut path = "/api/v1/services".to_owned();
-    loop {
-        let page: Services = client.get(&path)?;
-        services.extend(page.services);
-        match page.next {
-            Some(next) => path = format!("/api/v1/services?page={}", encoded(&next)),
-            None => break,
-        }
-    }
+    let services = client.all::<Services>("/api/v1/services?limit=1000")?;
     let troubles = troubles::ask(&client)?;
     let exit = exit(&services, &troubles);
     if args.format == RemoteFormat::Json {
@@ -81,14 +75,14 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
         return Ok(exit);
     }
     let configuration: Configuration = client.get("/api/v1/configuration?brief=true")?;
-    let open: Incidents = client.get("/api/v1/incidents?state=unresolved&limit=1000")?;
+    let open = client.all::<Incidents>("/api/v1/incidents?state=unresolved&limit=1000")?;
     let now = Timestamp::now();
     let text = text(
         client.place(),
         &troubles,
         &services,
         &configuration,
-        &open.incidents,
+        &open,
         now,
     );
     output::print(&text)?;
@@ -281,6 +275,7 @@ hub 127.0.0.1:8400, configuration 4 in force since 2026-11-20 08:00:00 UTC
             generation: 4,
             since: at("2026-11-20T08:00:00Z"),
             refused: None,
+            receivers: None,
         };
         let troubles = [Trouble {
             part: "keep".to_owned(),

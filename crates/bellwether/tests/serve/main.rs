@@ -5,6 +5,7 @@
 
 mod clock;
 mod disk;
+mod edges;
 mod egress;
 mod hostile;
 mod load;
