@@ -667,11 +667,9 @@ mod tests {
         let now: Timestamp = "2026-11-01T12:00:00Z".parse().unwrap();
         let hub = testing::filled(now);
         let shared = hub.shared.clone();
-        let plan = bellwether_agent::settings::plan(
-            &shared.configured.load().config,
-            1,
-            &BTreeMap::new(),
-        );
+        // Nothing is measured here.
+        let config = bellwether_config::Config::default();
+        let plan = bellwether_agent::settings::plan(&config, 1, &BTreeMap::new());
         let worker = Arc::new(|| tokio::process::Command::new("true"));
         let (harvest, _harvested) = mpsc::channel(1);
         let (agents, _owner) = Agents::new(plan.unwrap(), worker, harvest);

@@ -479,7 +479,11 @@ fn evidence_that_nobody_names_goes_before_any_day() {
         bytes: noise(n),
     };
     let named = digest_of(&noise(3));
-    let resolved = incident(1, IncidentState::Resolved, vec![digest_of(&noise(0)), named]);
+    let resolved = incident(
+        1,
+        IncidentState::Resolved,
+        vec![digest_of(&noise(0)), named],
+    );
     let mut changes: Vec<Change> = (0..200).map(piece).collect();
     changes.push(Change::Incident(Box::new(resolved)));
     store.commit(&changes).unwrap();
@@ -496,7 +500,12 @@ fn evidence_that_nobody_names_goes_before_any_day() {
     let kept = |n: u64| store.evidence(&digest_of(&noise(n))).unwrap().is_some();
     assert_eq!([0, 1, 3, 199].map(kept), [true, false, true, true]);
     drop(store);
-    assert_eq!(bellwether_store::embedded::check(dir.path()).unwrap().problems, []);
+    assert_eq!(
+        bellwether_store::embedded::check(dir.path())
+            .unwrap()
+            .problems,
+        []
+    );
 }
 
 #[test]
@@ -520,7 +529,10 @@ fn hostile_s8_a_directory_that_is_taken_away_is_made_anew() {
     store.append(&[next()]).unwrap();
     store.commit(&[change()]).unwrap();
     let second = Embedded::open(&dir, options(at(NOON)));
-    assert!(matches!(second, Err(StoreError::Locked { .. })), "{second:?}");
+    assert!(
+        matches!(second, Err(StoreError::Locked { .. })),
+        "{second:?}"
+    );
     drop(store);
     let store = open(&dir, NOON + 120);
     assert_eq!(store.cursor("a").unwrap(), 11);

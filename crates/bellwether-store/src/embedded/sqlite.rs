@@ -189,7 +189,12 @@ pub(crate) fn schema_differs(
         let mut statement = connection.prepare(sql)?;
         let row = |row: &rusqlite::Row<'_>| {
             let sql: Option<String> = row.get(3)?;
-            Ok([row.get(0)?, row.get(1)?, row.get(2)?, sql.unwrap_or_default()])
+            Ok([
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                sql.unwrap_or_default(),
+            ])
         };
         let rows = statement.query_map([], row)?;
         rows.collect::<rusqlite::Result<Vec<[String; 4]>>>()

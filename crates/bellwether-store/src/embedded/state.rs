@@ -478,7 +478,10 @@ impl State {
             if freed.load(Ordering::Relaxed) >= bytes {
                 break;
             }
-            let before = (freed.load(Ordering::Relaxed), dropped.load(Ordering::Relaxed));
+            let before = (
+                freed.load(Ordering::Relaxed),
+                dropped.load(Ordering::Relaxed),
+            );
             self.change(|draft| {
                 // A change that did not hold is made once more, and counts once.
                 let (mut free, mut pieces) = before;
@@ -553,7 +556,12 @@ impl State {
         let mut named = BTreeSet::new();
         for incident in self.incidents(None, usize::MAX)? {
             named.extend(&incident.evidence);
-            named.extend(incident.timeline.iter().filter_map(|moment| moment.evidence));
+            named.extend(
+                incident
+                    .timeline
+                    .iter()
+                    .filter_map(|moment| moment.evidence),
+            );
         }
         Ok(named)
     }

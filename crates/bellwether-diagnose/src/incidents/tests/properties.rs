@@ -125,7 +125,11 @@ fn an_incident_of_very_many_checks_names_its_evidence_at_once() {
         let told = updates.iter().any(|update| {
             matches!(update, Update::Changed { incident, .. } if incident.evidence.contains(&evidence))
         });
-        (told, book.names(&key.0, &evidence), book.names(&check("other/main"), &evidence))
+        (
+            told,
+            book.names(&key.0, &evidence),
+            book.names(&check("other/main"), &evidence),
+        )
     };
     for round in 0..3 {
         for name in &names {
