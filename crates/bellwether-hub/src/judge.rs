@@ -676,7 +676,7 @@ mod tests {
         let keeper = Keeper::start(shared.clone(), 1).unwrap();
         let mut judge = Judge::restore(shared.clone(), agents, keeper, now).unwrap();
         judge.save(Vec::new());
-        let mut acknowledge = |judge: &mut Judge| {
+        let acknowledge = |judge: &mut Judge| {
             let (done, mut outcome) = oneshot::channel();
             let act = Act {
                 incident: 1,
