@@ -5,9 +5,10 @@ use std::path::Path;
 
 use bellwether_agent::TraceWhy;
 use bellwether_diagnose::incidents::AlarmKind;
+use bellwether_model::incident::IncidentState;
 use bellwether_model::report::Context;
 use bellwether_model::{Layer, Target};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, oneshot};
 
 use super::*;
 use crate::agents::Owner;
@@ -643,4 +644,58 @@ fn growing_stale_is_an_event() {
     assert_eq!(told(&mut events, "shop"), []);
     stage.run(&shop(), RunOutcome::Ok);
     assert_eq!(told(&mut events, "shop"), [Verdict::Healthy]);
+}
+
+/// Who is told that it was not kept did nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_act_that_is_refused_does_not_take_effect() {
+    let now: Timestamp = "2026-11-01T12:00:00Z".parse().unwrap();
+    let hub = testing::filled(now);
+    let shared = hub.shared.clone();
+    // Nothing is measured here.
+    let config = bellwether_config::Config::default();
+    let plan = bellwether_agent::settings::plan(&config, 1, &BTreeMap::new());
+    let worker = Arc::new(|| tokio::process::Command::new("true"));
+    let (harvest, _harvested) = mpsc::channel(1);
+    let (agents, _owner) = Agents::new(plan.unwrap(), worker, harvest, shared.agent.clone());
+    let keeper = Keeper::start(shared.clone(), 1).unwrap();
+    let mut judge = Judge::restore(shared.clone(), agents, keeper, now).unwrap();
+    judge.save(Vec::new());
+    let acknowledge = |judge: &mut Judge| {
+        let (done, mut outcome) = oneshot::channel();
+        let act = Act {
+            incident: 1,
+            what: ActKind::Acknowledge,
+            by: "ann".to_owned(),
+            done,
+        };
+        judge.act(act, now);
+        outcome.try_recv().unwrap()
+    };
+    for _ in 0..2 {
+        hub.memory.set_broken(true);
+        let refused = acknowledge(&mut judge);
+        assert!(matches!(refused, Err(ActError::Store(_))), "{refused:?}");
+        assert_eq!(shared.unkept(), BTreeMap::new());
+        hub.memory.set_broken(false);
+        judge.tick(now);
+        let kept = shared.state.incident(1).unwrap().unwrap();
+        assert_eq!(kept.state, IncidentState::Open);
+        assert_eq!(judge.book.incident(1).unwrap().acknowledged, None);
+    }
+    let taken = acknowledge(&mut judge).unwrap();
+    assert_eq!(taken.state, IncidentState::Acknowledged);
+    let kept = shared.state.incident(1).unwrap().unwrap();
+    assert_eq!(kept.acknowledged, Some(now));
+    // An incident that changes while the store takes nothing is told from memory.
+    hub.memory.set_broken(true);
+    let updates = vec![Update::Changed {
+        incident: Box::new(taken),
+        notices: Vec::new(),
+    }];
+    judge.update(updates, now);
+    assert_eq!(shared.unkept().keys().collect::<Vec<_>>(), [&1]);
+    hub.memory.set_broken(false);
+    judge.tick(now);
+    assert_eq!(shared.unkept(), BTreeMap::new());
 }

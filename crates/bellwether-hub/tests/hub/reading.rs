@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwether_store::StateStore;
+use bellwether_store::StateStore as _;
 use serde_json::{Value, json};
 
 use crate::client::{Client, now};
@@ -450,9 +450,12 @@ async fn troubles_are_told_in_words() {
         since: now(),
         what: "no space left for `d/state.db`".to_owned(),
     };
-    let mut troubles = client.shared.troubles.write().unwrap();
-    troubles.insert("state", trouble);
-    drop(troubles);
+    client
+        .shared
+        .troubles
+        .write()
+        .unwrap()
+        .insert("state", trouble);
     let told = client.json("/api/v1/troubles").await["troubles"][0].clone();
     assert_eq!(
         told,

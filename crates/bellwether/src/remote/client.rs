@@ -187,11 +187,6 @@ impl Client {
     }
 }
 
-/// A value as part of a query (RFC 3986 section 3.4).
-pub(super) fn encoded(value: &str) -> String {
-    url::form_urlencoded::byte_serialize(value.as_bytes()).collect()
-}
-
 /// What a problem document (RFC 9457) says.
 fn problem(status: u16, bytes: &[u8]) -> String {
     let document: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
