@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwether_store::StateStore as _;
+use bellwether_store::StateStore;
 use serde_json::{Value, json};
 
 use crate::client::{Client, now};
