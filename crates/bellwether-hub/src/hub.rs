@@ -146,10 +146,7 @@ impl Hub {
             workers,
         } = options;
         let now = Timestamp::now();
-        let store = Arc::new(Embedded::open(&data_dir, Options::new(now))?);
-        for note in store.notes() {
-            tracing::warn!("opening the store: {note}");
-        }
+        let store = opened(&data_dir, now)?;
         let mut tasks = Tasks::new();
         let (acts, acts_in) = mpsc::channel(ACTS_MAX);
         let notices = config.config.notices();
@@ -283,6 +280,15 @@ impl Hub {
         drop(self.tasks);
         agent.is_ok() && judge.is_ok() && is_kept
     }
+}
+
+/// The store, with what opening it found in the log.
+fn opened(data_dir: &Path, now: Timestamp) -> Result<Arc<Embedded>, StoreError> {
+    let store = Embedded::open(data_dir, Options::new(now))?;
+    for note in store.notes() {
+        tracing::warn!("opening the store: {note}");
+    }
+    Ok(Arc::new(store))
 }
 
 /// Asks for the configuration to be read again.
