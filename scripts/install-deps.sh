@@ -17,7 +17,7 @@ what=${1:-build}
 case $what in
     build) packages=("${build[@]}") ;;
     test) packages=("${build[@]}" iproute2 procps strace util-linux "${servers[@]}") ;;
-    bench) packages=("${build[@]}" iproute2 util-linux nsd nginx prometheus-blackbox-exporter) ;;
+    bench) packages=("${build[@]}" iproute2 util-linux nsd nginx unbound prometheus-blackbox-exporter) ;;
     ci) packages=("${build[@]}" iproute2 procps strace util-linux "${servers[@]}" jq python3-venv) ;;
     *)
         echo "usage: $0 build|test|bench|ci" >&2
