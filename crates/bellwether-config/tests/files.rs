@@ -71,7 +71,7 @@ fn all_files_together_have_a_limit() {
     }
     let words = said(load(dir.path()));
     assert!(
-        words.contains("b.yaml: failed to read it: it makes more than"),
+        words.contains("b.yaml: failed to read it: the configuration has more than"),
         "{words}"
     );
 }

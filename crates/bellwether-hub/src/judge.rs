@@ -646,12 +646,13 @@ impl Judge {
             show::show(board, book, shows, &changed)
         });
         services.extend(shown);
-        for service in services {
-            self.tell(&service, now);
-        }
+        // What is wrong, and then which services are so by it.
         for incident in newest.into_values() {
             let incident = incident.as_ref().into();
             self.shared.say(Event::Incident { incident });
+        }
+        for service in services {
+            self.tell(&service, now);
         }
     }
 

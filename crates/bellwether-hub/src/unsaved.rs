@@ -22,6 +22,8 @@ const PROOF_PAUSE: u32 = 10;
 /// Changes that could not be stored yet.
 #[derive(Debug, Default)]
 pub(crate) struct Unsaved {
+    /// What is being stored right now: a store that panics over it does not take it along.
+    under_way: Vec<Change>,
     /// Incidents and notices, oldest first.
     told: Vec<Change>,
     /// The place of the newest state of each incident among them.
@@ -44,12 +46,13 @@ impl Unsaved {
 
     /// Is all stored that tells of incidents?
     pub(crate) fn is_told(&self) -> bool {
-        self.told.is_empty()
+        self.told.is_empty() && self.under_way.is_empty()
     }
 
     /// Incidents as they are, for as long as the store has not taken them so.
     pub(crate) fn incidents(&self) -> impl Iterator<Item = &Incident> {
-        self.told.iter().filter_map(|change| match change {
+        let all = self.told.iter().chain(&self.under_way);
+        all.filter_map(|change| match change {
             Change::Incident(incident) => Some(&**incident),
             _ => None,
         })
@@ -80,16 +83,21 @@ impl Unsaved {
     ) -> Option<&str> {
         if self.is_empty() {
             // As one: what an incident refers to is there when it is.
-            match commit(&changes) {
+            self.under_way = changes;
+            match commit(&self.under_way) {
                 Ok(()) => {
+                    self.under_way.clear();
                     self.why = None;
                     return None;
                 }
                 Err(error) => self.why = Some(error.to_string()),
             }
+            let changes = std::mem::take(&mut self.under_way);
             self.add(changes);
             return self.why.as_deref();
         }
+        let before = std::mem::take(&mut self.under_way);
+        self.add(before);
         self.add(changes);
         match self.again(commit) {
             Ok(()) if self.is_empty() => self.why = None,

@@ -1,6 +1,6 @@
 //! Traces that are not healthy: they open, join, change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_model::incident::{IncidentState, MomentKind};
@@ -116,12 +116,20 @@ impl Book {
 
     /// A root that no matter of this check accounts for.
     fn claim(&mut self, claim: &Claim<'_>, root: &Blamed, before: &Before, changes: &mut Changes) {
-        if !self.is_confirmed(claim, root, before) {
+        // What no rule explains while we cannot see ourselves is told once we can.
+        let began = claim.brief.began;
+        let is_dark = claim.sort == Sort::Fault
+            && root.cause == Cause::Unknown
+            && self.matters.values().any(|m| m.blinds(claim.key, began));
+        if is_dark || !self.is_confirmed(claim, root, before) {
             changes.wanted.insert(claim.key.clone());
             return;
         }
         let (member, first) = self.newcomer(claim, root, before);
         let id = self.admit(claim.sort, claim.key, member, first, claim.now, changes);
+        if claim.sort == Sort::Ours {
+            self.was_ours(id, claim.now, changes);
+        }
         if let Some(matter) = self.matters.get_mut(&id) {
             matter.show(claim.brief.began, &claim.key.0, claim.brief.evidence);
         }
@@ -441,6 +449,57 @@ impl Book {
         }
     }
 
+    /// What began together with a trouble of our own, and no rule explains, was that: our resolver
+    /// may die in the middle of the first traces.
+    fn was_ours(&mut self, ours: u64, now: Timestamp, changes: &mut Changes) {
+        let Some(own) = self.matters.get(&ours) else {
+            return;
+        };
+        let began = own.incident.began;
+        let is_it = |m: &Matter| {
+            m.sort == Sort::Fault
+                && m.incident.cause == Cause::Unknown
+                && m.is_active()
+                && are_together(m.incident.began, began)
+                && m.members
+                    .keys()
+                    .all(|key| own.blinds(key, m.incident.began))
+        };
+        let found = self.matters.iter().filter(|(_, m)| is_it(m));
+        let found: Vec<u64> = found.map(|(id, _)| *id).collect();
+        for id in found {
+            let text = format!("it was ourselves: incident {ours} says why");
+            let Some(ended) = self.end_as(id, &text, now, changes) else {
+                continue;
+            };
+            // Should it go on once we see again, it is looked at anew.
+            for key in ended.into_keys() {
+                let watch = self.watches.get_mut(&key);
+                if let Some(alarm) = watch.and_then(|w| w.alarm.as_mut()) {
+                    alarm.explained = false;
+                }
+            }
+        }
+    }
+
+    /// Ends a matter that goes on in another one, or was another one. Returns its members.
+    fn end_as(
+        &mut self,
+        id: u64,
+        text: &str,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> Option<BTreeMap<Key, Member>> {
+        let ended = self.matters.get_mut(&id)?;
+        let members = ended.members.clone();
+        ended.line(now, MomentKind::Resolved, text.to_owned(), None);
+        ended.incident.state = IncidentState::Resolved;
+        ended.incident.resolved = Some(now);
+        let told = format!("Incident {id}: {text}");
+        changes.tell(id, now, NoticeKind::Resolved, told);
+        Some(members)
+    }
+
     /// Two open matters that turn out to be one: the younger ends in the older.
     pub(super) fn merge(&mut self, id: u64, now: Timestamp, changes: &mut Changes) {
         let Some(this) = self.matters.get(&id) else {
@@ -467,22 +526,15 @@ impl Book {
         } else {
             (id, other.incident.id)
         };
-        let Some(ended) = self.matters.get_mut(&younger) else {
+        let Some(ended) = self.matters.get(&younger) else {
             return;
         };
-        let members = ended.members.clone();
         let parties = ended.parties.clone();
         let proven = ended.proven.clone();
         let text = format!("it is the same trouble as incident {older}, and goes on there");
-        ended.line(now, MomentKind::Resolved, text.clone(), None);
-        ended.incident.state = IncidentState::Resolved;
-        ended.incident.resolved = Some(now);
-        changes.tell(
-            younger,
-            now,
-            NoticeKind::Resolved,
-            format!("Incident {younger}: {text}"),
-        );
+        let Some(members) = self.end_as(younger, &text, now, changes) else {
+            return;
+        };
         changes.dirty.insert(older);
         let Some(kept) = self.matters.get_mut(&older) else {
             return;

@@ -139,7 +139,14 @@ impl Stage {
         let mut run = testing::run(check, self.sequence, self.now, outcome);
         run.every = 10_000;
         run.late = 0;
-        self.judge.take(&mut vec![Harvest::Run(run)], self.now);
+        self.take(Harvest::Run(run));
+    }
+
+    /// Something comes from the agent.
+    fn take(&mut self, one: Harvest) {
+        let mut batch = vec![one];
+        self.judge.received(&mut batch);
+        self.judge.take(&mut batch, self.now);
     }
 
     /// A trace with this result is judged.
@@ -243,7 +250,7 @@ fn p15_a_clock_set_back_deafens_nobody_and_forgets_no_alarm() {
     stage.now -= Duration::from_secs(86_400);
     stage.judge.look_at_clock(stage.now, elapsed);
     let run = testing::run(&shop(), 900, late, RunOutcome::Ok);
-    stage.judge.take(&mut vec![Harvest::Run(run)], stage.now);
+    stage.take(Harvest::Run(run));
     let judged = |stage: &Stage| stage.shared.board(|b| b.checks[&shop()].judged_at.unwrap());
     assert!(judged(&stage) <= stage.now);
     assert!(stage.judge.detector.is_open(&shop()), "the alarm is kept");
@@ -386,11 +393,11 @@ fn what_comes_late_of_another_check_or_target_is_history() {
     let target = stage.target(&shop());
     stage.wait(5);
     let late = harvest(&stage, &gone, target.clone());
-    stage.judge.take(&mut vec![late], stage.now);
+    stage.take(late);
     stage.run(&gone, RunOutcome::Failed);
     let other = stage.target(&CheckId::new("pay", "main"));
     let late = harvest(&stage, &shop(), other);
-    stage.judge.take(&mut vec![late], stage.now);
+    stage.take(late);
     assert!(stage.judge.book.checks().is_empty());
     assert!(stage.judge.keeper.flush(Duration::from_secs(60)));
     let local = VantageId::new(VantageId::LOCAL);
@@ -398,7 +405,7 @@ fn what_comes_late_of_another_check_or_target_is_history() {
     let kept = stage.shared.observations.series(&gone, &local, range, 10);
     assert_eq!(kept.unwrap().runs.len(), 1, "its row is kept");
     let own = harvest(&stage, &shop(), target);
-    stage.judge.take(&mut vec![own], stage.now);
+    stage.take(own);
     assert_eq!(stage.judge.book.checks(), BTreeSet::from([shop()]));
 }
 
@@ -523,7 +530,7 @@ fn what_is_known_of_another_target_is_not_known_of_this_one() {
             stage.wait(1);
             stage.configure(CONFIG);
             let run = testing::run(&shop(), 1, late - Duration::from_millis(2), RunOutcome::Ok);
-            stage.judge.take(&mut vec![Harvest::Run(run)], stage.now);
+            stage.take(Harvest::Run(run));
         }
         stage.shared.board(|board| {
             let check = &board.checks[&shop()];
@@ -597,7 +604,8 @@ fn a_judge_that_panics_loses_neither_rows_nor_changes() {
         check: shop(),
         why: "it died".to_owned(),
     });
-    let mut batch = vec![run(3), run(2), trace];
+    let mut batch = vec![trace, run(2), run(3)];
+    stage.judge.received(&mut batch);
     stage.memory.panic_next();
     let taken = catch_unwind(AssertUnwindSafe(|| stage.judge.take_batch(&mut batch)));
     assert!(taken.is_err());

@@ -250,6 +250,7 @@ fn answer(target: &str, services: u64, incidents: u64) -> Option<Value> {
         "/api/v1/configuration" => {
             Some(json!({ "generation": 1, "since": "2026-11-21T10:00:00Z" }))
         }
+        "/api/v1/troubles" => Some(json!({ "troubles": [] })),
         _ => None,
     }
 }

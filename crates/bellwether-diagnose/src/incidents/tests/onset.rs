@@ -131,3 +131,31 @@ fn one_checks_poison_blinds_us_to_that_check_alone() {
     let checks: Vec<_> = faults.flat_map(|i| &i.checks).map(|c| &c.check).collect();
     assert_eq!(checks, [SHOP]);
 }
+
+#[test]
+fn what_no_rule_explained_before_we_found_ourselves_at_fault_was_that() {
+    let mut story = Story::default();
+    story.trace(0, SHOP, &unexplained());
+    story.alarm(1, 0, SHOP);
+    story.trace(3, SHOP, &unexplained());
+    assert_eq!(play(&story).only().cause, Cause::Unknown);
+    story.trace(6, SHOP, &our_resolver());
+    story.trace(9, SHOP, &our_resolver());
+    story.ticks(10, 60, 5);
+    let told = play(&story);
+    let is_open = |i: &&bellwether_model::Incident| i.state == IncidentState::Open;
+    let open: Vec<_> = told.kept.values().filter(is_open).collect();
+    assert_eq!(open.len(), 1, "{open:#?}");
+    assert_eq!(open[0].cause, Cause::MonitorVantageResolver);
+    // Once we see again and it still fails, it is told.
+    story.trace(100, SHOP, &healthy());
+    story.trace(103, SHOP, &healthy());
+    story.ticks(104, 600, 5);
+    story.run(601, SHOP, "192.0.2.53", Some("connection refused"));
+    story.trace(602, SHOP, &refused());
+    story.trace(605, SHOP, &refused());
+    let told = play(&story);
+    let open: Vec<_> = told.kept.values().filter(is_open).collect();
+    assert_eq!(open.len(), 1, "{open:#?}");
+    assert_eq!(open[0].cause, Cause::NetTcpRefused);
+}
