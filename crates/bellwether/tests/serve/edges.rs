@@ -214,6 +214,9 @@ fn answer(target: &str, services: u64, incidents: u64) -> Option<Value> {
             // With what a query takes for its own.
             "page" => page = value.strip_prefix("+&=%")?.parse().ok()?,
             "state" => state = Some(value.into_owned()),
+            "brief" if url.path() == "/api/v1/configuration" => {
+                value.parse::<bool>().ok()?;
+            }
             _ => return None,
         }
     }
