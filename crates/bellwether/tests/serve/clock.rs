@@ -52,18 +52,24 @@ fn kept(serve: &Serve) -> f64 {
     serve.metric("bellwether_runs_kept_total")
 }
 
-/// P15, C5: a day forward and back, a leap second, 1970, 2038.
-#[test]
-fn p15_hostile_c5_the_wall_clock_jumps() {
+/// A healthy shop, watched by a `serve` whose wall clock can be set.
+fn healthy() -> (Site, Clock, Serve) {
     let site = Site::start();
     let start = Start::new(&config(&[("shop", &site.url())], ""));
-    let mut clock = Clock::new(start.dir.path());
+    let clock = Clock::new(start.dir.path());
     let (library, path) = (clock.library.clone(), clock.path.clone());
     let serve = start
         .env("LD_PRELOAD", &library)
         .env("BELLWETHER_TEST_CLOCK", &path)
         .go();
     serve.until("the shop is healthy", |s| s.verdict("shop") == "healthy");
+    (site, clock, serve)
+}
+
+/// P15, C5: a day forward and back, a leap second, 1970, 2038.
+#[test]
+fn p15_hostile_c5_the_wall_clock_jumps() {
+    let (_site, mut clock, serve) = healthy();
     let now = Timestamp::now().as_second();
     let places = [
         ("a day ahead", DAY),
@@ -111,15 +117,7 @@ fn p15_hostile_c5_the_wall_clock_jumps() {
 /// P15, P5: set back by a day, what fails is still an incident, and it ends.
 #[test]
 fn p15_a_clock_that_was_set_back_deafens_nobody() {
-    let site = Site::start();
-    let start = Start::new(&config(&[("shop", &site.url())], ""));
-    let mut clock = Clock::new(start.dir.path());
-    let (library, path) = (clock.library.clone(), clock.path.clone());
-    let serve = start
-        .env("LD_PRELOAD", &library)
-        .env("BELLWETHER_TEST_CLOCK", &path)
-        .go();
-    serve.until("the shop is healthy", |s| s.verdict("shop") == "healthy");
+    let (site, mut clock, serve) = healthy();
     clock.set(-DAY);
     let before = kept(&serve);
     serve.until("runs go on", |s| kept(s) >= before + 3.0);

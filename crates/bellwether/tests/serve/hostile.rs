@@ -156,7 +156,7 @@ fn p06_every_probe_ends() {
             took.push(run["took_ms"].as_f64().unwrap());
         }
     }
-    // The limit itself is measured where the machine is not shared (`cargo xtask bench scale`); here
+    // The limit itself is held to by the scenarios `hostile-*`, for each probe; here
     // it is enough that nearly all keep it, and nobody comes near the next interval.
     took.sort_by(f64::total_cmp);
     let most = took[took.len() * 9 / 10];
