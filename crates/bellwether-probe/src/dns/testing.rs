@@ -50,11 +50,17 @@ pub(crate) fn job(target: &str) -> Job {
     }
 }
 
-/// Serves a script over UDP and TCP at a loopback address; port 0 picks one.
+/// Serves a script over UDP and TCP at a loopback address; port 0 picks one that is free over both.
 pub(crate) async fn serve(address: IpAddr, port: u16, script: Script) -> std::io::Result<u16> {
-    let udp = UdpSocket::bind(SocketAddr::new(address, port)).await?;
-    let port = udp.local_addr()?.port();
-    let tcp = TcpListener::bind(SocketAddr::new(address, port)).await?;
+    let (udp, tcp, port) = loop {
+        let udp = UdpSocket::bind(SocketAddr::new(address, port)).await?;
+        let picked = udp.local_addr()?.port();
+        match TcpListener::bind(SocketAddr::new(address, picked)).await {
+            Ok(tcp) => break (udp, tcp, picked),
+            Err(error) if port == 0 && error.kind() == std::io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error),
+        }
+    };
     let udp_script = script.clone();
     tokio::task::spawn_local(async move {
         let mut buffer = [0; 2048];
