@@ -23,6 +23,8 @@ mod rollups;
 mod seal;
 mod sqlite;
 mod state;
+#[cfg(test)]
+mod testing;
 mod wal;
 
 use std::collections::BTreeMap;

@@ -163,50 +163,16 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
-    use bellwether_model::run::{Phases, RunOutcome, Trigger};
-    use bellwether_model::{CheckId, Envelope, Run, VantageId};
-    use jiff::Timestamp;
+    use bellwether_model::Envelope;
+    use jiff::SignedDuration;
 
     use super::*;
     use crate::ObservationStore;
-    use crate::embedded::Options;
-
-    const NOON: Timestamp = Timestamp::constant(1_773_144_000, 0);
-
-    fn options() -> Options {
-        Options {
-            now: NOON,
-            reserve_bytes: 0,
-        }
-    }
+    use crate::embedded::testing::{self, NOON, options};
 
     fn envelope(number: u64) -> Envelope {
-        let run = Run {
-            check: CheckId::new("shop", "main"),
-            vantage: VantageId::new("local"),
-            sequence: number,
-            due: NOON + jiff::SignedDuration::from_secs(number as i64),
-            late: 300,
-            every: 1_000,
-            trigger: Trigger::Schedule,
-            outcome: RunOutcome::Ok,
-            layer: None,
-            symptom: None,
-            resolver: None,
-            address: None,
-            status: Some(200),
-            size: Some(10),
-            certificate: None,
-            certificate_ends: None,
-            evidence: None,
-            phases: Phases::default(),
-        };
-        Envelope {
-            agent: "a".into(),
-            boot: 1,
-            number,
-            runs: vec![run],
-        }
+        let due = NOON + SignedDuration::from_secs(number as i64);
+        testing::envelope(number, vec![testing::run(number, due)])
     }
 
     #[test]
@@ -230,9 +196,9 @@ mod tests {
         drop((store, file));
         let store = Embedded::open(dir.path(), options()).unwrap();
         assert_eq!(*lock(&store.damage), Vec::<String>::new());
-        let check = CheckId::new("shop", "main");
+        let (check, vantage) = (testing::check(), testing::vantage());
         let range = NOON..NOON + jiff::SignedDuration::from_secs(60);
-        let series = store.series(&check, &VantageId::new("local"), range, 100);
+        let series = store.series(&check, &vantage, range, 100);
         let series = series.unwrap();
         let kept: Vec<u64> = series.runs.iter().map(|run| run.sequence).collect();
         assert_eq!((kept, series.gaps), (vec![1, 2, 3, 4], vec![]));

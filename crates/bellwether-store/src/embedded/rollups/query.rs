@@ -284,52 +284,24 @@ fn is_valid(entry: &Entry<'_>, valid: &HashMap<i64, Valid>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bellwether_model::run::{Phases, RunOutcome, Trigger};
-    use bellwether_model::{Envelope, Run};
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::embedded::Options;
+    use crate::embedded::testing::{self, NOON, options};
     use crate::{ObservationStore, Retention};
-
-    const NOON: Timestamp = Timestamp::constant(1_773_144_000, 0);
 
     #[test]
     fn a_day_that_closes_during_a_question_is_counted() {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options {
-            now: NOON,
-            reserve_bytes: 0,
+        let store = Embedded::open(dir.path(), options()).unwrap();
+        let (check, vantage) = (testing::check(), testing::vantage());
+        let run = |hour: u32| {
+            let due = NOON + SignedDuration::from_hours(hour.into());
+            testing::run(hour.into(), due)
         };
-        let store = Embedded::open(dir.path(), options).unwrap();
-        let (check, vantage) = (CheckId::new("shop", "main"), VantageId::new("local"));
-        let run = |sequence: u64| Run {
-            check: check.clone(),
-            vantage: vantage.clone(),
-            sequence,
-            due: NOON + SignedDuration::from_secs(sequence as i64 * 3_600),
-            late: 300,
-            every: 1_000,
-            trigger: Trigger::Schedule,
-            outcome: RunOutcome::Ok,
-            layer: None,
-            symptom: None,
-            resolver: None,
-            address: None,
-            status: Some(200),
-            size: Some(10),
-            certificate: None,
-            certificate_ends: None,
-            evidence: None,
-            phases: Phases::default(),
-        };
-        let envelope = Envelope {
-            agent: "a".into(),
-            boot: 1,
-            number: 1,
-            runs: (0..8).map(run).collect(),
-        };
-        store.append(&[envelope]).unwrap();
+        store
+            .append(&[testing::envelope(1, (0..8).map(run).collect())])
+            .unwrap();
         let range = NOON..NOON + SignedDuration::from_hours(12);
         let names = [series_name(&check, &vantage)];
         let sums = |when: &dyn Fn()| {
