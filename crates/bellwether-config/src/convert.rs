@@ -93,7 +93,7 @@ pub(crate) struct Noted {
     /// What stood between the braces of each `${…}`, with its value.
     pub(crate) substituted: BTreeMap<String, String>,
     /// Files that were asked for: one that many services name is read once.
-    files: BTreeMap<String, Result<String, String>>,
+    pub(crate) files: BTreeMap<String, Result<String, String>>,
 }
 
 /// A text with its `${…}` replaced.

@@ -24,6 +24,8 @@ const LINE_LEN_MAX: usize = 400;
 pub struct Problems {
     all: Vec<Shown>,
     are_there_more: bool,
+    /// Files that `${file:…}` asked for.
+    asked: Vec<PathBuf>,
 }
 
 #[derive(Clone)]
@@ -68,6 +70,7 @@ impl From<ConfigError> for Problems {
         Self {
             all: vec![Shown { error, line }],
             are_there_more: false,
+            asked: Vec::new(),
         }
     }
 }
@@ -87,7 +90,22 @@ impl Problems {
         Self {
             all: all.collect(),
             are_there_more,
+            asked: Vec::new(),
         }
+    }
+
+    /// Adds the files that `${file:…}` asked for.
+    #[must_use]
+    pub(crate) fn asking(mut self, files: Vec<PathBuf>) -> Self {
+        self.asked = files;
+        self
+    }
+
+    /// Files that `${file:…}` asked for, read or not: where one changes, the configuration may be
+    /// right though no line of it changed.
+    #[must_use]
+    pub fn asked_files(&self) -> &[PathBuf] {
+        &self.asked
     }
 
     /// All of them.

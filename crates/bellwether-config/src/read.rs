@@ -214,14 +214,15 @@ pub fn read(mut sources: Vec<Source>, lookup: &dyn Lookup) -> Result<Loaded, Pro
         problems: noted,
         warnings,
         substituted,
-        ..
+        files: asked,
     } = reading.noted.into_inner();
     problems.extend(noted);
     if spec.services.is_empty() && problems.is_empty() {
         problems.push(nothing_watched(sources.len()));
     }
     if !problems.is_empty() {
-        return Err(Problems::new(problems, &sources));
+        let asked = asked.into_keys().map(PathBuf::from);
+        return Err(Problems::new(problems, &sources).asking(asked.collect()));
     }
     let files: Vec<PathBuf> = sources.iter().map(|s| s.path.clone()).collect();
     let strange = names::strange_labels(&config, &spec);

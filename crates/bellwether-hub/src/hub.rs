@@ -590,17 +590,28 @@ fn spawn_reload(
                     () = tokio::time::sleep(LOOK_EVERY) => false,
                 };
                 let (from, files) = (path.clone(), named.clone());
-                let looks = Some(blocking(move || Looks::at(&from, &files)).await);
-                if looks == before && !is_asked {
+                let mut looks = blocking(move || Looks::at(&from, &files)).await;
+                if before.as_ref() == Some(&looks) && !is_asked {
                     continue;
                 }
-                let (read, from) = (read.clone(), path.clone());
-                let loaded = blocking(move || read(&from)).await;
+                let (again, from) = (read.clone(), path.clone());
+                let mut loaded = blocking(move || again(&from)).await;
+                // A secret that is missing may come later: it is looked at from before it was asked for.
+                if let Err(problems) = &loaded
+                    && problems.asked_files().iter().any(|f| !named.contains(f))
+                {
+                    named.extend_from_slice(problems.asked_files());
+                    named.sort_unstable();
+                    named.dedup();
+                    let (again, from, files) = (read.clone(), path.clone(), named.clone());
+                    let both = move || (Looks::at(&from, &files), again(&from));
+                    (looks, loaded) = blocking(both).await;
+                }
                 if let Ok(loaded) = &loaded {
                     named.clone_from(&loaded.files);
                 }
                 // As it was before it was read: what is written meanwhile is read the next time.
-                before = looks;
+                before = Some(looks);
                 take_over(&shared, &agents, loaded, &configured).await;
                 asked.done.send_replace(());
             }

@@ -282,3 +282,21 @@ fn an_answer_that_ends_its_connection_is_whole() {
         assert_eq!(code, 0, "{out}{err}");
     }
 }
+
+/// A secret that is not there yet, as where it is mounted later than the configuration.
+#[test]
+fn a_secret_that_comes_later_is_taken_without_being_asked_to() {
+    let site = Site::start();
+    let serve = Serve::start(&config(&[("shop", &site.url())], ""));
+    let secret = serve.dir.path().join("secret");
+    let text = config(&[("shop", "${file:SECRET}")], "");
+    let text = text.replace("SECRET", secret.to_str().unwrap());
+    fs::write(serve.config_file(), &text).unwrap();
+    let refused = |s: &Serve| s.get("/api/v1/configuration")["refused"].clone();
+    serve.until("a missing secret is refused", |s| {
+        refused(s).to_string().contains("failed to read")
+    });
+    fs::write(&secret, site.url()).unwrap();
+    serve.until("the secret is taken", |s| refused(s).is_null());
+    assert_eq!(serve.get("/api/v1/configuration")["generation"], 2);
+}
