@@ -1,17 +1,25 @@
 //! Configuration as it may be shown to anybody who may read it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use crate::config::Config;
 use crate::secret::{REDACTED, without_passwords};
+use crate::spec::ConfigSpec;
 use crate::substitute::has_any;
 use crate::units::{show, show_size};
 
+/// What was written, as [`redacted`] reads it. Secrets hide themselves; what a `${…}` stands for is not
+/// in it.
+pub(crate) fn written(spec: &ConfigSpec) -> Arc<str> {
+    serde_json::to_string(spec).unwrap_or_default().into()
+}
+
 /// What was written, with the defaults of the sections filled in, without secrets.
 pub(crate) fn redacted(config: &Config) -> Value {
-    let mut shown = serde_json::to_value(&*config.written).unwrap_or_default();
+    let mut shown = serde_json::from_str(&config.written).unwrap_or_default();
     hide(&mut shown);
     let in_force = json!({
         "version": config.version,

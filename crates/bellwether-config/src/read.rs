@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -11,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::config::Config;
 use crate::convert::{Noted, Reading};
 use crate::decode::{self, Decoder};
+use crate::echo;
 use crate::error::{ConfigError, Problem};
 use crate::names;
 use crate::place::{At, Place};
@@ -207,7 +207,6 @@ pub fn read(mut sources: Vec<Source>, lookup: &dyn Lookup) -> Result<Loaded, Pro
     }
     let mut problems = Vec::new();
     let (spec, damaged) = written(&sources, &mut problems);
-    let spec = Arc::new(spec);
     let reading = Reading::new(lookup);
     let config = config(&reading, &spec, &damaged, &mut problems);
     let Noted {
@@ -247,7 +246,7 @@ pub fn read(mut sources: Vec<Source>, lookup: &dyn Lookup) -> Result<Loaded, Pro
         config: Config {
             digest,
             secrets: secrets.into_iter().map(Secret::new).collect(),
-            written: spec,
+            written: echo::written(&spec),
             ..config
         },
     })

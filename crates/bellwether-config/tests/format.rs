@@ -178,7 +178,7 @@ fn p23_secrets_never_come_back_out() {
         serde_json::to_string(&config.receivers).unwrap(),
         config.notices().join("\n"),
         config.scrub("at https://www.shop.example/CANARYtext there"),
-        format!("{:?}", config.written),
+        config.written.to_string(),
     ];
     for shown in shown {
         assert!(
