@@ -257,10 +257,13 @@ impl Book {
             member.is_some_and(|m| m.until.is_none())
         });
         changes.touched.insert(key.clone());
-        let watch = self.watches.entry(key.clone()).or_default();
+        if kind == AlarmKind::Failing {
+            self.unexplained.insert(key.clone());
+        }
+        let watch = self.watches.of(&key.0, &key.1);
         match kind {
             AlarmKind::Slow => {
-                let is_new = watch.slow.replace(alarm.clone()).is_none();
+                let is_new = watch.slow.replace(Box::new(alarm.clone())).is_none();
                 if is_new {
                     self.open_slow(key, &alarm, now, changes);
                 }
@@ -272,7 +275,7 @@ impl Book {
                 }
                 alarm.explained |= accounted;
                 let explained = alarm.explained;
-                watch.alarm = Some(alarm);
+                watch.alarm = Some(Box::new(alarm));
                 if explained {
                     return;
                 }
@@ -362,7 +365,7 @@ impl Book {
             return;
         };
         // While we could not see ourselves, what runs saw was that.
-        if self.matters.values().any(|m| m.blinds(key, alarm.since)) {
+        if self.blinded(key, alarm.since) {
             return;
         }
         let Some(watch) = self.watches.get_mut(key) else {
@@ -445,17 +448,14 @@ impl Book {
     /// A check that is no longer configured.
     pub(super) fn forget(&mut self, check: &CheckId, now: Timestamp, changes: &mut Changes) {
         let is_it = |(of, _): &Key| of == check;
-        self.watches.retain(|key, _| !is_it(key));
-        let held: Vec<u64> = self
-            .matters
-            .iter()
-            .filter(|(_, m)| m.active().any(|(key, _)| is_it(key)))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in held {
+        self.watches.remove(check);
+        for id in self.index.of_check(check) {
             let Some(matter) = self.matters.get_mut(&id) else {
                 continue;
             };
+            if matter.active_of(check).next().is_none() {
+                continue;
+            }
             changes.dirty.insert(id);
             for (_, member) in matter.members.iter_mut().filter(|(key, _)| is_it(key)) {
                 member.until.get_or_insert(now);
@@ -465,7 +465,8 @@ impl Book {
             if matter.is_active() {
                 continue;
             }
-            let configured = matter.members.keys().any(|k| self.watches.contains_key(k));
+            let mut members = matter.members.keys();
+            let configured = members.any(|(c, v)| self.watches.contains(c, v));
             if configured {
                 self.over(id, now, changes);
             } else {

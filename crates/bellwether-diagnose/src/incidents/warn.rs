@@ -109,6 +109,7 @@ impl Book {
             ..warning.clone()
         };
         matter.parties.extend(warning.parties.iter().cloned());
+        self.index.place(matter);
         matter.widen(key, &warning.scope);
         if !worded {
             changes.dirty.insert(id);

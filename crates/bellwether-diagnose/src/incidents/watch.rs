@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::brief::Brief;
 use super::is_past;
+use super::leaning::Leans;
 use super::party::Party;
 
 /// Two unhealthy traces further apart do not confirm each other: the second was asked for at once,
@@ -60,8 +61,8 @@ pub(super) struct Alarm {
 /// What the trace before can confirm.
 #[derive(Default)]
 pub(super) struct Before {
-    /// It, if it was unhealthy, and near enough.
-    pub bad: Option<Brief>,
+    /// When it began and what it blames, if it was unhealthy, and near enough.
+    pub bad: Option<(Timestamp, Vec<Cause>)>,
     /// Did it say that we are at fault ourselves?
     pub ours: bool,
     /// What it warned of.
@@ -73,13 +74,13 @@ pub(super) struct Before {
 #[serde(default)]
 pub(super) struct Watch {
     /// Whom it leans on.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub depends: BTreeSet<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub depends: Leans,
     /// When the newest trace began.
     pub last_trace: Option<Timestamp>,
     /// The newest unhealthy trace of the streak that lasts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bad: Option<Brief>,
+    pub bad: Option<Box<Brief>>,
     /// Was the newest trace that says anything of the target that one?
     pub last_was_bad: bool,
     /// Did the newest trace say only that we are at fault ourselves?
@@ -117,10 +118,10 @@ pub(super) struct Watch {
     pub every: u32,
     /// The detector says that it fails.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub alarm: Option<Alarm>,
+    pub alarm: Option<Box<Alarm>>,
     /// The detector says that it is slow.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub slow: Option<Alarm>,
+    pub slow: Option<Box<Alarm>>,
     /// Is it traced more often than usual?
     pub followed: bool,
 }
@@ -233,8 +234,9 @@ impl Watch {
     /// Takes in a trace. Returns what the one before it can confirm.
     pub(super) fn traced(&mut self, brief: &Brief) -> Before {
         let near = |b: &Brief| !is_past(b.began, CONFIRM_WITHIN, brief.began);
+        let bad = self.bad.as_ref().filter(|b| self.last_was_bad && near(b));
         let before = Before {
-            bad: self.bad.clone().filter(|b| self.last_was_bad && near(b)),
+            bad: bad.map(|b| (b.began, b.roots.iter().map(|root| root.cause).collect())),
             ours: self.last_was_ours,
             warned: self.warned.clone(),
         };
@@ -269,7 +271,7 @@ impl Watch {
         self.warned = warned.map(|w| (w.cause, w.parties.clone())).collect();
         self.last_was_bad = brief.is_bad();
         if brief.is_bad() {
-            self.bad = Some(brief);
+            self.bad = Some(Box::new(brief));
         }
         if self.good >= 2 && self.alarm.is_none() {
             self.calm();
@@ -278,8 +280,9 @@ impl Watch {
 
     /// The newest trace, if it was unhealthy, and is near enough to what is learned now.
     pub(super) fn waiting(&self, now: Timestamp) -> Option<Brief> {
-        let bad = self.bad.clone().filter(|_| self.last_was_bad);
+        let bad = self.bad.as_deref().filter(|_| self.last_was_bad);
         bad.filter(|b| !is_past(b.began, CONFIRM_WITHIN, now))
+            .cloned()
     }
 
     /// The streak is over.
