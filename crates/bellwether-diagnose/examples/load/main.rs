@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    fn configure(&mut self) {
+    fn metas(&self) -> Vec<CheckMeta> {
         let meta = |id: &CheckId| CheckMeta {
             id: id.clone(),
             every: Duration::from_secs(60),
@@ -149,14 +149,17 @@ impl World {
             vantages: Vec::new(),
             canary: false,
         };
-        let checks: Vec<CheckMeta> = self.ids.iter().map(meta).collect();
+        self.ids.iter().map(meta).collect()
+    }
+
+    fn configure(&mut self, checks: &[CheckMeta]) {
         let local = VantageMeta {
             id: self.vantage.clone(),
             region: None,
             asn: None,
             country: None,
         };
-        self.detector.configure(&checks, &[local]);
+        self.detector.configure(checks, &[local]);
         // As the hub tells them: nearly all services need nothing.
         let services = self.ids.iter().step_by(EACH).map(CheckId::service);
         let needs = services.map(|service| (service.to_owned(), Vec::new()));
@@ -429,9 +432,10 @@ fn main() {
     }
     let mut world = World::new(services, hostile, minutes);
     let checks = world.ids.len();
+    let metas = world.metas();
     let before = resident();
     let begin = cpu();
-    world.configure();
+    world.configure(&metas);
     let begin = cpu() - begin;
     println!("{checks} checks, {hostile} % hostile: configured in {begin:?} of CPU");
     let each = |then: usize| (resident().saturating_sub(then)) / checks;

@@ -151,13 +151,18 @@ impl Watch {
         let open = self.state.open.is_some();
         if !bad && !open && !step.confirms && self.places[step.vantage].cell.sum == 0 {
             // Nearly all results: nothing is suspected, and nothing can change.
-            self.places[step.vantage].cell.learned.hear(false, false, step.at);
+            self.places[step.vantage]
+                .cell
+                .learned
+                .hear(false, false, step.at);
             self.pool(step, false);
             return;
         }
         let live = self.plan.live(&self.state, step.now, last);
         let most = self.plan.failing[live].clamp;
-        let evidence = self.places[step.vantage].cell.hear(bad, step.at, step.excuse, most, open);
+        let evidence = self.places[step.vantage]
+            .cell
+            .hear(bad, step.at, step.excuse, most, open);
         self.pool(step, bad);
         if open {
             self.healing(step, bad, live, last, vantages, signals);

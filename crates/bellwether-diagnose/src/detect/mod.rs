@@ -277,10 +277,7 @@ impl Detector {
         for seen in self.seen.iter_mut().flatten() {
             seen.at = seen.at.min(now);
         }
-        for Watch {
-            state, places, ..
-        } in &mut self.checks
-        {
+        for Watch { state, places, .. } in &mut self.checks {
             state.first_heard = state.first_heard.min(now);
             state.burst_until = state.burst_until.min(now);
             if let Some(flap) = state.flap.known_mut() {

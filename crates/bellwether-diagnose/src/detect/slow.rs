@@ -279,7 +279,10 @@ impl Watch {
 
     /// Is a latency evidence of a shift there, if it is not the path's?
     pub(super) fn lags(&self, vantage: usize, total_us: u64) -> bool {
-        let usual = self.places[vantage].pace.as_ref().and_then(|pace| pace.usual);
+        let usual = self.places[vantage]
+            .pace
+            .as_ref()
+            .and_then(|pace| pace.usual);
         usual.is_some_and(|usual| {
             let ln = ln(total_us);
             usual.deviation(ln) > SHIFT_DRIFT && usual.felt(ln)
@@ -363,7 +366,12 @@ impl Watch {
             return;
         }
         let most = |pace: &Pace| pace.shift.max(pace.tail);
-        let sum: Milli = self.places.iter().filter_map(|p| p.pace.as_deref()).map(most).sum();
+        let sum: Milli = self
+            .places
+            .iter()
+            .filter_map(|p| p.pace.as_deref())
+            .map(most)
+            .sum();
         open.quiet = (sum < FAILING).then(|| open.quiet.unwrap_or(step.now));
         if open.quiet.is_some_and(|quiet| step.now - quiet >= HOLD) {
             signals.push(end(SlowEnd::Recovered));
@@ -389,7 +397,8 @@ impl Watch {
     ) -> Option<SlowAlarm> {
         let plan = &self.plan;
         let pace = |v: usize| {
-            self.places[v].pace
+            self.places[v]
+                .pace
                 .as_ref()
                 .filter(|_| plan.is_fresh(last(v), step.now))
         };

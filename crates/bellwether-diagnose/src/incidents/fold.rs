@@ -1,6 +1,7 @@
 //! Traces that are not healthy: they open, join, change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_model::incident::{IncidentState, MomentKind};
@@ -52,7 +53,7 @@ impl Book {
             now,
         };
         let mut mine = self.held(key, sort);
-        let mut left: Vec<&Blamed> = Vec::new();
+        let mut left: Vec<&Arc<Blamed>> = Vec::new();
         for root in &brief.roots {
             let same = |id: &u64| self.matters[id].incident.cause == root.cause;
             match mine.iter().position(same) {
@@ -92,7 +93,7 @@ impl Book {
     }
 
     /// Is there more than this trace for it?
-    fn is_confirmed(&self, claim: &Claim<'_>, root: &Blamed, before: &Before) -> bool {
+    fn is_confirmed(&self, claim: &Claim<'_>, root: &Arc<Blamed>, before: &Before) -> bool {
         if claim.sort == Sort::Ours {
             return before.ours;
         }
@@ -114,7 +115,13 @@ impl Book {
     }
 
     /// A root that no matter of this check accounts for.
-    fn claim(&mut self, claim: &Claim<'_>, root: &Blamed, before: &Before, changes: &mut Changes) {
+    fn claim(
+        &mut self,
+        claim: &Claim<'_>,
+        root: &Arc<Blamed>,
+        before: &Before,
+        changes: &mut Changes,
+    ) {
         // What no rule explains while we cannot see ourselves is told once we can.
         let began = claim.brief.began;
         let is_dark = claim.sort == Sort::Fault
@@ -147,7 +154,12 @@ impl Book {
     }
 
     /// A check as a member, with the first round in which it failed.
-    fn newcomer(&self, claim: &Claim<'_>, root: &Blamed, before: &Before) -> (Member, Failure) {
+    fn newcomer(
+        &self,
+        claim: &Claim<'_>,
+        root: &Arc<Blamed>,
+        before: &Before,
+    ) -> (Member, Failure) {
         let Claim {
             key,
             brief,
@@ -264,7 +276,13 @@ impl Book {
     }
 
     /// The matter of another check that is the same trouble.
-    fn belongs_to(&self, sort: Sort, key: &Key, root: &Blamed, since: Timestamp) -> Option<u64> {
+    fn belongs_to(
+        &self,
+        sort: Sort,
+        key: &Key,
+        root: &Arc<Blamed>,
+        since: Timestamp,
+    ) -> Option<u64> {
         let same = |m: &&Matter| {
             let together = are_together(m.incident.began, since);
             m.sort == sort
@@ -285,7 +303,7 @@ impl Book {
         &mut self,
         claim: &Claim<'_>,
         id: u64,
-        root: &Blamed,
+        root: &Arc<Blamed>,
         certain: bool,
         changes: &mut Changes,
     ) {
@@ -327,7 +345,7 @@ impl Book {
     }
 
     /// A member's next unhealthy trace: what changed?
-    fn goes_on(&mut self, claim: &Claim<'_>, id: u64, root: &Blamed, changes: &mut Changes) {
+    fn goes_on(&mut self, claim: &Claim<'_>, id: u64, root: &Arc<Blamed>, changes: &mut Changes) {
         let Claim { key, brief, .. } = *claim;
         let watch = self.watches.get(key);
         let Some(matter) = self.matters.get_mut(&id) else {
@@ -392,7 +410,7 @@ impl Book {
         &mut self,
         claim: &Claim<'_>,
         id: u64,
-        root: &Blamed,
+        root: &Arc<Blamed>,
         changes: &mut Changes,
     ) {
         let key = claim.key;
@@ -403,11 +421,11 @@ impl Book {
         let doubted = matter.members.get(key).and_then(|m| m.doubted);
         if root.cause == Cause::Unknown {
             // That no rule fires now takes nothing from what was known, and is told.
-            let mut root = root.clone();
+            let mut root = (**root).clone();
             root.cause = was;
             let now = std::mem::take(&mut root.summary);
             root.remedy = String::new();
-            self.goes_on(claim, id, &root, changes);
+            self.goes_on(claim, id, &Arc::new(root), changes);
             self.unlike(claim, id, now);
             return;
         }

@@ -1,6 +1,7 @@
 //! Healthy traces, the detector's alarms and their end, and what comes back.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bellwether_model::incident::{IncidentState, MomentKind};
 use bellwether_model::report::Severity;
@@ -10,7 +11,6 @@ use jiff::Timestamp;
 use super::brief::{Blamed, Controls};
 use super::matter::{Ended, Failure, Matter, Member, Returned, Sort};
 use super::party::Party;
-use super::seen::Seen;
 use super::watch::{Alarm, Path};
 use super::{AlarmKind, Book, Changes, Key, NoticeKind, phrase};
 
@@ -380,7 +380,7 @@ impl Book {
         let stored = watch.bad.clone().filter(|b| !b.roots.is_empty());
         let blamed = match &stored {
             Some(brief) => brief.roots[0].clone(),
-            None => of_runs(key, &watch.paths, &alarm),
+            None => Arc::new(of_runs(key, &watch.paths, &alarm)),
         };
         let text = match watch.paths.iter().find(|p| p.first == since) {
             Some(path) => phrase::failing_run(key, path),
@@ -398,7 +398,7 @@ impl Book {
             blamed,
             seen: stored
                 .as_ref()
-                .map_or_else(Seen::default, |b| b.seen.clone()),
+                .map_or_else(Arc::default, |b| b.seen.clone()),
             controls: stored.map_or_else(Controls::default, |b| b.controls),
         };
         let first = Failure { at: since, text };
@@ -429,13 +429,13 @@ impl Book {
             good_since: None,
             doubted: None,
             unlike: None,
-            blamed: Blamed {
+            blamed: Arc::new(Blamed {
                 severity: Severity::Warning,
                 verdict: Verdict::Healthy,
                 summary: format!("{} is slow: {}", key.0, alarm.words),
                 ..of_runs(key, &[], alarm)
-            },
-            seen: Seen::default(),
+            }),
+            seen: Arc::default(),
             controls: Controls::default(),
         };
         let first = Failure {

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_model::incident::{AffectedCheck, IncidentState, Moment, MomentKind};
@@ -60,9 +61,9 @@ pub(super) struct Member {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unlike: Option<String>,
     /// What its newest unhealthy trace blames.
-    pub blamed: Blamed,
+    pub blamed: Arc<Blamed>,
     /// What that trace saw.
-    pub seen: Seen,
+    pub seen: Arc<Seen>,
     pub controls: Controls,
 }
 
@@ -713,7 +714,7 @@ fn member_of(incident: &Incident, affected: &AffectedCheck, sort: Sort, key: &Ke
         good_since: None,
         doubted: None,
         unlike: None,
-        blamed: Blamed {
+        blamed: Arc::new(Blamed {
             cause: incident.cause,
             layer: incident.layer,
             severity: incident.severity,
@@ -725,8 +726,8 @@ fn member_of(incident: &Incident, affected: &AffectedCheck, sort: Sort, key: &Ke
             consequences: incident.consequences.clone(),
             scope: scope.clone(),
             parties,
-        },
-        seen: Seen::default(),
+        }),
+        seen: Arc::default(),
         controls: Controls::default(),
     }
 }

@@ -17,7 +17,7 @@
 //!
 //! - `damp`: how often it comes and goes
 //! - `party`, `shared`, `leaning`: what checks have in common
-//! - `brief`, `seen`, `scopes`: what is kept of a trace, and compared with the next
+//! - `brief`, `seen`, `scopes`, `sorted`: what is kept of a trace, and compared with the next
 //! - `watch`, `watches`: what is kept of a check
 //! - `matter`: an open incident with what is remembered for it
 //! - `index`, `needs`: which incidents concern what
@@ -40,6 +40,7 @@ mod phrase;
 mod scopes;
 mod seen;
 mod shared;
+mod sorted;
 mod timeline;
 mod upkeep;
 mod warn;
