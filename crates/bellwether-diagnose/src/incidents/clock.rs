@@ -35,7 +35,7 @@ fn of_watch(watch: &mut Watch, now: Timestamp) {
         &mut watch.last_good,
     ];
     for sight in sights {
-        *sight = sight.map(|at| at.min(now));
+        *sight = sight.get().map(|at| at.min(now)).into();
     }
     if let Some(bad) = &mut watch.bad {
         bad.began = bad.began.min(now);

@@ -392,7 +392,7 @@ impl Book {
             joined: now,
             last: stored.as_ref().map_or(since, |b| b.began),
             good: watch.good,
-            good_since: watch.good_since,
+            good_since: watch.good_since.get(),
             doubted: None,
             unlike: None,
             blamed,

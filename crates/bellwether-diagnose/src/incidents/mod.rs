@@ -18,7 +18,7 @@
 //! - `damp`: how often it comes and goes
 //! - `party`, `shared`, `leaning`: what checks have in common
 //! - `brief`, `seen`, `scopes`, `sorted`: what is kept of a trace, and compared with the next
-//! - `watch`, `watches`: what is kept of a check
+//! - `watch`, `watches`, `when`: what is kept of a check
 //! - `matter`: an open incident with what is remembered for it
 //! - `index`, `needs`: which incidents concern what
 //! - `fold`, `warn`, `healing`, `upkeep`: the steps
@@ -46,6 +46,7 @@ mod upkeep;
 mod warn;
 mod watch;
 mod watches;
+mod when;
 
 #[cfg(test)]
 mod tests;
@@ -450,6 +451,7 @@ impl Book {
         let watch = self.watches.of(trace.check, trace.vantage);
         if watch
             .last_trace
+            .get()
             .is_some_and(|last| trace.report.began <= last)
         {
             return Vec::new();

@@ -137,7 +137,7 @@ impl Book {
             })
         };
         let well = |key: &Key, watch: &Watch| {
-            let seen = watch.last_good.is_some_and(|good| good >= until);
+            let seen = watch.last_good.get().is_some_and(|good| good >= until);
             seen && watch.alarm.is_none() || fails_otherwise(key)
         };
         let members = matter.members.keys();
@@ -252,7 +252,9 @@ impl Book {
             let watch = self.watches.get(key);
             let every = watch.map_or(0, |w| u64::from(w.every));
             let limit = STALE_AFTER.max(Duration::from_millis(every * 3));
-            let seen = watch.and_then(|w| w.last_seen).max(Some(member.last))?;
+            let seen = watch
+                .and_then(|w| w.last_seen.get())
+                .max(Some(member.last))?;
             let end = seen.checked_add(limit).unwrap_or(seen);
             (!is_past(seen, limit, now)).then_some(end)
         });
