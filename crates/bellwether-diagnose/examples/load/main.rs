@@ -264,7 +264,7 @@ impl World {
         self.trace(second, now);
         let updates = self.measured(What::Tick, 1, |world| world.book.tick(now));
         self.take(updates, second);
-        if second % 10 == 0 {
+        if second.is_multiple_of(10) {
             self.measured(What::Holds, 1, |world| world.book.holds().count());
             self.measured(What::Open, 1, |world| {
                 world.book.open().cloned().collect::<Vec<_>>().len()
@@ -442,7 +442,7 @@ fn main() {
     println!("{} bytes each once configured", each(before));
     for second in 0..minutes * MINUTE {
         world.second(second);
-        if (second + 1) % MINUTE == 0 {
+        if (second + 1).is_multiple_of(MINUTE) {
             println!(
                 "minute {}: {} incidents, {} bytes of each check",
                 second / MINUTE,

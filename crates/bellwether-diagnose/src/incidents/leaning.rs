@@ -197,3 +197,56 @@ impl Leaning {
         users > 0 && shared::is_shared(self.services.len(), users, bad, failing, self.common)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A service with one check that leans on these.
+    fn leans(leaning: &mut Leaning, service: &str, was: &Leans, on: &[&str]) -> Leans {
+        let list = leaning.list(service, on.iter().map(|name| (*name).into()).collect());
+        leaning.changed(service, was, &list);
+        list
+    }
+
+    #[test]
+    fn users_are_services_and_what_nobody_uses_is_forgotten() {
+        let mut leaning = Leaning::default();
+        for service in ["a", "a", "b"] {
+            leaning.watched(service);
+        }
+        let none = Leans::default();
+        let first = leans(&mut leaning, "a", &none, &["cloud", "dns"]);
+        let second = leans(&mut leaning, "a", &none, &["cloud", "dns"]);
+        assert!(
+            Arc::ptr_eq(&first, &second),
+            "checks of a service share the list"
+        );
+        let other = leans(&mut leaning, "b", &none, &["cloud"]);
+        assert_eq!((leaning.services(), leaning.common), (2, 1));
+        assert_eq!((leaning.users("cloud"), leaning.users("dns")), (2, 1));
+        let tally = leaning.tally(["b", "c"]);
+        assert_eq!(leaning.named(&tally).collect::<Vec<_>>(), [("cloud", 1)]);
+        assert_eq!(leaning.failing(&tally, "dns"), 0);
+        // Addresses that change with every look-up take no more room than one.
+        let mut latest = other;
+        for n in 0..100 {
+            let name = format!("192.0.2.{n}");
+            latest = leans(&mut leaning, "b", &latest, &[&name]);
+        }
+        assert_eq!((leaning.users("cloud"), leaning.common), (1, 0));
+        assert!(
+            leaning.dependencies.len() <= 4,
+            "{:?}",
+            leaning.dependencies
+        );
+        leaning.unwatched("a", &first);
+        assert_eq!(
+            leaning.users("dns"),
+            1,
+            "another check of it is still watched"
+        );
+        leaning.unwatched("a", &second);
+        assert_eq!((leaning.users("dns"), leaning.services()), (0, 1));
+    }
+}

@@ -316,10 +316,13 @@ impl Matter {
     }
 
     /// Members of a check by which it goes on, at whatever vantage.
-    pub(super) fn active_of<'m>(&'m self, check: &'m CheckId) -> impl Iterator<Item = &'m Member> {
-        let from = (check.clone(), VantageId::new(""));
-        let theirs = self.members.range(from..);
-        let theirs = theirs.take_while(move |((other, _), _)| other == check);
+    pub(super) fn active_of<'m>(
+        &'m self,
+        check: &CheckId,
+    ) -> impl Iterator<Item = &'m Member> + use<'m> {
+        let check = check.clone();
+        let theirs = self.members.range((check.clone(), VantageId::new(""))..);
+        let theirs = theirs.take_while(move |((other, _), _)| *other == check);
         let active = theirs.filter(|(_, m)| m.until.is_none());
         active.map(|(_, member)| member)
     }

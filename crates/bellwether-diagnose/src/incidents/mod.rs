@@ -366,13 +366,14 @@ impl Book {
     /// each; as [`holds`](Self::holds) says of all checks.
     pub fn holds_of<'b>(
         &'b self,
-        check: &'b CheckId,
-    ) -> impl Iterator<Item = (&'b Incident, Timestamp, Verdict)> {
-        let ids = self.index.of_check(check).into_iter();
+        check: &CheckId,
+    ) -> impl Iterator<Item = (&'b Incident, Timestamp, Verdict)> + use<'b> {
+        let check = check.clone();
+        let ids = self.index.of_check(&check).into_iter();
         let matters = ids.filter_map(|id| self.matters.get(&id));
         let fails = matters.filter(|m| !m.is_warning());
         fails.flat_map(move |matter| {
-            let active = matter.active_of(check);
+            let active = matter.active_of(&check);
             active.map(|member| (&matter.incident, member.since, member.blamed.verdict))
         })
     }
