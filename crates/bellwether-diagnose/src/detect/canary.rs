@@ -1,6 +1,6 @@
 //! Is it the vantage? What its other targets say.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{MINUTE, Micros, SECOND, Seen, Watch};
@@ -56,7 +56,7 @@ pub(super) fn excuse(checks: &[Watch], judged: usize, seen: &[Seen], at: Micros)
             continue;
         }
         long.add(last);
-        over.extend(last.over);
+        over.extend(last.over.get());
         if last.at > at - WINDOW_SHORT {
             short.add(last);
         }
@@ -104,52 +104,46 @@ impl Count {
 }
 
 /// Chooses for each check the others that speak for its vantages: the preferred ones first, then in
-/// an order that only their names decide.
-pub(super) fn choose(checks: &mut [Watch], preferred: &[bool]) {
+/// an order that only their names decide. `depends`: by check, its words in order, each once.
+pub(super) fn choose(checks: &mut [Watch], depends: &[Vec<&str>], preferred: &[bool]) {
     let mut order: Vec<usize> = (0..checks.len()).collect();
     order.sort_by_cached_key(|&i| {
-        (
-            !preferred[i],
-            mixed(checks[i].id.as_str()),
-            checks[i].id.clone(),
-        )
+        let id = &checks[i].id;
+        (!preferred[i], mixed(id.as_str()), id.clone())
     });
-    let mut known: HashMap<Vec<String>, Arc<[u32]>> = HashMap::new();
-    let chosen: Vec<Arc<[u32]>> = (0..checks.len())
-        .map(|i| {
-            // A check never speaks for itself; one without dependencies has a list of its own.
-            if checks[i].depends.is_empty() {
-                return independent(checks, i, &order);
-            }
-            if let Some(list) = known.get(&checks[i].depends) {
-                return Arc::clone(list);
-            }
-            let list = independent(checks, i, &order);
-            known.insert(checks[i].depends.clone(), Arc::clone(&list));
-            list
-        })
-        .collect();
-    for (check, canaries) in checks.iter_mut().zip(chosen) {
-        check.canaries = canaries;
+    order.truncate(LOOKED_AT_MAX);
+    // Nearly all checks share no word with those that are looked at, or the same few: they share the
+    // list too.
+    let words: HashSet<&str> = order.iter().flat_map(|&i| &depends[i]).copied().collect();
+    let mut known: HashMap<Vec<&str>, Arc<[u32]>> = HashMap::new();
+    for (i, check) in checks.iter_mut().enumerate() {
+        // A check never speaks for itself; one without dependencies has a list of its own.
+        if depends[i].is_empty() && order.contains(&i) {
+            check.canaries = independent(depends, i, &order);
+            continue;
+        }
+        let shared = depends[i].iter().filter(|word| words.contains(*word));
+        let list = known.entry(shared.copied().collect());
+        check.canaries = Arc::clone(list.or_insert_with(|| independent(depends, i, &order)));
     }
 }
 
-fn independent(checks: &[Watch], judged: usize, order: &[usize]) -> Arc<[u32]> {
-    let own = &checks[judged].depends;
+fn independent(depends: &[Vec<&str>], judged: usize, order: &[usize]) -> Arc<[u32]> {
+    let own = &depends[judged];
     let mut used: HashMap<&str, usize> = HashMap::new();
     let mut chosen = Vec::new();
     let mut spare = Vec::new();
-    for &other in order.iter().take(LOOKED_AT_MAX) {
+    for &other in order {
         if chosen.len() == CANARIES {
             break;
         }
-        let depends = &checks[other].depends;
+        let depends = &depends[other];
         if other == judged || depends.iter().any(|word| own.binary_search(word).is_ok()) {
             continue;
         }
         if depends
             .iter()
-            .any(|word| used.get(word.as_str()).is_some_and(|&n| n >= QUOTA))
+            .any(|word| used.get(word).is_some_and(|&n| n >= QUOTA))
         {
             spare.push(other);
             continue;

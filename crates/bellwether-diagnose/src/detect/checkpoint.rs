@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failing::Cell;
 use super::slow::Pace;
-use super::{Detector, Seen, State, Watch};
+use super::{Detector, Place, Seen, State, Watch};
 
 /// What this code writes and reads.
 const VERSION: u32 = 1;
@@ -108,8 +108,7 @@ impl Detector {
             {
                 if let Some(&vantage) = self.by_vantage.get(&vantage) {
                     self.seen[vantage][number] = seen;
-                    self.checks[number].cells[vantage] = cell;
-                    self.checks[number].paces[vantage] = pace;
+                    self.checks[number].places[vantage] = Place { cell, pace };
                 }
             }
             taken += 1;
@@ -128,12 +127,12 @@ impl Detector {
     }
 
     fn save_check(&self, number: usize, watch: &Watch) -> SavedCheck {
-        let heard = |&v: &usize| self.seen[v][number].at != 0 || watch.paces[v].is_some();
+        let heard = |&v: &usize| self.seen[v][number].at != 0 || watch.places[v].pace.is_some();
         let cell = |v: usize| SavedCell {
             vantage: self.vantages[v].id.clone(),
             seen: self.seen[v][number],
-            cell: watch.cells[v],
-            pace: watch.paces[v].clone(),
+            cell: watch.places[v].cell,
+            pace: watch.places[v].pace.clone(),
         };
         SavedCheck {
             check: watch.id.clone(),

@@ -149,15 +149,20 @@ impl Watch {
             self.state.first_heard = step.now;
         }
         let open = self.state.open.is_some();
-        if !bad && !open && !step.confirms && self.cells[step.vantage].sum == 0 {
+        if !bad && !open && !step.confirms && self.places[step.vantage].cell.sum == 0 {
             // Nearly all results: nothing is suspected, and nothing can change.
-            self.cells[step.vantage].learned.hear(false, false, step.at);
+            self.places[step.vantage]
+                .cell
+                .learned
+                .hear(false, false, step.at);
             self.pool(step, false);
             return;
         }
         let live = self.plan.live(&self.state, step.now, last);
         let most = self.plan.failing[live].clamp;
-        let evidence = self.cells[step.vantage].hear(bad, step.at, step.excuse, most, open);
+        let evidence = self.places[step.vantage]
+            .cell
+            .hear(bad, step.at, step.excuse, most, open);
         self.pool(step, bad);
         if open {
             self.healing(step, bad, live, last, vantages, signals);
@@ -190,7 +195,7 @@ impl Watch {
         self.state.burst_until = now + BURST_TAKES;
         Signal::Suspect {
             check: self.id.clone(),
-            since: stamp(self.cells[place].since),
+            since: stamp(self.places[place].cell.since),
             vantages: self.burst(place, last, vantages),
         }
     }
@@ -208,7 +213,7 @@ impl Watch {
         let plan = &self.plan;
         let sum = |v: usize| {
             if plan.is_fresh(last(v), step.now) {
-                self.cells[v].sum
+                self.places[v].cell.sum
             } else {
                 0
             }
@@ -230,7 +235,7 @@ impl Watch {
     /// they are, while a vantage's own sum never falls below nil; so a coincidence among many visits
     /// stays one.
     fn pool(&mut self, step: Now, bad: bool) {
-        let normal = self.cells[step.vantage].learned.share();
+        let normal = self.places[step.vantage].cell.learned.share();
         let q0 = step.excuse.failing.clamp(normal, 0.97);
         if q0 + GREY_MARGIN < GREY {
             let evidence = cusum::milli(cusum::likelihood(q0, GREY, bad));
@@ -239,11 +244,11 @@ impl Watch {
     }
 
     fn raise(&mut self, step: Now, alarm: &Alarm) {
-        for cell in &mut self.cells {
-            cell.learned.forget_pending();
+        for place in &mut self.places {
+            place.cell.learned.forget_pending();
         }
-        self.state.flap.down(step.now);
-        self.state.open = Some(Open {
+        self.state.flap.made().down(step.now);
+        self.state.open = Some(Box::new(Open {
             group: match &alarm.channel {
                 Channel::Global => None,
                 Channel::Group(group) => Some(group.clone()),
@@ -252,7 +257,7 @@ impl Watch {
             healed: None,
             up: None,
             quiet: step.now,
-        });
+        }));
     }
 
     /// The alarm, if the evidence crosses its threshold.
@@ -267,7 +272,7 @@ impl Watch {
         // What is no longer heard from is no evidence of now.
         let sum = |v: usize| {
             if plan.is_fresh(last(v), step.now) {
-                self.cells[v].sum
+                self.places[v].cell.sum
             } else {
                 0
             }
@@ -283,7 +288,7 @@ impl Watch {
             .filter(|&v| sum(v) >= FAILING);
         let onset = holders
             .clone()
-            .map(|v| self.cells[v].since)
+            .map(|v| self.places[v].cell.since)
             .min()
             .unwrap_or(step.at);
         let doubtful = self.state.pooled < POOLED_MIN || step.at - onset < DURATION_MIN;
@@ -345,7 +350,7 @@ impl Watch {
         let abandoned = step.now - ABANDONED * self.plan.every - LATE_MIN;
         let held = |&&v: &&usize| last(v) >= abandoned;
         let members = self.plan.fleet.members.iter();
-        let sum: Milli = members.filter(held).map(|&v| self.cells[v].sum).sum();
+        let sum: Milli = members.filter(held).map(|&v| self.places[v].cell.sum).sum();
         let every = self.plan.every;
         let hold = HOLD_MIN.min(HOLD_INTERVALS * every).max(2 * every);
         let state = &mut self.state;
@@ -360,7 +365,7 @@ impl Watch {
         }
         if let Some(alarm) = crossing {
             if open.up.take().is_some() {
-                state.flap.down(step.now);
+                state.flap.made().down(step.now);
             }
             if open.group.is_some() && alarm.channel == Channel::Global {
                 open.group = None;
@@ -369,10 +374,10 @@ impl Watch {
         } else if open.up.is_none() && sum < FAILING && !bad {
             open.up = Some(step.now);
             open.quiet = step.now;
-            state.flap.up(step.now);
+            state.flap.made().up(step.now);
         }
         let over = open.up.is_some() && !bad && step.now - open.quiet >= hold;
-        if over && !state.flap.holds(step.now) {
+        if over && !state.flap.made().holds(step.now) {
             let at = stamp(open.healed.unwrap_or(step.at));
             state.open = None;
             signals.push(Signal::Clear {
@@ -385,7 +390,7 @@ impl Watch {
     }
 
     fn told(&mut self, now: Micros) -> Option<Signal> {
-        let flapping = self.state.flap.tell(now)?;
+        let flapping = self.state.flap.known_mut()?.tell(now)?;
         Some(Signal::Flapping {
             check: self.id.clone(),
             flapping,
@@ -425,8 +430,9 @@ impl Watch {
     /// Is there evidence against it there, or an alarm?
     pub(super) fn is_suspicious(&self, vantage: usize) -> bool {
         self.state.open.is_some()
-            || self.cells[vantage].sum > 0
-            || self.paces[vantage]
+            || self.places[vantage].cell.sum > 0
+            || self.places[vantage]
+                .pace
                 .as_ref()
                 .is_some_and(|pace| pace.is_suspicious())
     }

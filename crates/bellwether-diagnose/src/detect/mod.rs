@@ -8,7 +8,7 @@
 //! - [`heard`]: what it is told; [`signal`]: what it says
 //! - `cusum`: the statistic; `learned`: what is normal; `canary`: is it the vantage?
 //! - `failing`: broken or not; `slow`: slow or not; `flap`: comes and goes
-//! - `checkpoint`: the state as bytes
+//! - `checkpoint`: the state as bytes; `small`: in little room
 //!
 //! How well it does is measured by `cargo xtask truth detect` (docs/detect.md).
 
@@ -21,6 +21,7 @@ pub mod heard;
 mod learned;
 pub mod signal;
 mod slow;
+mod small;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,7 @@ use cusum::{Fleet, Limits};
 use failing::{Cell, Open};
 use flap::Flap;
 use slow::{OpenSlow, Pace};
+use small::{Maybe, Rare};
 
 /// Microseconds since 1970.
 type Micros = i64;
@@ -73,23 +75,28 @@ struct Seen {
     bad: bool,
     slow: bool,
     /// The logarithm of how much slower than usual it was; `None` where that is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    over: Option<f32>,
+    #[serde(default, skip_serializing_if = "Maybe::is_none")]
+    over: Maybe,
 }
 
 /// What is known of one check.
 #[derive(Clone, Debug)]
 struct Watch {
     id: CheckId,
-    depends: Vec<String>,
     plan: Arc<Plan>,
     /// Checks that are independent of this one.
     canaries: Arc<[u32]>,
     state: State,
     /// By vantage.
-    cells: Vec<Cell>,
-    /// By vantage; made when the first latency is heard.
-    paces: Vec<Option<Box<Pace>>>,
+    places: Box<[Place]>,
+}
+
+/// What is known of one check at one vantage.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    cell: Cell,
+    /// Made when the first latency is heard.
+    pace: Option<Box<Pace>>,
 }
 
 /// What is known of one check over all vantages.
@@ -102,9 +109,9 @@ struct State {
     asked: u8,
     /// All results together, against a share of failures that is worth an alarm.
     pooled: cusum::Milli,
-    open: Option<Open>,
-    flap: Flap,
-    slow: Option<OpenSlow>,
+    open: Option<Box<Open>>,
+    flap: Rare<Flap>,
+    slow: Option<Box<OpenSlow>>,
 }
 
 /// What checks of the same interval at the same vantages share.
@@ -150,31 +157,32 @@ impl Detector {
             .collect();
         self.seen = vec![vec![Seen::default(); checks.len()]; vantages.len()];
         let mut plans = HashMap::new();
+        let mut depends = Vec::with_capacity(checks.len());
+        self.checks.reserve_exact(checks.len());
+        self.by_check.reserve(checks.len());
         for meta in checks {
             if self.by_check.contains_key(&meta.id) {
                 continue;
             }
             let number = self.checks.len();
             let plan = plan(meta, &self.by_vantage, &vantages, &mut plans);
-            let mut depends = meta.depends.clone();
-            depends.sort();
-            depends.dedup();
+            let mut words: Vec<&str> = meta.depends.iter().map(String::as_str).collect();
+            words.sort_unstable();
+            words.dedup();
+            depends.push(words);
             let mut watch = Watch {
                 id: meta.id.clone(),
-                depends,
                 plan,
                 canaries: Arc::from([]),
                 state: State::default(),
-                cells: vec![Cell::default(); vantages.len()],
-                paces: vec![None; vantages.len()],
+                places: vec![Place::default(); vantages.len()].into(),
             };
             if let Some(&before) = old.by_check.get(&meta.id) {
                 let kept = &mut old.checks[before];
                 watch.state = std::mem::take(&mut kept.state);
                 for (now, was) in was.iter().enumerate() {
                     if let Some(was) = *was {
-                        watch.cells[now] = kept.cells[was];
-                        watch.paces[now] = kept.paces[was].take();
+                        watch.places[now] = std::mem::take(&mut kept.places[was]);
                         self.seen[now][number] = old.seen[was][before];
                     }
                 }
@@ -193,7 +201,7 @@ impl Detector {
             .iter()
             .map(|watch| canaries.contains(&watch.id))
             .collect();
-        canary::choose(&mut self.checks, &preferred);
+        canary::choose(&mut self.checks, &depends, &preferred);
     }
 
     /// Folds in one result, and says what changes by it.
@@ -232,7 +240,7 @@ impl Detector {
             at,
             bad,
             slow: tail,
-            over,
+            over: over.into(),
         };
         let step = Now {
             vantage,
@@ -269,27 +277,23 @@ impl Detector {
         for seen in self.seen.iter_mut().flatten() {
             seen.at = seen.at.min(now);
         }
-        for Watch {
-            state,
-            cells,
-            paces,
-            ..
-        } in &mut self.checks
-        {
+        for Watch { state, places, .. } in &mut self.checks {
             state.first_heard = state.first_heard.min(now);
             state.burst_until = state.burst_until.min(now);
-            state.flap.clock_set_back(now);
+            if let Some(flap) = state.flap.known_mut() {
+                flap.clock_set_back(now);
+            }
             if let Some(open) = &mut state.open {
                 open.clock_set_back(now);
             }
             if let Some(slow) = &mut state.slow {
                 slow.clock_set_back(now);
             }
-            for cell in cells {
+            for Place { cell, pace } in places {
                 cell.clock_set_back(now);
-            }
-            for pace in paces.iter_mut().flatten() {
-                pace.clock_set_back(now);
+                if let Some(pace) = pace {
+                    pace.clock_set_back(now);
+                }
             }
         }
     }
@@ -304,8 +308,7 @@ impl Detector {
         }
         let watch = &mut self.checks[number];
         watch.state = State::default();
-        watch.cells.fill(Cell::default());
-        watch.paces.fill(None);
+        watch.places.fill(Place::default());
     }
 
     /// Is there an alarm of slowness that was not taken back?
@@ -332,7 +335,7 @@ impl Detector {
         };
         let watch = &self.checks[check];
         let of = |&v: &usize| {
-            let nats = f64::from(watch.cells[v].sum) / f64::from(cusum::NAT);
+            let nats = f64::from(watch.places[v].cell.sum) / f64::from(cusum::NAT);
             (self.vantages[v].id.clone(), nats)
         };
         watch.plan.fleet.members.iter().map(of).collect()

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::cusum::{self, Crossing, FAILING, Milli, NAT};
 use super::heard::VantageMeta;
 use super::signal::{Channel, Grade, Signal, SlowAlarm, SlowEnd};
+use super::small::{Few, Maybe};
 use super::{DAY, MINUTE, Micros, Now, Watch, stamp};
 
 /// Where `shift` alarms.
@@ -33,6 +34,9 @@ const TAIL_FACTOR: f32 = 1.25;
 
 /// Results that an estimate of what is usual needs.
 const SAMPLES_MIN: usize = 100;
+
+/// Room for so many is made at once: doubled each time it would be for more than are ever kept.
+const SAMPLES_AT_ONCE: usize = 25;
 
 /// Slower by less than this is not felt, whatever the ratio.
 const EXCESS_MIN_US: f32 = 10_000.0;
@@ -144,18 +148,18 @@ pub(super) struct Pace {
     /// The profile comes from the store, which follows the time of day.
     given: bool,
     /// Logarithms, until there are enough for an estimate.
-    samples: Vec<f32>,
+    samples: Few,
     shift: Milli,
     tail: Milli,
     since: Micros,
-    /// Logarithms over the usual median, newest last.
-    recent: Vec<f32>,
+    /// Logarithms over the usual median, newest last; kept while there is a suspicion.
+    recent: Few,
     /// How many of them are of the present suspicion.
     fresh: u8,
     /// Logarithms of what each phase usually takes.
-    phases: [Option<f32>; 5],
+    phases: [Maybe; 5],
     /// What each phase takes lately, microseconds.
-    lately: [Option<f32>; 5],
+    lately: [Maybe; 5],
 }
 
 /// Slowness that did not end.
@@ -192,10 +196,14 @@ impl Pace {
     /// Takes in a latency; `still` while what is usual is not to be learned.
     fn hear(&mut self, ln: f32, step: Now, most: (Milli, Milli), still: bool) {
         let Some(usual) = &mut self.usual else {
-            self.samples.push(ln);
+            let samples = self.samples.made();
+            if samples.len() == samples.capacity() {
+                samples.reserve_exact(SAMPLES_AT_ONCE);
+            }
+            samples.push(ln);
             if self.samples.len() >= SAMPLES_MIN {
                 self.usual = Some(Profile::of_samples(&mut self.samples));
-                self.samples = Vec::new();
+                self.samples = Few::default();
             }
             return;
         };
@@ -215,11 +223,18 @@ impl Pace {
             self.since = step.at;
             self.fresh = 0;
         }
-        if self.recent.len() == RECENT {
-            self.recent.remove(0);
+        if self.shift > 0 || self.tail > 0 {
+            let recent = self.recent.made();
+            if recent.len() == RECENT {
+                recent.remove(0);
+            }
+            recent.push(own - usual.ln_median);
+            self.fresh = (self.fresh + 1).min(8);
+        } else {
+            // Nearly always.
+            self.recent = Few::default();
+            self.fresh = 0;
         }
-        self.recent.push(own - usual.ln_median);
-        self.fresh = (self.fresh + 1).min(8);
         if !still && !self.given {
             usual.follow(ln);
         }
@@ -233,11 +248,14 @@ impl Pace {
                 reason = "seven digits of a latency are plenty"
             )]
             let us = (us as f32).max(1.0);
-            let lately = self.lately[i].get_or_insert(us);
-            *lately += 0.4 * (us - *lately);
-            let usual = self.phases[i].get_or_insert(us.ln());
+            let lately = self.lately[i].get().unwrap_or(us);
+            self.lately[i].set(lately + 0.4 * (us - lately));
+            let usual = self.phases[i].get().unwrap_or_else(|| us.ln());
             if !still {
-                *usual += FOLLOW_PHASE * (us.ln() - *usual).signum();
+                let moved = FOLLOW_PHASE * (us.ln() - usual).signum();
+                self.phases[i].set(usual + moved);
+            } else {
+                self.phases[i].set(usual);
             }
         }
     }
@@ -246,7 +264,8 @@ impl Pace {
 impl Watch {
     /// Is a latency one of the tail there?
     pub(super) fn exceeds(&self, vantage: usize, total_us: u64) -> bool {
-        self.paces[vantage]
+        self.places[vantage]
+            .pace
             .as_ref()
             .and_then(|pace| pace.usual)
             .is_some_and(|usual| usual.exceeded(ln(total_us)))
@@ -254,13 +273,16 @@ impl Watch {
 
     /// The logarithm of how much slower than usual a latency is there, where that is known.
     pub(super) fn over(&self, vantage: usize, total_us: u64) -> Option<f32> {
-        let usual = self.paces[vantage].as_ref()?.usual?;
+        let usual = self.places[vantage].pace.as_ref()?.usual?;
         Some(ln(total_us) - usual.ln_median)
     }
 
     /// Is a latency evidence of a shift there, if it is not the path's?
     pub(super) fn lags(&self, vantage: usize, total_us: u64) -> bool {
-        let usual = self.paces[vantage].as_ref().and_then(|pace| pace.usual);
+        let usual = self.places[vantage]
+            .pace
+            .as_ref()
+            .and_then(|pace| pace.usual);
         usual.is_some_and(|usual| {
             let ln = ln(total_us);
             usual.deviation(ln) > SHIFT_DRIFT && usual.felt(ln)
@@ -273,10 +295,10 @@ impl Watch {
             // What is slow now is not to become usual by the back door.
             return;
         }
-        let pace = self.paces[vantage].get_or_insert_default();
+        let pace = self.places[vantage].pace.get_or_insert_default();
         pace.usual = Some(profile);
         pace.given = true;
-        pace.samples = Vec::new();
+        pace.samples = Few::default();
     }
 
     /// Takes in how long a user waited.
@@ -292,7 +314,7 @@ impl Watch {
         let still = self.state.slow.is_some() || self.state.open.is_some();
         let live = self.plan.live(&self.state, step.now, last);
         let most = (self.plan.shift[live].clamp, self.plan.tail[live].clamp);
-        let pace = self.paces[step.vantage].get_or_insert_default();
+        let pace = self.places[step.vantage].pace.get_or_insert_default();
         let was = pace.is_suspicious();
         pace.hear(ln(total_us), step, most, still);
         let suspicious = was || pace.is_suspicious();
@@ -305,11 +327,11 @@ impl Watch {
             return;
         }
         if let Some(slow) = self.slowness(step, live, last, vantages) {
-            self.state.slow = Some(OpenSlow {
+            self.state.slow = Some(Box::new(OpenSlow {
                 since: slow.since.as_microsecond(),
                 grade: slow.grade as u8,
                 quiet: None,
-            });
+            }));
             signals.push(Signal::SlowAlarm(slow));
         }
     }
@@ -323,7 +345,7 @@ impl Watch {
         signals: &mut Vec<Signal>,
         live: usize,
     ) {
-        let Some(mut open) = self.state.slow else {
+        let Some(mut open) = self.state.slow.as_deref().copied() else {
             return;
         };
         let end = |why| Signal::SlowClear {
@@ -339,14 +361,17 @@ impl Watch {
         if step.now - open.since >= DAY {
             signals.push(end(SlowEnd::NewNormal));
             self.state.slow = None;
-            self.paces
-                .iter_mut()
-                .flatten()
-                .for_each(|pace| pace.forget());
+            let paces = self.places.iter_mut().filter_map(|p| p.pace.as_mut());
+            paces.for_each(|pace| pace.forget());
             return;
         }
         let most = |pace: &Pace| pace.shift.max(pace.tail);
-        let sum: Milli = self.paces.iter().flatten().map(|pace| most(pace)).sum();
+        let sum: Milli = self
+            .places
+            .iter()
+            .filter_map(|p| p.pace.as_deref())
+            .map(most)
+            .sum();
         open.quiet = (sum < FAILING).then(|| open.quiet.unwrap_or(step.now));
         if open.quiet.is_some_and(|quiet| step.now - quiet >= HOLD) {
             signals.push(end(SlowEnd::Recovered));
@@ -359,7 +384,7 @@ impl Watch {
             open.grade = slow.grade as u8;
             signals.push(Signal::SlowAlarm(slow));
         }
-        self.state.slow = Some(open);
+        self.state.slow = Some(Box::new(open));
     }
 
     /// What there is to tell, if the evidence crosses and the difference is worth it.
@@ -372,7 +397,8 @@ impl Watch {
     ) -> Option<SlowAlarm> {
         let plan = &self.plan;
         let pace = |v: usize| {
-            self.paces[v]
+            self.places[v]
+                .pace
                 .as_ref()
                 .filter(|_| plan.is_fresh(last(v), step.now))
         };
@@ -442,7 +468,7 @@ fn phase(held: &[&Pace]) -> Option<&'static str> {
     let mut added = [0.0_f32; 5];
     for pace in held {
         for (i, added) in added.iter_mut().enumerate() {
-            if let (Some(usual), Some(lately)) = (pace.phases[i], pace.lately[i]) {
+            if let (Some(usual), Some(lately)) = (pace.phases[i].get(), pace.lately[i].get()) {
                 *added += lately - usual.exp();
             }
         }

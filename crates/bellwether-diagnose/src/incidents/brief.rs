@@ -1,6 +1,7 @@
 //! A judged trace in brief: the verdict, what it blames, what it saw.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bellwether_model::report::{ControlState, LayerState, Role, Severity};
 use bellwether_model::{Cause, CheckId, Digest, Finding, Layer, Report, Scope, VantageId, Verdict};
@@ -64,10 +65,10 @@ pub(super) struct Brief {
     pub evidence: Option<Digest>,
     pub verdict: Verdict,
     /// What users fail by, the diagnosis first. Of a healthy trace there are none.
-    pub roots: Vec<Blamed>,
+    pub roots: Vec<Arc<Blamed>>,
     /// What is about to break.
     pub warnings: Vec<Blamed>,
-    pub seen: Seen,
+    pub seen: Arc<Seen>,
     pub controls: Controls,
 }
 
@@ -110,9 +111,9 @@ impl Brief {
             began: report.began,
             evidence: trace.evidence,
             verdict: report.verdict,
-            roots,
+            roots: roots.into_iter().map(Arc::new).collect(),
             warnings,
-            seen: Seen::of(report),
+            seen: Arc::new(Seen::of(report)),
             controls: Controls {
                 asked: report.controls.len(),
                 answered: answered.count(),

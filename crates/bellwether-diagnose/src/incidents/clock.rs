@@ -19,6 +19,7 @@ impl Book {
         for matter in self.matters.values_mut() {
             of_matter(matter, now);
         }
+        self.stirred.extend(self.matters.keys());
     }
 }
 
@@ -34,7 +35,7 @@ fn of_watch(watch: &mut Watch, now: Timestamp) {
         &mut watch.last_good,
     ];
     for sight in sights {
-        *sight = sight.map(|at| at.min(now));
+        *sight = sight.get().map(|at| at.min(now)).into();
     }
     if let Some(bad) = &mut watch.bad {
         bad.began = bad.began.min(now);
@@ -44,7 +45,8 @@ fn of_watch(watch: &mut Watch, now: Timestamp) {
         path.last = path.last.min(now);
     }
     let alarms = watch.alarm.iter_mut().chain(&mut watch.slow);
-    for Alarm { since, raised, .. } in alarms {
+    for alarm in alarms {
+        let Alarm { since, raised, .. } = &mut **alarm;
         *since = (*since).min(now);
         *raised = (*raised).min(now);
     }

@@ -1,6 +1,7 @@
 //! Traces that are not healthy: they open, join, change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_model::incident::{IncidentState, MomentKind};
@@ -11,7 +12,7 @@ use super::brief::{Blamed, Brief};
 use super::matter::{Failure, Matter, Member, Sort};
 use super::scopes::Part;
 use super::watch::Before;
-use super::{Book, Changes, Key, NoticeKind, party, phrase, scopes, seconds_between};
+use super::{Book, Changes, Key, NoticeKind, party, phrase, seconds_between};
 
 /// Two troubles at things of one operator are one if they began within this time.
 const TOGETHER: Duration = Duration::from_mins(5);
@@ -52,7 +53,7 @@ impl Book {
             now,
         };
         let mut mine = self.held(key, sort);
-        let mut left: Vec<&Blamed> = Vec::new();
+        let mut left: Vec<&Arc<Blamed>> = Vec::new();
         for root in &brief.roots {
             let same = |id: &u64| self.matters[id].incident.cause == root.cause;
             match mine.iter().position(same) {
@@ -80,9 +81,8 @@ impl Book {
 
     /// Matters of a sort that hold a check, those that go on first.
     pub(super) fn held(&self, key: &Key, sort: Sort) -> Vec<u64> {
-        let of_sort = |m: &&Matter| m.sort == sort && m.members.contains_key(key);
-        let held = self.matters.values().filter(of_sort);
-        let mut ids: Vec<u64> = held.map(|m| m.incident.id).collect();
+        let of_sort = |id: &u64| self.matters.get(id).is_some_and(|m| m.sort == sort);
+        let mut ids: Vec<u64> = self.index.held(key).filter(of_sort).collect();
         ids.sort_by_key(|id| (!self.is_member(*id, key), *id));
         ids
     }
@@ -93,7 +93,7 @@ impl Book {
     }
 
     /// Is there more than this trace for it?
-    fn is_confirmed(&self, claim: &Claim<'_>, root: &Blamed, before: &Before) -> bool {
+    fn is_confirmed(&self, claim: &Claim<'_>, root: &Arc<Blamed>, before: &Before) -> bool {
         if claim.sort == Sort::Ours {
             return before.ours;
         }
@@ -102,8 +102,8 @@ impl Book {
         let whole = |since: Timestamp| claim.brief.began >= since && root.cause != Cause::Unknown;
         let alarm = self.watches.get(claim.key).and_then(|w| w.alarm.as_ref());
         let alarmed = alarm.is_some_and(|a| whole(a.since));
-        let earlier = before.bad.as_ref().map_or(&[][..], |b| &b.roots);
-        let agrees = earlier.iter().any(|r| r.cause == root.cause);
+        let earlier = before.bad.as_ref().map_or(&[][..], |(_, causes)| causes);
+        let agrees = earlier.contains(&root.cause);
         let is_first = claim
             .brief
             .roots
@@ -115,12 +115,18 @@ impl Book {
     }
 
     /// A root that no matter of this check accounts for.
-    fn claim(&mut self, claim: &Claim<'_>, root: &Blamed, before: &Before, changes: &mut Changes) {
+    fn claim(
+        &mut self,
+        claim: &Claim<'_>,
+        root: &Arc<Blamed>,
+        before: &Before,
+        changes: &mut Changes,
+    ) {
         // What no rule explains while we cannot see ourselves is told once we can.
         let began = claim.brief.began;
         let is_dark = claim.sort == Sort::Fault
             && root.cause == Cause::Unknown
-            && self.matters.values().any(|m| m.blinds(claim.key, began));
+            && self.blinded(claim.key, began);
         if is_dark || !self.is_confirmed(claim, root, before) {
             changes.wanted.insert(claim.key.clone());
             return;
@@ -141,8 +147,19 @@ impl Book {
         }
     }
 
+    /// Does something of our own keep us from telling what a check did since then?
+    pub(super) fn blinded(&self, key: &Key, since: Timestamp) -> bool {
+        let mut ours = self.index.ours().filter_map(|id| self.matters.get(&id));
+        ours.any(|m| m.blinds(key, since))
+    }
+
     /// A check as a member, with the first round in which it failed.
-    fn newcomer(&self, claim: &Claim<'_>, root: &Blamed, before: &Before) -> (Member, Failure) {
+    fn newcomer(
+        &self,
+        claim: &Claim<'_>,
+        root: &Arc<Blamed>,
+        before: &Before,
+    ) -> (Member, Failure) {
         let Claim {
             key,
             brief,
@@ -155,7 +172,7 @@ impl Book {
             .held(key, sort)
             .iter()
             .any(|id| self.is_member(*id, key));
-        let earlier = before.bad.as_ref().map(|b| b.began);
+        let earlier = before.bad.as_ref().map(|(began, _)| *began);
         let since = match sort {
             // The streak belongs to what was there before.
             _ if accounted => earlier,
@@ -202,6 +219,8 @@ impl Book {
             for (at, digest) in evidence {
                 matter.show(at, &key.0, Some(digest));
             }
+            self.index.joined(id, sort, key);
+            self.index.place(&matter);
             self.matters.insert(id, matter);
             changes.tell(id, now, NoticeKind::Opened, String::new());
             return id;
@@ -211,10 +230,12 @@ impl Book {
             return id;
         };
         let since = member.since;
-        let parts = scopes::parts(&matter.incident.scope);
+        let widens = matter.widens(key, &member.blamed.scope);
         let first_there = now == matter.incident.opened;
         matter.began_with(first);
         matter.admit(key.clone(), member);
+        self.index.joined(id, sort, key);
+        self.index.place(matter);
         for (at, digest) in evidence {
             matter.show(at, &key.0, Some(digest));
         }
@@ -223,10 +244,11 @@ impl Book {
             if matter.line(since, MomentKind::Growth, text.clone(), None) {
                 matter.pend(NoticeKind::Grown, text);
             }
-            let now_there = scopes::parts(&matter.incident.scope);
-            let joined: Vec<Part> = now_there.difference(&parts).cloned().collect();
-            for part in joined {
-                grown(matter, &part, since);
+            // Where it names many already, not all find place.
+            for part in widens {
+                if part.is_in(&matter.incident.scope) {
+                    grown(matter, &part, since);
+                }
             }
         }
         if matter.healed_at.is_some() {
@@ -254,7 +276,13 @@ impl Book {
     }
 
     /// The matter of another check that is the same trouble.
-    fn belongs_to(&self, sort: Sort, key: &Key, root: &Blamed, since: Timestamp) -> Option<u64> {
+    fn belongs_to(
+        &self,
+        sort: Sort,
+        key: &Key,
+        root: &Arc<Blamed>,
+        since: Timestamp,
+    ) -> Option<u64> {
         let same = |m: &&Matter| {
             let together = are_together(m.incident.began, since);
             m.sort == sort
@@ -265,7 +293,9 @@ impl Book {
                     m.proven.contains(p)
                 })
         };
-        self.matters.values().find(same).map(|m| m.incident.id)
+        let ids = self.index.at(root.cause, &root.parties).into_iter();
+        let mut found = ids.filter_map(|id| self.matters.get(&id));
+        found.find(same).map(|m| m.incident.id)
     }
 
     /// The same cause again, of a matter that holds the check: it goes on, or is back.
@@ -273,7 +303,7 @@ impl Book {
         &mut self,
         claim: &Claim<'_>,
         id: u64,
-        root: &Blamed,
+        root: &Arc<Blamed>,
         certain: bool,
         changes: &mut Changes,
     ) {
@@ -299,6 +329,7 @@ impl Book {
         }
         let was_active = matter.is_active();
         matter.admit(claim.key.clone(), member);
+        self.index.place(matter);
         matter.show(claim.brief.began, &claim.key.0, claim.brief.evidence);
         changes.dirty.insert(id);
         let had_healed = matter.healed_at.is_some() || !was_active;
@@ -314,14 +345,14 @@ impl Book {
     }
 
     /// A member's next unhealthy trace: what changed?
-    fn goes_on(&mut self, claim: &Claim<'_>, id: u64, root: &Blamed, changes: &mut Changes) {
+    fn goes_on(&mut self, claim: &Claim<'_>, id: u64, root: &Arc<Blamed>, changes: &mut Changes) {
         let Claim { key, brief, .. } = *claim;
         let watch = self.watches.get(key);
         let Some(matter) = self.matters.get_mut(&id) else {
             return;
         };
         changes.dirty.insert(id);
-        let parts = matter.parts();
+        let (joins, leaves) = matter.moves(key, &root.scope);
         let Some(member) = matter.members.get_mut(key) else {
             return;
         };
@@ -332,10 +363,15 @@ impl Book {
         (member.good, member.good_since, member.doubted) = (0, None, None);
         member.unlike = None;
         matter.is_at(&root.parties);
+        self.index.place(matter);
+        let is_large = matter.members.len() > super::MEMBERS_AT_ONCE;
         matter.widen(key, &root.scope);
         matter.show(brief.began, &key.0, brief.evidence);
-        let now = matter.parts();
-        for part in now.difference(&parts) {
+        for part in &joins {
+            // Where it names many already, not all find place.
+            if is_large && !part.is_in(&matter.incident.scope) {
+                continue;
+            }
             let label = part.label();
             let failed = watch.and_then(|w| w.first_failing(label, Some(last)));
             grown(
@@ -344,7 +380,7 @@ impl Book {
                 failed.map_or(brief.began, |f| f.min(brief.began)),
             );
         }
-        for part in parts.difference(&now) {
+        for part in &leaves {
             let text = format!("{} no longer fails", part.words());
             matter.line(brief.began, MomentKind::Shrinkage, text, brief.evidence);
         }
@@ -374,7 +410,7 @@ impl Book {
         &mut self,
         claim: &Claim<'_>,
         id: u64,
-        root: &Blamed,
+        root: &Arc<Blamed>,
         changes: &mut Changes,
     ) {
         let key = claim.key;
@@ -385,11 +421,11 @@ impl Book {
         let doubted = matter.members.get(key).and_then(|m| m.doubted);
         if root.cause == Cause::Unknown {
             // That no rule fires now takes nothing from what was known, and is told.
-            let mut root = root.clone();
+            let mut root = (**root).clone();
             root.cause = was;
             let now = std::mem::take(&mut root.summary);
             root.remedy = String::new();
-            self.goes_on(claim, id, &root, changes);
+            self.goes_on(claim, id, &Arc::new(root), changes);
             self.unlike(claim, id, now);
             return;
         }
@@ -422,6 +458,7 @@ impl Book {
         matter.incident.layer = root.layer;
         let parties = matter.active().flat_map(|(_, m)| m.blamed.parties.clone());
         matter.parties = parties.collect();
+        self.index.place(matter);
         let text = format!("judged {} instead of {was}: {}", root.cause, root.summary);
         matter.line(
             claim.brief.began,
@@ -477,6 +514,7 @@ impl Book {
                 let watch = self.watches.get_mut(&key);
                 if let Some(alarm) = watch.and_then(|w| w.alarm.as_mut()) {
                     alarm.explained = false;
+                    self.unexplained.insert(key);
                 }
             }
         }
@@ -508,13 +546,19 @@ impl Book {
         let same = |m: &&Matter| {
             let together = are_together(m.incident.began, this.incident.began);
             m.incident.id != id
+                && m.incident.state != IncidentState::Resolved
                 && m.sort == this.sort
                 && m.incident.cause == this.incident.cause
                 && party::overlap(&m.parties, &this.parties, together, |p| {
                     m.proven.contains(p) && this.proven.contains(p)
                 })
         };
-        let Some(other) = self.matters.values().find(same) else {
+        let ids = self
+            .index
+            .at(this.incident.cause, &this.parties)
+            .into_iter();
+        let mut found = ids.filter_map(|id| self.matters.get(&id));
+        let Some(other) = found.find(same) else {
             return;
         };
         let age = |m: &Matter| {
@@ -541,6 +585,7 @@ impl Book {
         };
         kept.is_at(&parties);
         kept.proven.extend(proven);
+        self.index.place(kept);
         let mut came = None;
         for (key, member) in members {
             let active = kept.members.get(&key).is_some_and(|m| m.until.is_none());
@@ -551,12 +596,14 @@ impl Book {
             if member.until.is_none() {
                 came = Some(came.map_or(since, |c: Timestamp| c.min(since)));
             }
+            self.index.joined(older, kept.sort, &key);
             kept.admit(key, member);
             let text = format!("check {check} fails too, as incident {younger} until now");
             if kept.line(since, MomentKind::Growth, text.clone(), None) {
                 kept.pend(NoticeKind::Grown, text);
             }
         }
+        self.index.place(kept);
         if let Some(came) = came
             && kept.healed_at.is_some()
         {

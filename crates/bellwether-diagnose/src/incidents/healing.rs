@@ -1,6 +1,7 @@
 //! Healthy traces, the detector's alarms and their end, and what comes back.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bellwether_model::incident::{IncidentState, MomentKind};
 use bellwether_model::report::Severity;
@@ -10,7 +11,6 @@ use jiff::Timestamp;
 use super::brief::{Blamed, Controls};
 use super::matter::{Ended, Failure, Matter, Member, Returned, Sort};
 use super::party::Party;
-use super::seen::Seen;
 use super::watch::{Alarm, Path};
 use super::{AlarmKind, Book, Changes, Key, NoticeKind, phrase};
 
@@ -257,10 +257,13 @@ impl Book {
             member.is_some_and(|m| m.until.is_none())
         });
         changes.touched.insert(key.clone());
-        let watch = self.watches.entry(key.clone()).or_default();
+        if kind == AlarmKind::Failing {
+            self.unexplained.insert(key.clone());
+        }
+        let watch = self.watches.of(&key.0, &key.1);
         match kind {
             AlarmKind::Slow => {
-                let is_new = watch.slow.replace(alarm.clone()).is_none();
+                let is_new = watch.slow.replace(Box::new(alarm.clone())).is_none();
                 if is_new {
                     self.open_slow(key, &alarm, now, changes);
                 }
@@ -272,7 +275,7 @@ impl Book {
                 }
                 alarm.explained |= accounted;
                 let explained = alarm.explained;
-                watch.alarm = Some(alarm);
+                watch.alarm = Some(Box::new(alarm));
                 if explained {
                     return;
                 }
@@ -362,7 +365,7 @@ impl Book {
             return;
         };
         // While we could not see ourselves, what runs saw was that.
-        if self.matters.values().any(|m| m.blinds(key, alarm.since)) {
+        if self.blinded(key, alarm.since) {
             return;
         }
         let Some(watch) = self.watches.get_mut(key) else {
@@ -377,7 +380,7 @@ impl Book {
         let stored = watch.bad.clone().filter(|b| !b.roots.is_empty());
         let blamed = match &stored {
             Some(brief) => brief.roots[0].clone(),
-            None => of_runs(key, &watch.paths, &alarm),
+            None => Arc::new(of_runs(key, &watch.paths, &alarm)),
         };
         let text = match watch.paths.iter().find(|p| p.first == since) {
             Some(path) => phrase::failing_run(key, path),
@@ -389,13 +392,13 @@ impl Book {
             joined: now,
             last: stored.as_ref().map_or(since, |b| b.began),
             good: watch.good,
-            good_since: watch.good_since,
+            good_since: watch.good_since.get(),
             doubted: None,
             unlike: None,
             blamed,
             seen: stored
                 .as_ref()
-                .map_or_else(Seen::default, |b| b.seen.clone()),
+                .map_or_else(Arc::default, |b| b.seen.clone()),
             controls: stored.map_or_else(Controls::default, |b| b.controls),
         };
         let first = Failure { at: since, text };
@@ -426,13 +429,13 @@ impl Book {
             good_since: None,
             doubted: None,
             unlike: None,
-            blamed: Blamed {
+            blamed: Arc::new(Blamed {
                 severity: Severity::Warning,
                 verdict: Verdict::Healthy,
                 summary: format!("{} is slow: {}", key.0, alarm.words),
                 ..of_runs(key, &[], alarm)
-            },
-            seen: Seen::default(),
+            }),
+            seen: Arc::default(),
             controls: Controls::default(),
         };
         let first = Failure {
@@ -445,17 +448,14 @@ impl Book {
     /// A check that is no longer configured.
     pub(super) fn forget(&mut self, check: &CheckId, now: Timestamp, changes: &mut Changes) {
         let is_it = |(of, _): &Key| of == check;
-        self.watches.retain(|key, _| !is_it(key));
-        let held: Vec<u64> = self
-            .matters
-            .iter()
-            .filter(|(_, m)| m.active().any(|(key, _)| is_it(key)))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in held {
+        self.watches.remove(check);
+        for id in self.index.of_check(check) {
             let Some(matter) = self.matters.get_mut(&id) else {
                 continue;
             };
+            if matter.active_of(check).next().is_none() {
+                continue;
+            }
             changes.dirty.insert(id);
             for (_, member) in matter.members.iter_mut().filter(|(key, _)| is_it(key)) {
                 member.until.get_or_insert(now);
@@ -465,7 +465,8 @@ impl Book {
             if matter.is_active() {
                 continue;
             }
-            let configured = matter.members.keys().any(|k| self.watches.contains_key(k));
+            let mut members = matter.members.keys();
+            let configured = members.any(|(c, v)| self.watches.contains(c, v));
             if configured {
                 self.over(id, now, changes);
             } else {

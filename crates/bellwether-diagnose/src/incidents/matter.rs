@@ -1,6 +1,9 @@
 //! An open incident with what is remembered for it besides.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_model::incident::{AffectedCheck, IncidentState, Moment, MomentKind};
 use bellwether_model::report::Severity;
@@ -58,9 +61,9 @@ pub(super) struct Member {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unlike: Option<String>,
     /// What its newest unhealthy trace blames.
-    pub blamed: Blamed,
+    pub blamed: Arc<Blamed>,
     /// What that trace saw.
-    pub seen: Seen,
+    pub seen: Arc<Seen>,
     pub controls: Controls,
 }
 
@@ -130,8 +133,8 @@ pub(super) struct Matter {
     pub healed_at: Option<Timestamp>,
     /// Was that told?
     pub mitigated_told: bool,
-    /// Changes that are not told yet.
-    pub pending: Vec<(NoticeKind, String)>,
+    /// Changes that are not told yet, by their words.
+    pub pending: BTreeMap<String, NoticeKind>,
     pub last_told: Timestamp,
     /// How often each line came.
     lines: BTreeMap<String, u32>,
@@ -148,7 +151,20 @@ pub(super) struct Matter {
     pub ended: Option<Ended>,
     /// When it last came back.
     pub returned: Option<Returned>,
+    /// Until then it need not be looked whether anybody still sees it.
+    pub fresh_until: Unkept<Option<Timestamp>>,
 }
+
+/// What is made again from the rest, and so is neither kept nor compared.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unkept<T>(pub T);
+
+impl<T> PartialEq for Unkept<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 impl Matter {
     /// A new one with its first member.
     pub(super) fn open(
@@ -195,7 +211,7 @@ impl Matter {
             first: first.clone(),
             healed_at: None,
             mitigated_told: false,
-            pending: Vec::new(),
+            pending: BTreeMap::new(),
             last_told: now,
             lines: BTreeMap::new(),
             shown: Vec::new(),
@@ -205,6 +221,7 @@ impl Matter {
             tried: 0,
             ended: None,
             returned: None,
+            fresh_until: Unkept::default(),
         };
         matter.line(first.at, MomentKind::FirstFailure, first.text, None);
         matter.admit(key, member);
@@ -298,6 +315,31 @@ impl Matter {
         self.members.iter().filter(|(_, m)| m.until.is_none())
     }
 
+    /// Members of a check by which it goes on, at whatever vantage.
+    pub(super) fn active_of<'m>(
+        &'m self,
+        check: &CheckId,
+    ) -> impl Iterator<Item = &'m Member> + use<'m> {
+        let check = check.clone();
+        let theirs = self.members.range((check.clone(), VantageId::new(""))..);
+        let theirs = theirs.take_while(move |((other, _), _)| *other == check);
+        let active = theirs.filter(|(_, m)| m.until.is_none());
+        active.map(|(_, member)| member)
+    }
+
+    /// Services of its members; one with several checks may come more than once.
+    pub(super) fn services(&self) -> impl Iterator<Item = &str> {
+        self.members.keys().map(|(check, _)| check.service())
+    }
+
+    /// Is it time to write it anew, if it is of very many checks?
+    pub(super) fn is_to_be_written(&self, now: Timestamp) -> bool {
+        let size = u32::try_from(self.members.len() / super::MEMBERS_AT_ONCE).unwrap_or(u32::MAX);
+        let after = Duration::from_secs(1).saturating_mul(size.saturating_sub(1));
+        let after = after.min(super::WRITTEN_AFTER_MAX);
+        super::is_past(self.incident.updated, after, now)
+    }
+
     /// Does it go on?
     pub(super) fn is_active(&self) -> bool {
         self.active().next().is_some()
@@ -305,15 +347,17 @@ impl Matter {
 
     /// Does it keep us from telling what a check did since then? Our own network, resolver or clock
     /// keeps us from telling of any; that one check's probes harm us, of that one.
-    pub(super) fn blinds(&self, (check, vantage): &Key, since: Timestamp) -> bool {
+    pub(super) fn blinds(&self, key: &Key, since: Timestamp) -> bool {
         let of_one = matches!(
             self.incident.cause,
             Cause::MonitorCheckPoisoned | Cause::MonitorProbeHung | Cause::MonitorCoverageGap
         );
-        let concerns = |(c, v): &Key| v == vantage && (!of_one || c == check);
         self.sort == Sort::Ours
-            && self.members.keys().any(concerns)
             && self.healed_at.is_none_or(|healed| healed >= since)
+            && match of_one {
+                true => self.members.contains_key(key),
+                false => self.members.keys().any(|(_, v)| *v == key.1),
+            }
     }
 
     /// Does nobody fail by it?
@@ -321,19 +365,42 @@ impl Matter {
         matches!(self.sort, Sort::Warning | Sort::Slow)
     }
 
-    /// What is affected now.
-    pub(super) fn parts(&self) -> BTreeSet<Part> {
-        if self.members.len() > super::MEMBERS_AT_ONCE {
-            // To gather it anew from each would take too long: what was ever affected stands for it.
-            return scopes::parts(&self.incident.scope);
-        }
-        self.active()
-            .flat_map(|((_, vantage), m)| {
-                let mut parts = scopes::parts(&m.blamed.scope);
-                parts.insert(Part::Vantage(vantage.as_str().to_owned()));
-                parts
-            })
+    /// What is affected by all members but one.
+    fn parts_without(&self, key: &Key) -> BTreeSet<Part> {
+        let others = self.active().filter(|(other, _)| *other != key);
+        others
+            .flat_map(|((_, vantage), m)| scopes::parts_at(&m.blamed.scope, vantage))
             .collect()
+    }
+
+    /// What joins and what leaves, when a member that goes on blames this scope instead of what it
+    /// did.
+    pub(super) fn moves(&self, key: &Key, scope: &Scope) -> (BTreeSet<Part>, BTreeSet<Part>) {
+        let none = (BTreeSet::new(), BTreeSet::new());
+        let Some(member) = self.members.get(key) else {
+            return none;
+        };
+        if self.members.len() > super::MEMBERS_AT_ONCE {
+            // To gather it from each would take too long: what was ever affected stands for it, and
+            // nothing leaves.
+            return (self.widens(key, scope), none.1);
+        }
+        if scopes::are_alike(&member.blamed.scope, scope) {
+            return none;
+        }
+        let was: BTreeSet<Part> = scopes::parts_at(&member.blamed.scope, &key.1).collect();
+        let now: BTreeSet<Part> = scopes::parts_at(scope, &key.1).collect();
+        let others = self.parts_without(key);
+        let joins = now.difference(&was).filter(|p| !others.contains(*p));
+        let leaves = was.difference(&now).filter(|p| !others.contains(*p));
+        (joins.cloned().collect(), leaves.cloned().collect())
+    }
+
+    /// What is new to the widest scope.
+    pub(super) fn widens(&self, (_, vantage): &Key, scope: &Scope) -> BTreeSet<Part> {
+        let widest = &self.incident.scope;
+        let new = scopes::parts_at(scope, vantage).filter(|part| !part.is_in(widest));
+        new.collect()
     }
 
     /// A line of the timeline. False if it is not new, or came too often to be worth one more.
@@ -422,16 +489,13 @@ impl Matter {
 
     /// A change to be told with the next notice.
     pub(super) fn pend(&mut self, kind: NoticeKind, text: String) {
-        if !self.pending.iter().any(|(_, t)| *t == text) {
-            self.pending.push((kind, text));
-        }
+        self.pending.entry(text).or_insert(kind);
     }
 
     /// Writes the incident's figures anew, from its members.
     pub(super) fn render(&mut self, caveats: Vec<String>, now: Timestamp) {
         let checks = self.checks();
         let incident = &mut self.incident;
-        let newest = |(key, m): &(&Key, &Member)| (m.last, std::cmp::Reverse((*key).clone()));
         let ruling = |m: &Member| m.blamed.cause == incident.cause;
         let all = || self.members.iter();
         let speaks = all()
@@ -493,6 +557,7 @@ impl Matter {
     /// What is remembered besides the incident.
     pub(super) fn remembered(&self) -> Remembered {
         let members = self.members.iter();
+        let pending = self.pending.iter();
         Remembered {
             sort: self.sort,
             members: members
@@ -504,7 +569,7 @@ impl Matter {
             damp: self.damp.clone(),
             healed_at: self.healed_at,
             mitigated_told: self.mitigated_told,
-            pending: self.pending.clone(),
+            pending: pending.map(|(text, kind)| (*kind, text.clone())).collect(),
             last_told: self.last_told,
             lines: self.lines.clone(),
             shown: self.shown.clone(),
@@ -520,6 +585,7 @@ impl Matter {
     /// An incident of the store with what is remembered for it.
     pub(super) fn recalled(incident: Incident, kept: Remembered) -> Self {
         let members = kept.members.into_iter();
+        let pending = kept.pending.into_iter();
         Self {
             incident,
             sort: kept.sort,
@@ -530,7 +596,7 @@ impl Matter {
             damp: kept.damp,
             healed_at: kept.healed_at,
             mitigated_told: kept.mitigated_told,
-            pending: kept.pending,
+            pending: pending.map(|(kind, text)| (text, kind)).collect(),
             last_told: kept.last_told,
             lines: kept.lines,
             shown: kept.shown,
@@ -540,6 +606,7 @@ impl Matter {
             tried: kept.tried,
             ended: kept.ended,
             returned: kept.returned,
+            fresh_until: Unkept::default(),
         }
     }
 
@@ -581,7 +648,7 @@ impl Matter {
             damp: Damp::new(incident.began),
             healed_at: incident.mitigated,
             mitigated_told: incident.mitigated.is_some(),
-            pending: Vec::new(),
+            pending: BTreeMap::new(),
             last_told: incident.updated,
             lines: BTreeMap::new(),
             shown: shown_of(&incident),
@@ -591,9 +658,15 @@ impl Matter {
             tried: 0,
             ended: None,
             returned: None,
+            fresh_until: Unkept::default(),
             incident,
         }
     }
+}
+
+/// What the newest of several members is found by; of one instant, the first by name.
+pub(super) fn newest<'m>((key, member): &(&'m Key, &'m Member)) -> (Timestamp, Reverse<&'m Key>) {
+    (member.last, Reverse(*key))
 }
 
 /// The evidence that a stored incident names, in its order.
@@ -644,7 +717,7 @@ fn member_of(incident: &Incident, affected: &AffectedCheck, sort: Sort, key: &Ke
         good_since: None,
         doubted: None,
         unlike: None,
-        blamed: Blamed {
+        blamed: Arc::new(Blamed {
             cause: incident.cause,
             layer: incident.layer,
             severity: incident.severity,
@@ -656,8 +729,8 @@ fn member_of(incident: &Incident, affected: &AffectedCheck, sort: Sort, key: &Ke
             consequences: incident.consequences.clone(),
             scope: scope.clone(),
             parties,
-        },
-        seen: Seen::default(),
+        }),
+        seen: Arc::default(),
         controls: Controls::default(),
     }
 }

@@ -1,15 +1,16 @@
 //! The checkpoint: everything but the incidents, which the store keeps anyway.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bellwether_model::incident::IncidentState;
 use bellwether_model::{Cause, CheckId, Incident, VantageId};
 use serde::{Deserialize, Serialize};
 
+use super::Book;
+use super::index::Index;
 use super::matter::{Matter, Remembered};
 use super::party::Party;
 use super::watch::Watch;
-use super::{Book, Key};
 
 /// The shape of a checkpoint. One of another shape is passed over, and what it held is rebuilt from
 /// the incidents as far as they tell.
@@ -43,32 +44,31 @@ impl Book {
     /// [`checkpoint_of`]: Self::checkpoint_of
     #[must_use]
     pub fn checkpoint(&self) -> Vec<u8> {
-        self.save(self.watches.iter().collect(), true)
+        self.save(self.watches.sorted(|_, _, _| true), true)
     }
 
     /// What is remembered of incidents, and of checks that anything is amiss with; nothing of those
     /// that are well.
     #[must_use]
     pub fn checkpoint_of_amiss(&self) -> Vec<u8> {
-        let is_member = |key: &Key| self.matters.values().any(|m| m.members.contains_key(key));
-        let amiss = |(key, watch): &(&Key, &Watch)| watch.is_amiss() || is_member(key);
-        self.save(self.watches.iter().filter(amiss).collect(), true)
+        let index = &self.index;
+        let amiss = |check: &CheckId, vantage: &VantageId, watch: &Watch| {
+            watch.is_amiss() || index.is_held(check, vantage)
+        };
+        self.save(self.watches.sorted(amiss), true)
     }
 
     /// What is remembered of these checks, and of no incident: for [`recall`](Self::recall).
     #[must_use]
     pub fn checkpoint_of<'c>(&self, checks: impl IntoIterator<Item = &'c CheckId>) -> Vec<u8> {
-        let first = VantageId::new("");
         let of = |check: &'c CheckId| {
-            let from = (check.clone(), first.clone());
-            let all = self.watches.range(from..);
-            all.take_while(move |((other, _), _)| other == check)
+            let held = self.watches.of_check(check).iter();
+            held.map(move |(vantage, watch)| (check, vantage, watch))
         };
         self.save(checks.into_iter().flat_map(of).collect(), false)
     }
 
-    fn save(&self, watches: Vec<(&Key, &Watch)>, with_matters: bool) -> Vec<u8> {
-        let watches: Vec<_> = watches.into_iter().map(|((c, v), w)| (c, v, w)).collect();
+    fn save(&self, watches: Vec<(&CheckId, &VantageId, &Watch)>, with_matters: bool) -> Vec<u8> {
         let matters = self.matters.iter().filter(|_| with_matters);
         let matters: Vec<_> = matters.map(|(id, m)| (id, m.remembered())).collect();
         let weighed = self.weighed.iter().filter(|_| with_matters);
@@ -87,7 +87,7 @@ impl Book {
     /// yet. Bytes that are damaged or of another version are passed over.
     pub fn recall(&mut self, bytes: &[u8]) {
         for (check, vantage, watch) in read(bytes).map_or_else(Vec::new, |memory| memory.watches) {
-            self.watches.entry((check, vantage)).or_insert(watch);
+            self.watches.recall(&check, &vantage, watch);
         }
     }
 
@@ -103,13 +103,13 @@ impl Book {
         let mut remembered = BTreeMap::new();
         if let Some(memory) = memory {
             book.next = memory.next;
-            let watches = memory.watches.into_iter();
-            book.watches = watches.map(|(c, v, w)| ((c, v), w)).collect();
+            for (check, vantage, watch) in memory.watches {
+                book.watches.recall(&check, &vantage, watch);
+            }
             remembered = memory.matters.into_iter().collect();
             let weighed = memory.weighed.into_iter();
             book.weighed = weighed.map(|(c, p, n)| ((c, p), n)).collect();
         }
-        let mut known: BTreeSet<Key> = book.watches.keys().cloned().collect();
         for incident in open {
             if incident.state == IncidentState::Resolved {
                 continue;
@@ -118,10 +118,8 @@ impl Book {
                 Some(kept) => Matter::recalled(incident, kept),
                 None => Matter::rebuilt(incident),
             };
-            for key in matter.members.keys() {
-                if known.insert(key.clone()) {
-                    book.watches.insert(key.clone(), Watch::default());
-                }
+            for (check, vantage) in matter.members.keys() {
+                book.watches.of(check, vantage);
             }
             book.next = book.next.max(matter.incident.id + 1);
             book.matters.insert(matter.incident.id, matter);
@@ -130,6 +128,11 @@ impl Book {
         let large = book.matters.values().filter(large).map(|m| m.incident.id);
         book.deferred = large.collect();
         book.next = book.next.max(next_id);
+        book.index = Index::of(&book.matters);
+        book.stirred = book.matters.keys().copied().collect();
+        let sounds = book.watches.iter().filter(|(_, _, w)| w.alarm.is_some());
+        let sounds = sounds.map(|(check, vantage, _)| (check.clone(), vantage.clone()));
+        book.unexplained = sounds.collect();
         book
     }
 }

@@ -16,10 +16,11 @@
 //!   so for a while, the longer the more often it came back
 //!
 //! - `damp`: how often it comes and goes
-//! - `party`, `shared`: what checks have in common
-//! - `brief`, `seen`, `scopes`: what is kept of a trace, and compared with the next
-//! - `watch`: what is kept of a check
+//! - `party`, `shared`, `leaning`: what checks have in common
+//! - `brief`, `seen`, `scopes`, `sorted`: what is kept of a trace, and compared with the next
+//! - `watch`, `watches`, `when`: what is kept of a check
 //! - `matter`: an open incident with what is remembered for it
+//! - `index`, `needs`: which incidents concern what
 //! - `fold`, `warn`, `healing`, `upkeep`: the steps
 //! - `timeline`, `phrase`: lines and sentences
 //! - `clock`: the wall clock was set back
@@ -29,17 +30,23 @@ mod clock;
 mod damp;
 mod fold;
 mod healing;
+mod index;
+mod leaning;
 mod matter;
 mod memory;
+mod needs;
 mod party;
 mod phrase;
 mod scopes;
 mod seen;
 mod shared;
+mod sorted;
 mod timeline;
 mod upkeep;
 mod warn;
 mod watch;
+mod watches;
+mod when;
 
 #[cfg(test)]
 mod tests;
@@ -48,15 +55,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_model::incident::{IncidentState, MomentKind};
-use bellwether_model::{Cause, CheckId, Digest, Incident, Layer, Report, Run, VantageId, Verdict};
+use bellwether_model::{CheckId, Digest, Incident, Layer, Report, Run, VantageId, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use brief::Brief;
+use index::{Index, Spot};
 use matter::Matter;
-use party::Party;
+use needs::Needs;
 pub use timeline::TIMELINE_MAX;
 use watch::Watch;
+use watches::Watches;
 
 /// While an incident is open its checks are traced this often: its lines are to be as exact as
 /// that.
@@ -69,8 +78,11 @@ const FOLLOWED_CLOSELY: usize = 20;
 /// The rarest.
 const FOLLOW_EVERY_MAX: Duration = Duration::from_mins(15);
 
-/// Incidents of more members than this are written anew once a tick, not once a trace.
+/// Incidents of more members than this are written anew once a tick, not once a trace; and of twice as
+/// many only every other second, and so on: to write one takes as long as it has members.
 const MEMBERS_AT_ONCE: usize = 64;
+/// However many they are, what changed is written after so long.
+const WRITTEN_AFTER_MAX: Duration = Duration::from_secs(10);
 
 /// A check at a vantage.
 type Key = (CheckId, VantageId);
@@ -249,17 +261,34 @@ impl NoticeKind {
 }
 
 /// Incidents that are not over, and what is remembered of each check.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Book {
-    watches: BTreeMap<Key, Watch>,
+    watches: Watches,
     matters: BTreeMap<u64, Matter>,
-    /// Services that each service needs.
-    needs: BTreeMap<String, Vec<String>>,
+    needs: Needs,
     next: u64,
     /// With how many troubles it was last looked whether what they share is no accident.
-    weighed: BTreeMap<(Cause, Party), usize>,
-    /// Incidents of very many checks, to be written anew with the next tick.
+    weighed: BTreeMap<Spot, usize>,
+    /// Incidents of very many checks, to be written anew with one of the next ticks.
     deferred: BTreeSet<u64>,
+    /// Incidents that changed since the last tick: what follows from others than time is looked at of
+    /// these alone.
+    stirred: BTreeSet<u64>,
+    /// Alarms that no incident accounts for; among them some that one does by now.
+    unexplained: BTreeSet<Key>,
+    index: Index,
+}
+
+impl PartialEq for Book {
+    /// What was still to be looked at, and what follows from the rest, makes no difference.
+    fn eq(&self, other: &Self) -> bool {
+        self.watches == other.watches
+            && self.matters == other.matters
+            && self.needs == other.needs
+            && self.next == other.next
+            && self.weighed == other.weighed
+            && self.deferred == other.deferred
+    }
 }
 
 impl Default for Book {
@@ -295,12 +324,15 @@ impl Book {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            watches: BTreeMap::new(),
+            watches: Watches::default(),
             matters: BTreeMap::new(),
-            needs: BTreeMap::new(),
+            needs: Needs::default(),
             next: 1,
             weighed: BTreeMap::new(),
             deferred: BTreeSet::new(),
+            stirred: BTreeSet::new(),
+            unexplained: BTreeSet::new(),
+            index: Index::default(),
         }
     }
 
@@ -324,18 +356,34 @@ impl Book {
     /// The incidents by which a check fails now, oldest first. Warnings are not among them.
     #[must_use]
     pub fn of_check(&self, check: &CheckId) -> Vec<u64> {
-        let fails =
-            |m: &Matter| !m.is_warning() && m.active().any(|((active, _), _)| active == check);
-        let found = self.matters.iter().filter(|(_, m)| fails(m));
-        found.map(|(id, _)| *id).collect()
+        let fails = |m: &Matter| !m.is_warning() && m.active_of(check).next().is_some();
+        let ids = self.index.of_check(check).into_iter();
+        ids.filter(|id| self.matters.get(id).is_some_and(fails))
+            .collect()
+    }
+
+    /// The incidents by which a check fails now, oldest first, since when, and what becomes of it by
+    /// each; as [`holds`](Self::holds) says of all checks.
+    pub fn holds_of<'b>(
+        &'b self,
+        check: &CheckId,
+    ) -> impl Iterator<Item = (&'b Incident, Timestamp, Verdict)> + use<'b> {
+        let check = check.clone();
+        let ids = self.index.of_check(&check).into_iter();
+        let matters = ids.filter_map(|id| self.matters.get(&id));
+        let fails = matters.filter(|m| !m.is_warning());
+        fails.flat_map(move |matter| {
+            let active = matter.active_of(&check);
+            active.map(|member| (&matter.incident, member.since, member.blamed.verdict))
+        })
     }
 
     /// Does an incident that holds the check name this report as evidence? It does so at once, while
-    /// an incident of very many checks is written anew only with the next tick.
+    /// an incident of very many checks is written anew only with one of the next ticks.
     #[must_use]
     pub fn names(&self, check: &CheckId, digest: &Digest) -> bool {
-        let holds = |m: &&Matter| m.members.keys().any(|(member, _)| member == check);
-        let mut holding = self.matters.values().filter(holds);
+        let ids = self.index.of_check(check).into_iter();
+        let mut holding = ids.filter_map(|id| self.matters.get(&id));
         holding.any(|m| {
             let lines = &m.incident.timeline;
             m.incident.evidence.contains(digest)
@@ -358,58 +406,63 @@ impl Book {
     /// Every check that is remembered, configured or not.
     #[must_use]
     pub fn checks(&self) -> BTreeSet<CheckId> {
-        let watched = self.watches.keys();
         let members = self.matters.values().flat_map(|m| m.members.keys());
-        let all = watched.chain(members);
-        all.map(|(check, _)| check.clone()).collect()
+        let members = members.map(|(check, _)| check);
+        self.watches.checks().chain(members).cloned().collect()
     }
 
     /// Alarms of the detector that stand here: after a restart it may not know of them.
     #[must_use]
     pub fn alarms(&self) -> Vec<(CheckId, VantageId, AlarmKind)> {
-        let of = |((check, vantage), watch): (&Key, &Watch)| {
+        let sounds = |_: &CheckId, _: &VantageId, w: &Watch| w.alarm.is_some() || w.slow.is_some();
+        let of = |(check, vantage, watch): (&CheckId, &VantageId, &Watch)| {
             let failing = watch.alarm.as_ref().map(|_| AlarmKind::Failing);
             let slow = watch.slow.as_ref().map(|_| AlarmKind::Slow);
             let kinds = failing.into_iter().chain(slow);
             let named = kinds.map(|kind| (check.clone(), vantage.clone(), kind));
             named.collect::<Vec<_>>()
         };
-        self.watches.iter().flat_map(of).collect()
+        self.watches
+            .sorted(sounds)
+            .into_iter()
+            .flat_map(of)
+            .collect()
     }
 
     /// Checks that are traced more often than usual, and how often: to be told again to an agent
     /// that started anew.
     #[must_use]
     pub fn followed(&self) -> Vec<(CheckId, VantageId, Duration)> {
-        let followed = self.watches.iter().filter(|(_, w)| w.followed);
+        let followed = self.watches.sorted(|_, _, w| w.followed).into_iter();
         followed
             .enumerate()
-            .map(|(n, ((check, vantage), watch))| (check.clone(), vantage.clone(), pace(watch, n)))
+            .map(|(n, (check, vantage, watch))| (check.clone(), vantage.clone(), pace(watch, n)))
             .collect()
     }
 
     /// Which services each service needs: to be told at the start, and when it changes. Troubles of
     /// a needed service are named as what a trouble may come from.
     pub fn set_needs(&mut self, needs: BTreeMap<String, Vec<String>>) {
-        self.needs = needs;
+        self.needs = Needs::of(needs);
     }
 
     /// Takes in a judged trace. One that is not newer than the last of its check and vantage is
     /// passed over.
     pub fn traced(&mut self, trace: &JudgedTrace<'_>, now: Timestamp) -> Vec<Update> {
-        let key = (trace.check.clone(), trace.vantage.clone());
-        let mut changes = Changes::default();
-        let watch = self.watches.entry(key.clone()).or_default();
+        let watch = self.watches.of(trace.check, trace.vantage);
         if watch
             .last_trace
+            .get()
             .is_some_and(|last| trace.report.began <= last)
         {
             return Vec::new();
         }
+        let key = (trace.check.clone(), trace.vantage.clone());
+        let mut changes = Changes::default();
         let brief = Brief::of(trace);
         let before = watch.traced(&brief);
-        watch.depends = party::leaned_on(trace.report);
-        watch.depends.extend(trace.depends.iter().cloned());
+        let leans = party::leaned_on(trace.report, trace.depends);
+        self.watches.leans(trace.check, trace.vantage, leans);
         changes.touched.insert(key.clone());
         self.fold(&key, &brief, &before, now, &mut changes);
         self.warn(&key, &brief, &before, now, &mut changes);
@@ -422,13 +475,20 @@ impl Book {
     /// Takes in a run. It opens nothing by itself; it tells when a failure began and ended, and when
     /// it seems over, a trace is asked for at once, as it was when it began.
     pub fn ran(&mut self, run: &Run, now: Timestamp) -> Vec<Update> {
-        let key = (run.check.clone(), run.vantage.clone());
-        let watch = self.watches.entry(key.clone()).or_default();
+        let watch = self.watches.of(&run.check, &run.vantage);
+        let was = watch.every;
         watch.ran(run);
-        let mut changes = Changes::default();
-        if watch.seems_well() {
-            changes.wanted.insert(key);
+        let key = || (run.check.clone(), run.vantage.clone());
+        if watch.every != was && watch.followed {
+            // How fast its incidents go by depends on it.
+            self.stirred.extend(self.index.held(&key()));
         }
+        if !watch.seems_well() {
+            // Nearly all runs.
+            return Vec::new();
+        }
+        let mut changes = Changes::default();
+        changes.wanted.insert(key());
         self.close(changes, now)
     }
 
@@ -516,7 +576,12 @@ impl Book {
     pub fn tick(&mut self, now: Timestamp) -> Vec<Update> {
         let mut changes = Changes::default();
         self.upkeep(now, &mut changes);
-        changes.dirty.append(&mut self.deferred);
+        self.stirred.extend(&changes.dirty);
+        let matters = &self.matters;
+        let is_due = |id: &u64| matters.get(id).is_none_or(|m| m.is_to_be_written(now));
+        let due: BTreeSet<u64> = self.deferred.iter().copied().filter(is_due).collect();
+        changes.dirty.extend(due);
+        self.deferred.retain(|id| !changes.dirty.contains(id));
         self.finish(changes, now)
     }
 
@@ -524,6 +589,7 @@ impl Book {
     /// there is nothing to tell: to write it anew at each of their traces would take longer than the
     /// traces.
     fn close(&mut self, mut changes: Changes, now: Timestamp) -> Vec<Update> {
+        self.stirred.extend(&changes.dirty);
         let waits = |id: &u64| {
             let matter = self.matters.get(id);
             let large = matter.is_some_and(|m| m.members.len() > MEMBERS_AT_ONCE);
@@ -538,45 +604,58 @@ impl Book {
     fn finish(&mut self, mut changes: Changes, now: Timestamp) -> Vec<Update> {
         self.refresh(&mut changes, now);
         let mut updates = Vec::new();
+        let mut over = Vec::new();
         for id in &changes.dirty {
             let Some(matter) = self.matters.get(id) else {
                 continue;
             };
+            if matter.incident.state == IncidentState::Resolved {
+                over.push(*id);
+                changes.touched.extend(matter.members.keys().cloned());
+            }
             updates.push(Update::Changed {
                 incident: Box::new(matter.incident.clone()),
                 notices: changes.notices.remove(id).unwrap_or_default(),
             });
-            if matter.incident.state == IncidentState::Resolved {
-                changes.touched.extend(matter.members.keys().cloned());
-            }
         }
-        self.matters
-            .retain(|_, m| m.incident.state != IncidentState::Resolved);
+        over.into_iter().for_each(|id| self.remove(id));
         for (check, vantage) in changes.wanted {
             updates.push(Update::WantTrace { check, vantage });
         }
         for key in changes.touched {
-            let follow = self
-                .matters
-                .values()
-                .any(|m| !m.is_warning() && m.members.contains_key(&key));
-            let Some(watch) = self.watches.get_mut(&key) else {
-                continue;
-            };
-            if watch.followed != follow {
-                watch.followed = follow;
-                let held = self.matters.values().filter(|m| !m.is_warning());
-                let others: usize = held.map(|m| m.members.len()).sum();
-                let every = follow.then(|| pace(watch, others.saturating_sub(1)));
-                let (check, vantage) = key;
-                updates.push(Update::Follow {
-                    check,
-                    vantage,
-                    every,
-                });
-            }
+            updates.extend(self.follow(key));
         }
+        #[cfg(test)]
+        assert!(self.index.is_of(&self.matters), "{:#?}", self.index);
         updates
+    }
+
+    /// Forgets an incident that is over.
+    fn remove(&mut self, id: u64) {
+        let Some(matter) = self.matters.remove(&id) else {
+            return;
+        };
+        self.deferred.remove(&id);
+        self.index.gone(&matter);
+    }
+
+    /// Is a check to be traced at another pace from now on?
+    fn follow(&mut self, key: Key) -> Option<Update> {
+        let fails = |id: u64| self.matters.get(&id).is_some_and(|m| !m.is_warning());
+        let follow = self.index.held(&key).any(fails);
+        let watch = self.watches.get_mut(&key)?;
+        if watch.followed == follow {
+            return None;
+        }
+        watch.followed = follow;
+        let others = self.index.followed().saturating_sub(1);
+        let every = follow.then(|| pace(watch, others));
+        let (check, vantage) = key;
+        Some(Update::Follow {
+            check,
+            vantage,
+            every,
+        })
     }
 }
 

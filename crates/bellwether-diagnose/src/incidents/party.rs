@@ -168,25 +168,28 @@ fn certificates(finding: &Finding, report: &Report) -> BTreeSet<Party> {
     all
 }
 
-/// Who and what a report's service leans on, by its observations: operators of its name servers,
-/// its addresses, their owners.
-pub(super) fn leaned_on(report: &Report) -> BTreeSet<String> {
-    let mut all = BTreeSet::new();
+/// Who and what a report's service leans on, by its observations (operators of its name servers, its
+/// addresses, their owners) and as declared: each once, sorted.
+pub(super) fn leaned_on(report: &Report, declared: &[String]) -> Vec<Box<str>> {
+    let mut all: Vec<Box<str>> = declared.iter().map(|d| d.as_str().into()).collect();
     for observation in &report.observations {
         match &observation.outcome {
             Outcome::Delegation(zone) if zone.holds_name => {
                 let names = zone.parent_names();
-                all.extend(names.iter().filter_map(|n| operator(n.as_str())));
+                let operators = names.iter().filter_map(|n| operator(n.as_str()));
+                all.extend(operators.map(String::into_boxed_str));
             }
             Outcome::Addresses(seen) => {
                 let owners = seen.found.iter().filter_map(|a| a.owner.as_ref());
-                all.extend(owners.map(ToString::to_string));
+                all.extend(owners.map(|owner| owner.to_string().into_boxed_str()));
                 let addresses = seen.found.iter().take(ADDRESSES_MAX);
-                all.extend(addresses.map(|a| a.address.to_string()));
+                all.extend(addresses.map(|a| a.address.to_string().into_boxed_str()));
             }
             _ => {}
         }
     }
+    all.sort_unstable();
+    all.dedup();
     all
 }
 

@@ -1,8 +1,6 @@
 //! Scopes put together, and what of them comes and goes.
 
-use std::collections::BTreeSet;
-
-use bellwether_model::Scope;
+use bellwether_model::{Scope, VantageId};
 
 /// A scope names no more than this of each: addresses that change with every look-up would else
 /// grow for as long as the incident is open.
@@ -55,6 +53,16 @@ impl Part {
         }
     }
 
+    /// Is it part of this scope?
+    pub(super) fn is_in(&self, scope: &Scope) -> bool {
+        match self {
+            Self::Resolver(r) => scope.resolvers.contains(r),
+            Self::NameServer(n) => scope.name_servers.contains(n),
+            Self::Address(a) => a.parse().is_ok_and(|a| scope.addresses.contains(&a)),
+            Self::Vantage(v) => scope.vantages.contains(v),
+        }
+    }
+
     /// As a line of the timeline begins.
     pub(super) fn words(&self) -> String {
         match self {
@@ -67,15 +75,21 @@ impl Part {
     }
 }
 
-/// The parts of a scope.
-pub(super) fn parts(scope: &Scope) -> BTreeSet<Part> {
+/// The parts of a scope, with the vantage from which it is seen.
+pub(super) fn parts_at(scope: &Scope, vantage: &VantageId) -> impl Iterator<Item = Part> {
     let resolvers = scope.resolvers.iter().cloned().map(Part::Resolver);
     let servers = scope.name_servers.iter().cloned().map(Part::NameServer);
     let addresses = scope.addresses.iter().map(|a| Part::Address(a.to_string()));
     let vantages = scope.vantages.iter().cloned().map(Part::Vantage);
-    resolvers
-        .chain(servers)
-        .chain(addresses)
-        .chain(vantages)
-        .collect()
+    let here = Part::Vantage(vantage.as_str().to_owned());
+    let parts = resolvers.chain(servers).chain(addresses).chain(vantages);
+    parts.chain([here])
+}
+
+/// Have two scopes the same parts, in the same order?
+pub(super) fn are_alike(a: &Scope, b: &Scope) -> bool {
+    a.resolvers == b.resolvers
+        && a.name_servers == b.name_servers
+        && a.addresses == b.addresses
+        && a.vantages == b.vantages
 }

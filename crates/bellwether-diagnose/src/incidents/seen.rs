@@ -9,6 +9,8 @@ use bellwether_model::tls::{TlsPurpose, TlsResult};
 use bellwether_model::{Layer, Outcome, Report};
 use serde::{Deserialize, Serialize};
 
+use super::sorted::Sorted;
+
 /// At most this many resolvers, name servers or addresses of one trace are compared with the next:
 /// more belong to no service that is asked about, and memory is kept for every open matter.
 const COMPARED_MAX: usize = 256;
@@ -27,61 +29,66 @@ pub(super) struct Answer {
 #[serde(default)]
 pub(super) struct Seen {
     /// What each name server of the target's zones answered, by `NAME@ADDRESS`.
-    pub servers: BTreeMap<String, Answer>,
+    pub servers: Sorted<String, Answer>,
     /// What each resolver answered, as labelled.
-    pub resolvers: BTreeMap<String, Answer>,
+    pub resolvers: Sorted<String, Answer>,
     /// The lowest layer at which each dialled address fails; `None`: at none.
-    pub addresses: BTreeMap<IpAddr, Option<Layer>>,
+    pub addresses: Sorted<IpAddr, Option<Layer>>,
 }
 
 impl Seen {
     pub(super) fn of(report: &Report) -> Self {
         let owners = owners(report);
-        let mut seen = Self::default();
+        let (mut servers, mut resolvers) = (BTreeMap::new(), BTreeMap::new());
+        let mut addresses = BTreeMap::new();
         for observation in &report.observations {
             match &observation.outcome {
                 Outcome::Delegation(zone) if zone.holds_name => {
                     for server in &zone.servers {
                         if let Some(answer) = of_server(server, &zone.name, &owners) {
-                            put(&mut seen.servers, server.label(), answer);
+                            put(&mut servers, server.label(), answer);
                         }
                     }
                 }
                 Outcome::ResolverMatrix(asked) => {
                     if let Some(answer) = of_resolver(asked, &owners) {
-                        put(&mut seen.resolvers, asked.resolver.clone(), answer);
+                        put(&mut resolvers, asked.resolver.clone(), answer);
                     }
                 }
                 Outcome::Tcp(tcp) => {
                     let fails = tcp.result != TcpResult::Connected;
-                    seen.dialled(tcp.address.ip(), fails.then_some(Layer::Net));
+                    dialled(
+                        &mut addresses,
+                        tcp.address.ip(),
+                        fails.then_some(Layer::Net),
+                    );
                 }
                 Outcome::Tls(tls) if tls.purpose == TlsPurpose::User => {
                     let fails = tls.result != TlsResult::Completed || !tls.problems.is_empty();
-                    seen.dialled(tls.address.ip(), fails.then_some(Layer::Tls));
+                    dialled(
+                        &mut addresses,
+                        tls.address.ip(),
+                        fails.then_some(Layer::Tls),
+                    );
                 }
                 Outcome::Http(http) => {
                     let fails = http.status.is_none()
                         || http.status.is_some_and(|s| s >= 500)
                         || http.expectations.iter().any(|e| !e.met);
-                    seen.dialled(http.entry.ip(), fails.then_some(Layer::Http));
+                    dialled(
+                        &mut addresses,
+                        http.entry.ip(),
+                        fails.then_some(Layer::Http),
+                    );
                 }
                 _ => {}
             }
         }
-        seen
-    }
-
-    /// The lowest failing layer stays.
-    fn dialled(&mut self, address: IpAddr, fails: Option<Layer>) {
-        if self.addresses.len() >= COMPARED_MAX && !self.addresses.contains_key(&address) {
-            return;
+        Self {
+            servers: servers.into(),
+            resolvers: resolvers.into(),
+            addresses: addresses.into(),
         }
-        let known = self.addresses.entry(address).or_default();
-        *known = match (*known, fails) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
     }
 
     /// What changed from an earlier trace to this one, a sentence each, in a stable order. Of
@@ -92,7 +99,7 @@ impl Seen {
         lines.extend(answers(&before.resolvers, &self.resolvers, |r| {
             affected.contains(r)
         }));
-        for (address, now) in &self.addresses {
+        for (address, now) in self.addresses.iter() {
             if let (Some(Some(was)), Some(is)) = (before.addresses.get(address), now)
                 && was != is
             {
@@ -103,6 +110,18 @@ impl Seen {
     }
 }
 
+/// The lowest failing layer stays.
+fn dialled(all: &mut BTreeMap<IpAddr, Option<Layer>>, address: IpAddr, fails: Option<Layer>) {
+    if all.len() >= COMPARED_MAX && !all.contains_key(&address) {
+        return;
+    }
+    let known = all.entry(address).or_default();
+    *known = match (*known, fails) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+}
+
 fn put(map: &mut BTreeMap<String, Answer>, label: String, answer: Answer) {
     if map.len() < COMPARED_MAX {
         map.entry(label).or_insert(answer);
@@ -110,8 +129,8 @@ fn put(map: &mut BTreeMap<String, Answer>, label: String, answer: Answer) {
 }
 
 fn answers(
-    before: &BTreeMap<String, Answer>,
-    now: &BTreeMap<String, Answer>,
+    before: &Sorted<String, Answer>,
+    now: &Sorted<String, Answer>,
     counts: impl Fn(&str) -> bool,
 ) -> Vec<String> {
     let mut lines = Vec::new();

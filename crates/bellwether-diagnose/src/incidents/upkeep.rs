@@ -7,9 +7,9 @@ use bellwether_model::incident::{IncidentState, MomentKind};
 use jiff::Timestamp;
 
 use super::healing::{flaps, mitigated};
-use super::matter::{Failure, Matter, Sort};
+use super::leaning::Leaning;
+use super::matter::{Failure, Matter, Member, Sort, Unkept, newest};
 use super::party::Party;
-use super::shared::Leaning;
 use super::watch::Watch;
 use super::{Book, Changes, Key, NoticeKind, is_past, phrase};
 
@@ -40,16 +40,23 @@ const CHANGES_TOLD: usize = 3;
 
 impl Book {
     /// Does what time brings.
+    ///
+    /// Of matters that nothing happened to since the last time only the clock is looked at.
     pub(super) fn upkeep(&mut self, now: Timestamp, changes: &mut Changes) {
+        let mut stirred = std::mem::take(&mut self.stirred);
         self.untraced(now, changes);
-        self.gather(now, changes);
-        self.share(now, changes);
+        self.gather(&stirred, now, changes);
+        stirred.extend(&changes.dirty);
+        self.share(&stirred, now, changes);
         let ids: Vec<u64> = self.matters.keys().copied().collect();
         for id in ids {
-            self.pace(id);
-            self.split(id, now, changes);
+            let is_stirred = stirred.contains(&id) || changes.dirty.contains(&id);
+            if is_stirred {
+                self.pace(id);
+                self.split(id, now, changes);
+            }
             self.hold(id, now, changes);
-            self.stale(id, now, changes);
+            self.stale(id, is_stirred, now, changes);
             let Some(matter) = self.matters.get_mut(&id) else {
                 continue;
             };
@@ -63,14 +70,20 @@ impl Book {
 
     /// Alarms that wait for a trace that explains them, and none does.
     fn untraced(&mut self, now: Timestamp, changes: &mut Changes) {
-        let waits = |w: &Watch| {
-            let alarm = w.alarm.as_ref().filter(|a| !a.explained);
-            let limit = UNTRACED_MAX.max(Duration::from_millis(u64::from(w.every)) * UNTRACED_RUNS);
-            alarm.is_some_and(|a| is_past(a.raised, limit, now))
-        };
-        let waiting = self.watches.iter().filter(|(_, w)| waits(w));
-        let waiting = waiting.map(|(key, w)| (key.clone(), w.may_fail()));
-        for (key, ongoing) in waiting.collect::<Vec<_>>() {
+        let mut waiting = Vec::new();
+        let watches = &self.watches;
+        self.unexplained.retain(|key| {
+            let alarm = watches.get(key).and_then(|w| Some((w, w.alarm.as_ref()?)));
+            let Some((watch, alarm)) = alarm.filter(|(_, a)| !a.explained) else {
+                return false;
+            };
+            let every = Duration::from_millis(u64::from(watch.every));
+            if is_past(alarm.raised, UNTRACED_MAX.max(every * UNTRACED_RUNS), now) {
+                waiting.push((key.clone(), watch.may_fail()));
+            }
+            true
+        });
+        for (key, ongoing) in waiting {
             self.judge_without_trace(&key, ongoing, now, changes);
         }
     }
@@ -116,12 +129,15 @@ impl Book {
             return false;
         };
         let fails_otherwise = |key: &Key| {
-            let others = self.matters.values().filter(|m| m.incident.id != id);
-            let mut held = others.filter(|m| !m.is_warning());
-            held.any(|m| m.members.get(key).is_some_and(|m| m.until.is_none()))
+            let mut others = self.index.held(key).filter(|other| *other != id);
+            others.any(|other| {
+                let other = self.matters.get(&other).filter(|m| !m.is_warning());
+                let member = other.and_then(|m| m.members.get(key));
+                member.is_some_and(|m| m.until.is_none())
+            })
         };
         let well = |key: &Key, watch: &Watch| {
-            let seen = watch.last_good.is_some_and(|good| good >= until);
+            let seen = watch.last_good.get().is_some_and(|good| good >= until);
             seen && watch.alarm.is_none() || fails_otherwise(key)
         };
         let members = matter.members.keys();
@@ -134,6 +150,11 @@ impl Book {
         let Some(matter) = self.matters.get(&id) else {
             return;
         };
+        // Nearly always nobody is well yet, or everybody.
+        let is_well = |m: &Member| m.until.is_some();
+        if matter.is_warning() || !matter.is_active() || !matter.members.values().any(is_well) {
+            return;
+        }
         let bad: Vec<Key> = matter.active().map(|(key, _)| key.clone()).collect();
         let checks: BTreeSet<_> = bad.iter().map(|(check, _)| check).collect();
         let well = matter
@@ -147,7 +168,7 @@ impl Book {
         let seen_since = matter
             .active()
             .all(|(_, m)| is_past(last, matter.damp.scaled(SPLIT_AFTER), m.last));
-        if matter.is_warning() || bad.is_empty() || bad.len() > ends.len() || !seen_since {
+        if bad.len() > ends.len() || !seen_since {
             return;
         }
         let cause_of = |key: &Key| matter.members[key].blamed.cause;
@@ -187,6 +208,7 @@ impl Book {
             let mut past = member.clone();
             past.until = Some(healed.max(past.since));
             parent.members.insert(key.clone(), past);
+            self.index.joined(id, parent.sort, &key);
             member.joined = now;
             let first = Failure {
                 at: member.since,
@@ -210,24 +232,36 @@ impl Book {
         }
         if let Some(mut matter) = new {
             matter.founders();
+            self.index.place(&matter);
             self.matters.insert(id, matter);
             changes.tell(id, now, NoticeKind::Opened, String::new());
         }
     }
 
     /// Is there nobody left who sees it?
-    fn stale(&mut self, id: u64, now: Timestamp, changes: &mut Changes) {
+    fn stale(&mut self, id: u64, is_stirred: bool, now: Timestamp, changes: &mut Changes) {
         let Some(matter) = self.matters.get_mut(&id) else {
             return;
         };
-        let fresh = matter.active().any(|(key, member)| {
+        let is_fresh = || matter.fresh_until.0.is_some_and(|until| now < until);
+        if !matter.stale && (matter.healed_at.is_some() || !is_stirred && is_fresh()) {
+            return;
+        }
+        matter.fresh_until = Unkept::default();
+        let ends = matter.active().filter_map(|(key, member)| {
             let watch = self.watches.get(key);
             let every = watch.map_or(0, |w| u64::from(w.every));
             let limit = STALE_AFTER.max(Duration::from_millis(every * 3));
-            let seen = watch.and_then(|w| w.last_seen).max(Some(member.last));
-            seen.is_some_and(|seen| !is_past(seen, limit, now))
+            let seen = watch
+                .and_then(|w| w.last_seen.get())
+                .max(Some(member.last))?;
+            let end = seen.checked_add(limit).unwrap_or(seen);
+            (!is_past(seen, limit, now)).then_some(end)
         });
-        let stale = matter.is_active() && matter.sort == Sort::Fault && !fresh;
+        // One that is seen is enough.
+        let fresh_until = ends.into_iter().next();
+        let stale = matter.is_active() && matter.sort == Sort::Fault && fresh_until.is_none();
+        matter.fresh_until = Unkept(fresh_until);
         if stale && !matter.stale {
             let text = "nothing is seen of it any more: whether it goes on is unknown".to_owned();
             matter.line(now, MomentKind::Monitor, text, None);
@@ -246,20 +280,17 @@ impl Book {
 
     /// Writes anew what changed, and what depends on it.
     pub(super) fn refresh(&mut self, changes: &mut Changes, now: Timestamp) {
-        let dirty: Vec<u64> = changes.dirty.iter().copied().collect();
-        if dirty.is_empty() {
+        if changes.dirty.is_empty() {
             return;
         }
         // Another incident may explain this one from now on.
-        for (id, matter) in &self.matters {
-            if !self.needs.is_empty() && matter.sort == Sort::Fault && !dirty.contains(id) {
-                let behind = self.behind(matter);
-                if behind
-                    .iter()
-                    .any(|line| !matter.incident.caveats.contains(line))
-                {
-                    changes.dirty.insert(*id);
-                }
+        for id in self.leaning_on(&changes.dirty) {
+            let Some(matter) = self.matters.get(&id) else {
+                continue;
+            };
+            let known = |line: &String| matter.incident.caveats.contains(line);
+            if matter.sort == Sort::Fault && !self.behind(matter).iter().all(known) {
+                changes.dirty.insert(id);
             }
         }
         for id in changes.dirty.clone() {
@@ -288,12 +319,12 @@ impl Book {
     /// What one vantage cannot separate, and what may be behind it.
     fn caveats(&self, matter: &Matter) -> Vec<String> {
         let mut caveats = Vec::new();
-        let vantages: BTreeSet<_> = matter.members.keys().map(|(_, v)| v).collect();
-        if let (Sort::Fault, 1) = (matter.sort, vantages.len())
-            && let Some(((_, vantage), member)) = matter
-                .members
-                .iter()
-                .max_by_key(|(key, m)| (m.last, std::cmp::Reverse((*key).clone())))
+        let mut vantages = matter.members.keys().map(|(_, v)| v);
+        let first = vantages.next();
+        let is_one = vantages.all(|v| Some(v) == first);
+        if matter.sort == Sort::Fault
+            && is_one
+            && let Some(((_, vantage), member)) = matter.members.iter().max_by_key(newest)
         {
             caveats.push(phrase::seen_from(vantage, member.controls));
         }
@@ -308,41 +339,56 @@ impl Book {
         caveats
     }
 
+    /// Incidents that one of these may explain, besides themselves.
+    fn leaning_on(&mut self, dirty: &BTreeSet<u64>) -> BTreeSet<u64> {
+        let is_new = self.needs.take_new();
+        if self.needs.is_empty() {
+            return BTreeSet::new();
+        }
+        if is_new {
+            let others = self.matters.keys().filter(|id| !dirty.contains(id));
+            return others.copied().collect();
+        }
+        let matters = dirty.iter().filter_map(|id| self.matters.get(id));
+        let services: BTreeSet<&str> = matters.flat_map(Matter::services).collect();
+        // Services of one incident may need each other.
+        let needing = services
+            .iter()
+            .flat_map(|one| self.needs.needing(&BTreeSet::from([*one])));
+        let ids = needing.flat_map(|service| self.index.of_service(service));
+        ids.filter(|id| !dirty.contains(id)).collect()
+    }
+
     /// Incidents of needed services that explain this one.
     fn behind(&self, matter: &Matter) -> Vec<String> {
-        let services = |m: &Matter| -> BTreeSet<String> {
-            let all = m
-                .members
-                .keys()
-                .map(|(check, _)| check.service().to_owned());
-            all.collect()
-        };
         if self.needs.is_empty() {
             return Vec::new();
         }
-        let mine = services(matter);
-        let needed = self.needed(&mine);
+        let mine: BTreeSet<&str> = matter.services().collect();
+        let needed = self.needs.needed(&mine);
         let age = |m: &Matter| (m.incident.began, m.incident.id);
         let mut lines = Vec::new();
-        for other in self.matters.values() {
-            let at: Vec<String> = services(other).intersection(&needed).cloned().collect();
+        let ids = needed.iter().flat_map(|s| self.index.of_service(s));
+        let ids: BTreeSet<u64> = ids.collect();
+        for other in ids.iter().filter_map(|id| self.matters.get(id)) {
+            let theirs: BTreeSet<&str> = other.services().collect();
             let explains = other.sort == Sort::Fault
                 && other.incident.cause != bellwether_model::Cause::Unknown
-                && other.incident.id != matter.incident.id
-                && !at.is_empty();
+                && other.incident.id != matter.incident.id;
             if !explains {
                 continue;
             }
             let over = other.healed_at.is_some_and(|h| h < matter.incident.began);
             let mutual = self
-                .needed(&services(other))
+                .needs
+                .needed(&theirs)
                 .intersection(&mine)
                 .next()
                 .is_some();
             if over || mutual && age(other) > age(matter) {
                 continue;
             }
-            let at: Vec<&str> = at.iter().map(String::as_str).collect();
+            let at: Vec<&str> = theirs.intersection(&needed).copied().collect();
             lines.push(format!(
                 "consequence of incident {}: {} at {}, which it needs",
                 other.incident.id,
@@ -353,37 +399,22 @@ impl Book {
         lines
     }
 
-    /// The services that these need, and those need, and so on.
-    fn needed(&self, services: &BTreeSet<String>) -> BTreeSet<String> {
-        let mut all = BTreeSet::new();
-        let mut next: Vec<&String> = services.iter().collect();
-        while let Some(service) = next.pop() {
-            for needed in self.needs.get(service).into_iter().flatten() {
-                if !services.contains(needed) && all.insert(needed.clone()) {
-                    next.push(needed);
-                }
-            }
-        }
-        all
-    }
-
     /// Looks for what failing services share, where more of them fail than when it was last looked
-    /// for.
-    fn share(&mut self, now: Timestamp, changes: &mut Changes) {
-        let wants = |m: &Matter| {
-            let active = m.active().count();
-            m.sort == Sort::Fault && m.shared.is_none() && active >= 2 && active > m.tried
-        };
-        if !self.matters.values().any(wants) {
-            return;
-        }
-        let leaning = Leaning::of(&self.watches);
-        for (id, matter) in &mut self.matters {
-            if !wants(matter) {
+    /// for, of the matters that changed since.
+    fn share(&mut self, stirred: &BTreeSet<u64>, now: Timestamp, changes: &mut Changes) {
+        for id in stirred {
+            let Some(matter) = self.matters.get_mut(id) else {
+                continue;
+            };
+            if matter.sort != Sort::Fault || matter.shared.is_some() {
                 continue;
             }
-            matter.tried = matter.active().count();
-            let Some(text) = shared_part(matter, &leaning) else {
+            let active = matter.active().count();
+            if active < 2 || active <= matter.tried {
+                continue;
+            }
+            matter.tried = active;
+            let Some(text) = shared_part(matter, self.watches.leaning()) else {
                 continue;
             };
             matter.line(now, MomentKind::Growth, text.clone(), None);
@@ -395,16 +426,22 @@ impl Book {
 }
 
 /// Whom the failing services lean on, more of them than chance would have it.
-fn shared_part(matter: &Matter, leaning: &Leaning<'_>) -> Option<String> {
+fn shared_part(matter: &Matter, leaning: &Leaning) -> Option<String> {
     let bad: BTreeSet<&str> = matter.active().map(|((c, _), _)| c.service()).collect();
     let proven: Vec<String> = matter.proven.iter().filter_map(Party::crowd).collect();
-    let found = leaning.users.iter().filter_map(|(party, theirs)| {
-        let failing = theirs.intersection(&bad).count();
-        let is = leaning.is_shared(party, &bad) || proven.iter().any(|p| p == party);
-        is.then_some((failing, std::cmp::Reverse(theirs.len()), *party))
+    let tally = leaning.tally(bad.iter().copied());
+    let common = leaning.named(&tally);
+    let common = common.filter(|(party, failing)| leaning.is_shared(party, bad.len(), *failing));
+    let proven = proven
+        .iter()
+        .map(|p| (p.as_str(), leaning.failing(&tally, p)));
+    let proven = proven.filter(|(party, _)| leaning.users(party) > 0);
+    let found = common.chain(proven).map(|(party, failing)| {
+        let theirs = leaning.users(party);
+        (failing, std::cmp::Reverse(theirs), party)
     });
     let (failing, std::cmp::Reverse(theirs), party) = found.max()?;
-    let services = leaning.services.len();
+    let services = leaning.services();
     Some(format!(
         "what they share is {party}: {failing} of the {theirs} services that lean on it fail, of {services} watched"
     ))
@@ -448,13 +485,10 @@ fn gathered(matter: &mut Matter, now: Timestamp, changes: &mut Changes) {
     if matter.damp.suppressed {
         return;
     }
-    let kind = pending
-        .iter()
-        .map(|(kind, _)| *kind)
-        .min()
-        .unwrap_or(NoticeKind::Grown);
-    let mut texts: Vec<&str> = pending.iter().map(|(_, text)| text.as_str()).collect();
-    texts.sort_unstable();
+    let kind = pending.values().copied().min();
+    let kind = kind.unwrap_or(NoticeKind::Grown);
+    // In the order of their words.
+    let mut texts: Vec<&str> = pending.keys().map(String::as_str).collect();
     let more = texts.len().saturating_sub(CHANGES_TOLD);
     texts.truncate(CHANGES_TOLD);
     let mut text = format!("Incident {}: {}", matter.incident.id, texts.join("; "));

@@ -1,5 +1,7 @@
 //! What is about to break: one incident per cause and subject.
 
+use std::sync::Arc;
+
 use bellwether_model::Verdict;
 use jiff::Timestamp;
 
@@ -73,7 +75,7 @@ impl Book {
             good_since: None,
             doubted: None,
             unlike: None,
-            blamed,
+            blamed: Arc::new(blamed),
             seen: brief.seen.clone(),
             controls: brief.controls,
         };
@@ -104,11 +106,12 @@ impl Book {
         };
         (member.good, member.good_since, member.last) = (0, None, brief.began);
         let worded = member.blamed.summary == warning.summary;
-        member.blamed = Blamed {
+        member.blamed = Arc::new(Blamed {
             verdict: Verdict::Healthy,
             ..warning.clone()
-        };
+        });
         matter.parties.extend(warning.parties.iter().cloned());
+        self.index.place(matter);
         matter.widen(key, &warning.scope);
         if !worded {
             changes.dirty.insert(id);

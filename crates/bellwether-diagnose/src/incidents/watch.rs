@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::brief::Brief;
 use super::is_past;
+use super::leaning::Leans;
 use super::party::Party;
+use super::when::When;
 
 /// Two unhealthy traces further apart do not confirm each other: the second was asked for at once,
 /// and a usual cadence is shorter.
@@ -60,8 +62,8 @@ pub(super) struct Alarm {
 /// What the trace before can confirm.
 #[derive(Default)]
 pub(super) struct Before {
-    /// It, if it was unhealthy, and near enough.
-    pub bad: Option<Brief>,
+    /// When it began and what it blames, if it was unhealthy, and near enough.
+    pub bad: Option<(Timestamp, Vec<Cause>)>,
     /// Did it say that we are at fault ourselves?
     pub ours: bool,
     /// What it warned of.
@@ -73,13 +75,13 @@ pub(super) struct Before {
 #[serde(default)]
 pub(super) struct Watch {
     /// Whom it leans on.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub depends: BTreeSet<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub depends: Leans,
     /// When the newest trace began.
-    pub last_trace: Option<Timestamp>,
+    pub last_trace: When,
     /// The newest unhealthy trace of the streak that lasts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bad: Option<Brief>,
+    pub bad: Option<Box<Brief>>,
     /// Was the newest trace that says anything of the target that one?
     pub last_was_bad: bool,
     /// Did the newest trace say only that we are at fault ourselves?
@@ -88,39 +90,39 @@ pub(super) struct Watch {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warned: Vec<(Cause, BTreeSet<Party>)>,
     /// When the first unhealthy trace of the streak began.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_bad_trace: Option<Timestamp>,
+    #[serde(skip_serializing_if = "When::is_none")]
+    pub first_bad_trace: When,
     /// Healthy traces in a row.
     pub good: u8,
     /// When the first of them began.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub good_since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "When::is_none")]
+    pub good_since: When,
     /// Where runs fail.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<Path>,
     /// The first failing run of the streak.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub streak: Option<Timestamp>,
+    #[serde(skip_serializing_if = "When::is_none")]
+    pub streak: When,
     /// Good runs since the last failing one.
     oks: u32,
     /// The last failing run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_bad_run: Option<Timestamp>,
+    #[serde(skip_serializing_if = "When::is_none")]
+    pub last_bad_run: When,
     /// The first good run after everything bad, where it can tell.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_ok: Option<Timestamp>,
+    #[serde(skip_serializing_if = "When::is_none")]
+    pub first_ok: When,
     /// The newest sight of it, good or bad.
-    pub last_seen: Option<Timestamp>,
+    pub last_seen: When,
     /// The newest sight that was good.
-    pub last_good: Option<Timestamp>,
+    pub last_good: When,
     /// The interval of its runs, milliseconds.
     pub every: u32,
     /// The detector says that it fails.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub alarm: Option<Alarm>,
+    pub alarm: Option<Box<Alarm>>,
     /// The detector says that it is slow.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub slow: Option<Alarm>,
+    pub slow: Option<Box<Alarm>>,
     /// Is it traced more often than usual?
     pub followed: bool,
 }
@@ -148,11 +150,11 @@ impl Watch {
             RunOutcome::Ok => self.ran_well(run, began),
             RunOutcome::Wrong | RunOutcome::Failed => self.ran_badly(run, began),
         }
-        self.last_seen = self.last_seen.max(Some(began));
+        self.last_seen = self.last_seen.max(When::at(began));
     }
 
     fn ran_well(&mut self, run: &Run, began: Timestamp) {
-        self.last_good = self.last_good.max(Some(began));
+        self.last_good = self.last_good.max(When::at(began));
         for path in &mut self.paths {
             let same =
                 path.resolver.as_deref() == run.resolver.as_deref() && path.address == run.address;
@@ -168,9 +170,9 @@ impl Watch {
         // Where only some paths fail, a good run on another one is no healing.
         let tells =
             through.is_empty() || run.resolver.as_deref().is_some_and(|r| through.contains(r));
-        let after = self.last_bad_run.max(failing.map(|b| b.began));
-        if tells && self.first_ok.is_none() && after.is_some_and(|a| began > a) {
-            self.first_ok = Some(began);
+        let after = self.last_bad_run.max(failing.map(|b| b.began).into());
+        if tells && self.first_ok.is_none() && after.get().is_some_and(|a| began > a) {
+            self.first_ok = When::at(began);
         }
         self.oks = self.oks.saturating_add(1);
         if self.alarm.is_some() || self.followed {
@@ -186,15 +188,15 @@ impl Watch {
         self.paths.retain(|p| p.good < PATH_WELL);
         if self.oks > STREAK_OVER {
             self.paths.clear();
-            self.streak = None;
+            self.streak = When::default();
         }
     }
 
     fn ran_badly(&mut self, run: &Run, began: Timestamp) {
         self.oks = 0;
-        self.first_ok = None;
-        self.last_bad_run = self.last_bad_run.max(Some(began));
-        self.streak = Some(self.streak.map_or(began, |s| s.min(began)));
+        self.first_ok = When::default();
+        self.last_bad_run = self.last_bad_run.max(When::at(began));
+        self.streak = When::at(self.streak.get().map_or(began, |s| s.min(began)));
         let resolver = run.resolver.as_deref();
         let symptom = run.symptom.as_deref().map(str::to_owned);
         let known = self
@@ -233,26 +235,27 @@ impl Watch {
     /// Takes in a trace. Returns what the one before it can confirm.
     pub(super) fn traced(&mut self, brief: &Brief) -> Before {
         let near = |b: &Brief| !is_past(b.began, CONFIRM_WITHIN, brief.began);
+        let bad = self.bad.as_ref().filter(|b| self.last_was_bad && near(b));
         let before = Before {
-            bad: self.bad.clone().filter(|b| self.last_was_bad && near(b)),
+            bad: bad.map(|b| (b.began, b.roots.iter().map(|root| root.cause).collect())),
             ours: self.last_was_ours,
             warned: self.warned.clone(),
         };
-        self.last_trace = Some(brief.began);
+        self.last_trace = When::at(brief.began);
         self.last_was_ours = brief.verdict == Verdict::Unknown;
         match brief.verdict {
             Verdict::Healthy => {
-                self.last_seen = self.last_seen.max(Some(brief.began));
-                self.last_good = self.last_good.max(Some(brief.began));
+                self.last_seen = self.last_seen.max(When::at(brief.began));
+                self.last_good = self.last_good.max(When::at(brief.began));
                 self.good = self.good.saturating_add(1);
-                self.good_since.get_or_insert(brief.began);
+                self.good_since.or_at(brief.began);
             }
             Verdict::Degraded | Verdict::Broken => {
-                self.last_seen = self.last_seen.max(Some(brief.began));
+                self.last_seen = self.last_seen.max(When::at(brief.began));
                 self.good = 0;
-                self.good_since = None;
-                self.first_ok = None;
-                self.first_bad_trace.get_or_insert(brief.began);
+                self.good_since = When::default();
+                self.first_ok = When::default();
+                self.first_bad_trace.or_at(brief.began);
             }
             // About us: nothing is known of the target.
             Verdict::Unknown => {}
@@ -269,7 +272,7 @@ impl Watch {
         self.warned = warned.map(|w| (w.cause, w.parties.clone())).collect();
         self.last_was_bad = brief.is_bad();
         if brief.is_bad() {
-            self.bad = Some(brief);
+            self.bad = Some(Box::new(brief));
         }
         if self.good >= 2 && self.alarm.is_none() {
             self.calm();
@@ -278,32 +281,33 @@ impl Watch {
 
     /// The newest trace, if it was unhealthy, and is near enough to what is learned now.
     pub(super) fn waiting(&self, now: Timestamp) -> Option<Brief> {
-        let bad = self.bad.clone().filter(|_| self.last_was_bad);
+        let bad = self.bad.as_deref().filter(|_| self.last_was_bad);
         bad.filter(|b| !is_past(b.began, CONFIRM_WITHIN, now))
+            .cloned()
     }
 
     /// The streak is over.
     pub(super) fn calm(&mut self) {
         self.bad = None;
         self.last_was_bad = false;
-        self.first_bad_trace = None;
+        self.first_bad_trace = When::default();
         self.paths.clear();
-        self.streak = None;
-        self.last_bad_run = None;
-        self.first_ok = None;
+        self.streak = When::default();
+        self.last_bad_run = When::default();
+        self.first_ok = When::default();
     }
 
     /// Since when it fails: the first failing round of the streak.
     pub(super) fn failing_since(&self) -> Option<Timestamp> {
         let by_path = self.paths.iter().map(|p| p.first).min();
         let by_alarm = self.alarm.as_ref().map(|a| a.since);
-        let by_run = match (by_alarm, self.streak) {
+        let by_run = match (by_alarm, self.streak.get()) {
             // What the detector reckons into the trouble, and no lost packet before it.
             (Some(alarm), Some(streak)) if alarm <= streak => Some(streak),
             (Some(alarm), _) => Some(by_path.map_or(alarm, |p| p.min(alarm))),
             (None, _) => by_path,
         };
-        match (by_run, self.first_bad_trace) {
+        match (by_run, self.first_bad_trace.get()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
@@ -313,8 +317,9 @@ impl Watch {
     pub(super) fn healed_at(&self) -> Option<Timestamp> {
         let by_trace = self
             .good_since
-            .filter(|since| self.last_bad_run < Some(*since));
-        match (self.first_ok, by_trace) {
+            .get()
+            .filter(|_| self.last_bad_run < self.good_since);
+        match (self.first_ok.get(), by_trace) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }

@@ -3,6 +3,7 @@
 use bellwether_model::incident::IncidentState;
 use bellwether_model::{Cause, Finding, Report, Verdict};
 
+use super::super::{Book, JudgedTrace, Update};
 use super::stage::*;
 
 /// Services `s0/main`, `s1/main`, … of this story.
@@ -187,4 +188,75 @@ fn runs_that_are_served_again_ask_for_a_trace_at_once() {
         [&(at(90), SHOP.to_owned())],
         "with the second, and once"
     );
+}
+
+#[test]
+fn what_ended_in_another_incident_takes_nothing_in() {
+    let mut story = fleet(6);
+    // The second to be opened is the oldest: the first ends in it, and the others follow.
+    story.run(50, NAMES[1], "9.9.9.9", Some("http.status_503"));
+    for when in [60, 65] {
+        for (n, name) in NAMES.iter().enumerate().take(6) {
+            story.trace(when, name, &failing(Cause::HttpStatus5xx, n, CLOUD));
+        }
+    }
+    story.ticks(66, 200, 1);
+    let told = play(&story);
+    let open = told
+        .kept
+        .values()
+        .filter(|i| i.state == IncidentState::Open);
+    let open: Vec<_> = open.collect();
+    assert_eq!(open.len(), 1, "{open:#?}");
+    assert_eq!(open[0].checks.len(), 6);
+}
+
+/// Traces so many checks that are refused at one address; tells how often incidents were written.
+fn refused(book: &mut Book, checks: usize, when: i64) -> usize {
+    let mut report = bad(vec![
+        root(Cause::NetTcpRefused, "refused").addresses(&[host(0)]),
+    ]);
+    report.began = at(when);
+    let traced = (0..checks).map(|n| {
+        let trace = JudgedTrace {
+            check: &check(&format!("s{n}/m")),
+            vantage: &local(),
+            report: &report,
+            evidence: None,
+            depends: &[],
+        };
+        written(&book.traced(&trace, at(when)))
+    });
+    traced.sum()
+}
+
+fn written(updates: &[Update]) -> usize {
+    let changed = |u: &&Update| matches!(u, Update::Changed { .. });
+    updates.iter().filter(changed).count()
+}
+
+#[test]
+fn an_incident_of_very_many_checks_is_written_the_more_rarely_the_more_they_are() {
+    let mut book = Book::new();
+    refused(&mut book, 400, 0);
+    refused(&mut book, 400, 5);
+    assert_eq!(book.open().count(), 1);
+    let mut times = 0;
+    for second in 6..66 {
+        let news = refused(&mut book, 400, second);
+        assert_eq!(news, 0, "nothing is told of it, so that it waits");
+        times += written(&book.tick(at(second)));
+    }
+    assert!((6..=15).contains(&times), "{times} times in a minute");
+    // What changed last is written all the same.
+    let last: usize = (66..90).map(|s| written(&book.tick(at(s)))).sum();
+    assert!((1..=2).contains(&last), "{last}");
+    let incident = book.open().next().unwrap();
+    assert_eq!(incident.checks.len(), 400);
+    let held: Vec<_> = book.holds_of(&check("s7/m")).collect();
+    let among: Vec<_> = book.holds().filter(|h| *h.0 == check("s7/m")).collect();
+    assert_eq!((held.len(), among.len()), (1, 1));
+    assert_eq!((held[0].1, held[0].2), (among[0].2, among[0].3));
+    assert_eq!(book.of_check(&check("s7/m")), [incident.id]);
+    assert!(book.of_check(&check("s400/m")).is_empty());
 }

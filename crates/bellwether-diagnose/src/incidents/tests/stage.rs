@@ -409,7 +409,7 @@ pub(super) fn play_with(story: &Story, restart: impl Fn(usize) -> bool) -> Told 
             let again = Book::restore(open.clone(), Some(&book.checkpoint()), next);
             // In parts it comes to the same.
             let mut parts = Book::restore(open, Some(&book.checkpoint_of_amiss()), next);
-            for (check, _) in book.watches.keys() {
+            for check in book.watches.checks() {
                 parts.recall(&book.checkpoint_of([check]));
             }
             parts.recall(b"damaged");
