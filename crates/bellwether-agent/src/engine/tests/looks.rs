@@ -245,7 +245,7 @@ fn resolvers_that_privacy_forbids_are_left_alone() {
         resolver("192.0.2.3", ResolverOrigin::Default),
     ];
     let mut sim = Sim::new(all, |asked, wanted| {
-        let mut told = told(asked.number, wanted, Seen::Ok);
+        let mut told = crate::testing::told(asked.number, wanted, Seen::Ok);
         if asked.is_trace {
             let not_run = NotRun {
                 reason: bellwether_model::NotRunReason::Privacy,
