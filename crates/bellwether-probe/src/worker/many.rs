@@ -658,8 +658,8 @@ mod tests {
         for order in &orders {
             say.write_all(&frame::encode(order).unwrap()).unwrap();
         }
-        drop(say);
         let mut answers: Vec<Answer> = (0..3).map(|_| heard(&mut hear)).collect();
+        drop(say);
         assert!(worker.join().unwrap().is_ok());
         answers.sort_by_key(Answer::number);
         let [Answer::Told(told), Answer::Judged(new), Answer::Judged(known)] = &answers[..] else {
