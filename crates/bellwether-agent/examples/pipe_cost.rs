@@ -1,8 +1,9 @@
 //! What agent, pipe and workers cost for each result, without a hub: visits of DNS, TCP and HTTPS
 //! (60, 20 and 20 of a hundred) to servers that stand on this machine already, as
-//! `bellwether-bench serve` starts them in a namespace without a network.
+//! `bellwether-bench serve` starts them in a namespace without a network. They know one name, so that the
+//! bound on what is under way at one host shows in the lateness above some hundred results a second.
 //!
-//! `pipe_cost ROOT.pem [RESULTS_A_SECOND] [SECONDS] [hostile]`
+//! `pipe_cost ROOT.pem [RESULTS_A_SECOND] [SECONDS]`
 
 #![expect(
     clippy::print_stdout,

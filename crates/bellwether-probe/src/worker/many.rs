@@ -39,8 +39,9 @@ const ORDERS_MAX: u32 = 4096;
 pub const ORDERS_AT_ONCE: usize = 2048;
 /// Records that are written at once.
 const WRITE_LEN: usize = 48 * 1024;
-/// How often the clock is looked at while probes are under way: less than any of them waits.
-const BEAT: Duration = Duration::from_millis(10);
+/// How often the clock is looked at while probes are under way, and what they came to is said: less than
+/// any of them waits, and long enough that several are said together.
+const BEAT: Duration = Duration::from_millis(5);
 /// The same while there are none.
 const BEAT_IDLE: Duration = Duration::from_millis(200);
 /// How long after its deadline an order may still end by itself.

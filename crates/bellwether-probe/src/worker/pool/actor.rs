@@ -45,9 +45,9 @@ const BACK_OFF_MAX: u64 = 300;
 const EVENTS_MAX: usize = 1024;
 /// Events, and wishes, that are looked at before orders are given out again.
 const AT_ONCE: usize = 256;
-/// By so much load a worker may be ahead of the least loaded one and still be given what it knows:
-/// chains that it has verified need not be verified by another one.
-const AHEAD_MAX: usize = 16;
+/// By so much load, and a quarter of what the others have, a worker may be ahead of the least loaded one
+/// and still be given what it knows: chains that it has verified need not be verified by another one.
+const AHEAD_MAX: usize = 4;
 /// Replacements that are not told yet since nobody hears, at most; beyond it they are only counted.
 const UNTOLD_MAX: usize = 256;
 
@@ -478,7 +478,7 @@ impl Actor {
             let fits = |(_, p): &(bool, &mut Process)| p.load == 0 || p.load + load <= most;
             // The one that knows the target counts as less loaded than it is.
             let loaded = |(is_home, p): &(bool, &mut Process)| {
-                let ahead = if *is_home { 0 } else { AHEAD_MAX };
+                let ahead = if *is_home { 0 } else { AHEAD_MAX + p.load / 4 };
                 (p.load + ahead, !is_home)
             };
             let Some((_, process)) = running.filter(fits).min_by_key(loaded) else {
