@@ -401,7 +401,9 @@ impl Engine {
                     self.forget(number);
                 }
             }
-            Kind::Run { .. } => self.close_run(number, Brief::unknown(symptom.into()), None, is_over),
+            Kind::Run { .. } => {
+                self.close_run(number, Brief::unknown(symptom.into()), None, is_over)
+            }
             Kind::Trace { .. } => {
                 self.figures.traces_lost += u64::from(order.began.is_some());
                 self.close_trace(number, is_over);

@@ -245,7 +245,8 @@ async fn carry_out(
     report.borrow_mut().close(cx.queries());
     let mut report = report.take();
     if let Some((ask, usual, judge)) = judged {
-        let (brief, mut records) = judge(&ask, report.kept.take().unwrap_or_default(), cx.job().now);
+        let (brief, mut records) =
+            judge(&ask, report.kept.take().unwrap_or_default(), cx.job().now);
         if usual.contains(&brief.look()) {
             records.clear();
         }
@@ -632,7 +633,11 @@ mod tests {
     fn a_visit_is_judged_where_that_is_asked_for_and_told_where_it_is_not_usual() {
         // Nobody listens there.
         let target = "tcp://127.0.0.9:9";
-        let usual = counted(&check_ask(target), vec![record(0)], jiff::Timestamp::UNIX_EPOCH);
+        let usual = counted(
+            &check_ask(target),
+            vec![record(0)],
+            jiff::Timestamp::UNIX_EPOCH,
+        );
         let (input, mut say) = io::pipe().unwrap();
         let (mut hear, output) = io::pipe().unwrap();
         let manner = Manner {
@@ -663,7 +668,12 @@ mod tests {
         drop(say);
         assert!(worker.join().unwrap().is_ok());
         answers.sort_by_key(Answer::number);
-        let [Answer::Told(told), Answer::Judged(new), Answer::Judged(known)] = &answers[..] else {
+        let [
+            Answer::Told(told),
+            Answer::Judged(new),
+            Answer::Judged(known),
+        ] = &answers[..]
+        else {
             panic!("one is told, two are judged");
         };
         assert_eq!(told.observations[0].probe, ProbeKind::Tcp);
@@ -711,7 +721,11 @@ mod tests {
         let Outcome::NotRun(last) = &kept[RECORDS_MAX].outcome else {
             panic!("{:?}", kept[RECORDS_MAX].probe);
         };
-        assert!(last.detail.starts_with("3 records are left out"), "{}", last.detail);
+        assert!(
+            last.detail.starts_with("3 records are left out"),
+            "{}",
+            last.detail
+        );
     }
 
     /// What has no room in a frame leaves a record that says so, and the frame can be read.

@@ -20,10 +20,10 @@ mod serve;
 mod supervise;
 mod visit;
 
-pub use answer::{Judge, Judged, Records};
-pub use frame::FrameError;
 #[cfg(feature = "fuzzing")]
 pub(crate) use answer::fuzzing::read_answer;
+pub use answer::{Judge, Judged, Records};
+pub use frame::FrameError;
 #[cfg(feature = "fuzzing")]
 pub(crate) use frame::read as read_frame;
 pub use many::{Manner, ORDERS_AT_ONCE, serve_many, serve_many_judged};

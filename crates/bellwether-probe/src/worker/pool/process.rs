@@ -220,7 +220,11 @@ async fn read(
         bytes.reserve(READ_LEN);
         match stdout.read_buf(&mut bytes).await {
             Ok(0) if bytes.is_empty() => break None,
-            Ok(0) => break Some(unreadable(&FrameError::Pipe(ErrorKind::UnexpectedEof.into()))),
+            Ok(0) => {
+                break Some(unreadable(&FrameError::Pipe(
+                    ErrorKind::UnexpectedEof.into(),
+                )));
+            }
             Ok(_) => {}
             Err(error) => break Some(unreadable(&FrameError::Pipe(error))),
         }
