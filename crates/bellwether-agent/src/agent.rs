@@ -1,10 +1,12 @@
 //! The loop around the engine: time, answers and requests in, orders and harvest out.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bellwether_model::{Baseline, CheckId, NotRunReason};
-use tokio::sync::mpsc;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, timeout_at};
 
@@ -25,6 +27,8 @@ const SAID_AT_ONCE: usize = 256;
 const HARVEST_AT_ONCE: usize = 1024;
 /// How old told figures may be.
 const FIGURES_EVERY: Duration = Duration::from_millis(200);
+/// The name of the agent's own thread, as tools for processes show it.
+const THREAD: &str = "agent";
 /// Longest sleep: the wall clock is looked at as often.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -56,7 +60,8 @@ pub enum Ended {
     Failed(#[source] JoinError),
 }
 
-/// Starts an agent inside a tokio runtime. Its harvest goes to `harvest`; who takes it slowly holds up
+/// Starts an agent inside a tokio runtime: where that has several threads, on a thread of its own, so
+/// that nothing begins late because others keep them busy. Its harvest goes to `harvest`; who takes it slowly holds up
 /// new runs, and loses nothing.
 #[must_use]
 pub fn start(
@@ -82,8 +87,39 @@ pub fn start(
     AgentHandle {
         requests,
         figures,
-        task: tokio::spawn(agent.run()),
+        task: spawn(agent.run()),
     }
+}
+
+/// The agent and its workers' pipes hand things to each other all the time: on one thread nobody has to
+/// be woken for that.
+fn spawn(run: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    if Handle::current().runtime_flavor() != RuntimeFlavor::MultiThread {
+        return tokio::spawn(run);
+    }
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
+    let own = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (alive, ended) = oneshot::channel::<()>();
+        let task = runtime.spawn(async move {
+            let _alive = alive;
+            run.await;
+        });
+        if tell.send(task).is_ok() {
+            // It is an error by which the end of a task is told, and none.
+            let _ = runtime.block_on(ended);
+        }
+        Ok::<(), std::io::Error>(())
+    };
+    let thread = std::thread::Builder::new().name(THREAD.to_owned());
+    let started = thread.spawn(own).is_ok().then(|| told.recv().ok());
+    started.flatten().unwrap_or_else(|| {
+        // Whoever waits for its end starts another one.
+        tracing::error!("the agent has no thread");
+        tokio::spawn(async {})
+    })
 }
 
 impl AgentHandle {
@@ -176,6 +212,7 @@ impl<W: Workers, C: Clock + Sync> Agent<W, C> {
         loop {
             self.engine.advance(self.clock.now(), self.clock.wall());
             self.say();
+            hand_on(&mut self.engine, &self.harvest);
             self.tell(false);
             if self.stops.is_some() && self.engine.is_idle() {
                 break;

@@ -2,11 +2,12 @@
 //!
 //! It knows workers (of `bellwether-probe`) and a clock, and no store and no web. What it is to do
 //! comes as a [`Plan`]; what came of it leaves as [`Harvest`], in order for each check. It judges
-//! nothing: whether a service is broken is said by whoever takes the harvest.
+//! no service: whether a service is broken is said by whoever takes the harvest.
 //!
 //! - [`wheel`]: when what is due; the grid of a check
 //! - `engine`: what to do next, without any input or output
 //! - `agent`: the loop around it, and its [`AgentHandle`]
+//! - `judge`: what a visit came to, in short
 //! - `workers`: whoever carries out what is asked: [`Workers`]
 //! - `clock`: the clocks, and the time that the agent goes by
 //! - [`settings`]: from a configuration to a plan
@@ -16,6 +17,7 @@ mod agent;
 mod clock;
 mod engine;
 mod figures;
+mod judge;
 mod lateness;
 pub mod settings;
 #[cfg(test)]
@@ -34,6 +36,7 @@ use jiff::Timestamp;
 pub use agent::{AgentHandle, Ended, start};
 pub use clock::{Clock, SystemClock};
 pub use figures::{Figures, Sample};
+pub use judge::judge;
 pub use lateness::Lateness;
 pub use workers::{Full, Processes, Said, Workers};
 

@@ -15,9 +15,11 @@ use bellwether_model::{
     Channel, CheckId, Egress, Expect, NotRunReason, Observation, Outcome, ProbeKind, Target,
     VantageId,
 };
+use bellwether_probe::worker::{Judged, Records};
 use jiff::Timestamp;
 
-use crate::{Plan, PlannedCheck};
+use crate::workers::Said;
+use crate::{Plan, PlannedCheck, judge};
 
 /// Where tests begin: no multiple of anything.
 pub(crate) const BEGIN: u64 = 1_727_781_013_456_789;
@@ -131,6 +133,40 @@ pub(crate) fn told(number: u64, wanted: &Wanted, seen: Seen) -> Told {
         number,
         observations,
         queries: 1,
+    }
+}
+
+/// What is said of an order by a worker that says what it saw, or by one that judges it: by turns, since
+/// both must come to the same.
+pub(crate) fn said(number: u64, wanted: &Wanted, seen: Seen) -> Said {
+    let told = told(number, wanted, seen);
+    match wanted {
+        Wanted::Visit {
+            ask,
+            usual: Some(usual),
+            ..
+        } if number.is_multiple_of(2) => {
+            let (brief, records) = judge(ask, told.observations, Timestamp::UNIX_EPOCH);
+            let is_usual = usual.contains(&brief.look());
+            Said::Judged(Judged {
+                number,
+                queries: told.queries,
+                brief,
+                records: (!is_usual).then(|| Records::of(&records).unwrap()),
+            })
+        }
+        _ => Said::Told(told),
+    }
+}
+
+/// A visit by this ask.
+pub(crate) fn visit_of(ask: &Arc<CheckAsk>) -> Wanted {
+    Wanted::Visit {
+        ask: ask.clone(),
+        resolver: Some(0),
+        turn: 0,
+        deadline_ms: TIMEOUT_MS,
+        usual: None,
     }
 }
 

@@ -37,16 +37,28 @@ pub trait Workers: Send + 'static {
     fn said(&mut self) -> Option<Said>;
 }
 
-/// Worker processes.
-#[derive(Debug)]
+/// Worker processes. They are started when the first job is set, by whoever sets it: so their pipes are
+/// read where the agent runs.
 pub struct Processes {
-    pool: Pool,
-    said: mpsc::Receiver<Said>,
+    settings: PoolSettings,
+    command: Option<Start>,
+    open: Option<(Pool, mpsc::Receiver<Said>)>,
+}
+
+type Start = Box<dyn Fn() -> Command + Send + Sync>;
+
+impl std::fmt::Debug for Processes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Processes")
+            .field("settings", &self.settings)
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Processes {
-    /// Starts `workers` processes, each by a command of `command`, with room for `at_once` runs and
-    /// traces in all. Takes place inside a tokio runtime.
+    /// `workers` processes, each by a command of `command`, with room for `at_once` runs and traces in
+    /// all.
     #[must_use]
     pub fn start(
         command: impl Fn() -> Command + Send + Sync + 'static,
@@ -61,33 +73,48 @@ impl Processes {
             // An order of which the agent gave up is open until its worker is ended.
             capacity: (4 * at_once).max(PoolSettings::default().capacity),
         };
-        let (pool, said) = Pool::start(command, settings);
-        Self { pool, said }
+        Self {
+            settings,
+            command: Some(Box::new(command)),
+            open: None,
+        }
     }
 }
 
 impl Workers for Processes {
     fn setting(&mut self, number: u32, job: &Arc<Job>) {
-        self.pool.setting(number, (**job).clone());
+        if let Some(command) = self.command.take() {
+            self.open = Some(Pool::start(command, self.settings));
+        }
+        if let Some((pool, _)) = &self.open {
+            pool.setting(number, (**job).clone());
+        }
     }
 
     fn forget(&mut self, number: u32) {
-        self.pool.forget(number);
+        if let Some((pool, _)) = &self.open {
+            pool.forget(number);
+        }
     }
 
     fn ask(&mut self, number: u64, setting: u32, wanted: Wanted, apart: bool) -> Result<(), Full> {
+        let (pool, _) = self.open.as_ref().ok_or(Full)?;
         if apart {
-            self.pool.ask_apart(number, setting, wanted)
+            pool.ask_apart(number, setting, wanted)
         } else {
-            self.pool.ask(number, setting, wanted)
+            pool.ask(number, setting, wanted)
         }
     }
 
     async fn next(&mut self) -> Option<Said> {
-        self.said.recv().await
+        match &mut self.open {
+            Some((_, said)) => said.recv().await,
+            // None was asked for anything.
+            None => std::future::pending().await,
+        }
     }
 
     fn said(&mut self) -> Option<Said> {
-        self.said.try_recv().ok()
+        self.open.as_mut()?.1.try_recv().ok()
     }
 }

@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -203,7 +204,7 @@ pub enum Wanted {
     /// far up as the target says.
     Visit {
         /// What is asked.
-        ask: Box<CheckAsk>,
+        ask: Arc<CheckAsk>,
         /// The resolver to ask: its place among the job's; none for a target that is an address.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resolver: Option<u32>,
@@ -211,12 +212,16 @@ pub enum Wanted {
         turn: u32,
         /// When all of it must be over, milliseconds from its start.
         deadline_ms: u64,
+        /// [Looks](crate::Brief::look) whose records nobody wants; where it is left out, the records
+        /// alone are wanted, and no judgement of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usual: Option<Vec<u64>>,
     },
     /// Everything that `check` asks. What root and top-level domains say is shared with the
     /// worker's other traces for as long as its TTL allows.
     Trace {
         /// What is asked.
-        ask: Box<CheckAsk>,
+        ask: Arc<CheckAsk>,
         /// What was last known good.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         baseline: Option<Box<Baseline>>,
@@ -235,10 +240,10 @@ pub struct CheckAsk {
     /// What to aim at.
     pub target: Target,
     /// An echo, and nothing above it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub icmp_only: bool,
-    /// What a healthy answer is like.
-    #[serde(default)]
+    /// What a healthy answer is like. Left out where nothing is declared: it goes with each order.
+    #[serde(default, skip_serializing_if = "is_undeclared")]
     pub expect: Expect,
     /// The client certificate to show where the target asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -248,6 +253,10 @@ pub struct CheckAsk {
     pub tries: Option<u32>,
     /// Longest time of one probe, milliseconds.
     pub timeout_ms: u64,
+}
+
+fn is_undeclared(expect: &Expect) -> bool {
+    *expect == Expect::default()
 }
 
 /// What a worker of many probes says of one order.

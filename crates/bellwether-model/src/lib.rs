@@ -14,11 +14,13 @@
 //! - [`dns`], [`dnssec`], [`tls`], [`http`], [`net`]: what the probes of each layer saw
 //! - [`observation`]: the record of one probe run
 //! - [`run`]: a run of a check as a row, and envelopes of them
+//! - [`brief`]: what one visit came to, as a worker says it
 //! - [`incident`]: open matters with their timeline
 //! - [`report`]: the report of one check, and its [`Baseline`]
 //! - [`text`]: what strangers wrote, made harmless to show
 //! - [`job`]: the envelope between a supervisor and its worker process
 
+pub mod brief;
 pub mod cause;
 pub mod dns;
 pub mod dnssec;
@@ -41,6 +43,7 @@ pub mod target;
 pub mod text;
 pub mod tls;
 
+pub use brief::Brief;
 pub use cause::Cause;
 pub use egress::{Egress, Origin};
 pub use fact::{Fact, FactKind};

@@ -64,8 +64,9 @@ pub fn tls_flight(bytes: &[u8], piece: usize) -> serde_json::Value {
     crate::tls::read_flight(bytes, piece)
 }
 
-/// What a worker says, frame by frame, to its end or the first error.
+/// What a worker says, frame by frame, to its end or the first error; and one that judges.
 pub fn worker_events(bytes: &[u8]) {
+    worker::read_answer(bytes);
     let mut rest = bytes;
     while !rest.is_empty() && worker::read_frame::<Event>(&mut rest).is_ok() {}
 }

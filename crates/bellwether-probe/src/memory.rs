@@ -1,6 +1,6 @@
 //! What lives as long as the worker, and not as long as one check.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,10 @@ const DATAGRAM_LEN_MAX: usize = 65_535;
 /// How long a table of prefixes counts as what the file holds: tables are made once a day.
 const OWNERS_AGE: Duration = Duration::from_secs(3600);
 
+/// How long it counts whether there is a route: it costs three system calls to ask, and a visit that goes
+/// by what was so a second ago is told what came of that.
+const ROUTE_AGE: Duration = Duration::from_secs(1);
+
 /// What the checks and probes of one worker share.
 #[derive(Default)]
 pub(crate) struct Memory {
@@ -36,6 +40,8 @@ pub(crate) struct Memory {
     pub(crate) pings: Option<Pings>,
     /// What traces share, in a worker of many probes.
     pub(crate) shared: Option<Shared>,
+    /// Whether there was a route for IPv6, and when that was asked.
+    v6: Cell<Option<(Instant, bool)>>,
     /// The table of prefixes that was read last.
     owners: Mutex<Option<(PathBuf, Instant, Rc<Owners>)>>,
 }
@@ -48,6 +54,18 @@ impl Memory {
             shared: Some(Shared::default()),
             ..Self::default()
         }
+    }
+
+    /// Is there a route for IPv6? By `ask`, if that was not asked a moment ago.
+    pub(crate) fn has_v6(&self, ask: impl FnOnce() -> bool) -> bool {
+        let now = Instant::now();
+        let known = self.v6.get();
+        if let Some((_, has)) = known.filter(|(at, _)| now - *at < ROUTE_AGE) {
+            return has;
+        }
+        let has = ask();
+        self.v6.set(Some((now, has)));
+        has
     }
 
     /// The table of prefixes at this path, read now or lately.

@@ -249,8 +249,8 @@ pub(crate) fn job(target: &str) -> Job {
 }
 
 /// What a check of a target asks.
-pub(crate) fn check_ask(target: &str) -> Box<CheckAsk> {
-    Box::new(CheckAsk {
+pub(crate) fn check_ask(target: &str) -> Arc<CheckAsk> {
+    Arc::new(CheckAsk {
         target: target.parse().unwrap(),
         icmp_only: false,
         expect: Expect::default(),

@@ -50,6 +50,7 @@ pub(crate) fn run_many(allocator: &Counting) -> Result<Exit> {
     // Records are put together already: a second buffer would only look for ends of lines.
     let output = std::io::stdout().as_fd().try_clone_to_owned();
     let output = File::from(output.context("stdout cannot be taken")?);
-    worker::serve_many(input, output, manner).context("the worker could not work")?;
+    worker::serve_many_judged(input, output, manner, bellwether_agent::judge)
+        .context("the worker could not work")?;
     Ok(Exit::Fine)
 }

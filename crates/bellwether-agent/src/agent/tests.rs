@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep;
 
 use super::*;
-use crate::testing::{BEGIN, Seen, id, plan, told};
+use crate::testing::{BEGIN, Seen, id, plan, said};
 use crate::workers::Full;
 use crate::{Own, TraceWhy, start};
 
@@ -47,7 +47,7 @@ impl Workers for Scripted {
             let say = self.say.clone();
             tokio::spawn(async move {
                 sleep(after).await;
-                say.send(Said::Told(told(number, &wanted, Seen::Ok))).ok();
+                say.send(said(number, &wanted, Seen::Ok)).ok();
             });
         }
         Ok(())

@@ -1,14 +1,12 @@
 //! One check: what is known of it from run to run.
 
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
 
-use bellwether_diagnose::visit::{Judged, Symptom};
 use bellwether_model::dns::ResolverOrigin;
 use bellwether_model::job::{CheckAsk, ResolverAsk};
 use bellwether_model::run::RunOutcome;
-use bellwether_model::{Digest, Layer};
+use bellwether_model::{Brief, Digest, Layer};
 
 use crate::clock::{Micros, micros};
 use crate::{PlannedCheck, TraceWhy, wheel};
@@ -18,6 +16,9 @@ const EVERY_MIN: Micros = 1_000_000;
 /// Different values of a thing that count as known: a service on many addresses, behind resolvers
 /// that each give other ones, shows some of them in turn.
 const KNOWN_MAX: usize = 32;
+
+/// Looks that a worker is told to be usual: those of a service whose answers take turns.
+const USUAL_MAX: usize = 4;
 
 /// While runs fail in the same way, or show new things, the records of one are handed on this often.
 const SHOWN_EVERY: Micros = 600_000_000;
@@ -105,6 +106,8 @@ pub(super) struct Known {
     answers: VecDeque<u64>,
     owners: VecDeque<u64>,
     class: Option<u16>,
+    /// The looks of the newest runs that went well, each once; 0 for none.
+    usual: [u64; USUAL_MAX],
 }
 
 /// A run whose records were handed on.
@@ -113,8 +116,10 @@ struct LastShown {
     at: Micros,
     outcome: RunOutcome,
     layer: Option<Layer>,
-    symptom: Option<Symptom>,
+    symptom: Option<Arc<str>>,
     status: Option<u16>,
+    /// All of it; 0 if the next one like it is to be seen whole.
+    look: u64,
 }
 
 impl Check {
@@ -123,9 +128,10 @@ impl Check {
     /// what stays broken.
     pub(super) fn is_worth_showing(
         &mut self,
-        judged: &Judged,
+        judged: &Brief,
         is_first_bad: bool,
         is_new: bool,
+        has_records: bool,
         now: Micros,
     ) -> bool {
         let is_bad = matches!(judged.outcome, RunOutcome::Wrong | RunOutcome::Failed);
@@ -146,14 +152,39 @@ impl Check {
                 return false;
             }
         }
+        if !has_records {
+            self.missed_records();
+            return false;
+        }
         self.shown = Some(LastShown {
             at: now,
             outcome: judged.outcome,
             layer: judged.layer,
             symptom: judged.symptom.clone(),
             status: judged.status,
+            look: judged.look(),
         });
         true
+    }
+
+    /// [Looks](Brief::look) whose records are not worth showing, as things are: those of runs that
+    /// went well, and that of a failure that was shown.
+    pub(super) fn usual(&self, now: Micros) -> Vec<u64> {
+        let shown = self.shown.as_ref().filter(|last| {
+            let is_due = now.saturating_sub(last.at) >= SHOWN_EVERY;
+            self.bad == Some(true) && !is_due
+        });
+        let all = self.known.usual.into_iter();
+        let all = all.chain(shown.map(|last| last.look));
+        all.filter(|look| *look != 0).collect()
+    }
+
+    /// Records that would have been shown did not come: the next ones are to.
+    fn missed_records(&mut self) {
+        self.known.usual = [0; USUAL_MAX];
+        if let Some(last) = &mut self.shown {
+            last.look = 0;
+        }
     }
 
     pub(super) fn new(planned: PlannedCheck, birth: u32) -> Self {
@@ -295,23 +326,38 @@ pub(super) fn is_named(ask: &CheckAsk) -> bool {
 
 impl Known {
     /// Takes in what a run has shown. Is some of it new?
-    pub(super) fn learn(&mut self, judged: &Judged) -> bool {
+    pub(super) fn learn(&mut self, judged: &Brief) -> bool {
         let mut is_new = false;
         if let Some(certificate) = judged.certificate {
             is_new |= learn(&mut self.certificates, certificate);
         }
-        if !judged.answers.is_empty() {
-            is_new |= learn(&mut self.answers, hash(&judged.answers));
+        if let Some(answers) = judged.answers {
+            is_new |= learn(&mut self.answers, answers);
         }
-        if !judged.owners.is_empty() {
-            is_new |= learn(&mut self.owners, hash(&judged.owners));
+        if let Some(owners) = judged.owners {
+            is_new |= learn(&mut self.owners, owners);
         }
         let class = judged.status.map(|status| status / 100);
         if judged.outcome != RunOutcome::NotRun && class.is_some() {
-            is_new |= self.class.is_some() && self.class != class;
+            let is_other = self.class.is_some() && self.class != class;
+            is_new |= is_other;
             self.class = class;
+            if is_other {
+                // What was usual would be new again.
+                self.usual = [0; USUAL_MAX];
+            }
+        }
+        if judged.outcome == RunOutcome::Ok {
+            self.take_for_usual(judged.look());
         }
         is_new
+    }
+
+    /// The newest stands first.
+    fn take_for_usual(&mut self, look: u64) {
+        let found = self.usual.iter().position(|known| *known == look);
+        self.usual[..=found.unwrap_or(USUAL_MAX - 1)].rotate_right(1);
+        self.usual[0] = look;
     }
 }
 
@@ -327,12 +373,6 @@ fn learn<T: PartialEq>(known: &mut VecDeque<T>, value: T) -> bool {
         known.pop_front();
     }
     found.is_none() && !is_first
-}
-
-fn hash(values: &impl std::hash::Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    values.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -411,6 +411,7 @@ impl Engine {
     pub(crate) fn heard(&mut self, said: Said) {
         match said {
             Said::Told(told) => self.told(told),
+            Said::Judged(judged) => self.judged(judged),
             Said::Lost {
                 number,
                 reason,

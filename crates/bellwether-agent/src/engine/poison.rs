@@ -7,7 +7,7 @@ use crate::{Own, TraceWhy};
 use super::check::Check;
 use super::runs::About;
 use super::{Engine, Key, Kind};
-use bellwether_diagnose::visit::Judged;
+use bellwether_model::Brief;
 
 /// Of its times, a poisoned check is asked at one of so many.
 const APART_EVERY: u64 = 5;
@@ -74,7 +74,7 @@ impl Engine {
             return Some((key, true));
         }
         let about = About::passed(check, key, due, wall);
-        self.row(about, Judged::unknown("monitor.check_poisoned"));
+        self.row(about, Brief::unknown("monitor.check_poisoned".into()));
         None
     }
 

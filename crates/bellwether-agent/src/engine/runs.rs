@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use bellwether_diagnose::Situation;
-use bellwether_diagnose::visit::{self, Judged};
+use bellwether_diagnose::visit;
 use bellwether_model::job::{CheckAsk, Told, Wanted};
 use bellwether_model::report::Context;
 use bellwether_model::run::{Run, RunOutcome, Trigger};
-use bellwether_model::{CheckId, NotRunReason};
+use bellwether_model::{Brief, CheckId, NotRunReason, Observation};
+use bellwether_probe::worker::{self, Judged};
 use jiff::Timestamp;
 
 use super::check::{Burst, Check, is_named, rotation};
 use super::{Engine, Key, Kind, Order, Rank, SLOT_LATE_MAX, Say, Timer};
 use crate::clock::Micros;
+use crate::judge::{is_sound, judge};
 use crate::{Harvest, Shown, TraceWhy, wheel};
 
 /// What a visit has beyond the longest time of one of its steps: the last one is then waited for
@@ -107,7 +108,7 @@ impl Engine {
         };
         let about = About::of(order, given_up);
         self.figures.overloaded += 1;
-        self.row(about, Judged::unknown("monitor.overload"));
+        self.row(about, Brief::unknown("monitor.overload".into()));
     }
 
     /// Lines up an order of a check; its number.
@@ -201,7 +202,7 @@ impl Engine {
             self.orders.insert(number, order);
             return self.close_run(
                 number,
-                Judged::unknown(visit::not_run(NotRunReason::Privacy)),
+                Brief::unknown(visit::not_run(NotRunReason::Privacy).into()),
                 None,
                 true,
             );
@@ -225,11 +226,14 @@ impl Engine {
     /// Hands a visit to the workers.
     fn send(&mut self, number: u64, mut order: Order, resolver: Option<u32>, turn: u32) {
         let deadline_ms = order.ask.timeout_ms.saturating_add(VISIT_ROOM_MS);
+        let now = self.now;
+        let usual = self.check(order.key).map(|check| check.usual(now));
         let wanted = Wanted::Visit {
-            ask: Box::new((*order.ask).clone()),
+            ask: order.ask.clone(),
             resolver,
             turn,
             deadline_ms,
+            usual: Some(usual.unwrap_or_default()),
         };
         let deadline = deadline_ms.saturating_mul(1000);
         let patience = deadline + GRACE;
@@ -270,22 +274,53 @@ impl Engine {
         match order.kind {
             Kind::Trace { .. } => self.traced(told),
             Kind::Run { .. } => {
-                let key = order.key;
-                let (judged, situation) =
-                    visit::row_and_situation(&order.ask, told.observations, order.wall);
-                if judged.not_run == Some(NotRunReason::NoRoute) && self.turn_away(number) {
-                    return;
-                }
-                let is_well = judged.outcome != RunOutcome::NotRun;
+                let (brief, observations) = judge(&order.ask, told.observations, order.wall);
                 let records = Records {
-                    situation,
+                    seen: Seen::Here(observations),
                     queries: told.queries,
                 };
-                self.close_run(number, judged, Some(records), true);
-                if is_well {
-                    self.run_is_well(key);
-                }
+                self.visited(number, brief, Some(records));
             }
+        }
+    }
+
+    /// A visit was carried out, and judged by the worker.
+    pub(super) fn judged(&mut self, judged: Judged) {
+        let Judged {
+            number,
+            queries,
+            brief,
+            records,
+        } = judged;
+        let Some(order) = self.orders.get(&number) else {
+            return;
+        };
+        if order.is_closed {
+            self.figures.answers_late += 1;
+            self.forget(number);
+            return;
+        }
+        let is_run = matches!(order.kind, Kind::Run { .. });
+        if !is_run || !is_sound(&brief) {
+            tracing::warn!(number, ?brief, "a worker says what none of our code would");
+            return self.lost(number, NotRunReason::WorkerDied);
+        }
+        let seen = records.map(Seen::Written);
+        let records = seen.map(|seen| Records { seen, queries });
+        self.visited(number, brief, records);
+    }
+
+    fn visited(&mut self, number: u64, brief: Brief, records: Option<Records>) {
+        let Some(key) = self.orders.get(&number).map(|order| order.key) else {
+            return;
+        };
+        if brief.not_run == Some(NotRunReason::NoRoute) && self.turn_away(number) {
+            return;
+        }
+        let is_well = brief.outcome != RunOutcome::NotRun;
+        self.close_run(number, brief, records, true);
+        if is_well {
+            self.run_is_well(key);
         }
     }
 
@@ -366,7 +401,9 @@ impl Engine {
                     self.forget(number);
                 }
             }
-            Kind::Run { .. } => self.close_run(number, Judged::unknown(symptom), None, is_over),
+            Kind::Run { .. } => {
+                self.close_run(number, Brief::unknown(symptom.into()), None, is_over)
+            }
             Kind::Trace { .. } => {
                 self.figures.traces_lost += u64::from(order.began.is_some());
                 self.close_trace(number, is_over);
@@ -415,7 +452,7 @@ impl Engine {
         Some(about)
     }
 
-    fn close_run(&mut self, number: u64, judged: Judged, records: Option<Records>, is_over: bool) {
+    fn close_run(&mut self, number: u64, judged: Brief, records: Option<Records>, is_over: bool) {
         let Some(about) = self.release(number, is_over) else {
             return;
         };
@@ -424,20 +461,27 @@ impl Engine {
         {
             check.run = None;
         }
-        let is_shown = self.learn(&about, &judged);
+        let is_shown = self.learn(&about, &judged, records.is_some());
         let began = about.began.unwrap_or(self.now);
         // Milliseconds of a run are far below 2^53.
         let took_ms = self.now.saturating_sub(began) as f64 / 1000.0;
+        let (ask, wall) = (about.ask.clone(), about.wall);
         let Some(run) = self.made(about, judged) else {
             return;
         };
-        let harvest = match records.filter(|_| is_shown) {
-            Some(Records { situation, queries }) => Harvest::Shown(Box::new(Shown {
+        let shown = records.filter(|_| is_shown).and_then(Records::read);
+        let harvest = match shown {
+            Some((observations, queries)) => Harvest::Shown(Box::new(Shown {
                 context: Context {
+                    target: ask.target.clone(),
+                    expect: ask.expect.clone(),
                     vantage: self.vantage.as_str().to_owned(),
-                    ..situation.context
+                    now: wall,
+                    time_given: false,
+                    family: None,
+                    baseline: None,
                 },
-                observations: situation.observations,
+                observations,
                 took_ms,
                 queries,
                 run,
@@ -449,7 +493,7 @@ impl Engine {
 
     /// What a run shows beyond its row: something to confirm, to trace, or new. Are its records
     /// worth keeping?
-    fn learn(&mut self, about: &About, judged: &Judged) -> bool {
+    fn learn(&mut self, about: &About, judged: &Brief, has_records: bool) -> bool {
         let (resolvers, now) = (self.settings.labels.len(), self.now);
         let mut is_shown = false;
         let Kind::Run { trigger, turn, .. } = about.kind else {
@@ -467,7 +511,7 @@ impl Engine {
             // Each resolver was heard in both families before anything counts as new.
             let settled = check.judged as usize > 2 * resolvers.max(1);
             let is_new = check.known.learn(judged) && settled;
-            is_shown = check.is_worth_showing(judged, is_news, is_new, now);
+            is_shown = check.is_worth_showing(judged, is_news, is_new, has_records, now);
             if bad {
                 self.want_after_failure(at, about.due, is_news);
             } else if is_new {
@@ -547,14 +591,14 @@ impl Engine {
     }
 
     /// Hands on a row without records.
-    pub(super) fn row(&mut self, about: About, judged: Judged) {
+    pub(super) fn row(&mut self, about: About, judged: Brief) {
         if let Some(run) = self.made(about, judged) {
             self.out.push_back(Harvest::Run(run));
         }
     }
 
     /// Makes a row.
-    fn made(&mut self, about: About, judged: Judged) -> Option<Run> {
+    fn made(&mut self, about: About, judged: Brief) -> Option<Run> {
         let About {
             id,
             every,
@@ -610,8 +654,30 @@ impl Engine {
 
 /// What a run was judged from.
 struct Records {
-    situation: Situation,
+    seen: Seen,
     queries: u32,
+}
+
+enum Seen {
+    Here(Vec<Observation>),
+    /// As a worker wrote them: read if they are worth showing.
+    Written(worker::Records),
+}
+
+impl Records {
+    fn read(self) -> Option<(Vec<Observation>, u32)> {
+        let observations = match self.seen {
+            Seen::Here(observations) => observations,
+            Seen::Written(written) => match written.read() {
+                Ok(observations) => observations,
+                Err(error) => {
+                    tracing::warn!(%error, "the records of a run cannot be read");
+                    return None;
+                }
+            },
+        };
+        Some((observations, self.queries))
+    }
 }
 
 /// What a row says of its order.

@@ -253,7 +253,7 @@ impl Engine {
         };
         check.trace.began = Some(now);
         let wanted = Wanted::Trace {
-            ask: Box::new((*order.ask).clone()),
+            ask: order.ask.clone(),
             baseline: check.planned.baseline.as_deref().cloned().map(Box::new),
             now: Some(order.wall),
             deadline_ms,

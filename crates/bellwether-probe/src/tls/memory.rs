@@ -19,13 +19,15 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use sha2::{Digest, Sha256};
 
 use super::record::Witness;
-use super::{Ask, read_chain, with_der};
+use super::{Ask, read, with_der};
 
-/// Verdicts that are kept: chains that a worker meets again within minutes.
-const VERDICTS_MAX: usize = 4096;
-/// Bytes that they may take together.
-const BYTES_MAX: usize = 4 * 1024 * 1024;
-/// One that takes more is not kept: real ones take some 6 KiB.
+/// Verdicts that are kept: chains that a worker meets again within minutes, which are those of all its
+/// services.
+const VERDICTS_MAX: usize = 16_384;
+/// Bytes that they may take together, their certificates included.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+/// One that takes more is not kept: real ones take some 4 KiB, most of it in certificates that they
+/// have in common with others.
 const VERDICT_LEN_MAX: usize = 64 * 1024;
 /// What a text costs besides its bytes: its place in a list, and the allocator's share.
 const TEXT_COST: usize = 48;
@@ -55,7 +57,8 @@ pub(super) struct Chain<'a> {
 /// What was made of a chain.
 #[derive(Debug)]
 pub(super) struct Judged {
-    pub(super) chain: Vec<CertSeen>,
+    /// Without their bytes: who shows them has those.
+    chain: Vec<Rc<CertSeen>>,
     pub(super) problems: Vec<CertProblem>,
     pub(super) profiles: Vec<ProfileVerdict>,
     pub(super) staple: Option<StapleSeen>,
@@ -65,7 +68,11 @@ pub(super) struct Judged {
 #[derive(Default)]
 struct Verdicts {
     known: HashMap<[u8; 32], Rc<Judged>>,
+    /// Certificates of these verdicts, by their digest: those of authorities stand in many chains.
+    certs: HashMap<String, Rc<CertSeen>>,
     bytes: usize,
+    /// Which half is forgotten next when there are too many.
+    half: u8,
 }
 
 impl Memory {
@@ -91,7 +98,9 @@ impl Memory {
         if let Some(judged) = verdicts.known.get(&key).filter(|j| j.span.holds(at)) {
             return judged.clone();
         }
-        let judged = Rc::new(chain.judge(anchors, at));
+        let mut judged = chain.judge(anchors, at);
+        verdicts.share(&mut judged.chain);
+        let judged = Rc::new(judged);
         verdicts.keep(key, &judged);
         judged
     }
@@ -118,12 +127,12 @@ impl Chain<'_> {
     fn judge(&self, anchors: &Anchors, at: Timestamp) -> Judged {
         let examined = examine(self.certs, self.staple, anchors, self.host, at);
         let chain = if examined.certs.len() == self.certs.len() {
-            with_der(examined.certs, self.certs)
+            examined.certs
         } else {
-            read_chain(self.certs)
+            self.certs.iter().map(|der| read(der)).collect()
         };
         Judged {
-            chain,
+            chain: chain.into_iter().map(Rc::new).collect(),
             problems: examined.problems,
             profiles: examined.profiles,
             staple: examined.staple,
@@ -133,25 +142,15 @@ impl Chain<'_> {
 }
 
 impl Judged {
-    /// Bytes that it takes, about.
+    /// The chain as it is told, of which these are the bytes.
+    pub(super) fn chain(&self, certs: &[Vec<u8>]) -> Vec<CertSeen> {
+        let chain = self.chain.iter().map(|cert| (**cert).clone());
+        with_der(chain.collect(), certs)
+    }
+
+    /// Bytes that it takes, about, without its certificates.
     fn cost(&self) -> usize {
-        let text = |text: &String| text.len() + TEXT_COST;
         let maybe = |text_of: &Option<String>| text_of.as_ref().map_or(0, text);
-        let all = |texts: &Vec<String>| texts.iter().map(text).sum::<usize>();
-        let cert = |cert: &CertSeen| {
-            size_of::<CertSeen>()
-                + [&cert.sha256, &cert.subject, &cert.issuer, &cert.serial]
-                    .map(text)
-                    .iter()
-                    .sum::<usize>()
-                + text(&cert.key)
-                + text(&cert.signature)
-                + all(&cert.names)
-                + cert.addresses.len() * size_of::<std::net::IpAddr>()
-                + all(&cert.issuer_urls)
-                + maybe(&cert.malformed)
-                + maybe(&cert.der)
-        };
         let problem = |problem: &CertProblem| {
             // Its texts stand in this one, and their places are fewer than their letters.
             size_of::<CertProblem>() + 4 * format!("{problem:?}").len()
@@ -160,29 +159,84 @@ impl Judged {
             |verdict: &ProfileVerdict| size_of::<ProfileVerdict>() + maybe(&verdict.refuses);
         let staple = self.staple.as_ref();
         size_of::<Self>()
-            + self.chain.iter().map(cert).sum::<usize>()
+            + self.chain.len() * size_of::<Rc<CertSeen>>()
             + self.problems.iter().map(problem).sum::<usize>()
             + self.profiles.iter().map(profile).sum::<usize>()
             + staple.map_or(0, |staple| maybe(&staple.problem))
     }
 }
 
+fn text(text: &String) -> usize {
+    text.len() + TEXT_COST
+}
+
+/// Bytes that a certificate takes, about, its place in the table included.
+fn cert_cost(cert: &CertSeen) -> usize {
+    let all = |texts: &Vec<String>| texts.iter().map(text).sum::<usize>();
+    let own = [
+        &cert.sha256,
+        &cert.sha256,
+        &cert.subject,
+        &cert.issuer,
+        &cert.serial,
+        &cert.key,
+        &cert.signature,
+    ];
+    size_of::<CertSeen>()
+        + own.map(text).iter().sum::<usize>()
+        + all(&cert.names)
+        + cert.addresses.len() * size_of::<std::net::IpAddr>()
+        + all(&cert.issuer_urls)
+        + cert.malformed.as_ref().map_or(0, text)
+}
+
 impl Verdicts {
+    /// Takes certificates that are known for those that are the same.
+    fn share(&self, chain: &mut [Rc<CertSeen>]) {
+        for cert in chain {
+            let known = self.certs.get(&cert.sha256);
+            if let Some(known) = known.filter(|known| known == &&*cert) {
+                *cert = known.clone();
+            }
+        }
+    }
+
     fn keep(&mut self, key: [u8; 32], judged: &Rc<Judged>) {
+        let certs = |judged: &Judged| judged.chain.iter().map(|c| cert_cost(c)).sum::<usize>();
         let cost = judged.cost();
-        if cost > VERDICT_LEN_MAX {
+        if cost + certs(judged) > VERDICT_LEN_MAX {
             return;
         }
         // What counted at another time.
         if let Some(former) = self.known.remove(&key) {
             self.bytes -= former.cost();
         }
-        // To begin anew costs a second look at each chain; to know the oldest costs at each look.
-        if self.known.len() >= VERDICTS_MAX || self.bytes + cost > BYTES_MAX {
-            *self = Self::default();
+        if self.known.len() >= VERDICTS_MAX || self.bytes + cost + certs(judged) > BYTES_MAX {
+            self.forget();
         }
         self.bytes += cost;
         self.known.insert(key, judged.clone());
+        for cert in &judged.chain {
+            let former = self.certs.insert(cert.sha256.clone(), cert.clone());
+            self.bytes += cert_cost(cert);
+            self.bytes -= former.map_or(0, |former| cert_cost(&former));
+        }
+    }
+
+    /// Forgets every second verdict. Services are met in turn: of more than there is room for, those
+    /// are met again soonest that were not met for longest, so that the oldest are no worse than others.
+    fn forget(&mut self) {
+        self.half ^= 1;
+        let half = self.half;
+        self.known.retain(|key, _| key[0] & 1 == half);
+        self.certs.retain(|_, cert| Rc::strong_count(cert) > 1);
+        let verdicts = self.known.values().map(|judged| judged.cost());
+        let certs = self.certs.values().map(|cert| cert_cost(cert));
+        self.bytes = verdicts.sum::<usize>() + certs.sum::<usize>();
+        if self.bytes > BYTES_MAX / 2 + BYTES_MAX / 4 {
+            // Whoever chose which ones stay.
+            *self = Self::default();
+        }
     }
 }
 
@@ -255,7 +309,8 @@ mod tests {
         assert!(Rc::ptr_eq(&first, &second));
         assert_eq!(first.problems, []);
         assert_eq!(first.chain[0].names, [HOST]);
-        assert!(first.chain[0].der.is_some());
+        assert!(first.chain(&chain)[0].der.is_some());
+        assert!(first.chain[0].der.is_none());
     }
 
     #[test]
@@ -271,7 +326,7 @@ mod tests {
             assert_eq!(judged.problems, fresh.problems);
             assert_eq!(judged.profiles, fresh.profiles);
             assert_eq!(judged.staple, fresh.staple);
-            assert_eq!(judged.chain, fresh.chain);
+            assert_eq!(judged.chain(chain.certs), fresh.chain(chain.certs));
             judged.problems.len()
         };
         // Asked twice each: the second time from memory.
@@ -338,21 +393,44 @@ mod tests {
     fn a_hostile_peer_cannot_fill_the_memory() {
         let roots = Anchors::none();
         let memory = Memory::default();
-        let judged = |cert: Vec<u8>| {
-            let _ = memory.judged(&shown(&[cert]), &roots, june());
+        let judged = |certs: &[Vec<u8>]| {
+            let _ = memory.judged(&shown(certs), &roots, june());
             let verdicts = memory.verdicts.borrow();
             assert!(verdicts.bytes <= BYTES_MAX);
             assert!(verdicts.known.len() <= VERDICTS_MAX);
             let sum: usize = verdicts.known.values().map(|judged| judged.cost()).sum();
-            assert_eq!(verdicts.bytes, sum);
+            let certs = verdicts.certs.values().map(|cert| cert_cost(cert));
+            assert_eq!(verdicts.bytes, sum + certs.sum::<usize>());
         };
-        // A large one is told in base64, and not kept.
-        judged(vec![0x30; 60_000]);
+        let chain = |n: u32, len: u8| -> Vec<Vec<u8>> {
+            let cert = |at| [&n.to_be_bytes()[..], &[0x30, at]].concat();
+            (0..len).map(cert).collect()
+        };
+        // A large one is told, and not kept.
+        judged(&chain(0, u8::MAX));
         assert_eq!(kept(&memory), 0);
-        for n in 0..400_u32 {
-            judged([&n.to_be_bytes()[..], &[0x30; 20_000]].concat());
+        let mut most = 0;
+        for n in 0..700 {
+            judged(&chain(n, 60));
+            most = most.max(kept(&memory));
         }
-        assert!(kept(&memory) > 0);
+        // Half of them were forgotten at a time.
+        assert!(kept(&memory) > 0 && most < 700, "{most}");
+    }
+
+    #[test]
+    fn certificates_of_authorities_are_kept_once() {
+        let pki = Pki::new();
+        let roots = anchors(&trusting("https://svc.test/", &pki));
+        let memory = Memory::default();
+        let shown_last = |host: &str| {
+            let certs = pki.chain(&[host], 2026).chain;
+            let certs = [certs, vec![pki.root.clone()]].concat();
+            let judged = memory.judged(&shown(&certs), &roots, june());
+            judged.chain.last().unwrap().clone()
+        };
+        let (one, other) = (shown_last("a.svc.test"), shown_last("b.svc.test"));
+        assert!(Rc::ptr_eq(&one, &other));
     }
 
     #[test]

@@ -225,7 +225,7 @@ fn note_shown(cx: &Cx, seen: &mut TlsSeen, shown: &Shown, ask: &Ask, anchors: &A
         host: &host,
     };
     let judged = cx.memory().tls.judged(&shown_by, anchors, cx.job().now);
-    seen.chain.clone_from(&judged.chain);
+    seen.chain = judged.chain(&shown.chain);
     seen.problems.clone_from(&judged.problems);
     seen.profiles.clone_from(&judged.profiles);
     seen.staple.clone_from(&judged.staple);

@@ -22,6 +22,9 @@ pub enum FrameError {
     /// Not what was to be said.
     #[error("a frame holds something else")]
     Content(#[from] serde_json::Error),
+    /// No judgement, though it begins as one.
+    #[error("a frame holds no judgement of a visit")]
+    Judgement,
 }
 
 /// The bytes of a frame.
@@ -77,32 +80,18 @@ pub(crate) fn read<T: DeserializeOwned>(from: &mut impl Read) -> Result<T, Frame
     Ok(serde_json::from_slice(&bytes)?)
 }
 
+/// Bytes before the content.
+pub(super) const HEAD_LEN: usize = 4;
 /// A frame of nothing: whoever says it lives.
-pub(super) const BEAT: [u8; 4] = [0; 4];
+pub(super) const BEAT: [u8; HEAD_LEN] = [0; HEAD_LEN];
 
-/// What comes of a pipe that may carry beats.
-pub(super) enum Heard<T> {
-    /// A frame of nothing.
-    Beat,
-    /// Anything else.
-    Said(T),
-}
-
-/// Reads one frame, or one of nothing; `None` at the end of the pipe.
-pub(super) async fn hear<T: DeserializeOwned>(
-    from: &mut (impl AsyncRead + Unpin),
-) -> Result<Option<Heard<T>>, FrameError> {
-    let mut head = [0; 4];
-    if from.read(&mut head[..1]).await? == 0 {
+/// The length of the frame that stands first, its head included; `None` as long as it is not whole.
+pub(super) fn whole(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+    let Some(head) = bytes.first_chunk() else {
         return Ok(None);
-    }
-    from.read_exact(&mut head[1..]).await?;
-    if head == BEAT {
-        return Ok(Some(Heard::Beat));
-    }
-    let mut bytes = vec![0; length(head)?];
-    from.read_exact(&mut bytes).await?;
-    Ok(Some(Heard::Said(serde_json::from_slice(&bytes)?)))
+    };
+    let len = HEAD_LEN + length(*head)?;
+    Ok((bytes.len() >= len).then_some(len))
 }
 
 /// Reads one frame; `None` at the end of the pipe.
@@ -142,5 +131,12 @@ mod tests {
         assert_eq!(read::<String>(&mut from).unwrap(), "one");
         assert_eq!(read::<String>(&mut from).unwrap(), "two");
         assert!(from.is_empty());
+        let first = whole(&bytes).unwrap().unwrap();
+        assert_eq!(&bytes[HEAD_LEN..first], b"\"one\"");
+        for len in 0..first {
+            assert_eq!(whole(&bytes[..len]).unwrap(), None);
+        }
+        assert_eq!(whole(&BEAT).unwrap(), Some(HEAD_LEN));
+        assert!(whole(&[0xff; HEAD_LEN]).is_err());
     }
 }

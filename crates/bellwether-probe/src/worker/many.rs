@@ -25,7 +25,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
 use tokio::time::timeout;
 
-use super::{WorkerError, fault, frame, orders};
+use super::{Judge, WorkerError, answer, fault, frame, orders};
 use crate::cx::{Cx, Setting};
 use crate::memory::Memory;
 use crate::{roots, sys};
@@ -39,14 +39,18 @@ const ORDERS_MAX: u32 = 4096;
 pub const ORDERS_AT_ONCE: usize = 2048;
 /// Records that are written at once.
 const WRITE_LEN: usize = 48 * 1024;
-/// How often the clock is looked at while probes are under way: less than any of them waits.
-const BEAT: Duration = Duration::from_millis(10);
+/// How often the clock is looked at while probes are under way, and what they came to is said: less than
+/// any of them waits, and long enough that several are said together.
+const BEAT: Duration = Duration::from_millis(5);
 /// The same while there are none.
 const BEAT_IDLE: Duration = Duration::from_millis(200);
 /// How long after its deadline an order may still end by itself.
 const GRACE: Duration = Duration::from_millis(50);
 /// Records of one order that are kept, bytes: more than any trace of a healthy service brings.
 const REPORT_LEN_MAX: usize = 8 * 1024 * 1024;
+/// Records of one visit that are kept: its questions, a handshake and a request for each redirect are
+/// some tens.
+const RECORDS_MAX: usize = 256;
 /// Room for the end of a report, and for a record of what was left out.
 const REPORT_END_LEN: usize = 4096;
 /// Bytes read of the orders at once.
@@ -80,6 +84,29 @@ pub fn serve_many(
     output: impl Write + 'static,
     manner: Manner,
 ) -> Result<(), WorkerError> {
+    serve_with(input, output, manner, None)
+}
+
+/// [`serve_many`] that judges visits where somebody asks for that, and then says only what they came
+/// to, and their records where they are not usual.
+///
+/// # Errors
+/// As of [`serve_many`].
+pub fn serve_many_judged(
+    input: OwnedFd,
+    output: impl Write + 'static,
+    manner: Manner,
+    judge: Judge,
+) -> Result<(), WorkerError> {
+    serve_with(input, output, manner, Some(judge))
+}
+
+fn serve_with(
+    input: OwnedFd,
+    output: impl Write + 'static,
+    manner: Manner,
+    judge: Option<Judge>,
+) -> Result<(), WorkerError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -92,7 +119,7 @@ pub fn serve_many(
         // With fewer, probes wait for each other.
         let _ = sys::raise_descriptor_limit();
         tokio::select! {
-            ended = take_orders(input, &said, manner) => ended,
+            ended = take_orders(input, &said, manner, judge) => ended,
             // Nobody listens any more.
             () = said.gone.notified() => Ok(()),
         }
@@ -103,6 +130,7 @@ async fn take_orders(
     input: pipe::Receiver,
     said: &Rc<Said>,
     manner: Manner,
+    judge: Option<Judge>,
 ) -> Result<(), WorkerError> {
     let mut input = BufReader::with_capacity(READ_LEN, input);
     let mut settings: HashMap<u32, Rc<Setting>> = HashMap::new();
@@ -154,7 +182,7 @@ async fn take_orders(
         };
         let (setting, said) = (setting.clone(), said.clone());
         spawn_local(async move {
-            let report = carry_out(number, setting, wanted, memory, place).await;
+            let report = carry_out(number, setting, wanted, memory, place, judge).await;
             said.append(report);
             drop(order);
         });
@@ -169,8 +197,24 @@ async fn carry_out(
     wanted: Wanted,
     memory: Rc<Memory>,
     place: OwnedSemaphorePermit,
+    judge: Option<Judge>,
 ) -> Report {
-    let report = Rc::new(RefCell::new(Report::new(number)));
+    let judged = match (&wanted, judge) {
+        (
+            Wanted::Visit {
+                ask,
+                usual: Some(usual),
+                ..
+            },
+            Some(judge),
+        ) => Some((ask.clone(), usual.clone(), judge)),
+        _ => None,
+    };
+    let report = match judged {
+        Some(_) => Report::kept(number),
+        None => Report::new(number),
+    };
+    let report = Rc::new(RefCell::new(report));
     let records = report.clone();
     let setting = orders::setting_for(setting, &wanted);
     let cx = Cx::begin(setting, memory, move |event| match event {
@@ -199,7 +243,16 @@ async fn carry_out(
     }
     // Probes that never said what became of them: their order ended before they did.
     report.borrow_mut().close(cx.queries());
-    report.take()
+    let mut report = report.take();
+    if let Some((ask, usual, judge)) = judged {
+        let (brief, mut records) =
+            judge(&ask, report.kept.take().unwrap_or_default(), cx.job().now);
+        if usual.contains(&brief.look()) {
+            records.clear();
+        }
+        report.text = answer::write(number, cx.queries(), &brief, &records);
+    }
+    report
 }
 
 /// A short timer that runs while anything is under way.
@@ -222,13 +275,18 @@ impl Beat {
             loop {
                 // With all places free nothing is under way; looked for again shortly.
                 let is_idle = under_way.available_permits() == ORDERS_MAX as usize;
+                if let Some(said) = &pulse {
+                    said.waits.set(!is_idle);
+                }
                 tokio::time::sleep(if is_idle { BEAT_IDLE } else { BEAT }).await;
                 turns.fetch_add(1, Ordering::Relaxed);
-                if let Some(said) = &pulse
-                    && last.elapsed() >= PULSE
-                {
-                    last = Instant::now();
-                    said.beat();
+                if let Some(said) = &pulse {
+                    if last.elapsed() >= PULSE {
+                        last = Instant::now();
+                        said.beat();
+                    } else {
+                        said.write();
+                    }
                 }
             }
         }))
@@ -264,6 +322,8 @@ impl Drop for Beat {
 struct Report {
     text: Vec<u8>,
     records: usize,
+    /// The records themselves, where they are judged here and not written one by one.
+    kept: Option<Vec<Observation>>,
     /// Probes that began and have not ended.
     begun: Vec<Begun>,
     /// Records for which there was no room, and the first of them.
@@ -284,6 +344,14 @@ impl Report {
         Self {
             text,
             ..Self::default()
+        }
+    }
+
+    /// One whose records are judged.
+    fn kept(number: u64) -> Self {
+        Self {
+            kept: Some(Vec::new()),
+            ..Self::new(number)
         }
     }
 
@@ -316,6 +384,14 @@ impl Report {
 
     /// Writes a record, if the text stays below a length with it.
     fn write(&mut self, observation: &Observation, len_max: usize) -> bool {
+        if let Some(kept) = &mut self.kept {
+            // Room is kept for the record of what was left out.
+            let has_room = kept.len() < RECORDS_MAX || len_max == FRAME_LEN_MAX;
+            if has_room {
+                kept.push(observation.clone());
+            }
+            return has_room;
+        }
         let len = self.text.len();
         if self.records > 0 {
             self.text.push(b',');
@@ -349,10 +425,14 @@ impl Report {
         }
         // What is missing is unknown, and never taken for something that was not asked.
         if let Some((probe, began)) = self.first_left_out {
+            let most = match self.kept {
+                Some(_) => format!("{RECORDS_MAX} records"),
+                None => format!("{REPORT_LEN_MAX} bytes"),
+            };
             let not_run = NotRun {
                 reason: NotRunReason::Limit,
                 detail: format!(
-                    "{} records are left out: all of one order take at most {REPORT_LEN_MAX} bytes",
+                    "{} records are left out: all of one order take at most {most}",
                     self.left_out
                 ),
                 subject: String::new(),
@@ -380,6 +460,8 @@ struct Said {
     output: RefCell<Box<dyn Write>>,
     /// Will it be written when everybody had a turn?
     is_due: Cell<bool>,
+    /// Will it be written with the next beat, which is near? Whoever hears it wakes for each writing.
+    waits: Cell<bool>,
     gone: Notify,
 }
 
@@ -389,6 +471,7 @@ impl Said {
             bytes: RefCell::default(),
             output: RefCell::new(Box::new(output)),
             is_due: Cell::new(false),
+            waits: Cell::new(false),
             gone: Notify::new(),
         }
     }
@@ -415,7 +498,7 @@ impl Said {
             self.gone.notify_one();
         } else if self.bytes.borrow().len() >= WRITE_LEN {
             self.write();
-        } else if !self.is_due.replace(true) {
+        } else if !self.waits.get() && !self.is_due.replace(true) {
             let said = self.clone();
             spawn_local(async move {
                 yield_now().await;
@@ -427,6 +510,9 @@ impl Said {
     fn write(&self) {
         self.is_due.set(false);
         let mut bytes = self.bytes.borrow_mut();
+        if bytes.is_empty() {
+            return;
+        }
         let mut output = self.output.borrow_mut();
         let written: io::Result<()> = output.write_all(&bytes).and_then(|()| output.flush());
         if written.is_err() {
@@ -441,8 +527,12 @@ impl Said {
 mod tests {
     use std::io::Read as _;
 
+    use bellwether_model::Brief;
+    use bellwether_model::job::CheckAsk;
+
+    use super::super::answer::Answer;
     use super::*;
-    use crate::testing::job;
+    use crate::testing::{check_ask, job};
 
     /// What a worker says to these orders.
     fn told(orders: &[Order]) -> Vec<Told> {
@@ -526,10 +616,83 @@ mod tests {
         assert_eq!(not_run.reason, NotRunReason::Limit);
     }
 
-    /// What has no room in a frame leaves a record that says so, and the frame can be read.
+    /// A judge of tests: as many records as there are is the status.
+    fn counted(
+        _: &CheckAsk,
+        records: Vec<Observation>,
+        _: jiff::Timestamp,
+    ) -> (Brief, Vec<Observation>) {
+        let brief = Brief {
+            status: u16::try_from(records.len()).ok(),
+            ..Brief::unknown("monitor.limit".into())
+        };
+        (brief, records)
+    }
+
     #[test]
-    fn records_that_are_too_much_are_told_of() {
-        let large = |len: usize| Observation {
+    fn a_visit_is_judged_where_that_is_asked_for_and_told_where_it_is_not_usual() {
+        // Nobody listens there.
+        let target = "tcp://127.0.0.9:9";
+        let usual = counted(
+            &check_ask(target),
+            vec![record(0)],
+            jiff::Timestamp::UNIX_EPOCH,
+        );
+        let (input, mut say) = io::pipe().unwrap();
+        let (mut hear, output) = io::pipe().unwrap();
+        let manner = Manner {
+            at_once: 1,
+            remembers: true,
+            beats: false,
+        };
+        let worker =
+            std::thread::spawn(move || serve_many_judged(input.into(), output, manner, counted));
+        let job = Box::new(job("tcp://common.test:1"));
+        let mut orders = vec![Order::Setting { setting: 1, job }];
+        let wishes = [None, Some(vec![]), Some(vec![1, usual.0.look()])];
+        orders.extend((0..).zip(wishes).map(|(number, usual)| Order::Probe {
+            number,
+            setting: 1,
+            wanted: Wanted::Visit {
+                ask: check_ask(target),
+                resolver: None,
+                turn: 0,
+                deadline_ms: 5000,
+                usual,
+            },
+        }));
+        for order in &orders {
+            say.write_all(&frame::encode(order).unwrap()).unwrap();
+        }
+        let mut answers: Vec<Answer> = (0..3).map(|_| heard(&mut hear)).collect();
+        drop(say);
+        assert!(worker.join().unwrap().is_ok());
+        answers.sort_by_key(Answer::number);
+        let [
+            Answer::Told(told),
+            Answer::Judged(new),
+            Answer::Judged(known),
+        ] = &answers[..]
+        else {
+            panic!("one is told, two are judged");
+        };
+        assert_eq!(told.observations[0].probe, ProbeKind::Tcp);
+        let records = new.records.as_ref().unwrap().read().unwrap();
+        assert_eq!(records[0].outcome, told.observations[0].outcome);
+        assert_eq!(new.brief, usual.0);
+        assert_eq!((&known.brief, &known.records), (&usual.0, &None));
+    }
+
+    fn heard(from: &mut impl io::Read) -> Answer {
+        let mut head = [0; frame::HEAD_LEN];
+        from.read_exact(&mut head).unwrap();
+        let mut content = vec![0; usize::try_from(u32::from_le_bytes(head)).unwrap()];
+        from.read_exact(&mut content).unwrap();
+        Answer::read(&content).unwrap()
+    }
+
+    fn record(len: usize) -> Observation {
+        Observation {
             id: String::new(),
             probe: ProbeKind::Http,
             began: jiff::Timestamp::UNIX_EPOCH,
@@ -542,7 +705,32 @@ mod tests {
                 address: None,
                 via: None,
             }),
+        }
+    }
+
+    /// However many records there are, what is judged is bounded, and says what is missing.
+    #[test]
+    fn records_that_are_judged_are_bounded() {
+        let mut report = Report::kept(7);
+        for _ in 0..RECORDS_MAX + 3 {
+            report.add(&record(1));
+        }
+        report.close(3);
+        let kept = report.kept.unwrap();
+        assert_eq!(kept.len(), RECORDS_MAX + 1);
+        let Outcome::NotRun(last) = &kept[RECORDS_MAX].outcome else {
+            panic!("{:?}", kept[RECORDS_MAX].probe);
         };
+        assert!(
+            last.detail.starts_with("3 records are left out"),
+            "{}",
+            last.detail
+        );
+    }
+
+    /// What has no room in a frame leaves a record that says so, and the frame can be read.
+    #[test]
+    fn records_that_are_too_much_are_told_of() {
         for (lens, kept) in [
             (vec![FRAME_LEN_MAX, 10], 1),
             (vec![REPORT_LEN_MAX, 10, 10], 1),
@@ -550,7 +738,7 @@ mod tests {
         ] {
             let mut report = Report::new(7);
             for len in &lens {
-                report.add(&large(*len));
+                report.add(&record(*len));
             }
             report.close(3);
             let mut framed = Vec::new();

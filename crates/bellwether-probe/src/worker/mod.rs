@@ -10,6 +10,7 @@
 //! - [`pool`]: the scheduler's end of processes that run many probes
 //! - [`fault`]: workers that hang and die on purpose, for rehearsals
 
+mod answer;
 pub mod fault;
 mod frame;
 mod many;
@@ -19,10 +20,13 @@ mod serve;
 mod supervise;
 mod visit;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use answer::fuzzing::read_answer;
+pub use answer::{Judge, Judged, Records};
 pub use frame::FrameError;
 #[cfg(feature = "fuzzing")]
 pub(crate) use frame::read as read_frame;
-pub use many::{Manner, ORDERS_AT_ONCE, serve_many};
+pub use many::{Manner, ORDERS_AT_ONCE, serve_many, serve_many_judged};
 pub use serve::{WorkerError, serve, serve_with};
 pub use supervise::{Ended, Supervised, supervise, supervise_until};
 

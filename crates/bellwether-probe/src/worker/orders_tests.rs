@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bellwether_model::dns::{ControlVia, ExchangeResult, Rcode, ResolverOrigin};
 use bellwether_model::http::{HttpResult, RedirectEnd};
@@ -33,6 +34,7 @@ fn visit_within(target: &str, deadline_ms: u64) -> Wanted {
         resolver: is_named.then_some(0),
         turn: 0,
         deadline_ms,
+        usual: None,
     }
 }
 
@@ -178,6 +180,7 @@ fn a_name_that_does_not_exist_is_not_visited() {
             resolver: Some(4),
             turn: 0,
             deadline_ms: 1000,
+            usual: None,
         };
         let seen = visited(knows(""), |_| {}, none).await;
         let Outcome::NotRun(not_run) = &seen[0].outcome else {
@@ -319,12 +322,13 @@ fn a_visit_of_a_name_alone_and_one_by_echo() {
         };
         assert_eq!(look_up.exchange.response().map(|r| r.answer.len()), Some(1));
         let mut echo = check_ask("tcp://www.svc.test:1");
-        echo.icmp_only = true;
+        Arc::make_mut(&mut echo).icmp_only = true;
         let wanted = Wanted::Visit {
             ask: echo,
             resolver: Some(0),
             turn: 3,
             deadline_ms: 5000,
+            usual: None,
         };
         let seen = visited(knows(records), |_| {}, wanted).await;
         // Whether echoes are allowed depends on the system.
@@ -381,7 +385,7 @@ impl Counted {
         self.trace_of(check_ask(target)).await
     }
 
-    async fn trace_of(&self, ask: Box<CheckAsk>) -> (Vec<Observation>, u32, u32, u32) {
+    async fn trace_of(&self, ask: Arc<CheckAsk>) -> (Vec<Observation>, u32, u32, u32) {
         let mut common = job("https://common.test/");
         common.resolvers = vec![resolver(self.port)];
         common.controls = vec![Control::Name("ctl.test.".parse().unwrap())];
@@ -476,7 +480,7 @@ fn a_trace_by_echo_connects_to_nothing() {
     run(async {
         let tree = Counted::start(healthy()).await;
         let mut echo = check_ask("dns://www.svc.test");
-        echo.icmp_only = true;
+        Arc::make_mut(&mut echo).icmp_only = true;
         let (seen, ..) = tree.trace_of(echo).await;
         let echoes = seen.iter().filter(|o| o.probe == ProbeKind::Icmp);
         assert_eq!(echoes.count(), 1, "{seen:?}");

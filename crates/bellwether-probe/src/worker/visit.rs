@@ -81,7 +81,7 @@ fn is_spoken(cx: &Cx, rtype: &str) -> bool {
     };
     match cx.job().family {
         Some(only) => only == family,
-        None => family == Family::V4 || no_v6_route(cx).is_none(),
+        None => family == Family::V4 || cx.memory().has_v6(|| no_v6_route(cx).is_none()),
     }
 }
 

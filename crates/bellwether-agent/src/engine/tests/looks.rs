@@ -1,5 +1,11 @@
 //! What is looked at again: bursts that confirm, traces, other resolvers and families.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bellwether_model::Brief;
+use bellwether_probe::worker::Judged;
+
 use super::*;
 
 #[test]
@@ -31,6 +37,73 @@ fn records_are_handed_on_of_what_fails_and_how_it_fails() {
         assert!(!shown.observations.is_empty() && shown.took_ms > 0.0);
     }
     sim.assert_numbered(0);
+}
+
+/// Once it is known how a check looks, its records are wanted no more: neither those of one that is well,
+/// nor, for ten minutes, those of one that goes on failing as it did.
+#[test]
+fn records_of_what_is_usual_are_not_wanted() {
+    let fails_at = BEGIN + 10 * MINUTE;
+    let wants = Rc::new(RefCell::new(Vec::new()));
+    let noted = wants.clone();
+    let mut sim = Sim::new(plan(1, 60), move |asked, wanted| {
+        let fails = asked.at >= fails_at;
+        let seen = if fails { Seen::Refused } else { Seen::Ok };
+        if let Wanted::Visit {
+            ask,
+            usual: Some(usual),
+            ..
+        } = wanted
+        {
+            let records = crate::testing::told(asked.number, wanted, seen).observations;
+            let look = crate::judge(ask, records, Timestamp::UNIX_EPOCH).0.look();
+            noted
+                .borrow_mut()
+                .push((asked.at, fails, !usual.contains(&look)));
+        }
+        vec![(50_000, answer(asked, wanted, seen))]
+    });
+    sim.run(45 * MINUTE);
+    let wants = wants.borrow();
+    let well: Vec<bool> = wants.iter().filter(|w| !w.1).map(|w| w.2).collect();
+    assert!(
+        well[0] && well[1..].iter().all(|is_wanted| !is_wanted),
+        "{well:?}"
+    );
+    let failing: Vec<u64> = wants.iter().filter(|w| w.1 && w.2).map(|w| w.0).collect();
+    // What was asked for meanwhile is wanted too: the first of a burst.
+    let shown: Vec<u64> = sim.shown.iter().map(|shown| due(&shown.run)).collect();
+    assert!(
+        shown.len() >= 3 && failing.len() <= shown.len() + 1,
+        "{failing:?} {shown:?}"
+    );
+}
+
+#[test]
+fn what_none_of_our_code_would_say_leaves_an_unknown_row() {
+    let mut sim = Sim::new(plan(1, 60), |asked, wanted| {
+        let mut said = vec![(50_000, answer(asked, wanted, Seen::Ok))];
+        for (_, said) in &mut said {
+            if !asked.is_trace {
+                *said = Said::Judged(Judged {
+                    number: asked.number,
+                    queries: 0,
+                    brief: Brief {
+                        outcome: RunOutcome::Failed,
+                        ..Brief::unknown("<script>".into())
+                    },
+                    records: None,
+                });
+            }
+        }
+        said
+    });
+    sim.run(5 * MINUTE);
+    assert!(sim.runs.len() >= 4);
+    for run in &sim.runs {
+        assert_eq!(run.outcome, RunOutcome::NotRun);
+        assert_eq!(run.symptom.as_deref(), Some("monitor.worker_died"));
+    }
 }
 
 #[test]
@@ -245,7 +318,7 @@ fn resolvers_that_privacy_forbids_are_left_alone() {
         resolver("192.0.2.3", ResolverOrigin::Default),
     ];
     let mut sim = Sim::new(all, |asked, wanted| {
-        let mut told = told(asked.number, wanted, Seen::Ok);
+        let mut told = crate::testing::told(asked.number, wanted, Seen::Ok);
         if asked.is_trace {
             let not_run = NotRun {
                 reason: bellwether_model::NotRunReason::Privacy,

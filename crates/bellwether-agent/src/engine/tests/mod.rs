@@ -21,7 +21,7 @@ use super::runs::{BURST_GAP, BURST_LEN};
 use super::traces::TRACES_MAX;
 use super::*;
 use crate::clock::stamp;
-use crate::testing::{BEGIN, SECOND, Seen, aim, id, name, plan, planned, resolver, told};
+use crate::testing::{BEGIN, SECOND, Seen, aim, id, name, plan, planned, resolver, said};
 use crate::{Shown, Trace};
 
 const MINUTE: u64 = 60 * SECOND;
@@ -215,7 +215,7 @@ fn due(run: &Run) -> u64 {
 }
 
 fn answer(asked: &Asked, wanted: &Wanted, seen: Seen) -> Said {
-    Said::Told(told(asked.number, wanted, seen))
+    said(asked.number, wanted, seen)
 }
 
 /// One after the other without a slot left out, all on one grid.

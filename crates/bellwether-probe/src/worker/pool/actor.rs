@@ -1,16 +1,18 @@
 //! The task that gives out orders, watches workers and replaces them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_model::NotRunReason;
-use bellwether_model::job::{Job, Order, Told};
+use bellwether_model::job::{Job, Order, Told, Wanted};
 use tokio::process::Command;
 use tokio::sync::mpsc::{OwnedPermit, WeakSender};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::super::answer::{Answer, Judged};
 use super::super::frame;
 use super::process::{Buried, Event, Process};
 use super::{PoolFigures, PoolSettings, Said, Wanting, Wish};
@@ -41,6 +43,11 @@ const BACK_OFF_MIN: u64 = 1;
 const BACK_OFF_MAX: u64 = 300;
 /// Events that wait to be looked at; whoever has more to say waits.
 const EVENTS_MAX: usize = 1024;
+/// Events, and wishes, that are looked at before orders are given out again.
+const AT_ONCE: usize = 256;
+/// By so much load, and a quarter of what the others have, a worker may be ahead of the least loaded one
+/// and still be given what it knows: chains that it has verified need not be verified by another one.
+const AHEAD_MAX: usize = 4;
 /// Replacements that are not told yet since nobody hears, at most; beyond it they are only counted.
 const UNTOLD_MAX: usize = 256;
 
@@ -63,6 +70,8 @@ struct Open {
     number: u64,
     frame: Arc<[u8]>,
     load: usize,
+    /// Which worker knows its target, as far as they are all well: a number to be taken modulo theirs.
+    home: u64,
     /// Ticks that it may take.
     ticks: u64,
     /// When it began to wait.
@@ -142,17 +151,22 @@ impl Actor {
         let Some(mut heard) = self.heard.take() else {
             return;
         };
+        let (mut events, mut granted) = (Vec::new(), Vec::new());
         loop {
             self.give_out();
             self.show();
             tokio::select! {
                 biased;
                 _ = tick.tick() => self.tick(),
-                Some(event) = heard.recv() => self.take(event),
-                wish = wishes.recv() => match wish {
-                    Some(wish) => self.grant(wish),
-                    None => break,
-                },
+                1.. = heard.recv_many(&mut events, AT_ONCE) => {
+                    events.drain(..).for_each(|event| self.take(event));
+                }
+                count = wishes.recv_many(&mut granted, AT_ONCE) => {
+                    if count == 0 {
+                        break;
+                    }
+                    granted.drain(..).for_each(|wish| self.grant(wish));
+                }
                 () = hearer.closed() => break,
             }
         }
@@ -213,6 +227,7 @@ impl Actor {
         let known = self.jobs.get(&setting).map(|job| job.deadline);
         let deadline = super::deadline(&wanted).or(known).unwrap_or(DEADLINE);
         let load = super::load(&wanted);
+        let home = home(&wanted);
         // Workers know it by a number of ours: whoever gave it may give a number twice.
         let order = Order::Probe {
             number: self.last_order,
@@ -231,6 +246,7 @@ impl Actor {
             number,
             frame,
             load,
+            home,
             ticks: ticks(deadline) + GRACE,
             since: self.now,
             room,
@@ -245,14 +261,18 @@ impl Actor {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Told(process, told) => self.told(process, told),
+            Event::Answered(process, answers) => {
+                for answer in answers {
+                    self.answered(process, answer);
+                }
+            }
             Event::Ended(process, why) => self.end(process, why),
             Event::Buried(buried) => self.buried(buried),
         }
     }
 
     /// An order came to its end.
-    fn told(&mut self, process: u64, told: Told) {
+    fn answered(&mut self, process: u64, answer: Answer) {
         let mut slots = self.slots.iter_mut().chain(&mut self.apart);
         let is_it = |slot: &&mut Slot| slot.process.as_ref().is_some_and(|p| p.number == process);
         let Some(slot) = slots.find(is_it) else {
@@ -262,17 +282,21 @@ impl Actor {
         let Some(running) = &mut slot.process else {
             return;
         };
-        if running.under_way.remove(&told.number).is_none() {
-            let why = format!("it speaks of an order {} that it has not", told.number);
+        let order = answer.number();
+        if running.under_way.remove(&order).is_none() {
+            let why = format!("it speaks of an order {order} that it has not");
             self.end(process, Some(why));
             return;
         }
         running.has_told = true;
         slot.failures = 0;
-        if let Some(open) = self.orders.remove(&told.number) {
+        if let Some(open) = self.orders.remove(&order) {
             running.load = running.load.saturating_sub(open.load);
             let number = open.number;
-            open.room.send(Said::Told(Told { number, ..told }));
+            open.room.send(match answer {
+                Answer::Told(told) => Said::Told(Told { number, ..told }),
+                Answer::Judged(judged) => Said::Judged(Judged { number, ..judged }),
+            });
         }
     }
 
@@ -441,17 +465,23 @@ impl Actor {
             self.start(at, false);
         }
         while let Some(order) = self.queue.front().copied() {
-            let Some(load) = self.orders.get(&order).map(|open| open.load) else {
+            let Some((load, home)) = self.orders.get(&order).map(|open| (open.load, open.home))
+            else {
                 self.queue.pop_front();
                 continue;
             };
             let most = self.settings.at_once.clamp(1, super::AT_ONCE_MAX);
-            let running = self
-                .slots
-                .iter_mut()
-                .filter_map(|slot| slot.process.as_mut());
-            let fits = |p: &&mut Process| p.load == 0 || p.load + load <= most;
-            let Some(process) = running.filter(fits).min_by_key(|p| p.load) else {
+            let count = self.slots.len() as u64;
+            let running = (0_u64..).zip(&mut self.slots);
+            let running =
+                running.filter_map(|(at, slot)| Some((at == home % count, slot.process.as_mut()?)));
+            let fits = |(_, p): &(bool, &mut Process)| p.load == 0 || p.load + load <= most;
+            // The one that knows the target counts as less loaded than it is.
+            let loaded = |(is_home, p): &(bool, &mut Process)| {
+                let ahead = if *is_home { 0 } else { AHEAD_MAX + p.load / 4 };
+                (p.load + ahead, !is_home)
+            };
+            let Some((_, process)) = running.filter(fits).min_by_key(loaded) else {
                 break;
             };
             self.queue.pop_front();
@@ -556,6 +586,17 @@ fn send(process: &mut Process, order: u64, orders: &BTreeMap<u64, Open>, now: u6
     process.under_way.insert(order, now + open.ticks);
     process.load += open.load;
     process.send(open.frame.clone());
+}
+
+/// Orders for one target have one home.
+fn home(wanted: &Wanted) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match wanted {
+        Wanted::Visit { ask, .. } | Wanted::Trace { ask, .. } => ask.target.hash(&mut hasher),
+        Wanted::Dns { name, .. } => name.hash(&mut hasher),
+        Wanted::Address { address } | Wanted::Echo { address } => address.hash(&mut hasher),
+    }
+    hasher.finish()
 }
 
 fn ticks(time: Duration) -> u64 {

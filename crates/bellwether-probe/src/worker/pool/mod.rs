@@ -24,6 +24,7 @@ use tokio::process::Command;
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::{mpsc, watch};
 
+use super::answer::Judged;
 use actor::Actor;
 
 /// Most load under way in one worker, whatever is asked for: the worker has room for more.
@@ -53,12 +54,14 @@ impl Default for PoolSettings {
     }
 }
 
-/// What a pool says. Each order that was accepted ends in exactly one of `Told`, `Lost` and
+/// What a pool says. Each order that was accepted ends in exactly one of `Told`, `Judged`, `Lost` and
 /// `Poisoned`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Said {
     /// An order came to its end.
     Told(Told),
+    /// A visit came to its end, and was judged where it was made.
+    Judged(Judged),
     /// An order could not be carried out, by no fault of its own.
     Lost {
         /// Its number.

@@ -1,17 +1,21 @@
 //! One worker process with its pipes.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bellwether_model::job::Told;
-use tokio::io::{AsyncWriteExt as _, BufReader};
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::super::frame::{self, Heard as Frame};
+use super::super::FrameError;
+use super::super::answer::Answer;
+use super::super::frame;
 use super::super::supervise::{EXIT_WAIT, Owned, death, tail};
 use super::actor::TICK;
 
@@ -21,13 +25,16 @@ const PIPE_LEN: i32 = 1024 * 1024;
 const READ_LEN: usize = 64 * 1024;
 /// One that had less than this part of a processor while it wanted to run was not let.
 const STARVED_SHARE: u64 = 10;
+/// A frame above this length is read beside everything else: a trace's records take milliseconds, in
+/// which others are due.
+const LONG: usize = 64 * 1024;
 /// Frames written at once.
 const FRAMES_AT_ONCE: usize = 256;
 
 /// What comes of a worker.
 pub(super) enum Event {
-    /// An order came to its end in the worker of this number.
-    Told(u64, Told),
+    /// Orders came to their ends in the worker of this number.
+    Answered(u64, Vec<Answer>),
     /// That worker says nothing any more; the reason, if it is not that its pipe ended.
     Ended(u64, Option<String>),
     /// A worker is gone.
@@ -202,31 +209,69 @@ fn times_in(line: &str) -> Option<(char, u64)> {
     Some((state, user + system))
 }
 
-async fn read(stdout: ChildStdout, number: u64, voice: Arc<Voice>, events: mpsc::Sender<Event>) {
-    let mut stdout = BufReader::with_capacity(READ_LEN, stdout);
+async fn read(
+    mut stdout: ChildStdout,
+    number: u64,
+    voice: Arc<Voice>,
+    events: mpsc::Sender<Event>,
+) {
+    let mut bytes = BytesMut::with_capacity(READ_LEN);
     let why = loop {
-        let frame = frame::hear::<Told>(&mut stdout).await;
-        if matches!(frame, Ok(Some(_))) {
-            voice.now.store(true, Ordering::Relaxed);
-            voice.ever.store(true, Ordering::Relaxed);
+        bytes.reserve(READ_LEN);
+        match stdout.read_buf(&mut bytes).await {
+            Ok(0) if bytes.is_empty() => break None,
+            Ok(0) => {
+                break Some(unreadable(&FrameError::Pipe(
+                    ErrorKind::UnexpectedEof.into(),
+                )));
+            }
+            Ok(_) => {}
+            Err(error) => break Some(unreadable(&FrameError::Pipe(error))),
         }
-        match frame {
-            Ok(Some(Frame::Beat)) => {}
-            Ok(Some(Frame::Said(told))) => {
-                if events.send(Event::Told(number, told)).await.is_err() {
-                    return;
-                }
-            }
-            Ok(None) => break None,
-            Err(error) => {
-                let cause = std::error::Error::source(&error);
-                let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
-                break Some(format!("what it says cannot be read: {error}{cause}"));
-            }
+        let mut answers = Vec::new();
+        let read = answers_in(&mut bytes, &voice, &mut answers).await;
+        // All that came together is told together: each hop wakes somebody.
+        if !answers.is_empty() && events.send(Event::Answered(number, answers)).await.is_err() {
+            return;
+        }
+        if let Err(error) = read {
+            break Some(unreadable(&error));
         }
     };
     // If nobody hears it, the pool has ended.
     let _ = events.send(Event::Ended(number, why)).await;
+}
+
+fn unreadable(error: &FrameError) -> String {
+    let cause = std::error::Error::source(error);
+    let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
+    format!("what it says cannot be read: {error}{cause}")
+}
+
+/// Takes the whole frames that stand first.
+async fn answers_in(
+    bytes: &mut BytesMut,
+    voice: &Voice,
+    answers: &mut Vec<Answer>,
+) -> Result<(), FrameError> {
+    while let Some(len) = frame::whole(bytes)? {
+        voice.now.store(true, Ordering::Relaxed);
+        voice.ever.store(true, Ordering::Relaxed);
+        if len > LONG {
+            let content = bytes.split_to(len).freeze();
+            let read = move || Answer::read(&content[frame::HEAD_LEN..]);
+            let read = spawn_blocking(read).await;
+            // Whoever ends the runtime wants no answers.
+            let read = read.map_err(|ended| FrameError::Pipe(std::io::Error::other(ended)))?;
+            answers.push(read?);
+            continue;
+        }
+        if len > frame::HEAD_LEN {
+            answers.push(Answer::read(&bytes[frame::HEAD_LEN..len])?);
+        }
+        bytes.advance(len);
+    }
+    Ok(())
 }
 
 async fn write(mut stdin: ChildStdin, mut waiting: mpsc::UnboundedReceiver<Arc<[u8]>>) {

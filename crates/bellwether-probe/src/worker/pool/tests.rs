@@ -67,6 +67,7 @@ fn visit(target: &str) -> Wanted {
         resolver: None,
         turn: 0,
         deadline_ms: 20_000,
+        usual: None,
     }
 }
 
@@ -96,6 +97,7 @@ fn pool(
 #[derive(Debug, Default)]
 struct Ends {
     told: BTreeMap<u64, Told>,
+    judged: BTreeMap<u64, Judged>,
     lost: BTreeMap<u64, (NotRunReason, String)>,
     poisoned: BTreeMap<u64, String>,
     replaced: Vec<(String, usize)>,
@@ -104,9 +106,10 @@ struct Ends {
 /// Hears until so many orders have ended.
 async fn ends(said: &mut mpsc::Receiver<Said>, count: usize) -> Ends {
     let mut ends = Ends::default();
-    while ends.told.len() + ends.lost.len() + ends.poisoned.len() < count {
+    while ends.told.len() + ends.judged.len() + ends.lost.len() + ends.poisoned.len() < count {
         let is_first = match said.recv().await.expect("the pool lives") {
             Said::Told(told) => ends.told.insert(told.number, told).is_none(),
+            Said::Judged(judged) => ends.judged.insert(judged.number, judged).is_none(),
             Said::Lost {
                 number,
                 reason,
@@ -415,6 +418,7 @@ async fn every_order_ends_once() {
             asked += 1;
         }
         let number = match said.recv().await.unwrap() {
+            Said::Judged(judged) => judged.number,
             Said::Told(told) => told.number,
             Said::Lost { number, .. } | Said::Poisoned { number, .. } => number,
             Said::Replaced { .. } => continue,
