@@ -89,7 +89,11 @@ pub fn empty(now: Timestamp) -> Hub {
 }
 
 /// A hub that is configured by this and has judged nothing yet.
-pub(crate) fn hub(now: Timestamp, configuration: &str) -> Hub {
+///
+/// # Panics
+/// The configuration is wrong.
+#[must_use]
+pub fn hub(now: Timestamp, configuration: &str) -> Hub {
     let memory = Arc::new(Memory::default());
     let (acts, received) = mpsc::channel(ACTS_WAITING);
     let config = bellwether_config::parse(configuration, Path::new("bellwether.yaml"));
