@@ -417,7 +417,7 @@ fn restore_board(shared: &Shared, configured: &Configured, now: Timestamp) -> Re
     shared.board_mut(|board| {
         board.configure(&configured.config, now);
         if !kept.is_empty() {
-            board.restore(kept.iter().map(|(_, bytes)| bytes.as_slice()), now);
+            board.restore(kept.iter().map(|(_, bytes)| bytes.as_slice()));
         }
     });
     Ok(())

@@ -23,7 +23,7 @@ use sha2::Digest as _;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::access::{Scope as TokenScope, mint};
-use crate::board::{Board, CheckState, ServiceState};
+use crate::board::{Board, CheckState, LastRuns, ServiceState};
 use crate::shared::{Act, ActError, ActKind, Configured, Figures, Health, Refused, Shared};
 use crate::tasks::TaskStates;
 
@@ -232,7 +232,7 @@ fn board(now: Timestamp, evidence: Digest) -> Board {
             state.evidence = Some(evidence);
         }
         let last = run(&id, 180, now - Duration::from_secs(5), outcome);
-        state.last.insert(VantageId::new(VantageId::LOCAL), last);
+        state.last.insert(last);
         board.checks.insert(id, state);
     }
     for (name, verdict, incidents) in [
@@ -249,9 +249,8 @@ fn board(now: Timestamp, evidence: Digest) -> Board {
                 .collect(),
             verdict,
             cause: (verdict == Verdict::Broken).then_some(Cause::Unknown),
-            summary: String::new(),
+            summary: "".into(),
             since: Some(now - Duration::from_secs(3_600)),
-            judged_at: own().filter_map(|(_, check)| check.judged_at).min(),
             checks: own().map(|(id, _)| id.clone()).collect(),
             incidents,
             why_unknown: None,
@@ -273,14 +272,14 @@ fn state(target: &str, verdict: Verdict, judged: Timestamp) -> CheckState {
         _ => LayerState::Failed,
     };
     CheckState {
-        target: target.to_owned(),
+        target: target.into(),
         every: Duration::from_secs(60),
         known_since: judged - Duration::from_secs(3_600),
         verdict,
         cause: None,
         summary: match verdict {
-            Verdict::Healthy => String::new(),
-            _ => "every address answers 503".to_owned(),
+            Verdict::Healthy => "".into(),
+            _ => "every address answers 503".into(),
         },
         since: Some(judged - Duration::from_secs(3_600)),
         judged_at: Some(judged),
@@ -292,7 +291,7 @@ fn state(target: &str, verdict: Verdict, judged: Timestamp) -> CheckState {
         ],
         traced_at: Some(judged),
         evidence: None,
-        last: BTreeMap::new(),
+        last: LastRuns::default(),
         poisoned: None,
         served: 0,
     }

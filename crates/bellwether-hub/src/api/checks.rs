@@ -170,9 +170,9 @@ pub(crate) async fn list(State(hub): State<Arc<Hub>>, uri: Uri) -> Result<Json<C
     query.done()?;
     let now = hub.now();
     let board = hub.board();
-    let mut rest = board.checks.iter().filter(|(id, _)| {
-        id.as_str() > after.as_str() && service.as_ref().is_none_or(|name| id.service() == name)
-    });
+    let behind = board.checks.behind(&after);
+    let mut rest =
+        behind.filter(|(id, _)| service.as_ref().is_none_or(|name| id.service() == name));
     let checks: Vec<Check> = rest
         .by_ref()
         .take(limit)
@@ -339,7 +339,7 @@ pub(crate) async fn vantages_of(
         board
             .checks
             .get(check)
-            .map(|state| state.last.keys().cloned().collect())
+            .map(|state| state.last.vantages().cloned().collect())
     };
     if let (Some(known), Some(only)) = (&known, only)
         && let Some(found) = known.iter().find(|vantage| vantage.as_str() == only)
@@ -390,7 +390,7 @@ fn check(id: &CheckId, state: &CheckState, now: Timestamp) -> Check {
             .cause
             .filter(|_| !stale)
             .map(|cause| cause.to_string()),
-        summary: state.summary.clone(),
+        summary: state.summary.clone().into_owned(),
         since: if stale {
             Some(state.holds_until())
         } else {
@@ -401,7 +401,7 @@ fn check(id: &CheckId, state: &CheckState, now: Timestamp) -> Check {
         layers: state.layers.clone(),
         traced_at: state.traced_at,
         evidence: state.evidence.map(|digest| digest.to_string()),
-        last: state.last.values().map(Observation::from).collect(),
+        last: state.last.iter().map(Observation::from).collect(),
         poisoned: state.poisoned.clone(),
     }
 }
