@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use bellwether_model::run::RunOutcome;
 use bellwether_model::{CheckId, Target, VantageId};
 use bellwether_store::{Embedded, Options};
 use jiff::Timestamp;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt as _;
 
@@ -36,17 +38,20 @@ const ADDRESSES: u32 = 16;
 const LUMP: usize = 8;
 
 fn word(name: &str, usual: u64) -> u64 {
-    let words = std::env::args().filter_map(|word| {
+    let mut words = std::env::args().filter_map(|word| {
         let (key, value) = word.split_once('=')?;
         (key == name).then(|| value.parse().expect("a number"))
     });
-    words.last().unwrap_or(usual)
+    words.next().unwrap_or(usual)
 }
 
 /// CPU of this process by thread name, milliseconds.
 fn cpu() -> BTreeMap<String, f64> {
     let mut all = BTreeMap::new();
-    for task in std::fs::read_dir("/proc/self/task").expect("Linux").flatten() {
+    for task in std::fs::read_dir("/proc/self/task")
+        .expect("Linux")
+        .flatten()
+    {
         let read = |file| std::fs::read_to_string(task.path().join(file));
         let (Ok(name), Ok(stat)) = (read("comm"), read("schedstat")) else {
             continue;
@@ -61,7 +66,9 @@ fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find(|line| line.starts_with("VmRSS"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    kib.and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+    kib.and_then(|kib| kib.parse::<f64>().ok())
+        .unwrap_or_default()
+        / 1024.0
 }
 
 /// Says what came to pass since the last time.
@@ -195,6 +202,42 @@ fn feed(
     }
 }
 
+/// What readers ask for, and what that costs.
+fn scrape(says: &mut Says, shared: &Arc<Shared>, runtime: &Runtime) {
+    let loopback = "127.0.0.1:1".parse().expect("an address");
+    let router = api::router(shared.clone(), Access::for_listener(loopback));
+    for path in [
+        "/metrics",
+        "/",
+        "/api/v1/services",
+        "/api/v1/checks/s00000/web/series",
+    ] {
+        let request = http::Request::get(path).header("host", "127.0.0.1");
+        let request = request.body(axum::body::Body::empty()).expect("a request");
+        let len = runtime.block_on(async {
+            let answer = router.clone().oneshot(request).await.expect("an answer");
+            let body = http_body_util::BodyExt::collect(answer.into_body()).await;
+            body.expect("a body").to_bytes().len()
+        });
+        says.say(&format!("{path} {len}"), 1e3, "ms");
+    }
+}
+
+/// A hub over a store on disk that nobody runs anything for.
+fn hub(folder: &Path, services: u64, now: Timestamp, says: &mut Says) -> Arc<Shared> {
+    let checks = services as f64 * CHECKS.len() as f64;
+    let hub = testing::hub(now, &configuration(services));
+    says.say("configuration", checks, "µs a check");
+    let store = Arc::new(Embedded::open(folder, Options::new(now)).expect("a store"));
+    let mut shared = Arc::into_inner(hub.shared).expect("nobody else has it");
+    (shared.observations, shared.state) = (store.clone(), store);
+    let config = shared.configured.load().config.clone();
+    let board = shared.board.get_mut().expect("no panic");
+    board.configure(&config, now);
+    says.say("board", checks, "µs a check");
+    Arc::new(shared)
+}
+
 fn main() {
     let (services, failing) = (word("services", 20_000), word("failing", 10));
     let (rounds, rate, idle) = (word("rounds", 2), word("rate", 8_000), word("idle", 5));
@@ -205,16 +248,9 @@ fn main() {
     };
     let now = Timestamp::now();
     let folder = tempfile::tempdir().expect("a folder");
-    let hub = testing::hub(now, &configuration(services));
     let checks = services as f64 * CHECKS.len() as f64;
-    says.say("configuration", checks, "µs a check");
-    let store = Arc::new(Embedded::open(folder.path(), Options::new(now)).expect("a store"));
-    let mut shared = Arc::into_inner(hub.shared).expect("nobody else has it");
-    (shared.observations, shared.state) = (store.clone(), store);
-    let shared = Arc::new(shared);
+    let shared = hub(folder.path(), services, now, &mut says);
     let config = shared.configured.load().config.clone();
-    shared.board.write().expect("no panic").configure(&config, now);
-    says.say("board", checks, "µs a check");
     let plan = bellwether_agent::settings::plan(&config, 1, &BTreeMap::new()).expect("a plan");
     says.say("plan", checks, "µs a check");
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -244,7 +280,13 @@ fn main() {
     let mut sequence = 0;
     for round in 1..=rounds {
         feed(&shared, &harvest, &mut sequence, failing, rate);
-        let taken = || shared.figures.runs.iter().map(|n| n.load(Ordering::Relaxed));
+        let taken = || {
+            shared
+                .figures
+                .runs
+                .iter()
+                .map(|n| n.load(Ordering::Relaxed))
+        };
         while taken().sum::<u64>() < sequence {
             std::thread::yield_now();
         }
@@ -253,18 +295,7 @@ fn main() {
     std::thread::sleep(Duration::from_secs(idle));
     says.say("idle", idle as f64, "µs a second");
     if word("scrape", 1) > 0 {
-        let loopback = "127.0.0.1:1".parse().expect("an address");
-        let router = api::router(shared.clone(), Access::for_listener(loopback));
-        for path in ["/metrics", "/", "/api/v1/services", "/api/v1/checks/s00000/web/series"] {
-            let request = http::Request::get(path).header("host", "127.0.0.1");
-            let request = request.body(axum::body::Body::empty()).expect("a request");
-            let len = runtime.block_on(async {
-                let answer = router.clone().oneshot(request).await.expect("an answer");
-                let body = http_body_util::BodyExt::collect(answer.into_body()).await;
-                body.expect("a body").to_bytes().len()
-            });
-            says.say(&format!("{path} {len}"), 1e3, "ms");
-        }
+        scrape(&mut says, &shared, &runtime);
     }
     ends.send_replace(true);
     runtime.block_on(judging).expect("no panic");

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use bellwether_config::Config;
 use bellwether_model::report::LayerReport;
-use bellwether_model::{Cause, CheckId, Digest, Run, Verdict};
 use bellwether_model::run::RunOutcome;
+use bellwether_model::{Cause, CheckId, Digest, Run, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -364,7 +364,7 @@ impl Board {
     }
 
     fn recall(&mut self, kept: Kept<'_>) {
-        let Some(check) = self.checks.get_mut(&*kept.check) else {
+        let Some(check) = self.checks.get_mut(&kept.check) else {
             return;
         };
         if check.judged_at > kept.judged_at {

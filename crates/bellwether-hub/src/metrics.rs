@@ -128,7 +128,11 @@ impl Scrape {
         /// Lines of a check that is told in full.
         const LINES: usize = 12;
         let Seen {
-            services, up, ends, full, ..
+            services,
+            up,
+            ends,
+            full,
+            ..
         } = &self.seen;
         OURSELVES + LINE * (services.len() + up.len() + ends.len() + LINES * full.len())
     }
@@ -425,9 +429,10 @@ impl Scrape {
 
     fn runs(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let runs = || {
-            let last = self.seen.full.iter().flat_map(|(id, check)| {
-                check.last.iter().map(move |run| (id, &run.vantage, run))
-            });
+            let last =
+                self.seen.full.iter().flat_map(|(id, check)| {
+                    check.last.iter().map(move |run| (id, &run.vantage, run))
+                });
             last.map(|(id, vantage, run)| {
                 let mut labels = labels(id);
                 labels.push(("vantage", vantage.as_str()));

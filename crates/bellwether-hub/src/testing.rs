@@ -6,7 +6,7 @@ mod memory;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -120,6 +120,7 @@ pub fn hub(now: Timestamp, configuration: &str) -> Hub {
         unsaved: std::sync::Mutex::default(),
         troubles: RwLock::default(),
         judge_beat: AtomicU64::new(0),
+        former_vantages: OnceLock::new(),
         tasks: TaskStates::default(),
         started: now,
         started_at: Instant::now(),

@@ -118,7 +118,8 @@ impl Index<&CheckId> for Checks {
     type Output = CheckState;
 
     fn index(&self, id: &CheckId) -> &CheckState {
-        self.get(id).expect("whoever indexes knows that it is there")
+        self.get(id)
+            .expect("whoever indexes knows that it is there")
     }
 }
 

@@ -101,7 +101,8 @@ impl Judge {
             cause: cause.map(|c| c.code().to_owned()),
             at: now,
         });
-    }}
+    }
+}
 
 /// A notice for the outbox. The log has it in any case.
 fn outgoing(notice: Notice) -> Change {

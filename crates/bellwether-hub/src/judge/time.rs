@@ -78,7 +78,8 @@ impl Judge {
         let news = found.iter();
         let news = news.filter(|(check, _)| !named.contains(check) && !self.silent.contains(check));
         let news = news.take(SILENT_AT_ONCE);
-        news.map(|(check, one)| (check.clone(), one.since)).collect()
+        news.map(|(check, one)| (check.clone(), one.since))
+            .collect()
     }
 
     /// What grows too old to be true changes what is told, though nothing happened.
@@ -133,7 +134,9 @@ impl Changed {
         let come = now.iter().filter(|service| !before.contains(**service));
         let come = come.map(|service| (*service).to_owned()).collect();
         let now: BTreeSet<&str> = now.iter().copied().collect();
-        let gone = before.iter().filter(|service| !now.contains(service.as_str()));
+        let gone = before
+            .iter()
+            .filter(|service| !now.contains(service.as_str()));
         let gone = gone.cloned().collect();
         Self { come, gone }
     }

@@ -65,9 +65,15 @@ async fn one_service_is_told_alone() {
         "bellwether_metrics_checks_in_brief 0.0",
         "# EOF",
     ] {
-        assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
+        assert!(
+            text.lines().any(|it| it == line),
+            "{line} is not in\n{text}"
+        );
     }
-    assert!(!text.contains("shop") && !text.contains("bellwether_ready"), "{text}");
+    assert!(
+        !text.contains("shop") && !text.contains("bellwether_ready"),
+        "{text}"
+    );
     assert_eq!(client.get("/metrics?service=none").await.status, 404);
 }
 
