@@ -3,15 +3,23 @@
 //! One writer (the judge) and many readers, who take a copy of what they need. What is too old to
 //! be true is told as unknown by [`Board::service`], not by each reader.
 
+mod checks;
+mod last;
+mod place;
+
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bellwether_config::Config;
 use bellwether_model::report::LayerReport;
-use bellwether_model::{Cause, CheckId, Digest, Incident, Run, VantageId, Verdict};
+use bellwether_model::run::RunOutcome;
+use bellwether_model::{Cause, CheckId, Digest, Run, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use checks::Checks;
+pub use last::LastRuns;
 
 /// What the keys of the board's checkpoints begin with.
 pub const CHECKPOINT: &str = "board";
@@ -23,6 +31,11 @@ pub const STALE_GRACE: Duration = Duration::from_secs(10);
 /// So many runs in a row, by several resolvers and addresses, stand for a first trace that has not
 /// come yet: those of many checks are spread over a quarter of an hour.
 pub const SERVED_MIN: u32 = 5;
+/// What is told of a check whose report is healthy.
+pub(crate) const ALL_WORKS: &str = "every path that a user could take works";
+/// What is told of so many runs.
+const SERVED: &str = "5 runs in a row were served";
+const _: () = assert!(SERVED_MIN == 5, "the sentence says how many");
 
 /// What is true now.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +43,9 @@ pub struct Board {
     /// Services by name.
     pub services: BTreeMap<String, ServiceState>,
     /// Checks by id.
-    pub checks: BTreeMap<CheckId, CheckState>,
+    pub checks: Checks,
+    /// The services that each incident which is not resolved was put to.
+    placed: BTreeMap<u64, Vec<String>>,
 }
 
 /// A service as it stands.
@@ -45,16 +60,14 @@ pub struct ServiceState {
     /// The cause, where one is known.
     pub cause: Option<Cause>,
     /// One sentence, of the worst of its checks.
-    pub summary: String,
+    pub summary: Cow<'static, str>,
     /// Since when the verdict is what it is; `None` before the first.
     pub since: Option<Timestamp>,
-    /// When it was last judged: the oldest of its checks' last judgements.
-    pub judged_at: Option<Timestamp>,
     /// Its checks.
     pub checks: Vec<CheckId>,
     /// Incidents that are not resolved.
     pub incidents: Vec<u64>,
-    /// Why the verdict is unknown, where it is.
+    /// Why the verdict is unknown, where it is and something was judged.
     pub why_unknown: Option<String>,
 }
 
@@ -62,7 +75,7 @@ pub struct ServiceState {
 #[derive(Clone, Debug)]
 pub struct CheckState {
     /// Where its target is, as text.
-    pub target: String,
+    pub target: Box<str>,
     /// How often.
     pub every: Duration,
     /// When it came into the configuration of this process.
@@ -71,8 +84,8 @@ pub struct CheckState {
     pub verdict: Verdict,
     /// The cause, where one is known.
     pub cause: Option<Cause>,
-    /// One sentence.
-    pub summary: String,
+    /// One sentence; what very many are told is held once.
+    pub summary: Cow<'static, str>,
     /// Since when the verdict is what it is.
     pub since: Option<Timestamp>,
     /// When it was last judged, by a run that said something or by a trace.
@@ -84,7 +97,7 @@ pub struct CheckState {
     /// The report of that trace, where it is kept.
     pub evidence: Option<Digest>,
     /// The last run at each vantage.
-    pub last: BTreeMap<VantageId, Run>,
+    pub last: LastRuns,
     /// Its probes bring down workers: how.
     pub poisoned: Option<String>,
     /// Runs in a row that were served before anything was traced.
@@ -95,17 +108,41 @@ impl CheckState {
     /// Until when what is known holds: from then on it is unknown.
     #[must_use]
     pub fn holds_until(&self) -> Timestamp {
-        let since = self.judged_at.unwrap_or(self.known_since);
-        let until = since.checked_add(self.every + STALE_GRACE);
+        let until = self.heard_at().checked_add(self.every + STALE_GRACE);
         until.unwrap_or(Timestamp::MAX)
     }
 
     /// Is what is known too old to be true? Then the verdict is unknown.
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        let since = self.judged_at.unwrap_or(self.known_since);
-        let age = Duration::try_from(now.duration_since(since)).unwrap_or(Duration::ZERO);
-        age > self.every + STALE_GRACE
+        self.holds_until() < now
+    }
+
+    /// When it was last heard of, or began to be asked.
+    fn heard_at(&self) -> Timestamp {
+        self.judged_at.unwrap_or(self.known_since)
+    }
+
+    /// Takes in its newest run. Tells whether what is told of it is another by that.
+    fn ran(&mut self, run: Run, now: Timestamp) -> bool {
+        let mut is_news = false;
+        if run.outcome != RunOutcome::NotRun {
+            let began = run.began().min(now);
+            is_news = self.is_stale(now);
+            self.judged_at = self.judged_at.max(Some(began));
+            self.served = match run.outcome {
+                RunOutcome::Ok => self.served.saturating_add(1),
+                RunOutcome::Wrong | RunOutcome::Failed | RunOutcome::NotRun => 0,
+            };
+            if self.since.is_none() && self.served >= SERVED_MIN {
+                self.verdict = Verdict::Healthy;
+                self.since = Some(began);
+                self.summary = Cow::Borrowed(SERVED);
+                is_news = true;
+            }
+        }
+        self.last.insert(run);
+        is_news
     }
 }
 
@@ -145,28 +182,54 @@ impl Board {
     pub fn service(&self, name: &str, now: Timestamp) -> Option<Told> {
         let service = self.services.get(name)?;
         let checks = service.checks.iter().filter_map(|id| self.checks.get(id));
-        // A stale check is unknown, and says nothing of the others.
-        let told = checks.map(|check| match check.is_stale(now) {
-            true => (Verdict::Unknown, check.cause, true),
-            false => (check.verdict, check.cause, false),
-        });
-        let told: Vec<_> = told.collect();
-        let worst = told.iter().max_by_key(|(verdict, _, _)| weight(*verdict));
-        let (verdict, cause, _) = worst
-            .copied()
-            .unwrap_or((service.verdict, service.cause, false));
+        let mut worst = None;
+        let mut is_any_stale = false;
+        for check in checks {
+            // A stale check is unknown, and says nothing of the others.
+            let is_stale = check.is_stale(now);
+            let verdict = match is_stale {
+                true => Verdict::Unknown,
+                false => check.verdict,
+            };
+            is_any_stale |= is_stale;
+            // Of equally bad ones the last.
+            if worst.is_none_or(|(known, _)| weight(known) <= weight(verdict)) {
+                worst = Some((verdict, check.cause));
+            }
+        }
+        let (verdict, cause) = worst.unwrap_or((service.verdict, service.cause));
         Some(Told {
             verdict,
             cause,
-            stale: told.iter().any(|(_, _, stale)| *stale),
+            stale: is_any_stale,
         })
     }
 
-    /// Services of which a check is stale.
+    /// When a service was last judged: the oldest of its checks' last judgements.
     #[must_use]
-    pub fn stale_services(&self, now: Timestamp) -> BTreeSet<String> {
-        let stale = self.checks.iter().filter(|(_, check)| check.is_stale(now));
-        stale.map(|(id, _)| id.service().to_owned()).collect()
+    pub fn judged_at(&self, service: &ServiceState) -> Option<Timestamp> {
+        let checks = service.checks.iter().filter_map(|id| self.checks.get(id));
+        checks.map(|check| check.judged_at).min().flatten()
+    }
+
+    /// Why a service's verdict is unknown, where it is and nothing of it is stale.
+    #[must_use]
+    pub fn why_unknown(&self, service: &ServiceState, now: Timestamp) -> Option<String> {
+        if service.why_unknown.is_some() || service.verdict != Verdict::Unknown {
+            return service.why_unknown.clone();
+        }
+        let waits = self.worst(service)?;
+        let waits = now.duration_since(waits.known_since).as_secs().max(0);
+        Some(format!("not judged yet, {waits} s after the start"))
+    }
+
+    /// Takes in a run of a check as it is configured now. Tells whether what is told of its service may
+    /// be another by that; `None` of a run that came late, of a check that is gone or asked another
+    /// thing: that is history, and no more.
+    pub(crate) fn ran(&mut self, run: &Run, now: Timestamp) -> Option<bool> {
+        let check = self.checks.get_mut(&run.check)?;
+        let is_current = run.began() >= check.known_since;
+        is_current.then(|| check.ran(run.clone(), now))
     }
 
     /// Since when a service is stale: the first of its checks to have become so.
@@ -180,17 +243,19 @@ impl Board {
 
     /// Takes over a configuration; what stays keeps its state. Tells which checks are gone.
     pub fn configure(&mut self, config: &Config, now: Timestamp) -> Vec<CheckId> {
-        let mut known = std::mem::take(&mut self.checks);
+        let known = std::mem::take(&mut self.checks);
+        let mut known: HashMap<CheckId, CheckState> = known.into_iter().collect();
+        let mut all = Vec::new();
         let mut services = BTreeMap::new();
         for service in &config.services {
-            let mut checks = Vec::new();
+            let mut checks = Vec::with_capacity(service.checks.len());
             for check in &service.checks {
                 let id = CheckId::new(&service.name, &check.name);
                 let mut state = known.remove(&id).unwrap_or_else(|| CheckState::new(now));
                 // What a `${…}` stood for is never told, by whomever the board is read.
-                state.target = config.scrub(&check.target.text);
+                state.target = config.scrub(&check.target.text).into();
                 state.every = check.every;
-                self.checks.insert(id.clone(), state);
+                all.push((id.clone(), state));
                 checks.push(id);
             }
             let before = self.services.remove(&service.name);
@@ -204,11 +269,11 @@ impl Board {
             services.insert(service.name.clone(), state);
         }
         self.services = services;
-        let names: Vec<String> = self.services.keys().cloned().collect();
-        for name in names {
-            self.sum_up(&name, now);
-        }
-        known.into_keys().collect()
+        self.checks = all.into_iter().collect();
+        self.sum_all_up();
+        let mut gone: Vec<CheckId> = known.into_keys().collect();
+        gone.sort_unstable();
+        gone
     }
 
     /// The wall clock was moved. What would now be in the future counts as of now, so that it grows old
@@ -221,58 +286,28 @@ impl Board {
             at_most_now(&mut check.traced_at);
             at_most_now(&mut check.since);
         }
-        let names: Vec<String> = self.services.keys().cloned().collect();
-        for name in names {
-            self.sum_up(&name, now);
-            if let Some(service) = self.services.get_mut(&name) {
-                at_most_now(&mut service.since);
-            }
-        }
-    }
-
-    /// Puts the incidents that are not resolved to their services.
-    pub fn place(&mut self, open: &[Incident]) {
+        self.sum_all_up();
         for service in self.services.values_mut() {
-            service.incidents.clear();
-        }
-        for incident in open {
-            for affected in &incident.checks {
-                let name = affected.check.rsplit_once('/').map_or("", |(s, _)| s);
-                if let Some(service) = self.services.get_mut(name)
-                    && !service.incidents.contains(&incident.id)
-                {
-                    service.incidents.push(incident.id);
-                }
-            }
+            at_most_now(&mut service.since);
         }
     }
 
-    /// Puts a service together from its checks: the worst counts. Tells what it is now, if that
-    /// changed.
-    pub fn sum_up(&mut self, name: &str, now: Timestamp) -> Option<(Verdict, Option<Cause>)> {
-        let service = self.services.get_mut(name)?;
-        let checks: Vec<&CheckState> = service
-            .checks
-            .iter()
-            .filter_map(|id| self.checks.get(id))
-            .collect();
-        let worst = checks.iter().max_by_key(|check| weight(check.verdict))?;
-        let before = (service.verdict, service.cause);
-        service.cause = worst.cause;
-        if service.verdict != worst.verdict || service.since.is_none() {
-            service.since = worst.since;
+    fn worst(&self, service: &ServiceState) -> Option<&CheckState> {
+        let checks = service.checks.iter().filter_map(|id| self.checks.get(id));
+        checks.max_by_key(|check| weight(check.verdict))
+    }
+
+    fn sum_all_up(&mut self) {
+        for service in self.services.values_mut() {
+            sum_up(service, &self.checks);
         }
-        service.verdict = worst.verdict;
-        service.summary.clone_from(&worst.summary);
-        service.judged_at = checks.iter().map(|check| check.judged_at).min().flatten();
-        service.why_unknown = (worst.verdict == Verdict::Unknown).then(|| match worst.judged_at {
-            Some(_) => worst.summary.clone(),
-            None => format!("not judged yet, {} s after the start", {
-                now.duration_since(worst.known_since).as_secs().max(0)
-            }),
-        });
-        let after = (service.verdict, service.cause);
-        (before != after).then_some(after)
+    }
+
+    /// Puts a service together from its checks: the worst counts.
+    pub fn sum_up(&mut self, name: &str) {
+        if let Some(service) = self.services.get_mut(name) {
+            sum_up(service, &self.checks);
+        }
     }
 
     /// What is to be known of these checks after a restart.
@@ -301,7 +336,7 @@ impl Board {
     /// Takes over what was known before a restart, of checks that are still configured; of what was
     /// said twice of one the newer. A verdict keeps its age: what is too old by now is told as
     /// unknown.
-    pub fn restore<'b>(&mut self, parts: impl IntoIterator<Item = &'b [u8]>, now: Timestamp) {
+    pub fn restore<'b>(&mut self, parts: impl IntoIterator<Item = &'b [u8]>) {
         // One that another version wrote costs the others nothing.
         let mut unread = 0;
         for bytes in parts {
@@ -325,14 +360,11 @@ impl Board {
         if unread > 0 {
             tracing::warn!(unread, "checks are judged anew after the restart");
         }
-        let names: Vec<String> = self.services.keys().cloned().collect();
-        for name in names {
-            self.sum_up(&name, now);
-        }
+        self.sum_all_up();
     }
 
     fn recall(&mut self, kept: Kept<'_>) {
-        let Some(check) = self.checks.get_mut(&*kept.check) else {
+        let Some(check) = self.checks.get_mut(&kept.check) else {
             return;
         };
         if check.judged_at > kept.judged_at {
@@ -340,7 +372,10 @@ impl Board {
         }
         check.verdict = kept.verdict;
         check.cause = kept.cause;
-        check.summary = kept.summary.into_owned();
+        check.summary = match kept.summary {
+            of_very_many if of_very_many == ALL_WORKS => Cow::Borrowed(ALL_WORKS),
+            own => Cow::Owned(own.into_owned()),
+        };
         check.since = Some(kept.since);
         check.judged_at = kept.judged_at;
         check.traced_at = kept.traced_at;
@@ -352,18 +387,18 @@ impl Board {
 impl CheckState {
     fn new(now: Timestamp) -> Self {
         Self {
-            target: String::new(),
+            target: Box::default(),
             every: Duration::ZERO,
             known_since: now,
             verdict: Verdict::Unknown,
             cause: None,
-            summary: String::new(),
+            summary: Cow::Borrowed(""),
             since: None,
             judged_at: None,
             layers: Vec::new(),
             traced_at: None,
             evidence: None,
-            last: BTreeMap::new(),
+            last: LastRuns::default(),
             poisoned: None,
             served: 0,
         }
@@ -377,14 +412,30 @@ impl ServiceState {
             needs: Vec::new(),
             verdict: Verdict::Unknown,
             cause: None,
-            summary: String::new(),
+            summary: Cow::Borrowed(""),
             since: None,
-            judged_at: None,
             checks: Vec::new(),
             incidents: Vec::new(),
             why_unknown: None,
         }
     }
+}
+
+/// Puts a service together from its checks.
+fn sum_up(service: &mut ServiceState, checks: &Checks) {
+    let of_it = service.checks.iter().filter_map(|id| checks.get(id));
+    let Some(worst) = of_it.max_by_key(|check| weight(check.verdict)) else {
+        return;
+    };
+    service.cause = worst.cause;
+    if service.verdict != worst.verdict || service.since.is_none() {
+        service.since = worst.since;
+    }
+    service.verdict = worst.verdict;
+    service.summary.clone_from(&worst.summary);
+    let is_judged = worst.judged_at.is_some();
+    let is_unknown = worst.verdict == Verdict::Unknown;
+    service.why_unknown = (is_unknown && is_judged).then(|| worst.summary.clone().into_owned());
 }
 
 /// Which of several verdicts a service has: users who fail count more than what is not known.
@@ -419,7 +470,7 @@ mod tests {
         kept[0]["verdict"] = "of another version".into();
         let mut after = Board::default();
         after.configure(&config, now);
-        after.restore([kept.to_string().as_bytes()], now);
+        after.restore([kept.to_string().as_bytes()]);
         let verdict = |name| after.services[name].verdict;
         assert_eq!(verdict("a"), Verdict::Unknown);
         assert_eq!(verdict("b"), Verdict::Healthy);

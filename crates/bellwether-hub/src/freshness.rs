@@ -8,7 +8,7 @@ use bellwether_model::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use crate::board::{Board, STALE_GRACE};
+use crate::board::{CheckState, STALE_GRACE};
 
 /// By how much the wall clock must differ from the other one to count as moved: far above what a
 /// judge that was held up between two looks makes of it.
@@ -38,22 +38,15 @@ impl Moves {
     }
 }
 
-/// Checks that gave no result for two intervals, each with the time of its last.
+/// Since when a check gave no result, if that is longer than two intervals. It is among those of which
+/// what is known is too old to be true.
 #[must_use]
-pub fn silent(board: &Board, now: Timestamp) -> Vec<(CheckId, Timestamp)> {
-    let is_silent = |since: Timestamp, every: Duration| {
-        let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-        age > every * 2 + STALE_GRACE
-    };
-    board
-        .checks
-        .iter()
-        .map(|(id, check)| (id, check, check.judged_at.unwrap_or(check.known_since)))
-        // What this process has not had the time to ask yet is not its silence.
-        .map(|(id, check, since)| (id, check, since.max(check.known_since)))
-        .filter(|(_, check, since)| is_silent(*since, check.every))
-        .map(|(id, _, since)| (id.clone(), since))
-        .collect()
+pub fn silent_since(check: &CheckState, now: Timestamp) -> Option<Timestamp> {
+    // What this process has not had the time to ask yet is not its silence.
+    let since = check.judged_at.unwrap_or(check.known_since);
+    let since = since.max(check.known_since);
+    let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    (age > check.every * 2 + STALE_GRACE).then_some(since)
 }
 
 /// The report of a check without a result.

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -350,6 +350,7 @@ fn shared(
         unsaved: std::sync::Mutex::default(),
         troubles: RwLock::default(),
         judge_beat: AtomicU64::new(0),
+        former_vantages: OnceLock::new(),
         tasks: tasks.states(),
         started_at: Instant::now(),
         data_dir,
@@ -417,7 +418,7 @@ fn restore_board(shared: &Shared, configured: &Configured, now: Timestamp) -> Re
     shared.board_mut(|board| {
         board.configure(&configured.config, now);
         if !kept.is_empty() {
-            board.restore(kept.iter().map(|(_, bytes)| bytes.as_slice()), now);
+            board.restore(kept.iter().map(|(_, bytes)| bytes.as_slice()));
         }
     });
     Ok(())

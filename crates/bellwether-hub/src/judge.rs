@@ -6,6 +6,7 @@
 //! hears of is worse than one that a restart forgets. Should it panic, it is made again from what was
 //! stored.
 
+mod settle;
 mod show;
 mod start;
 mod targets;
@@ -20,18 +21,17 @@ use std::time::Duration;
 
 use bellwether_agent::{Harvest, Own, Shown, Trace};
 use bellwether_diagnose::detect::{Detector, Heard};
-use bellwether_diagnose::incidents::{self, Book, JudgedTrace, Notice, Update};
+use bellwether_diagnose::incidents::{self, Book, JudgedTrace, Update};
 use bellwether_diagnose::report::Seen;
-use bellwether_model::run::{RunOutcome, Trigger};
+use bellwether_model::run::Trigger;
 use bellwether_model::{Cause, CheckId, Digest, Incident, Report, Run, VantageId, Verdict};
 use bellwether_store::{Change, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::agents::Agents;
-use crate::board::{Board, CheckState, SERVED_MIN};
 use crate::freshness;
 use crate::keep::Keeper;
 use crate::parts::{self, Parts};
@@ -46,6 +46,9 @@ pub use targets::baselines;
 const TICK: Duration = Duration::from_secs(1);
 /// While it stays broken in the same way, a report is kept this often.
 const EVIDENCE_EVERY: Duration = Duration::from_secs(600);
+/// What comes together in so long is judged together: each time that the judge is woken costs as much
+/// as some runs, and a verdict that comes so much later is as good.
+const GATHER: Duration = Duration::from_millis(10);
 /// What was harvested at once is taken at once, up to this many.
 const AT_ONCE: usize = 256;
 /// Largest report of a run that is kept: several times that of a long chain of certificates.
@@ -112,6 +115,16 @@ struct Kept {
     cause: Option<Cause>,
 }
 
+/// What waits by then, or the first that comes later.
+async fn gathered(
+    then: Instant,
+    harvest: &mut mpsc::Receiver<Harvest>,
+    batch: &mut Vec<Harvest>,
+) -> usize {
+    tokio::time::sleep_until(then).await;
+    harvest.recv_many(batch, AT_ONCE).await
+}
+
 impl Judge {
     /// From what was stored.
     ///
@@ -170,9 +183,7 @@ impl Judge {
             judge.agents.follow(&check, Some(every));
         }
         let book = &judge.book;
-        judge
-            .shared
-            .board_mut(|board| show::show_all(board, book, now));
+        judge.shared.board_mut(|board| show::show_all(board, book));
         judge.learn_told(now);
         Ok(judge)
     }
@@ -181,6 +192,7 @@ impl Judge {
     pub async fn run(mut self, inbox: &mut Inbox) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next = Instant::now();
         loop {
             self.take_batch(&mut inbox.batch);
             tokio::select! {
@@ -197,7 +209,13 @@ impl Judge {
                     let now = self.now();
                     self.tick(now);
                 }
-                _ = inbox.harvest.recv_many(&mut inbox.batch, AT_ONCE) => self.received(&mut inbox.batch),
+                _ = gathered(next, &mut inbox.harvest, &mut inbox.batch) => {
+                    // Where more waits than was taken, it is taken at once.
+                    if inbox.batch.len() < AT_ONCE {
+                        next = Instant::now() + GATHER;
+                    }
+                    self.received(&mut inbox.batch);
+                }
                 _ = inbox.ends.wait_for(|ends| *ends) => {
                     while let Ok(one) = inbox.harvest.try_recv() {
                         inbox.batch.push(one);
@@ -208,7 +226,7 @@ impl Judge {
                     }
                     self.received(&mut inbox.batch);
                     self.take_batch(&mut inbox.batch);
-                    (0..self.parts.len()).for_each(|part| self.checkpoint(part));
+                    self.write_all_down();
                     return;
                 }
             }
@@ -241,15 +259,18 @@ impl Judge {
         let mut judged = Judged::default();
         while let Some(one) = batch.pop() {
             match one {
-                Harvest::Run(run) => self.ran(run, &mut judged, now),
+                Harvest::Run(run) => self.ran(&run, &mut judged, now),
                 Harvest::Shown(shown) => {
                     let run = self.shown(*shown, &mut judged, now);
                     self.keeper.keep(vec![run.clone()]);
-                    self.ran(run, &mut judged, now);
+                    self.ran(&run, &mut judged, now);
                 }
                 Harvest::Trace(trace) => {
-                    self.settle(std::mem::take(&mut judged), now);
-                    self.traced(*trace, now);
+                    // Two of one check: the second goes by what the first came to.
+                    if judged.shows.iter().any(|show| show.is_of(&trace.check)) {
+                        self.settle(std::mem::take(&mut judged), now);
+                    }
+                    self.traced(*trace, &mut judged, now);
                 }
                 Harvest::Own(own) => {
                     self.settle(std::mem::take(&mut judged), now);
@@ -267,55 +288,32 @@ impl Judge {
         now
     }
 
-    /// Is this a result of a check as it is configured now? What came late, of a check that is gone or
-    /// asked another thing, is history, and no more.
-    fn counts(&self, run: &Run, now: Timestamp) -> bool {
-        let began = run.began();
-        let is_placed = began.duration_since(now) <= AHEAD;
-        let known = |check: &CheckState| began >= check.known_since;
-        let board = |board: &Board| board.checks.get(&run.check).is_some_and(known);
-        is_placed && self.shared.board(board)
-    }
-
-    fn ran(&mut self, run: Run, judged: &mut Judged, now: Timestamp) {
+    fn ran(&mut self, run: &Run, judged: &mut Judged, now: Timestamp) {
         let figures = &self.shared.figures;
         figures.runs[run.outcome as usize].fetch_add(1, Ordering::Relaxed);
         if run.trigger == Trigger::Schedule {
             let late = Duration::from_micros(u64::from(run.late));
             figures.lateness.observe(late);
         }
-        if !self.counts(&run, now) {
+        if run.began().duration_since(now) > AHEAD {
             return;
         }
-        for signal in self.detector.step(&Heard::of(&run), now) {
+        let is_news = self.shared.board_mut(|board| board.ran(run, now));
+        let Some(is_news) = is_news else {
+            return;
+        };
+        for signal in self.detector.step(&Heard::of(run), now) {
             if let Some(signal) = signals::of(&signal) {
                 judged.updates.extend(self.book.signal(&signal, now));
             }
         }
-        judged.updates.extend(self.book.ran(&run, now));
-        judged.services.insert(run.check.service().to_owned());
-        self.shared.board_mut(|board| {
-            let Some(check) = board.checks.get_mut(&run.check) else {
-                return;
-            };
-            if run.outcome != RunOutcome::NotRun {
-                let began = run.began().min(now);
-                check.judged_at = check.judged_at.max(Some(began));
-                check.served = match run.outcome {
-                    RunOutcome::Ok => check.served.saturating_add(1),
-                    RunOutcome::Wrong | RunOutcome::Failed | RunOutcome::NotRun => 0,
-                };
-                if check.since.is_none() && check.served >= SERVED_MIN {
-                    check.verdict = Verdict::Healthy;
-                    check.since = Some(began);
-                    check.summary = format!("{SERVED_MIN} runs in a row were served");
-                }
-            }
-            check.last.insert(run.vantage.clone(), run);
-        });
+        judged.updates.extend(self.book.ran(run, now));
+        if is_news {
+            judged.services.insert(run.check.service().to_owned());
+        }
     }
 
-    fn traced(&mut self, trace: Trace, now: Timestamp) {
+    fn traced(&mut self, trace: Trace, judged: &mut Judged, now: Timestamp) {
         self.shared.figures.traces.fetch_add(1, Ordering::Relaxed);
         let Trace {
             check,
@@ -342,9 +340,7 @@ impl Judge {
             observations,
         };
         if let Some(report) = self.report(&check, seen) {
-            let mut judged = Judged::default();
-            self.judge(&check, &vantage, &report, &mut judged, now);
-            self.settle(judged, now);
+            self.judge(&check, &vantage, &report, judged, now);
         }
     }
 
@@ -356,11 +352,7 @@ impl Judge {
             std::panic::catch_unwind(move || bellwether_diagnose::report::report(seen, version));
         if let Ok(report) = judged {
             let configured = self.shared.configured.load();
-            return Some(crate::api::redact::report(
-                &configured.config,
-                check,
-                report,
-            ));
+            return Some(crate::api::redact::report(&configured.config, report));
         }
         let panics = &self.shared.figures.judge_panics;
         panics.fetch_add(1, Ordering::Relaxed);
@@ -576,11 +568,15 @@ impl Judge {
         if !self.unsaved(|unsaved| unsaved.is_empty()) {
             self.save(Vec::new());
         }
+        let mut changes = Vec::new();
         if let Some(part) = self.parts.due(now) {
-            self.checkpoint(part);
-        } else if self.is_memory_due {
-            let memory = self.memory();
-            self.save(vec![memory]);
+            changes = self.checkpoint(part);
+        }
+        if self.is_memory_due && self.parts.may_remember(now) {
+            changes.push(self.memory());
+        }
+        if !changes.is_empty() {
+            self.save(changes);
         }
     }
 
@@ -590,70 +586,6 @@ impl Judge {
             ..Judged::default()
         };
         self.settle(judged, now);
-    }
-
-    /// Stores what changed, shows it, then tells it. What the store does not take is told all the same.
-    fn settle(&mut self, judged: Judged, now: Timestamp) {
-        let Judged {
-            updates,
-            mut changes,
-            shows,
-            mut services,
-        } = judged;
-        let has_receivers = !self.shared.configured.load().config.receivers.is_empty();
-        let mut newest: BTreeMap<u64, Box<Incident>> = BTreeMap::new();
-        for update in updates {
-            match update {
-                Update::Changed { incident, notices } => {
-                    let notices = notices.into_iter().map(outgoing);
-                    if has_receivers {
-                        changes.extend(notices);
-                    } else {
-                        // Nobody would take them from the store, where they would lie for ever.
-                        notices.for_each(drop);
-                    }
-                    newest.insert(incident.id, incident);
-                }
-                Update::WantTrace { check, vantage: _ } => self.agents.trace(&check),
-                Update::Follow {
-                    check,
-                    vantage: _,
-                    every,
-                } => self.agents.follow(&check, every),
-            }
-        }
-        let has_incidents = !newest.is_empty();
-        for incident in newest.values() {
-            changes.push(Change::Incident(incident.clone()));
-        }
-        // What incidents of very many checks remember is written with the next tick: without it they
-        // are made again from what is stored of themselves.
-        if has_incidents && self.parts.is_one() {
-            changes.push(self.memory());
-        }
-        self.is_memory_due |= has_incidents && !self.parts.is_one();
-        if !changes.is_empty() {
-            self.save(changes);
-        }
-        let changed: Vec<&Incident> = newest.values().map(|one| &**one).collect();
-        let book = &self.book;
-        let open: Option<Vec<Incident>> = has_incidents.then(|| book.open().cloned().collect());
-        // All at once, and as soon as the incidents can be read.
-        let shown = self.shared.board_mut(|board| {
-            if let Some(open) = &open {
-                board.place(open);
-            }
-            show::show(board, book, shows, &changed)
-        });
-        services.extend(shown);
-        // What is wrong, and then which services are so by it.
-        for incident in newest.into_values() {
-            let incident = incident.as_ref().into();
-            self.shared.say(Event::Incident { incident });
-        }
-        for service in services {
-            self.tell(&service, now);
-        }
     }
 
     fn unsaved<T>(&self, work: impl FnOnce(&mut Unsaved) -> T) -> T {
@@ -686,8 +618,18 @@ impl Judge {
         self.shared.set_unkept(incidents);
     }
 
-    /// Writes down what is known of the checks of a part.
-    fn checkpoint(&mut self, part: usize) {
+    /// All that is known, at the end.
+    fn write_all_down(&mut self) {
+        for part in 0..self.parts.len() {
+            let changes = self.checkpoint(part);
+            self.save(changes);
+        }
+        let memory = self.memory();
+        self.save(vec![memory]);
+    }
+
+    /// What is known of the checks of a part, to be written down.
+    fn checkpoint(&mut self, part: usize) -> Vec<Change> {
         let checks = self.parts.checks(part);
         let board = self.shared.board(|board| board.checkpoint_of(checks));
         let of = |begin: &str, bytes| Change::Checkpoint {
@@ -701,10 +643,13 @@ impl Judge {
         if !self.parts.is_one() {
             changes.push(of(parts::WATCHES, self.book.checkpoint_of(checks)));
         }
-        changes.push(self.memory());
+        // What it remembers of the incidents of few checks goes with them.
+        if self.parts.is_one() {
+            changes.push(self.memory());
+        }
         let over = self.parts.over(part).into_iter();
         changes.extend(over.map(|key| Change::Checkpoint { key, bytes: None }));
-        self.save(changes);
+        changes
     }
 
     /// What incidents remember, to be written down.
@@ -719,49 +664,4 @@ impl Judge {
             bytes: Some(bytes),
         }
     }
-
-    /// Puts the open incidents onto the board.
-    fn place_incidents(&self) {
-        let open: Vec<Incident> = self.book.open().cloned().collect();
-        self.shared.board_mut(|board| board.place(&open));
-    }
-
-    /// Puts a service's verdict together anew, and says so if what is told of it changed.
-    fn tell(&mut self, service: &str, now: Timestamp) {
-        let told = self.shared.board_mut(|board| {
-            board.sum_up(service, now);
-            board.service(service, now)
-        });
-        let Some(told) = told.map(|told| (told.verdict, told.cause)) else {
-            return;
-        };
-        if self.told.get(service) == Some(&told) {
-            return;
-        }
-        self.told.insert(service.to_owned(), told);
-        let (verdict, cause) = told;
-        self.shared.say(Event::Service {
-            name: service.to_owned(),
-            verdict,
-            cause: cause.map(|c| c.code().to_owned()),
-            at: now,
-        });
-    }
-}
-
-/// A notice for the outbox. The log has it in any case.
-fn outgoing(notice: Notice) -> Change {
-    tracing::warn!(
-        incident = notice.incident,
-        kind = notice.kind.name(),
-        "{}",
-        notice.text
-    );
-    Change::Notice(bellwether_store::Notice {
-        id: 0,
-        incident: notice.incident,
-        at: notice.at,
-        kind: notice.kind.name().to_owned(),
-        text: notice.text,
-    })
 }

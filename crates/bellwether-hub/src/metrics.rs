@@ -3,6 +3,10 @@
 //! Everything is computed when it is asked for, from the board and the counts of ourselves: there
 //! is no second copy to keep true. Labels are names from the configuration, vantages and closed
 //! sets of words; what the network said is no label, so that no target can add series.
+//!
+//! - `seen`: what of the board is written, where there is very much of it
+
+mod seen;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,8 +29,8 @@ use prometheus_client::registry::Registry;
 use crate::api::Hub;
 use crate::api::problem::Problem;
 use crate::api::query::Query;
-use crate::board::Board;
 use crate::shared::{Lateness, Shared};
+use seen::{IN_FULL_MAX, Seen};
 
 /// The format, which Prometheus 2.5 and later ask for.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -34,25 +38,47 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// Outcomes in the order of [`crate::shared::Figures::runs`].
 const OUTCOMES: [&str; 4] = ["ok", "wrong", "failed", "not_run"];
 
-/// Results, phases, certificates, freshness, lateness, queues and incidents, for Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "health",
+/// Results, phases, certificates, freshness, lateness, queues and incidents, for Prometheus. Of more
+/// than 10,000 checks, every series is written of those that are not well (at most 10,000), and of the
+/// others `bellwether_check_up` and `bellwether_check_certificate_expiry_timestamp_seconds` alone:
+/// `bellwether_metrics_checks_in_brief` counts them. `service` gives every series of one service.
+#[utoipa::path(get, path = "/metrics", tag = "health", params(
+    ("service" = Option<String>, Query, description = "every series of this service, and no others")),
     responses((status = 200, description = "OpenMetrics text", body = String,
         content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8")),
     security((), ("bearer" = ["read"])))]
 pub(crate) async fn metrics(State(hub): State<Arc<Hub>>, uri: Uri) -> Result<Response, Problem> {
-    Query::none(&uri)?;
-    // A store that does not answer must not blind whoever watches us: then these are left out.
-    let incidents = hub.ask_soon(|shared| shared.open_incidents()).await;
-    let scrape = Scrape {
-        shared: Arc::clone(&hub.shared),
-        now: hub.now(),
-        incidents,
+    let query = Query::read(&uri, &["service"]);
+    let service = query.text("service");
+    query.done()?;
+    let now = hub.now();
+    let of_one = match &service {
+        Some(name) => {
+            let seen = Seen::of_one(&hub.board(), name, now);
+            Some(seen.ok_or_else(|| Problem::not_found("service", name))?)
+        }
+        None => None,
     };
+    // A store that does not answer must not blind whoever watches us: then these are left out.
+    let incidents = match &of_one {
+        Some(_) => None,
+        None => hub.ask_soon(|shared| shared.open_incidents()).await,
+    };
+    let shared = Arc::clone(&hub.shared);
     // Of many thousands of checks it takes a while: nobody else waits for it meanwhile.
     let written = tokio::task::spawn_blocking(move || {
+        let is_all = of_one.is_none();
+        let all = || shared.board(|board| Seen::of(board, now, IN_FULL_MAX));
+        let scrape = Scrape {
+            seen: of_one.unwrap_or_else(all),
+            shared,
+            now,
+            incidents,
+            is_all,
+        };
+        let mut text = String::with_capacity(scrape.len());
         let mut registry = Registry::with_prefix("bellwether");
         registry.register_collector(Box::new(scrape));
-        let mut text = String::new();
         encode(&mut text, &registry).map(|()| text)
     });
     let text = written.await.map_err(|_| Problem::internal())?;
@@ -64,6 +90,9 @@ struct Scrape {
     shared: Arc<Shared>,
     now: Timestamp,
     incidents: Option<Vec<Incident>>,
+    seen: Seen,
+    /// Of all services, and of ourselves.
+    is_all: bool,
 }
 
 impl fmt::Debug for Scrape {
@@ -76,20 +105,38 @@ type Labels<'a> = Vec<(&'static str, &'a str)>;
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.ourselves(&mut encoder)?;
-        self.counts(&mut encoder)?;
-        lateness(&mut encoder, &self.shared.figures.lateness)?;
-        self.agent(&mut encoder)?;
-        self.incidents(&mut encoder)?;
-        // A copy: whoever writes the board does not wait until all of it is written out.
-        let board = self.shared.board(Board::clone);
-        self.services(&mut encoder, &board)?;
-        self.checks(&mut encoder, &board)?;
-        self.runs(&mut encoder, &board)
+        if self.is_all {
+            self.ourselves(&mut encoder)?;
+            self.counts(&mut encoder)?;
+            lateness(&mut encoder, &self.shared.figures.lateness)?;
+            self.agent(&mut encoder)?;
+            self.incidents(&mut encoder)?;
+        }
+        self.services(&mut encoder)?;
+        self.checks(&mut encoder)?;
+        self.runs(&mut encoder)
     }
 }
 
 impl Scrape {
+    /// Bytes of it, about: grown by doubling it would take twice as much.
+    fn len(&self) -> usize {
+        /// Of what tells of ourselves, with room.
+        const OURSELVES: usize = 16 * 1024;
+        /// Of a line; its names are what most of it is.
+        const LINE: usize = 110;
+        /// Lines of a check that is told in full.
+        const LINES: usize = 12;
+        let Seen {
+            services,
+            up,
+            ends,
+            full,
+            ..
+        } = &self.seen;
+        OURSELVES + LINE * (services.len() + up.len() + ends.len() + LINES * full.len())
+    }
+
     fn ourselves(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let shared = &self.shared;
         let configured = shared.configured.load();
@@ -300,11 +347,10 @@ impl Scrape {
         )
     }
 
-    fn services(&self, out: &mut DescriptorEncoder<'_>, board: &Board) -> fmt::Result {
-        let verdicts = board.services.keys().filter_map(|name| {
-            let told = board.service(name, self.now)?;
-            let labels = vec![("service", name.as_str()), ("verdict", told.verdict.name())];
-            Some((labels, 1.0))
+    fn services(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let verdicts = self.seen.services.iter().map(|(name, verdict)| {
+            let labels = vec![("service", name.as_str()), ("verdict", verdict.name())];
+            (labels, 1.0)
         });
         gauges(
             out,
@@ -314,8 +360,12 @@ impl Scrape {
         )
     }
 
-    fn checks(&self, out: &mut DescriptorEncoder<'_>, board: &Board) -> fmt::Result {
-        let checks = || board.checks.iter().map(|(id, check)| (labels(id), check));
+    fn checks(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let in_brief = self.seen.in_brief as f64;
+        let help = "Checks that are well, of which only `check_up` and the end of certificates is written since there are very many; `?service=NAME` gives every series of one service";
+        gauge(out, "metrics_checks_in_brief", help, in_brief)?;
+        let all = &self.seen.full;
+        let checks = || all.iter().map(|(id, check)| (labels(id), check));
         let verdict = checks().map(|(mut labels, check)| {
             let stale = check.is_stale(self.now);
             let verdict = if stale {
@@ -332,10 +382,8 @@ impl Scrape {
             "A check's verdict: 1 with the label that holds",
             verdict,
         )?;
-        // Unknown is neither up nor down: then there is no sample, and `absent()` tells it.
-        let up = checks()
-            .filter(|(_, check)| check.verdict != Verdict::Unknown && !check.is_stale(self.now));
-        let up = up.map(|(labels, check)| (labels, flag(check.verdict == Verdict::Healthy)));
+        let up = self.seen.up.iter();
+        let up = up.map(|(id, is_up)| (labels(id), flag(*is_up)));
         gauges(
             out,
             "check_up",
@@ -379,14 +427,12 @@ impl Scrape {
         )
     }
 
-    fn runs(&self, out: &mut DescriptorEncoder<'_>, board: &Board) -> fmt::Result {
+    fn runs(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let runs = || {
-            let last = board.checks.iter().flat_map(|(id, check)| {
-                check
-                    .last
-                    .iter()
-                    .map(move |(vantage, run)| (id, vantage, run))
-            });
+            let last =
+                self.seen.full.iter().flat_map(|(id, check)| {
+                    check.last.iter().map(move |run| (id, &run.vantage, run))
+                });
             last.map(|(id, vantage, run)| {
                 let mut labels = labels(id);
                 labels.push(("vantage", vantage.as_str()));
@@ -421,9 +467,10 @@ impl Scrape {
             "When the last run was due",
             due,
         )?;
-        let ends = runs().filter_map(|(labels, run)| {
-            let ends = run.certificate_ends?;
-            Some((labels, ends.as_second() as f64))
+        let ends = self.seen.ends.iter().map(|(id, vantage, ends)| {
+            let mut labels = labels(id);
+            labels.push(("vantage", vantage.as_str()));
+            (labels, ends.as_second() as f64)
         });
         let help = "When the certificate ends that the last run saw";
         gauges(

@@ -13,9 +13,15 @@ use jiff::{SignedDuration, Timestamp};
 
 /// Checks of one part, about: half a MiB and some milliseconds.
 pub(crate) const PART_LEN: usize = 1_000;
-/// How often each part is written, where there are few: with more than one a second it takes as
-/// many seconds as there are parts.
+/// How often each part is written, where there are few.
 const EVERY: Duration = Duration::from_secs(30);
+/// Between one part and the next: of a hundred parts each is written every five minutes. What is told
+/// of the checks is too old after a restart in any case, and what was learned changes in hours; a part
+/// a second would cost as much as all of judging.
+const BETWEEN: Duration = Duration::from_secs(3);
+/// How often what incidents remember is written, where there is more than one part: with thousands of
+/// checks that fail it is some MiB.
+const MEMORY_EVERY: SignedDuration = SignedDuration::from_secs(10);
 
 /// Checks in parts, and which is next.
 #[derive(Debug)]
@@ -24,6 +30,8 @@ pub(crate) struct Parts {
     next: usize,
     /// When the last one was written.
     written: Timestamp,
+    /// When what incidents remember was.
+    remembered: Timestamp,
     /// Keys of another division, to be removed when all of this one is written.
     former: BTreeSet<String>,
 }
@@ -35,6 +43,7 @@ impl Parts {
             parts: vec![Vec::new()],
             next: 0,
             written: now,
+            remembered: now,
             former: stored.into_iter().collect(),
         }
     }
@@ -77,6 +86,10 @@ impl Parts {
     /// The part to be written now, if one is; it counts as written.
     pub(crate) fn due(&mut self, now: Timestamp) -> Option<usize> {
         let share = EVERY / u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
+        let share = match self.is_one() {
+            true => share,
+            false => share.max(BETWEEN),
+        };
         let share = SignedDuration::try_from(share).unwrap_or_default();
         let age = now.duration_since(self.written);
         // A clock that was set back makes none of them wait.
@@ -87,6 +100,16 @@ impl Parts {
         let part = self.next;
         self.next = (part + 1) % self.parts.len();
         Some(part)
+    }
+
+    /// May what incidents remember be written now? It counts as written.
+    pub(crate) fn may_remember(&mut self, now: Timestamp) -> bool {
+        let age = now.duration_since(self.remembered);
+        let is_time = self.is_one() || age >= MEMORY_EVERY || age.is_negative();
+        if is_time {
+            self.remembered = now;
+        }
+        is_time
     }
 
     /// Keys that nobody needs any more, once the last part of a round was written.
@@ -159,8 +182,10 @@ mod tests {
         let all = ids(45 * PART_LEN);
         parts.divide(all.iter());
         assert_eq!(parts.len(), 45);
-        let turns = written(&mut parts, 1..91);
+        let turns = written(&mut parts, 1..271);
         let wanted: Vec<(usize, usize)> = (0..45).chain(0..45).map(|part| (part, 0)).collect();
+        // With the last of the first round the names of the division before go.
+        assert_eq!(turns.len(), wanted.len());
         assert_eq!(&turns[..44], &wanted[..44]);
         let mut found: Vec<&CheckId> = (0..45).flat_map(|part| parts.checks(part)).collect();
         found.sort();
@@ -172,6 +197,16 @@ mod tests {
             "{:?}",
             sizes.max()
         );
+    }
+
+    #[test]
+    fn what_is_remembered_of_very_many_waits() {
+        let mut parts = Parts::new(at(0), []);
+        assert!(parts.may_remember(at(1)) && parts.may_remember(at(1)));
+        parts.divide(ids(2 * PART_LEN).iter());
+        assert!(!parts.may_remember(at(2)) && !parts.may_remember(at(10)));
+        assert!(parts.may_remember(at(11)));
+        assert!(parts.may_remember(at(5)), "the clock was set back");
     }
 
     #[test]

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bellwether_config::Config;
 use bellwether_model::incident::IncidentState;
-use bellwether_model::{Cause, Incident, Verdict};
+use bellwether_model::{Cause, Incident, VantageId, Verdict};
 use bellwether_store::{ObservationStore, StateStore, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -49,6 +49,8 @@ pub struct Shared {
     pub troubles: RwLock<BTreeMap<&'static str, Trouble>>,
     /// When the judge last went round, milliseconds since the process started.
     pub judge_beat: AtomicU64,
+    /// Vantages of which runs were stored before this process made any.
+    pub(crate) former_vantages: OnceLock<Vec<VantageId>>,
     /// How the background tasks fare.
     pub tasks: TaskStates,
     /// When this process started.
@@ -137,6 +139,19 @@ impl Shared {
         let fits = |id: u64| before.is_none_or(|before| id < before);
         found.extend(self.unkept().into_iter().filter(|(id, _)| fits(*id)));
         Ok(found.into_values().rev().take(most).collect())
+    }
+
+    /// Vantages of which runs are stored, as it was when this was first asked: what this process adds
+    /// stands on the board. To go through all series each time takes longer than to read one.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) fn former_vantages(&self) -> Result<&[VantageId], StoreError> {
+        if let Some(known) = self.former_vantages.get() {
+            return Ok(known);
+        }
+        let found = self.observations.vantages()?;
+        Ok(self.former_vantages.get_or_init(|| found))
     }
 
     /// Tells whoever listens.

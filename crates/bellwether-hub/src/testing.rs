@@ -6,7 +6,7 @@ mod memory;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -23,7 +23,7 @@ use sha2::Digest as _;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::access::{Scope as TokenScope, mint};
-use crate::board::{Board, CheckState, ServiceState};
+use crate::board::{Board, CheckState, LastRuns, ServiceState};
 use crate::shared::{Act, ActError, ActKind, Configured, Figures, Health, Refused, Shared};
 use crate::tasks::TaskStates;
 
@@ -89,7 +89,11 @@ pub fn empty(now: Timestamp) -> Hub {
 }
 
 /// A hub that is configured by this and has judged nothing yet.
-pub(crate) fn hub(now: Timestamp, configuration: &str) -> Hub {
+///
+/// # Panics
+/// The configuration is wrong.
+#[must_use]
+pub fn hub(now: Timestamp, configuration: &str) -> Hub {
     let memory = Arc::new(Memory::default());
     let (acts, received) = mpsc::channel(ACTS_WAITING);
     let config = bellwether_config::parse(configuration, Path::new("bellwether.yaml"));
@@ -116,6 +120,7 @@ pub(crate) fn hub(now: Timestamp, configuration: &str) -> Hub {
         unsaved: std::sync::Mutex::default(),
         troubles: RwLock::default(),
         judge_beat: AtomicU64::new(0),
+        former_vantages: OnceLock::new(),
         tasks: TaskStates::default(),
         started: now,
         started_at: Instant::now(),
@@ -228,7 +233,7 @@ fn board(now: Timestamp, evidence: Digest) -> Board {
             state.evidence = Some(evidence);
         }
         let last = run(&id, 180, now - Duration::from_secs(5), outcome);
-        state.last.insert(VantageId::new(VantageId::LOCAL), last);
+        state.last.insert(last);
         board.checks.insert(id, state);
     }
     for (name, verdict, incidents) in [
@@ -245,9 +250,8 @@ fn board(now: Timestamp, evidence: Digest) -> Board {
                 .collect(),
             verdict,
             cause: (verdict == Verdict::Broken).then_some(Cause::Unknown),
-            summary: String::new(),
+            summary: "".into(),
             since: Some(now - Duration::from_secs(3_600)),
-            judged_at: own().filter_map(|(_, check)| check.judged_at).min(),
             checks: own().map(|(id, _)| id.clone()).collect(),
             incidents,
             why_unknown: None,
@@ -269,14 +273,14 @@ fn state(target: &str, verdict: Verdict, judged: Timestamp) -> CheckState {
         _ => LayerState::Failed,
     };
     CheckState {
-        target: target.to_owned(),
+        target: target.into(),
         every: Duration::from_secs(60),
         known_since: judged - Duration::from_secs(3_600),
         verdict,
         cause: None,
         summary: match verdict {
-            Verdict::Healthy => String::new(),
-            _ => "every address answers 503".to_owned(),
+            Verdict::Healthy => "".into(),
+            _ => "every address answers 503".into(),
         },
         since: Some(judged - Duration::from_secs(3_600)),
         judged_at: Some(judged),
@@ -288,7 +292,7 @@ fn state(target: &str, verdict: Verdict, judged: Timestamp) -> CheckState {
         ],
         traced_at: Some(judged),
         evidence: None,
-        last: BTreeMap::new(),
+        last: LastRuns::default(),
         poisoned: None,
         served: 0,
     }

@@ -1,5 +1,6 @@
 //! Runs: how they come in and how they are asked for.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use bellwether_model::{CheckId, Envelope, Run, VantageId};
@@ -53,6 +54,15 @@ pub trait ObservationStore: Send + Sync {
     /// # Errors
     /// I/O.
     fn all_series(&self) -> Result<Vec<(CheckId, VantageId)>, StoreError>;
+
+    /// Every vantage that the store knows, in order.
+    ///
+    /// # Errors
+    /// I/O.
+    fn vantages(&self) -> Result<Vec<VantageId>, StoreError> {
+        let all: BTreeSet<VantageId> = self.all_series()?.into_iter().map(|(_, at)| at).collect();
+        Ok(all.into_iter().collect())
+    }
 
     /// Looks whether what is kept is still where it belongs, and puts right what can be: cheap, for
     /// every second or two. Damage found since it was last told, in words.

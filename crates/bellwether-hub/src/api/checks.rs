@@ -9,7 +9,7 @@ use axum::extract::State;
 use bellwether_model::report::LayerReport;
 use bellwether_model::run::{Phases, RunOutcome, Trigger};
 use bellwether_model::{CheckId, Layer, Run, VantageId, Verdict};
-use bellwether_store::Gap;
+use bellwether_store::{Gap, Step, StoreError};
 use http::Uri;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -170,9 +170,9 @@ pub(crate) async fn list(State(hub): State<Arc<Hub>>, uri: Uri) -> Result<Json<C
     query.done()?;
     let now = hub.now();
     let board = hub.board();
-    let mut rest = board.checks.iter().filter(|(id, _)| {
-        id.as_str() > after.as_str() && service.as_ref().is_none_or(|name| id.service() == name)
-    });
+    let behind = board.checks.behind(&after);
+    let mut rest =
+        behind.filter(|(id, _)| service.as_ref().is_none_or(|name| id.service() == name));
     let checks: Vec<Check> = rest
         .by_ref()
         .take(limit)
@@ -339,7 +339,7 @@ pub(crate) async fn vantages_of(
         board
             .checks
             .get(check)
-            .map(|state| state.last.keys().cloned().collect())
+            .map(|state| state.last.vantages().cloned().collect())
     };
     if let (Some(known), Some(only)) = (&known, only)
         && let Some(found) = known.iter().find(|vantage| vantage.as_str() == only)
@@ -347,11 +347,14 @@ pub(crate) async fn vantages_of(
         return Ok(vec![found.clone()]);
     }
     // What is not on the board may have been there before: the store knows.
-    let wanted = check.clone();
-    let stored = hub.ask(move |shared: &Shared| {
-        let all = shared.observations.all_series()?;
-        let of_it = all.into_iter().filter(|(check, _)| *check == wanted);
-        Ok(of_it.map(|(_, vantage)| vantage).collect::<Vec<_>>())
+    let (wanted, on_board) = (check.clone(), known.clone());
+    let stored = hub.ask(move |shared: &Shared| match on_board {
+        Some(on_board) => former(shared, &wanted, &on_board),
+        None => {
+            let all = shared.observations.all_series()?;
+            let of_it = all.into_iter().filter(|(check, _)| *check == wanted);
+            Ok(of_it.map(|(_, vantage)| vantage).collect())
+        }
     });
     let mut vantages = stored.await?;
     if known.is_none() && vantages.is_empty() {
@@ -373,6 +376,32 @@ pub(crate) async fn vantages_of(
     }
 }
 
+/// Vantages besides those on the board from which a check was run before.
+fn former(
+    shared: &Shared,
+    check: &CheckId,
+    on_board: &[VantageId],
+) -> Result<Vec<VantageId>, StoreError> {
+    let mut found = Vec::new();
+    for vantage in shared.former_vantages()? {
+        if on_board.contains(vantage) {
+            continue;
+        }
+        let always = Timestamp::MIN..Timestamp::MAX;
+        let series = [(check.clone(), vantage.clone())];
+        let store = &shared.observations;
+        let is_there = !store
+            .series(check, vantage, always.clone(), 1)?
+            .runs
+            .is_empty()
+            || !store.rollups(&series, Step::Day, always)?.is_empty();
+        if is_there {
+            found.push(vantage.clone());
+        }
+    }
+    Ok(found)
+}
+
 fn check(id: &CheckId, state: &CheckState, now: Timestamp) -> Check {
     let stale = state.is_stale(now);
     Check {
@@ -390,7 +419,7 @@ fn check(id: &CheckId, state: &CheckState, now: Timestamp) -> Check {
             .cause
             .filter(|_| !stale)
             .map(|cause| cause.to_string()),
-        summary: state.summary.clone(),
+        summary: state.summary.clone().into_owned(),
         since: if stale {
             Some(state.holds_until())
         } else {
@@ -401,7 +430,7 @@ fn check(id: &CheckId, state: &CheckState, now: Timestamp) -> Check {
         layers: state.layers.clone(),
         traced_at: state.traced_at,
         evidence: state.evidence.map(|digest| digest.to_string()),
-        last: state.last.values().map(Observation::from).collect(),
+        last: state.last.iter().map(Observation::from).collect(),
         poisoned: state.poisoned.clone(),
     }
 }

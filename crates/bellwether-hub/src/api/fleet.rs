@@ -131,8 +131,8 @@ fn seen(hub: &Hub) -> Vec<Vantage> {
     let mut found = std::collections::BTreeMap::new();
     found.insert(VantageId::new(VantageId::LOCAL), (0, None));
     let board = hub.board();
-    for (vantage, run) in board.checks.values().flat_map(|check| &check.last) {
-        let (checks, last) = found.entry(vantage.clone()).or_default();
+    for run in board.checks.values().flat_map(|check| &check.last) {
+        let (checks, last) = found.entry(run.vantage.clone()).or_default();
         *checks += 1;
         *last = (*last).max(Some(run.due));
     }

@@ -1,7 +1,7 @@
 //! What may hold a secret, with the secret left out.
 
 use bellwether_config::Config;
-use bellwether_model::{CheckId, Report};
+use bellwether_model::Report;
 use serde_json::Value;
 
 /// What stands in place of a secret.
@@ -77,8 +77,8 @@ pub(crate) fn configuration(config: &Config) -> Value {
 /// A report without what a `${…}` of the configuration stood for, in a URL for example, and without
 /// the values of its target's query: what is kept and shown goes by this, and gives the same verdict.
 #[must_use]
-pub(crate) fn report(config: &Config, check: &CheckId, report: Report) -> Report {
-    let query = query_of(config, check);
+pub(crate) fn report(config: &Config, report: Report) -> Report {
+    let query = query_of(&report);
     if config.secrets.is_empty() && query.is_none() {
         return report;
     }
@@ -100,12 +100,11 @@ pub(crate) fn report(config: &Config, check: &CheckId, report: Report) -> Report
     serde_json::from_value(value).unwrap_or_else(|_| without_words(report))
 }
 
-/// The query of a check's target, and how it is shown, where that is not the same.
-fn query_of(config: &Config, check: &CheckId) -> Option<(String, String)> {
-    let service = config.services.iter().find(|s| s.name == check.service())?;
-    let check = service.checks.iter().find(|c| c.name == check.check())?;
-    let given = check.target.text.split_once('?')?.1;
-    let shown = target(&check.target.text);
+/// The query of a report's target, and how it is shown, where that is not the same.
+fn query_of(report: &Report) -> Option<(String, String)> {
+    let asked = &report.context.as_ref()?.target.text;
+    let given = asked.split_once('?')?.1;
+    let shown = target(asked);
     let shown = shown.split_once('?')?.1;
     (given != shown).then(|| (format!("?{given}"), format!("?{shown}")))
 }

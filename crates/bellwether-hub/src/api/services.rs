@@ -120,12 +120,13 @@ pub(crate) fn service(board: &Board, name: &str, state: &ServiceState, now: Time
         let checks = state.checks.iter().filter_map(|id| board.checks.get(id));
         let bad = checks.filter(|check| check.verdict != Verdict::Healthy);
         bad.max_by_key(|check| check.verdict)
-            .map(|check| check.summary.clone())
+            .map(|check| check.summary.clone().into_owned())
     };
-    let why_unknown = match (stale, state.judged_at) {
+    let judged_at = board.judged_at(state);
+    let why_unknown = match (stale, judged_at) {
         (true, None) => Some("no result yet, and one is overdue".to_owned()),
         (true, Some(at)) => Some(format!("no result since {at}")),
-        (false, _) => state.why_unknown.clone(),
+        (false, _) => board.why_unknown(state, now),
     };
     Service {
         name: name.to_owned(),
@@ -135,7 +136,7 @@ pub(crate) fn service(board: &Board, name: &str, state: &ServiceState, now: Time
             .and_then(|told| told.cause)
             .map(|cause| cause.to_string()),
         since: if stale { stale_since } else { state.since },
-        judged_at: state.judged_at,
+        judged_at,
         stale,
         why_unknown,
         summary: worst().filter(|summary| !summary.is_empty()),

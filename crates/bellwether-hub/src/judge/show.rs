@@ -4,6 +4,7 @@
 //! Traces say what a verdict is in full, but an incident may be opened and ended without one: by the
 //! detector's word, by time, by what another check showed.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_diagnose::incidents::Book;
@@ -12,14 +13,17 @@ use bellwether_model::report::LayerReport;
 use bellwether_model::{Cause, CheckId, Digest, Incident, Report, Verdict};
 use jiff::Timestamp;
 
-use crate::board::{Board, CheckState, weight};
+use crate::board::{ALL_WORKS, Board, CheckState, weight};
+
+/// Of more checks it costs less to go through all that incidents hold than to ask for each.
+const ASKED_MAX: usize = 16;
 
 /// What a report says of its check, for the board.
 pub(super) struct Show {
     check: CheckId,
     verdict: Verdict,
     cause: Option<Cause>,
-    summary: String,
+    summary: Cow<'static, str>,
     began: Timestamp,
     /// `None` of a report about ourselves.
     layers: Option<Vec<LayerReport>>,
@@ -28,10 +32,15 @@ pub(super) struct Show {
 }
 
 impl Show {
+    /// Is it of this check?
+    pub(super) fn is_of(&self, check: &CheckId) -> bool {
+        self.check == *check
+    }
+
     pub(super) fn of(check: &CheckId, report: &Report, evidence: Option<Digest>) -> Self {
         let summary = match &report.diagnosis {
-            Some(diagnosis) => diagnosis.summary.clone(),
-            None => "every path that a user could take works".to_owned(),
+            Some(diagnosis) => Cow::Owned(diagnosis.summary.clone()),
+            None => Cow::Borrowed(ALL_WORKS),
         };
         Self {
             check: check.clone(),
@@ -100,7 +109,10 @@ pub(super) fn show(
             *ended |= ends && incident.verdict != Verdict::Healthy;
         }
     }
-    let held = held(book, |check| touched.contains_key(check));
+    let held = match touched.len() <= ASKED_MAX {
+        true => held_of(book, touched.keys()),
+        false => held(book, |check| touched.contains_key(check)),
+    };
     for show in shows {
         let is_held = held.contains_key(&show.check);
         if let Some(state) = board.checks.get_mut(&show.check) {
@@ -114,7 +126,7 @@ pub(super) fn show(
 
 /// Brings the whole board in line with the book: after a start, when both were written down at
 /// different times.
-pub(super) fn show_all(board: &mut Board, book: &Book, now: Timestamp) {
+pub(super) fn show_all(board: &mut Board, book: &Book) {
     let held = held(book, |_| true);
     let unwell = board
         .checks
@@ -126,7 +138,7 @@ pub(super) fn show_all(board: &mut Board, book: &Book, now: Timestamp) {
     follow(board, &touched, &held);
     let services: BTreeSet<String> = touched.keys().map(|c| c.service().to_owned()).collect();
     for service in services {
-        board.sum_up(&service, now);
+        board.sum_up(&service);
     }
 }
 
@@ -142,6 +154,23 @@ fn held(book: &Book, is_wanted: impl Fn(&CheckId) -> bool) -> BTreeMap<&CheckId,
         }
     }
     held
+}
+
+fn held_of<'b>(
+    book: &'b Book,
+    checks: impl Iterator<Item = &'b CheckId>,
+) -> BTreeMap<&'b CheckId, Vec<Hold<'b>>> {
+    let of = |check| {
+        let holds = book.holds_of(check);
+        let holds = holds.map(|(incident, since, verdict)| Hold {
+            incident,
+            since,
+            verdict,
+        });
+        (check, holds.collect::<Vec<_>>())
+    };
+    let held = checks.map(of);
+    held.filter(|(_, holds)| !holds.is_empty()).collect()
 }
 
 fn follow(
@@ -184,7 +213,7 @@ fn fails(state: &mut CheckState, holds: &[Hold<'_>]) {
     }
     state.verdict = hold.verdict;
     state.cause = Some(hold.incident.cause);
-    state.summary.clone_from(&hold.incident.summary);
+    state.summary = Cow::Owned(hold.incident.summary.clone());
 }
 
 /// What made it fail is over. That alone is no proof that users are served: its newest run is.
@@ -196,12 +225,12 @@ fn over(state: &mut CheckState) {
     if state.served > 0 {
         state.verdict = Verdict::Healthy;
         state.since = state.judged_at.or(state.since);
-        "its runs are served again".clone_into(&mut state.summary);
+        state.summary = Cow::Borrowed("its runs are served again");
     } else {
         // Whatever is seen next counts.
         state.verdict = Verdict::Unknown;
         state.since = None;
-        "what made it fail is over, and nothing was seen of it since"
-            .clone_into(&mut state.summary);
+        let summary = "what made it fail is over, and nothing was seen of it since";
+        state.summary = Cow::Borrowed(summary);
     }
 }

@@ -66,7 +66,7 @@ impl Judge {
             .set_needs(needs.map(|s| (s.name.clone(), s.needs.clone())).collect());
         let gone = self.shared.board_mut(|board| {
             // What was known of another target is not known of this one.
-            board.checks.retain(|check, _| !moved.contains(check));
+            board.checks.retain(|check| !moved.contains(check));
             board.configure(config, now)
         });
         let parts = &mut self.parts;

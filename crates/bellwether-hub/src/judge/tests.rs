@@ -7,11 +7,13 @@ use bellwether_agent::TraceWhy;
 use bellwether_diagnose::incidents::AlarmKind;
 use bellwether_model::incident::IncidentState;
 use bellwether_model::report::Context;
+use bellwether_model::run::RunOutcome;
 use bellwether_model::{Layer, Target};
 use tokio::sync::{broadcast, oneshot};
 
 use super::*;
 use crate::agents::Owner;
+use crate::board::Board;
 use crate::testing::{self, Memory};
 
 const CONFIG: &str = "
@@ -89,7 +91,7 @@ impl Stage {
         let configured = shared.configured.load_full();
         drop(board.configure(&configured.config, now));
         if let Some(kept) = memory_checkpoint(&memory, crate::board::CHECKPOINT) {
-            board.restore([kept.as_slice()], now);
+            board.restore([kept.as_slice()]);
         }
         shared.board_mut(|place| *place = board);
         let (judge, owner) = judge(&shared, now);

@@ -7,6 +7,7 @@ use bellwether_model::{CheckId, Layer};
 use jiff::Timestamp;
 
 use super::{Judge, Judged};
+use crate::board::CheckState;
 use crate::freshness;
 
 /// Checks that are named as silent in one tick, at most: when all are, judging goes on in between.
@@ -38,43 +39,105 @@ impl Judge {
 
     /// A check without a result for two intervals is an alarm about ourselves.
     pub(super) fn watch_freshness(&mut self, now: Timestamp) {
-        let (mut found, poisoned) = self.shared.board(|board| {
-            let found = freshness::silent(board, now);
-            let is_poisoned = |check: &CheckId| board.checks[check].poisoned.is_some();
-            let all = found.iter().map(|(check, _)| check);
-            let poisoned: BTreeSet<CheckId> = all.filter(|c| is_poisoned(c)).cloned().collect();
-            (found, poisoned)
+        let (found, stale) = self.shared.board(|board| {
+            let mut found = Found::default();
+            for (check, state) in board.checks.stale(now) {
+                found.look(check, state, now);
+            }
+            let stale = Changed::of(&self.stale, &found.stale);
+            (found.silent, stale)
         });
-        // One that brings down workers is named already, for as long as that stands.
-        let named = self.book.holds();
-        let named = named.filter(|(check, incident, _, _)| {
-            incident.layer == Layer::Monitor && poisoned.contains(check)
-        });
-        let named: BTreeSet<CheckId> = named.map(|(check, _, _, _)| check.clone()).collect();
-        found.retain(|(check, _)| !named.contains(check));
-        let found: BTreeMap<CheckId, Timestamp> = found.into_iter().collect();
-        self.silent.retain(|check| found.contains_key(check));
-        let news = found
-            .iter()
-            .filter(|(check, _)| !self.silent.contains(check));
-        let news: Vec<_> = news.take(SILENT_AT_ONCE).collect();
+        let news = self.newly_silent(&found);
         let mut judged = Judged::default();
         for (check, since) in news {
-            let report = freshness::no_result(check, *since, self.shared.version, now);
-            self.ourselves(check, report, &mut judged, now);
-            self.silent.insert(check.clone());
+            let report = freshness::no_result(&check, since, self.shared.version, now);
+            self.ourselves(&check, report, &mut judged, now);
+            self.silent.insert(check);
         }
         self.settle(judged, now);
-        self.tell_stale(now);
+        self.tell_stale(stale, now);
+    }
+
+    /// Those that are to be named now, each with the time of its last result.
+    fn newly_silent(&mut self, found: &BTreeMap<CheckId, Silent>) -> Vec<(CheckId, Timestamp)> {
+        if found.is_empty() {
+            self.silent.clear();
+            return Vec::new();
+        }
+        // One that brings down workers is named already, for as long as that stands.
+        let poisoned = |check: &CheckId| found.get(check).is_some_and(|one| one.is_poisoned);
+        let mut named = BTreeSet::new();
+        if found.values().any(|one| one.is_poisoned) {
+            let ours = self.book.holds().filter(|(check, incident, _, _)| {
+                incident.layer == Layer::Monitor && poisoned(check)
+            });
+            named.extend(ours.map(|(check, _, _, _)| check));
+        }
+        let is_silent = |check: &CheckId| found.contains_key(check) && !named.contains(check);
+        self.silent.retain(is_silent);
+        let news = found.iter();
+        let news = news.filter(|(check, _)| !named.contains(check) && !self.silent.contains(check));
+        let news = news.take(SILENT_AT_ONCE);
+        news.map(|(check, one)| (check.clone(), one.since))
+            .collect()
     }
 
     /// What grows too old to be true changes what is told, though nothing happened.
-    fn tell_stale(&mut self, now: Timestamp) {
-        let stale = self.shared.board(|board| board.stale_services(now));
-        let changed: Vec<String> = stale.symmetric_difference(&self.stale).cloned().collect();
-        self.stale = stale;
-        for service in changed {
-            self.tell(&service, now);
+    fn tell_stale(&mut self, changed: Changed, now: Timestamp) {
+        let Changed { come, gone } = changed;
+        for service in &gone {
+            self.stale.remove(service);
         }
+        self.stale.extend(come.iter().cloned());
+        for service in come.iter().chain(&gone) {
+            self.tell(service, now);
+        }
+    }
+}
+
+/// A check that gives no result.
+struct Silent {
+    since: Timestamp,
+    is_poisoned: bool,
+}
+
+/// What is too old to be true.
+#[derive(Default)]
+struct Found<'b> {
+    /// Services, those of one beside each other.
+    stale: Vec<&'b str>,
+    silent: BTreeMap<CheckId, Silent>,
+}
+
+impl<'b> Found<'b> {
+    fn look(&mut self, check: &'b CheckId, state: &CheckState, now: Timestamp) {
+        let service = check.service();
+        if self.stale.last() != Some(&service) {
+            self.stale.push(service);
+        }
+        if let Some(since) = freshness::silent_since(state, now) {
+            let is_poisoned = state.poisoned.is_some();
+            let silent = Silent { since, is_poisoned };
+            self.silent.insert(check.clone(), silent);
+        }
+    }
+}
+
+/// Services that grew stale, and that are so no longer.
+struct Changed {
+    come: Vec<String>,
+    gone: Vec<String>,
+}
+
+impl Changed {
+    fn of(before: &BTreeSet<String>, now: &[&str]) -> Self {
+        let come = now.iter().filter(|service| !before.contains(**service));
+        let come = come.map(|service| (*service).to_owned()).collect();
+        let now: BTreeSet<&str> = now.iter().copied().collect();
+        let gone = before
+            .iter()
+            .filter(|service| !now.contains(service.as_str()));
+        let gone = gone.cloned().collect();
+        Self { come, gone }
     }
 }

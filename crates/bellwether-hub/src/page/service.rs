@@ -86,7 +86,7 @@ fn recent(
     let to = now.checked_add(Duration::from_secs(1)).unwrap_or(now);
     let mut runs = Vec::new();
     for (id, state) in checks {
-        for vantage in state.last.keys().take(VANTAGES_MAX) {
+        for vantage in state.last.vantages().take(VANTAGES_MAX) {
             runs.extend(
                 shared
                     .observations

@@ -55,6 +55,29 @@ async fn everything_is_counted() {
 }
 
 #[tokio::test]
+async fn one_service_is_told_alone() {
+    let client = Client::new();
+    let text = client.get("/metrics?service=pay").await.text;
+    for line in [
+        r#"bellwether_service_verdict{service="pay",verdict="broken"} 1.0"#,
+        r#"bellwether_check_up{service="pay",check="api"} 0.0"#,
+        r#"bellwether_check_phase_seconds{service="pay",check="queue",vantage="local",phase="tls"} 0.003"#,
+        "bellwether_metrics_checks_in_brief 0.0",
+        "# EOF",
+    ] {
+        assert!(
+            text.lines().any(|it| it == line),
+            "{line} is not in\n{text}"
+        );
+    }
+    assert!(
+        !text.contains("shop") && !text.contains("bellwether_ready"),
+        "{text}"
+    );
+    assert_eq!(client.get("/metrics?service=none").await.status, 404);
+}
+
+#[tokio::test]
 async fn every_line_is_one_and_names_are_escaped() {
     let client = Client::new();
     {

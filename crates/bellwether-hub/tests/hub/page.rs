@@ -260,15 +260,15 @@ fn fill(client: &Client, payload: &str) {
     service.checks = vec![id.clone()];
     board.services.insert(payload.to_owned(), service);
     let mut check = board.checks[&CheckId::new("pay", "api")].clone();
-    check.target = format!("https://a.example/{text}");
-    check.summary.clone_from(&text);
+    check.target = format!("https://a.example/{text}").into();
+    check.summary = text.clone().into();
     check.poisoned = Some(text.clone());
     check.layers[0].summary.clone_from(&text);
     let local = VantageId::new("local");
     let mut run = check.last[&local].clone();
     run.symptom = Some(text.as_str().into());
     run.resolver = Some(text.as_str().into());
-    check.last.insert(local, run);
+    check.last.insert(run);
     board.checks.insert(id, check);
     drop(board);
     let mut configured = client.shared.configured.load().as_ref().clone();

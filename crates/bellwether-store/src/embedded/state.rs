@@ -30,7 +30,7 @@ pub(crate) const KIND: Kind = Kind {
     cache_kib: 4096,
     synchronous: "FULL",
     auto_vacuum: "INCREMENTAL",
-    migrations: &[Table::SCHEMA],
+    migrations: &[Table::SCHEMA, Table::APART],
 };
 
 /// `state.db`.
