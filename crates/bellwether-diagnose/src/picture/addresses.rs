@@ -182,6 +182,12 @@ pub(super) fn views<'a>(
         view.attempt = judge(context, view, found, &not_run);
         view.part = part(context, view);
         count(view);
+        let at = &view.attempt;
+        let is_above = matches!(at, Attempt::Fails(layer) if *layer > Layer::Net);
+        // What is reset before anything is said fails by its connection, whichever step met that.
+        if is_above && !view.is_mixed && !crate::facts::net::unasked(view).is_empty() {
+            view.attempt = Attempt::Fails(Layer::Net);
+        }
     }
     let known = clients::intermediates(&views, context.baseline.as_ref());
     let split: Vec<(IpAddr, Clients)> = views

@@ -61,6 +61,30 @@ fn stall(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, what: &str
             value(known, "error")
         );
     }
+    if let Some(known) = fact(candidate, F::TlsNameRefused) {
+        return format!(
+            "{what} end{} every handshake that names {}, and complete{} one that names nobody",
+            s(scope),
+            value(known, "name").trim_end_matches('.'),
+            s(scope)
+        );
+    }
+    let unanswered = fact(candidate, F::TlsNoHelloAnswered);
+    if fact(candidate, F::TlsClosed).is_some() && unanswered.is_none() {
+        return format!(
+            "{what} begin{} the handshake and end{} the connection before it is done",
+            s(scope),
+            s(scope)
+        );
+    }
+    let is_unasked = |known: &Known| known.value["ended_unasked"] == true;
+    if fact(candidate, F::TlsClosed).is_some() && unanswered.is_some_and(is_unasked) {
+        return format!(
+            "{what} take{} connections and close{} them before a client says anything",
+            s(scope),
+            s(scope)
+        );
+    }
     if fact(candidate, F::TlsClosed).is_some() {
         return format!(
             "{what} take{} connections and end{} them as soon as a client speaks TLS, whatever it offers",

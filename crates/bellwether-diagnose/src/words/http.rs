@@ -38,6 +38,9 @@ pub(super) fn http(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) 
             "{url} gives us what is declared at {who}, and a client with a browser's name {gets}"
         );
     }
+    if let Some(known) = fact(candidate, FactKind::HttpClosed) {
+        return closed(candidate, known, url, &who);
+    }
     match candidate.rule.cause {
         Cause::HttpStatus5xx | Cause::HttpOriginUnreachable | Cause::HttpBlockedByPolicy => {
             let status = status.map(|s| s.to_string()).unwrap_or_default();
@@ -128,7 +131,7 @@ pub(super) fn short(url: &str) -> String {
 }
 
 /// Which part of equal requests it was, where it was not all.
-fn times(candidate: &Candidate) -> String {
+pub(super) fn times(candidate: &Candidate) -> String {
     let number = |known: &Known, key| known.value.get(key).and_then(Value::as_u64);
     let known = fact(candidate, FactKind::HttpWorksAtTimes);
     let counted = known.and_then(|k| Some((number(k, "of")?, number(k, "worked")?)));
@@ -259,6 +262,29 @@ fn stalled(candidate: &Candidate, url: &str, who: &str) -> String {
         }
         None => format!("{url} is asked for at {who}, and no answer comes"),
     }
+}
+
+/// How a connection ended that brought no answer.
+fn closed(candidate: &Candidate, known: &Known, url: &str, who: &str) -> String {
+    let is = |key: &str| known.value.get(key).and_then(Value::as_bool) == Some(true);
+    let ends = match is("reset") {
+        true => "is reset",
+        false => "is closed",
+    };
+    if is("ended_unasked") {
+        return format!("the connection for {url} {ends} by {who} before anything is asked");
+    }
+    let read = known.value.get("read").and_then(Value::as_u64);
+    let how = match read {
+        Some(read) => format!("after {read} bytes of a head"),
+        None => "without an answer".to_owned(),
+    };
+    let times = times(candidate);
+    let browser = match fact(candidate, FactKind::BrowsersServed) {
+        Some(_) => "; a browser is served",
+        None => "",
+    };
+    format!("{url} is asked for at {who}, and the connection {ends} {how}{times}{browser}")
 }
 
 /// What was declared and did not come.
