@@ -448,6 +448,7 @@ pub(crate) const SERVE: &[Shipped] = scenarios! {
     "serve-mashery.yaml",
     "serve-own-resolver.yaml",
     "serve-refused.yaml",
+    "serve-reset.yaml",
     "serve-restart.yaml",
     "serve-two-services.yaml",
 };

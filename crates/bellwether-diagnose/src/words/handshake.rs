@@ -72,7 +72,7 @@ fn stall(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, what: &str
     let unanswered = fact(candidate, F::TlsNoHelloAnswered);
     if fact(candidate, F::TlsClosed).is_some() && unanswered.is_none() {
         return format!(
-            "{what} begin{} the handshake and end{} the connection before it is done",
+            "{what} take{} connections and end{} them before the handshake is done",
             s(scope),
             s(scope)
         );
