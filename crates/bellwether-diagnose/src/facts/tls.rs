@@ -21,6 +21,12 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
                 continue;
             }
             value["address"] = json!(tls.address.to_string());
+            if kind == FactKind::TlsClosed
+                && let Some((_, seen)) = view.hellos
+            {
+                let answered = seen.hellos.iter().filter(|h| version_of(h).is_some());
+                value["other_hellos_answered"] = json!(answered.count());
+            }
             let hellos = view.hellos.filter(|_| kind == FactKind::ChainTooLarge);
             let from = [id].into_iter().chain(hellos.map(|(id, _)| id));
             if let Some((_, hellos)) = hellos {
@@ -62,7 +68,8 @@ fn name_refused(view: &AddressView<'_>, subject: &Subject, facts: &mut Facts) {
     let answered = hellos.iter().any(|h| version_of(h).is_some());
     if ends && !answered && bare.result == TlsResult::Completed {
         let names = bare.chain.first().map(|cert| cert.names.clone());
-        let value = json!({ "address": tls.address.to_string(), "name": tls.sni, "shown_without": names });
+        let value =
+            json!({ "address": tls.address.to_string(), "name": tls.sni, "shown_without": names });
         let ids = [id, bare_id];
         facts.add(FactKind::TlsNameRefused, subject.clone(), value, ids);
     }

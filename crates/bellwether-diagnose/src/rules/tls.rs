@@ -108,7 +108,11 @@ pub const RULES: &[Rule] = &[
             F::TlsOldSuitesOnly,
             F::TlsVersionIntolerant,
         ],
-        supports: &[(F::AddressUnchanged, 0), (F::OtherAddressesWork, 0), (F::WorksSometimes, 0)],
+        supports: &[
+            (F::AddressUnchanged, 0),
+            (F::OtherAddressesWork, 0),
+            (F::WorksSometimes, 0),
+        ],
         prior: 12,
         cap: 70,
         remedy: "Look at the log of what ends TLS at that address: it begins the handshake and ends the connection before it is done, as a process does that dies or lacks its key.",

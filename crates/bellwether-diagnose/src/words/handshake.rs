@@ -70,9 +70,13 @@ fn stall(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, what: &str
         );
     }
     let unanswered = fact(candidate, F::TlsNoHelloAnswered);
-    if fact(candidate, F::TlsClosed).is_some() && unanswered.is_none() {
+    if let Some(known) = fact(candidate, F::TlsClosed).filter(|_| unanswered.is_none()) {
+        let answered = match number(known, "other_hellos_answered") {
+            0 => "",
+            _ => "; ClientHellos of other shapes are answered",
+        };
         return format!(
-            "{what} take{} connections and end{} them before the handshake is done",
+            "{what} take{} connections and end{} them before the handshake is done{answered}",
             s(scope),
             s(scope)
         );

@@ -31,15 +31,8 @@ pub(super) fn http(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) 
         .find(|u| !u.is_empty())
         .unwrap_or("");
     let url = &short(url);
-    let is_blocked = candidate.rule.cause == Cause::HttpBlockedByPolicy;
-    if let Some(known) = fact(candidate, FactKind::BrowsersRefused).filter(|_| is_blocked) {
-        let gets = value(known, "browser");
-        return format!(
-            "{url} gives us what is declared at {who}, and a client with a browser's name {gets}"
-        );
-    }
-    if let Some(known) = fact(candidate, FactKind::HttpClosed) {
-        return closed(candidate, known, url, &who);
+    if let Some(said) = unanswered(candidate, url, &who) {
+        return said;
     }
     match candidate.rule.cause {
         Cause::HttpStatus5xx | Cause::HttpOriginUnreachable | Cause::HttpBlockedByPolicy => {
@@ -262,6 +255,19 @@ fn stalled(candidate: &Candidate, url: &str, who: &str) -> String {
         }
         None => format!("{url} is asked for at {who}, and no answer comes"),
     }
+}
+
+/// Who gets no answer, where that tells more than an answer.
+fn unanswered(candidate: &Candidate, url: &str, who: &str) -> Option<String> {
+    let is_blocked = candidate.rule.cause == Cause::HttpBlockedByPolicy;
+    if let Some(known) = fact(candidate, FactKind::BrowsersRefused).filter(|_| is_blocked) {
+        let gets = value(known, "browser");
+        return Some(format!(
+            "{url} gives us what is declared at {who}, and a client with a browser's name {gets}"
+        ));
+    }
+    let known = fact(candidate, FactKind::HttpClosed)?;
+    Some(closed(candidate, known, url, who))
 }
 
 /// How a connection ended that brought no answer.

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bellwether_model::Origin;
-use bellwether_model::net::TcpResult;
 use bellwether_model::http::{Again, BodyEnd, CodingEnd, HttpResult, HttpSeen, Way};
+use bellwether_model::net::TcpResult;
 use bellwether_model::service::Expect;
 use futures_util::future::join_all;
 use tokio::time::timeout;
