@@ -142,6 +142,7 @@ facts! {
     AddressTimesOut = "address_times_out", "an address does not answer connection attempts";
     AddressUnreachable = "address_unreachable", "a connection attempt is answered by an ICMP error";
     AddressResets = "address_resets", "an address resets connections after they opened";
+    ResetUnasked = "reset_unasked", "an address resets connections before anything is said over them";
     AddressOwner = "address_owner", "who owns an address, by the table given";
     PingAnswers = "ping_answers", "an address answers ICMP echo";
     OtherAddressesWork = "other_addresses_work", "other addresses of the same name work";
@@ -180,6 +181,7 @@ facts! {
     TlsVersionIntolerant = "tls_version_intolerant", "the server answers if only TLS 1.2 is offered, and not if TLS 1.3 is offered too";
     TlsLargeHelloStalls = "tls_large_hello_stalls", "a small ClientHello is answered, one of two segments is not";
     TlsNoHelloAnswered = "tls_no_hello_answered", "no ClientHello is answered, whatever it offers";
+    TlsNameRefused = "tls_name_refused", "a handshake that names the host is ended, and one without a name completes";
     AlpnRefused = "alpn_refused", "the server refuses the application protocol that is offered (ALPN)";
     ChainTooLarge = "chain_too_large", "the server's part of the handshake is larger than clients take";
     ClientCertRequested = "client_cert_requested", "the server asked for a client certificate";
@@ -192,6 +194,7 @@ facts! {
     HttpServerError = "http_server_error", "the unexpected status is of the 5xx class (RFC 9110 section 15.6)";
     HttpDenied = "http_denied", "the unexpected status says that this client is not let in: 401, 403, 407, 429, 451";
     HttpStalled = "http_stalled", "the request was sent, no whole response came";
+    HttpClosed = "http_closed", "the connection ends after the request, before the head of an answer is whole";
     HttpMalformed = "http_malformed", "what came is not HTTP";
     HttpBodyStalled = "http_body_stalled", "a body stops before all that was announced has come, and the connection stays open";
     HttpNeverEnds = "http_never_ends", "a body does not end in time, although nothing announced is missing or bytes still come";

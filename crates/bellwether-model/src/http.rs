@@ -17,6 +17,9 @@ pub enum HttpResult {
     Closed {
         /// The system's words.
         error: String,
+        /// By a reset (RST), not in an orderly way.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reset: bool,
     },
     /// What came is not HTTP.
     Malformed {
@@ -210,6 +213,9 @@ pub enum Way {
     BrowserName,
     /// Over a connection whose segments are small.
     SmallSegments,
+    /// Not at all: the connection opens and nothing is asked, to see whether the server ends it
+    /// unasked.
+    Silent,
 }
 
 /// The same request once more, over a connection of its own.

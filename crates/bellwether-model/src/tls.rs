@@ -256,6 +256,8 @@ pub enum HelloKind {
     Tls10,
     /// SSL 3.0.
     Ssl3,
+    /// None at all: nothing is said, to see whether the server ends connections unasked.
+    Silent,
 }
 
 /// What answered a ClientHello.
@@ -285,6 +287,9 @@ pub enum HelloAnswer {
     Closed {
         /// The system's words.
         error: String,
+        /// By a reset (RST), not in an orderly way.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reset: bool,
     },
     /// What came is not TLS.
     NotTls {

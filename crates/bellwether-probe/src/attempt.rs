@@ -269,7 +269,7 @@ async fn shapes(cx: &Cx, at: SocketAddr, origin: Origin, seen: &TlsSeen, waits: 
     let key = format!("tls {at} {}", purpose_name(ask.purpose));
     let probe = async {
         fault::trip(&key);
-        let seen = tls::ask_all(cx, origin, &ask, shapes).await;
+        let seen = tls::ask_all(cx, origin, &ask, shapes, seen).await;
         (Outcome::Tls(Box::new(seen)), waits + 2)
     };
     cx.probe(ProbeKind::Tls, key.clone(), stand_in(at), probe)

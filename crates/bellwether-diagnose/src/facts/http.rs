@@ -81,7 +81,7 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
             over_h2(id, hop, &subject, facts);
         }
         if let Some((id, last)) = view.http.last() {
-            exchange(id, last, &subject, facts);
+            exchange(picture, (id, last), view, &subject, facts);
             body(id, last, &subject, facts);
             status(picture, id, last, &subject, facts);
             others(picture, id, last, &subject, facts);
@@ -144,7 +144,13 @@ fn is_whole(seen: &HttpSeen) -> bool {
         })
 }
 
-fn exchange(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
+fn exchange(
+    picture: &Picture<'_>,
+    (id, seen): (&str, &HttpSeen),
+    view: &AddressView<'_>,
+    subject: &Subject,
+    facts: &mut Facts,
+) {
     let url = &seen.url;
     match &seen.result {
         HttpResult::Stalled => {
@@ -157,9 +163,24 @@ fn exchange(id: &str, seen: &HttpSeen, subject: &Subject, facts: &mut Facts) {
             let value = json!({ "url": url, "error": error });
             facts.add(FactKind::HttpMalformed, subject.clone(), value, [id]);
         }
-        HttpResult::Closed { error } => {
-            let value = json!({ "url": url, "error": error });
-            facts.add(FactKind::AddressResets, subject.clone(), value, [id]);
+        HttpResult::Closed { error, reset } => {
+            let mut value = json!({ "url": url, "error": error });
+            if *reset {
+                let kind = FactKind::AddressResets;
+                facts.add(kind, subject.clone(), value.clone(), [id]);
+            }
+            let (failed, of) = counted(&picture.context.expect, seen);
+            // A share that is reset: at which step is chance.
+            if *reset && (failed < of || view.is_mixed) {
+                return;
+            }
+            let unasked = seen.again.iter().find(|again| again.way == Way::Silent);
+            let ended = |again: &Again| matches!(again.result, HttpResult::Closed { .. });
+            value["reset"] = json!(reset);
+            value["read"] = json!(Some(seen.head_read).filter(|read| *read > 0));
+            value["ended_unasked"] = json!(unasked.map(ended));
+            value["of"] = json!(of);
+            facts.add(FactKind::HttpClosed, subject.clone(), value, [id]);
         }
         HttpResult::NotConnected { error } if seen.hop > 0 => {
             let value = json!({ "url": url, "error": error });
@@ -343,9 +364,10 @@ fn works(expect: &Expect, again: &Again) -> bool {
 /// Is a browser served where we are not, each time that we ask?
 #[must_use]
 pub fn serves_browsers(expect: &Expect, seen: &HttpSeen) -> bool {
-    let refused = seen
+    let denied = seen
         .status
         .is_some_and(|s| (400..=499).contains(&s) && !expect.takes_status(s));
+    let refused = denied || matches!(seen.result, HttpResult::Closed { .. });
     let mut browsers = seen.again.iter().filter(|again| again.way == Way::Browser);
     let (failed, of) = counted(expect, seen);
     refused && failed == of && browsers.any(|again| works(expect, again))

@@ -1,7 +1,9 @@
 //! Facts about connections to the service's addresses.
 
 use bellwether_model::fact::Subject;
-use bellwether_model::net::{Family, TcpResult};
+use bellwether_model::http::{HttpResult, Way};
+use bellwether_model::net::{Family, TcpResult, TryEnd};
+use bellwether_model::tls::{HelloAnswer, HelloKind};
 use bellwether_model::{FactKind, Layer};
 use serde_json::{Value, json};
 
@@ -34,6 +36,48 @@ fn connection(view: &AddressView<'_>, subject: &Subject, facts: &mut Facts) {
     if let Some((kind, value)) = of_result(&aimed, &tcp.result) {
         facts.add(kind, subject.clone(), value, [id]);
     }
+    if view.is_mixed {
+        return;
+    }
+    let from = unasked(view);
+    if !from.is_empty() {
+        let value = json!({ "address": aimed });
+        facts.add(FactKind::ResetUnasked, subject.clone(), value, from);
+    }
+}
+
+/// The observations that show how the address resets a connection before anything is said over it.
+pub(crate) fn unasked<'v>(view: &AddressView<'v>) -> Vec<&'v str> {
+    let at_once = view.tcp.filter(|(_, tcp)| tcp.result == TcpResult::Reset);
+    let silent = view.hellos.filter(|(_, hellos)| {
+        let is_reset =
+            |answer: &HelloAnswer| matches!(answer, HelloAnswer::Closed { reset: true, .. });
+        let mut all = hellos.hellos.iter();
+        all.any(|h| h.hello == HelloKind::Silent && is_reset(&h.answer))
+    });
+    // Over TLS something has been said already.
+    let asked = view.http.iter().find(|(_, hop)| {
+        let is_reset =
+            |result: &HttpResult| matches!(result, HttpResult::Closed { reset: true, .. });
+        let mut again = hop.again.iter();
+        view.tls.is_none()
+            && hop.hop == 0
+            && is_reset(&hop.result)
+            && again.any(|again| again.way == Way::Silent && is_reset(&again.result))
+    });
+    let tries = view.tries.filter(|(_, tries)| {
+        let of_nothing = TryEnd::Connection {
+            result: TcpResult::Reset,
+        };
+        tries.ends.iter().any(|end| end.end == of_nothing)
+    });
+    let all = [
+        at_once.map(|(id, _)| id),
+        tries.map(|(id, _)| id),
+        silent.map(|(id, _)| id),
+        asked.map(|(id, _)| *id),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// The connection to the host that the address redirects to.
@@ -47,6 +91,10 @@ fn redirect(view: &AddressView<'_>, subject: &Subject, facts: &mut Facts) {
     let aimed = hop.address.to_string();
     if let Some((kind, mut value)) = of_result(&aimed, result) {
         value["url"] = json!(hop.url);
+        if *result == TcpResult::Reset {
+            let kind = FactKind::ResetUnasked;
+            facts.add(kind, subject.clone(), value.clone(), [*id]);
+        }
         facts.add(kind, subject.clone(), value, [*id]);
     }
 }

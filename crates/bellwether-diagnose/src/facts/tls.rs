@@ -16,7 +16,17 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
         let subject = Subject::Address(view.address);
         let Some((id, tls)) = view.tls else { continue };
         for (kind, mut value) in of_result(&tls.result) {
+            // Of a share that is reset, at which step is chance.
+            if is_reset_at_times(view, &tls.result, kind) {
+                continue;
+            }
             value["address"] = json!(tls.address.to_string());
+            if kind == FactKind::TlsClosed
+                && let Some((_, seen)) = view.hellos
+            {
+                let answered = seen.hellos.iter().filter(|h| version_of(h).is_some());
+                value["other_hellos_answered"] = json!(answered.count());
+            }
             let hellos = view.hellos.filter(|_| kind == FactKind::ChainTooLarge);
             let from = [id].into_iter().chain(hellos.map(|(id, _)| id));
             if let Some((_, hellos)) = hellos {
@@ -24,6 +34,7 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
             }
             facts.add(kind, subject.clone(), value, from);
         }
+        name_refused(view, &subject, facts);
         // Where a share fails, which of them failed is chance.
         if let Some((hello_id, hellos)) = view.hellos
             && tls.result != TlsResult::Completed
@@ -34,6 +45,33 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
                 facts.add(kind, subject.clone(), value, [id, hello_id]);
             }
         }
+    }
+}
+
+/// Is it the end of a handshake that was reset, where a share of connections is?
+pub(super) fn is_reset_at_times(
+    view: &AddressView<'_>,
+    result: &TlsResult,
+    kind: FactKind,
+) -> bool {
+    let is_reset = matches!(result, TlsResult::Closed { reset: true, .. });
+    view.is_mixed && is_reset && kind == FactKind::TlsClosed
+}
+
+/// Handshakes end that name the host; one without a name completes.
+fn name_refused(view: &AddressView<'_>, subject: &Subject, facts: &mut Facts) {
+    let (Some((id, tls)), Some((bare_id, bare))) = (view.tls, view.tls_no_sni) else {
+        return;
+    };
+    let ends = matches!(tls.result, TlsResult::Closed { .. }) && !view.is_mixed;
+    let hellos = view.hellos.map_or(&[][..], |(_, seen)| &seen.hellos[..]);
+    let answered = hellos.iter().any(|h| version_of(h).is_some());
+    if ends && !answered && bare.result == TlsResult::Completed {
+        let names = bare.chain.first().map(|cert| cert.names.clone());
+        let value =
+            json!({ "address": tls.address.to_string(), "name": tls.sni, "shown_without": names });
+        let ids = [id, bare_id];
+        facts.add(FactKind::TlsNameRefused, subject.clone(), value, ids);
     }
 }
 
@@ -56,7 +94,8 @@ pub(super) fn of_result(result: &TlsResult) -> Vec<(FactKind, Value)> {
             json!({ "limit": limit, "reason": format!("its part of the handshake is larger than {limit} bytes (oversize chain)") }),
         ),
         TlsResult::Closed { error, reset } => {
-            let closed = (FactKind::TlsClosed, json!({ "error": error }));
+            let value = json!({ "error": error, "reset": reset });
+            let closed = (FactKind::TlsClosed, value);
             let resets = reset.then(|| (FactKind::AddressResets, json!({})));
             return [closed].into_iter().chain(resets).collect();
         }
@@ -155,8 +194,11 @@ fn of_hellos(result: &TlsResult, hellos: &[HelloSeen]) -> Vec<(FactKind, Value)>
     }
     let is_unanswered =
         |h: &HelloSeen| matches!(h.answer, HelloAnswer::Stalled | HelloAnswer::Closed { .. });
-    if !hellos.is_empty() && hellos.iter().all(is_unanswered) {
-        let value = json!({ "tried": hellos.len() });
+    let (silent, said): (Vec<_>, Vec<_>) =
+        hellos.iter().partition(|h| h.hello == HelloKind::Silent);
+    if !said.is_empty() && said.iter().all(|h| is_unanswered(h)) {
+        let ends = |h: &&HelloSeen| matches!(h.answer, HelloAnswer::Closed { .. });
+        let value = json!({ "tried": said.len(), "ended_unasked": silent.iter().any(ends) });
         return vec![(FactKind::TlsNoHelloAnswered, value)];
     }
     Vec::new()

@@ -21,6 +21,11 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
         let address = tries.address.to_string();
         for end in &tries.ends {
             for (kind, mut value) in of_end(picture, &address, &end.end) {
+                if let TryEnd::Handshake { result } = &end.end
+                    && tls::is_reset_at_times(view, result, kind)
+                {
+                    continue;
+                }
                 let is_known = |f: &super::Known| f.kind == kind && f.subject == subject;
                 if facts.all().iter().any(is_known) {
                     continue;
@@ -63,9 +68,13 @@ fn of_end(picture: &Picture<'_>, address: &str, end: &TryEnd) -> Vec<(FactKind, 
                 ],
                 (HttpResult::Response, Some(_)) => vec![(FactKind::HttpStatus, value)],
                 (HttpResult::Stalled, _) => vec![(FactKind::HttpStalled, json!({ "url": url }))],
-                (HttpResult::Closed { error }, _) => {
-                    let value = json!({ "url": url, "error": error });
-                    vec![(FactKind::AddressResets, value)]
+                (HttpResult::Closed { error, reset }, _) => {
+                    let value = json!({ "url": url, "error": error, "reset": reset });
+                    let kind = match reset {
+                        true => FactKind::AddressResets,
+                        false => FactKind::HttpClosed,
+                    };
+                    vec![(kind, value)]
                 }
                 (HttpResult::Malformed { error }, _) => {
                     let value = json!({ "url": url, "error": error });
@@ -127,7 +136,7 @@ fn words(end: &TryEnd) -> String {
             }
             (None, Some(status), HttpResult::Response) => format!("status {status}"),
             (None, _, HttpResult::Stalled) => "no answer".to_owned(),
-            (None, _, HttpResult::Closed { error })
+            (None, _, HttpResult::Closed { error, .. })
             | (None, _, HttpResult::Malformed { error })
             | (None, _, HttpResult::NotConnected { error }) => error.clone(),
             (None, None, HttpResult::Response) => "no status".to_owned(),

@@ -502,19 +502,30 @@ impl Matter {
             .filter(|(_, m)| ruling(m) && !m.blamed.summary.is_empty())
             .max_by_key(newest)
             .or_else(|| all().max_by_key(newest));
-        if let Some((_, member)) = speaks {
+        let crowd = crowd_of(&self.members, incident.cause);
+        let example = crowd.as_ref().map(|crowd| (crowd.key, crowd.member));
+        if let Some((key, member)) = example.or(speaks) {
             let blamed = &member.blamed;
             // That no rule explains the newest trace takes nothing from the sentence.
             let sentence = match blamed.summary.as_str() {
                 "" => phrase::plain(&incident.summary),
                 sentence => sentence.to_owned(),
             };
-            incident.summary = phrase::summary(&sentence, &checks);
+            incident.summary = match &crowd {
+                Some(crowd) => {
+                    let example = (key.0.as_str(), sentence.as_str());
+                    phrase::crowd(incident.cause, &crowd.common, &checks, example)
+                }
+                None => phrase::summary(&sentence, &checks),
+            };
             incident.layer = blamed.layer;
             incident.confidence = blamed.confidence;
             incident.consequences.clone_from(&blamed.consequences);
             if !blamed.remedy.is_empty() {
-                incident.remedy.clone_from(&blamed.remedy);
+                incident.remedy = match &crowd {
+                    Some(_) => phrase::remedy_of(key.0.as_str(), &blamed.remedy),
+                    None => blamed.remedy.clone(),
+                };
             }
             if blamed.see.is_some() {
                 incident.see.clone_from(&blamed.see);
@@ -749,4 +760,39 @@ fn worse(a: Verdict, b: Verdict) -> Verdict {
 /// The layer in which it fails, in words.
 pub(super) fn layer_words(layer: Option<Layer>) -> &'static str {
     layer.map_or("some layer", Layer::name)
+}
+
+/// Several checks that fail by one cause, each in its own words.
+struct Crowd<'m> {
+    /// One of them, as an example: the same at each call, as long as it fails.
+    key: &'m Key,
+    member: &'m Member,
+    /// What all of them are at.
+    common: BTreeSet<Party>,
+}
+
+/// The members that are no single story: they fail by the same cause, and are not told by the same
+/// sentence.
+fn crowd_of(members: &BTreeMap<Key, Member>, cause: Cause) -> Option<Crowd<'_>> {
+    let tells = |m: &&Member| m.blamed.cause == cause && !m.blamed.summary.is_empty();
+    // Of one that is over, those that failed.
+    let is_over = !members.values().any(|m| m.until.is_none() && tells(&m));
+    let fails = |m: &&Member| (is_over || m.until.is_none()) && tells(m);
+    let failing = || members.iter().filter(|(_, m)| fails(m));
+    let (key, member) = failing().next()?;
+    let differs =
+        |(k, m): &(&Key, &Member)| k.0 != key.0 && m.blamed.summary != member.blamed.summary;
+    failing().find(differs)?;
+    let mut common = member.blamed.parties.clone();
+    for (_, other) in failing() {
+        common.retain(|party| other.blamed.parties.contains(party));
+        if common.is_empty() {
+            break;
+        }
+    }
+    Some(Crowd {
+        key,
+        member,
+        common,
+    })
 }

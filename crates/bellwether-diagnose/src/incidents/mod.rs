@@ -403,21 +403,6 @@ impl Book {
         })
     }
 
-    /// The same of one check alone.
-    pub fn holds_of<'b>(
-        &'b self,
-        check: &'b CheckId,
-    ) -> impl Iterator<Item = (&'b Incident, Timestamp, Verdict)> {
-        let fails = self.matters.values().filter(|m| !m.is_warning());
-        let from = (check.clone(), VantageId::new(""));
-        fails.flat_map(move |matter| {
-            let of_it = matter.members.range(from.clone()..);
-            let of_it = of_it.take_while(move |((other, _), _)| other == check);
-            let active = of_it.filter(|(_, member)| member.until.is_none());
-            active.map(|(_, member)| (&matter.incident, member.since, member.blamed.verdict))
-        })
-    }
-
     /// Every check that is remembered, configured or not.
     #[must_use]
     pub fn checks(&self) -> BTreeSet<CheckId> {

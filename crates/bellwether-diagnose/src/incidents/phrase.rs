@@ -1,11 +1,14 @@
 //! Sentences of timelines and notices.
 
+use std::collections::BTreeSet;
+
 use bellwether_model::incident::AffectedCheck;
-use bellwether_model::{Incident, VantageId};
+use bellwether_model::{Cause, Incident, VantageId};
 use jiff::Timestamp;
 
 use super::brief::{Blamed, Brief, Controls};
 use super::matter::{Sort, layer_words};
+use super::party::Party;
 use super::watch::Path;
 use super::{Key, seconds_between};
 
@@ -13,6 +16,11 @@ use super::{Key, seconds_between};
 const NAMES_MAX: usize = 4;
 /// How the sentence begins that tells how many checks an incident breaks.
 const CHECKS: &str = " It concerns ";
+
+/// How the sentence begins that tells one of a crowd as an example.
+const EXAMPLE: &str = " One of them, ";
+/// Digits of a digest that are shown.
+const DIGEST_SHOWN: usize = 12;
 
 /// `a`, `a and b`, `a, b and 7 more`.
 pub(super) fn names(all: &[&str]) -> String {
@@ -44,10 +52,74 @@ pub(super) fn summary(sentence: &str, checks: &[AffectedCheck]) -> String {
     )
 }
 
-/// The diagnosis alone again.
+/// What several checks fail by, each in its own words; `example` is one of them with its diagnosis.
+pub(super) fn crowd(
+    cause: Cause,
+    common: &BTreeSet<Party>,
+    checks: &[AffectedCheck],
+    (example, sentence): (&str, &str),
+) -> String {
+    let all: Vec<&str> = checks.iter().map(|c| c.check.as_str()).collect();
+    let share = shared(common).map_or_else(String::new, |share| format!(", {share}"));
+    format!(
+        "{} checks fail alike ({cause}){share}: {}.{EXAMPLE}{example}: {}",
+        all.len(),
+        names(&all),
+        ended(sentence)
+    )
+}
+
+/// What a crowd has in common: the very thing that is at fault, else who runs it.
+fn shared(common: &BTreeSet<Party>) -> Option<String> {
+    let words = |party: &Party| {
+        Some(match party {
+            Party::Address(address) | Party::Front(address) => format!("all at address {address}"),
+            Party::Certificate(digest) => {
+                format!("all with the certificate {}", short_digest(digest))
+            }
+            Party::NameServer(name) => format!("all asked for at name server {name}"),
+            Party::Resolver(label) => format!("all through resolver {label}"),
+            Party::Zone(name) => format!("all in the zone {name}"),
+            Party::Vantage(name) => format!("all seen from {name}"),
+            Party::Operator(who) | Party::Owner(who) => format!("all at {who}"),
+            Party::Check(_) => return None,
+        })
+    };
+    let exact = common.iter().filter(|party| party.is_exact());
+    let others = common.iter().filter(|party| !party.is_exact());
+    exact.chain(others).find_map(words)
+}
+
+/// As much of a digest as tells two certificates apart on a screen.
+fn short_digest(digest: &str) -> String {
+    let begin: String = digest.chars().take(DIGEST_SHOWN).collect();
+    format!("sha256:{begin}…")
+}
+
+/// What to do about a crowd, by the example of one.
+pub(super) fn remedy_of(example: &str, remedy: &str) -> String {
+    match remedy {
+        "" => String::new(),
+        remedy => format!("At {example}, and alike at the others: {remedy}"),
+    }
+}
+
+/// The diagnosis alone again; of a crowd that of the example.
 pub(super) fn plain(summary: &str) -> String {
+    if let Some((_, example)) = summary.split_once(EXAMPLE) {
+        let sentence = example.split_once(": ").map(|(_, sentence)| sentence);
+        return sentence.unwrap_or(example).to_owned();
+    }
     let end = summary.rfind(CHECKS).unwrap_or(summary.len());
     summary[..end].to_owned()
+}
+
+/// The diagnosis as a notice tells it that has named the checks.
+fn told(summary: &str) -> String {
+    match summary.split_once(EXAMPLE) {
+        Some((_, example)) => format!("one of them, {example}"),
+        None => plain(summary),
+    }
 }
 
 /// With a full stop.
@@ -150,7 +222,7 @@ pub(super) fn opened(incident: &Incident) -> String {
         incident.verdict.name(),
         incident.cause,
         clock(incident.began),
-        ended(&plain(&incident.summary))
+        ended(&told(&incident.summary))
     );
     for caveat in &incident.caveats {
         text = format!("{text} {}", ended(caveat));

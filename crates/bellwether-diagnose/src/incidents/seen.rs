@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use bellwether_model::dns::{Exchange, ExchangeResult, Rcode, ResolverSeen, ServerSeen};
 use bellwether_model::net::TcpResult;
+use bellwether_model::report::Role;
 use bellwether_model::tls::{TlsPurpose, TlsResult};
 use bellwether_model::{Layer, Outcome, Report};
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,7 @@ impl Seen {
                 _ => {}
             }
         }
+        as_judged(&mut addresses, report);
         Self {
             servers: servers.into(),
             resolvers: resolvers.into(),
@@ -107,6 +109,20 @@ impl Seen {
             }
         }
         lines
+    }
+}
+
+/// Where a failure is met may be chance, as of a reset that comes before or after what we say: what
+/// was judged to be at a lower layer fails there.
+fn as_judged(addresses: &mut BTreeMap<IpAddr, Option<Layer>>, report: &Report) {
+    let above = [Layer::Net, Layer::Tls, Layer::Http];
+    let roots = report.findings.iter().filter(|f| f.role == Role::Root);
+    for finding in roots.filter(|f| above.contains(&f.layer)) {
+        for address in &finding.scope.addresses {
+            if let Some(Some(layer)) = addresses.get_mut(address) {
+                *layer = finding.layer.min(*layer);
+            }
+        }
     }
 }
 

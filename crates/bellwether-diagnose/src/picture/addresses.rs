@@ -182,6 +182,7 @@ pub(super) fn views<'a>(
         view.attempt = judge(context, view, found, &not_run);
         view.part = part(context, view);
         count(view);
+        reset_unasked(view);
     }
     let known = clients::intermediates(&views, context.baseline.as_ref());
     let split: Vec<(IpAddr, Clients)> = views
@@ -384,6 +385,14 @@ fn count(view: &mut AddressView<'_>) {
         0 => 1.0 / (made + 1.0),
         _ => failed / made,
     };
+}
+
+/// What is reset before anything is said fails by its connection, whichever step met that.
+fn reset_unasked(view: &mut AddressView<'_>) {
+    let is_above = matches!(view.attempt, Attempt::Fails(layer) if layer > Layer::Net);
+    if is_above && !view.is_mixed && !crate::facts::net::unasked(view).is_empty() {
+        view.attempt = Attempt::Fails(Layer::Net);
+    }
 }
 
 /// The layer at which one of several attempts failed; none if it worked, or says nothing.

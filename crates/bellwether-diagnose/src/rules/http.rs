@@ -213,6 +213,32 @@ pub const RULES: &[Rule] = &[
         ..BASE
     },
     Rule {
+        cause: Cause::HttpBlockedByPolicy,
+        requires: &[F::HttpClosed, F::BrowsersServed],
+        excludes: &[F::ResetUnasked],
+        prior: 25,
+        cap: 85,
+        remedy: "Look which rule ends connections of clients by how they name themselves (User-Agent): browsers are served.",
+        ..BASE
+    },
+    Rule {
+        cause: Cause::HttpWrongContent,
+        requires: &[F::HttpClosed],
+        excludes: &[F::BrowsersServed, F::ClientCertRefused, F::ResetUnasked],
+        supports: &[
+            (F::HttpWorksAtTimes, 0),
+            (F::WorksSometimes, 0),
+            (F::OtherAddressesWork, 0),
+        ],
+        prior: 20,
+        cap: 80,
+        remedy: "Look at the log of the server or proxy at that address at this time: a process that dies at the request, a proxy whose server behind it is gone, or a rule that drops the request (`return 444`).",
+        not_excluded: &[
+            "a filter on the way, where the request is not encrypted: a second network would tell",
+        ],
+        ..BASE
+    },
+    Rule {
         cause: Cause::HttpWrongContent,
         requires: &[F::HttpMalformed],
         supports: &[(F::HttpStatus, 0), (F::HttpWorksAtTimes, 0)],

@@ -57,6 +57,38 @@ pub const RULES: &[Rule] = &[
         ..BASE
     },
     Rule {
+        cause: Cause::NetTcpResetFlap,
+        requires: &[F::AddressResets, F::HttpWorksAtTimes],
+        excludes: &[F::AddressRefused, F::ClientCertRefused, F::WorksSometimes],
+        supports: &[(F::HttpWorksAtTimes, 0)],
+        prior: 33,
+        remedy: FLAPS,
+        ..BASE
+    },
+    Rule {
+        cause: Cause::NetTcpResetFlap,
+        requires: &[F::ResetUnasked],
+        excludes: &[
+            F::AddressRefused,
+            F::ClientCertRefused,
+            F::WorksSometimes,
+            F::HttpWorksAtTimes,
+        ],
+        supports: &[
+            (F::AddressResets, 0),
+            (F::OtherAddressesWork, 0),
+            (F::RedirectFails, 0),
+        ],
+        prior: 20,
+        cap: 85,
+        remedy: "Look at what listens on that port, and its log: a balancer whose servers are all down, a process at its limit of connections or dying as it takes them, or a rule there that bars clients.",
+        not_excluded: &[
+            "a firewall on the way that makes the resets: capture at the server (`tcpdump 'tcp[tcpflags] & tcp-rst != 0'`); those that it does not send are made on the way",
+            "that only this network is barred: a second one would tell",
+        ],
+        ..BASE
+    },
+    Rule {
         cause: Cause::NetPathV6Broken,
         requires: &[F::AddressTimesOut, F::OtherFamilyWorks],
         excludes: &[F::WorksSometimes],

@@ -85,8 +85,46 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         cause: Cause::TlsHandshakeStall,
+        requires: &[F::TlsClosed, F::TlsNameRefused],
+        excludes: &[F::ClientCertRefused, F::ResetUnasked],
+        prior: 25,
+        cap: 85,
+        remedy: "Look for this name in the configuration of what ends TLS at that address (balancer, ingress, SNI proxy), and for a server behind its entry.",
+        not_excluded: &[
+            "a filter on the way that ends connections to this name: try from another network",
+        ],
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsHandshakeStall,
+        requires: &[F::TlsClosed],
+        excludes: &[
+            F::ClientCertRefused,
+            F::ResetUnasked,
+            F::TlsNameRefused,
+            F::TlsNoHelloAnswered,
+            F::TlsLargeHelloStalls,
+            F::TlsOldVersionsOnly,
+            F::TlsOldSuitesOnly,
+            F::TlsVersionIntolerant,
+        ],
+        supports: &[
+            (F::AddressUnchanged, 0),
+            (F::OtherAddressesWork, 0),
+            (F::WorksSometimes, 0),
+        ],
+        prior: 12,
+        cap: 70,
+        remedy: "Look at the log of what ends TLS at that address: it begins the handshake and ends the connection before it is done, as a process does that dies or lacks its key.",
+        not_excluded: &[
+            "a rule that takes us for no browser by how our handshake looks: another client would tell",
+        ],
+        ..BASE
+    },
+    Rule {
+        cause: Cause::TlsHandshakeStall,
         requires: &[F::TlsClosed, F::TlsNoHelloAnswered],
-        excludes: &[F::ClientCertRefused],
+        excludes: &[F::ClientCertRefused, F::ResetUnasked, F::TlsNameRefused],
         prior: 15,
         cap: 75,
         remedy: "Look at the process behind the port and its log: it takes connections and ends them when a client speaks TLS. A proxy without a server behind it looks the same.",

@@ -61,6 +61,34 @@ fn stall(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope, what: &str
             value(known, "error")
         );
     }
+    if let Some(known) = fact(candidate, F::TlsNameRefused) {
+        return format!(
+            "{what} end{} every handshake that names {}, and complete{} one that names nobody",
+            s(scope),
+            value(known, "name").trim_end_matches('.'),
+            s(scope)
+        );
+    }
+    let unanswered = fact(candidate, F::TlsNoHelloAnswered);
+    if let Some(known) = fact(candidate, F::TlsClosed).filter(|_| unanswered.is_none()) {
+        let answered = match number(known, "other_hellos_answered") {
+            0 => "",
+            _ => "; ClientHellos of other shapes are answered",
+        };
+        return format!(
+            "{what} take{} connections and end{} them before the handshake is done{answered}",
+            s(scope),
+            s(scope)
+        );
+    }
+    let is_unasked = |known: &Known| known.value["ended_unasked"] == true;
+    if fact(candidate, F::TlsClosed).is_some() && unanswered.is_some_and(is_unasked) {
+        return format!(
+            "{what} take{} connections and close{} them before a client says anything",
+            s(scope),
+            s(scope)
+        );
+    }
     if fact(candidate, F::TlsClosed).is_some() {
         return format!(
             "{what} take{} connections and end{} them as soon as a client speaks TLS, whatever it offers",

@@ -31,12 +31,8 @@ pub(super) fn http(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) 
         .find(|u| !u.is_empty())
         .unwrap_or("");
     let url = &short(url);
-    let is_blocked = candidate.rule.cause == Cause::HttpBlockedByPolicy;
-    if let Some(known) = fact(candidate, FactKind::BrowsersRefused).filter(|_| is_blocked) {
-        let gets = value(known, "browser");
-        return format!(
-            "{url} gives us what is declared at {who}, and a client with a browser's name {gets}"
-        );
+    if let Some(said) = unanswered(candidate, url, &who) {
+        return said;
     }
     match candidate.rule.cause {
         Cause::HttpStatus5xx | Cause::HttpOriginUnreachable | Cause::HttpBlockedByPolicy => {
@@ -128,7 +124,7 @@ pub(super) fn short(url: &str) -> String {
 }
 
 /// Which part of equal requests it was, where it was not all.
-fn times(candidate: &Candidate) -> String {
+pub(super) fn times(candidate: &Candidate) -> String {
     let number = |known: &Known, key| known.value.get(key).and_then(Value::as_u64);
     let known = fact(candidate, FactKind::HttpWorksAtTimes);
     let counted = known.and_then(|k| Some((number(k, "of")?, number(k, "worked")?)));
@@ -259,6 +255,42 @@ fn stalled(candidate: &Candidate, url: &str, who: &str) -> String {
         }
         None => format!("{url} is asked for at {who}, and no answer comes"),
     }
+}
+
+/// Who gets no answer, where that tells more than an answer.
+fn unanswered(candidate: &Candidate, url: &str, who: &str) -> Option<String> {
+    let is_blocked = candidate.rule.cause == Cause::HttpBlockedByPolicy;
+    if let Some(known) = fact(candidate, FactKind::BrowsersRefused).filter(|_| is_blocked) {
+        let gets = value(known, "browser");
+        return Some(format!(
+            "{url} gives us what is declared at {who}, and a client with a browser's name {gets}"
+        ));
+    }
+    let known = fact(candidate, FactKind::HttpClosed)?;
+    Some(closed(candidate, known, url, who))
+}
+
+/// How a connection ended that brought no answer.
+fn closed(candidate: &Candidate, known: &Known, url: &str, who: &str) -> String {
+    let is = |key: &str| known.value.get(key).and_then(Value::as_bool) == Some(true);
+    let ends = match is("reset") {
+        true => "is reset",
+        false => "is closed",
+    };
+    if is("ended_unasked") {
+        return format!("the connection for {url} {ends} by {who} before anything is asked");
+    }
+    let read = known.value.get("read").and_then(Value::as_u64);
+    let how = match read {
+        Some(read) => format!("after {read} bytes of a head"),
+        None => "without an answer".to_owned(),
+    };
+    let times = times(candidate);
+    let browser = match fact(candidate, FactKind::BrowsersServed) {
+        Some(_) => "; a browser is served",
+        None => "",
+    };
+    format!("{url} is asked for at {who}, and the connection {ends} {how}{times}{browser}")
 }
 
 /// What was declared and did not come.

@@ -107,10 +107,24 @@ fn at_address(
         Layer::Net if cause == Some(Cause::NetTcpMidstreamStall) => {
             at_address(picture, address, Layer::Http, about)
         }
+        // That it opens is not the question.
+        Layer::Net if cause == Some(Cause::NetTcpResetFlap) && target.scheme.has_http() => {
+            at_address(picture, address, Layer::Http, about)
+        }
+        Layer::Net if cause == Some(Cause::NetTcpResetFlap) && target.scheme.has_tls() => {
+            Some(tls(target, at, about))
+        }
+        Layer::Net if cause == Some(Cause::NetTcpResetFlap) => {
+            Some(format!("nc -v -w 4 {at} {port} </dev/null"))
+        }
         Layer::Net | Layer::Route => Some(format!("nc -vz -w 4 {at} {port}")),
         Layer::Tls => Some(tls(target, at, about)),
         Layer::Http => {
             let show = match cause {
+                // There is nothing to show but how it ends.
+                _ if about.is_some_and(|c| fact(c, FactKind::HttpClosed).is_some()) => {
+                    "-sv -o /dev/null"
+                }
                 // What is in the body is the fault.
                 Some(Cause::HttpWrongContent) => "-si",
                 Some(Cause::HttpH2Broken) => "-sv --http2 -o /dev/null",

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cert::cert;
 use super::dns::{delegation, undecided, zone};
-use super::http::{http, short};
+use super::http::{http, short, times};
 use super::naming::owned;
 use super::read::{fact, strings, value};
 use super::resolver::resolver;
@@ -213,14 +213,16 @@ fn of_addresses(picture: &Picture<'_>, scope: &Scope) -> String {
 }
 
 /// The host that a redirect leads to takes no connections.
-fn redirected(candidate: &Candidate, scope: &Scope) -> Option<String> {
+fn redirected(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> Option<String> {
+    let own = &picture.context.target.text;
     let known = candidate.facts.iter().find(|known| {
         let at: Option<SocketAddr> = value(known, "address").parse().ok();
-        at.is_some() && !value(known, "url").is_empty()
+        let url = value(known, "url");
+        at.is_some() && !url.is_empty() && url != own
     })?;
     let how = match known.kind {
         FactKind::AddressRefused => "refuses connections: nothing listens there",
-        FactKind::AddressResets => "resets connections",
+        FactKind::AddressResets | FactKind::ResetUnasked => "resets connections",
         FactKind::AddressTimesOut => "does not answer",
         FactKind::AddressUnreachable => "is unreachable",
         _ => return None,
@@ -236,7 +238,7 @@ fn redirected(candidate: &Candidate, scope: &Scope) -> Option<String> {
 
 fn net(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
     let port = picture.context.target.port;
-    if let Some(said) = redirected(candidate, scope) {
+    if let Some(said) = redirected(picture, candidate, scope) {
         return said;
     }
     let what = of_addresses(picture, scope);
@@ -255,9 +257,17 @@ fn net(picture: &Picture<'_>, candidate: &Candidate, scope: &Scope) -> String {
                 s(scope)
             )
         }
+        Cause::NetTcpResetFlap if fact(candidate, FactKind::ResetUnasked).is_some() => {
+            format!(
+                "{what} take{} connections on port {port} and reset{} each of them before anything is said",
+                s(scope),
+                s(scope)
+            )
+        }
         Cause::NetTcpResetFlap => format!(
-            "{what} reset{} a share of the connections on port {port}",
-            s(scope)
+            "{what} reset{} a share of the connections on port {port}{}",
+            s(scope),
+            times(candidate)
         ),
         Cause::NetPathV6Broken => format!(
             "IPv6 does not work, IPv4 does: nothing comes back from {} on port {port}",

@@ -134,7 +134,7 @@ fn request(seen: &HttpSeen) -> Option<String> {
         HttpResult::Response => seen.status.map(|s| format!("it answers {s}")),
         HttpResult::Stalled => Some("no whole answer comes".to_owned()),
         HttpResult::Malformed { error } => Some(format!("what answers is no HTTP ({error})")),
-        HttpResult::Closed { error } => Some(format!(
+        HttpResult::Closed { error, .. } => Some(format!(
             "it takes the request, and the connection ends ({error})"
         )),
         HttpResult::NotConnected { error } => Some(format!("the request fails ({error})")),

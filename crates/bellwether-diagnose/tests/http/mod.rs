@@ -195,3 +195,52 @@ fn who_is_asked_for_http_1_asks_over_http_1() {
     let summary = &root(&stalled).summary;
     assert!(summary.ends_with(": no whole answer"), "{summary}");
 }
+
+/// A request whose connection ended without an answer, and how it ended in other ways.
+fn ended(reset: bool, others: Vec<(Way, Option<u16>)>) -> Judged {
+    let closed = move || HttpResult::Closed {
+        error: "gone".to_owned(),
+        reset,
+    };
+    asked(move |seen| {
+        seen.status = None;
+        seen.body = None;
+        seen.expectations = Vec::new();
+        seen.result = closed();
+        let again = others.iter().map(|(way, status)| Again {
+            result: match status {
+                Some(_) => HttpResult::Response,
+                None => closed(),
+            },
+            status: *status,
+            body: status.map(|_| BodyEnd::Complete),
+            ..again(*way, 200)
+        });
+        seen.again = again.collect();
+    })
+}
+
+#[test]
+fn a_connection_that_ends_without_an_answer() {
+    let same = [(Way::Same, None); 4];
+    let with = |more: &[(Way, Option<u16>)]| [&same[..], more].concat();
+    for reset in [false, true] {
+        let judged = ended(reset, with(&[(Way::Browser, None)]));
+        assert_eq!(told(&judged), "broken http.wrong_content");
+        let judged = ended(reset, with(&[(Way::Browser, Some(200))]));
+        assert_eq!(told(&judged), "degraded http.blocked_by_policy");
+    }
+    // A share: what is reset at times is the connection's, what is closed is the server's.
+    let at_times = vec![(Way::Same, Some(200)), (Way::Same, None)];
+    let judged = ended(true, at_times.clone());
+    assert_eq!(told(&judged), "degraded net.tcp.reset_flap");
+    let judged = ended(false, at_times);
+    assert_eq!(told(&judged), "degraded http.wrong_content");
+    let summary = &root(&judged).summary;
+    assert!(summary.ends_with(", 2 of 3 times"), "{summary}");
+    // Over TLS the end of a connection over which nothing is asked is the server's, too.
+    let judged = ended(true, with(&[(Way::Silent, None)]));
+    assert_eq!(told(&judged), "broken http.wrong_content");
+    let summary = &root(&judged).summary;
+    assert!(summary.contains("before anything is asked"), "{summary}");
+}

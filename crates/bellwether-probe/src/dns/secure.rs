@@ -304,7 +304,7 @@ async fn over_http_1(
     let answer = http_1::converse(stream, &request, room).await;
     let (head, body) = answer.map_err(|result| match result {
         HttpResult::Malformed { error } => no_answer(None, None, &format!("not HTTP: {error}")),
-        HttpResult::Closed { error } | HttpResult::NotConnected { error } => {
+        HttpResult::Closed { error, .. } | HttpResult::NotConnected { error } => {
             ExchangeResult::Broken { error }
         }
         HttpResult::Stalled | HttpResult::Response => ExchangeResult::Broken {

@@ -3,17 +3,18 @@
 //! of a body is read.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bellwether_model::Origin;
 use bellwether_model::http::{Again, BodyEnd, CodingEnd, HttpResult, HttpSeen, Way};
+use bellwether_model::net::TcpResult;
 use bellwether_model::service::Expect;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::body::BODY_LEN_MAX;
 use super::connect::{self, Failed, How};
-use super::exchange::{Agent, Exchange, exchange};
+use super::exchange::{Agent, Exchange, exchange, unasked};
 use super::redirect::Visit;
 use super::{expect, h2, request};
 use crate::cx::Cx;
@@ -54,7 +55,11 @@ fn ways(expect: &Expect, seen: &HttpSeen) -> Vec<Way> {
     });
     match (&seen.result, seen.status) {
         (HttpResult::Stalled, _) => vec![Way::SmallSegments],
-        (HttpResult::Closed { .. } | HttpResult::Malformed { .. }, _) => vec![Way::Same; SAME],
+        // Who ends the connection may do so to whoever asks, to us, or unasked.
+        (HttpResult::Closed { .. }, _) => {
+            [vec![Way::Browser, Way::Silent], vec![Way::Same; SAME]].concat()
+        }
+        (HttpResult::Malformed { .. }, _) => vec![Way::Same; SAME],
         (HttpResult::Response, Some(status)) if !expect.takes_status(status) => match status {
             400.. => [vec![Way::Browser], vec![Way::Same; SAME]].concat(),
             _ => Vec::new(),
@@ -93,7 +98,7 @@ async fn ask(asked: &Asked<'_>, ways: &[Way], seen: &HttpSeen) -> Vec<Again> {
     if asked.cx.left_of_probe() < waited + TIME_MIN {
         return Vec::new();
     }
-    all(asked, ways).await
+    all(asked, ways, seen.phases.wait_ms).await
 }
 
 /// Do users get what we get? Asked where a body is declared, since only then is it known what they
@@ -122,18 +127,18 @@ async fn as_browser(asked: &Asked<'_>, seen: &HttpSeen) -> Vec<Again> {
     all_ways
 }
 
-/// Asks again in these ways, all at once.
-pub(super) async fn all(asked: &Asked<'_>, ways: &[Way]) -> Vec<Again> {
+/// Asks again in these ways, all at once, after a request that took `took_ms`.
+pub(super) async fn all(asked: &Asked<'_>, ways: &[Way], took_ms: f64) -> Vec<Again> {
     // With too little time left nothing is begun that could take the record along.
     let Some(wait) = patience(asked.cx, AGAIN_WAIT).filter(|_| !ways.is_empty()) else {
         return Vec::new();
     };
-    join_all(ways.iter().map(|way| one(asked, *way, wait))).await
+    join_all(ways.iter().map(|way| one(asked, *way, wait, took_ms))).await
 }
 
-async fn one(asked: &Asked<'_>, way: Way, wait: Duration) -> Again {
+async fn one(asked: &Asked<'_>, way: Way, wait: Duration, took_ms: f64) -> Again {
     let (agent, mss, len_max) = match way {
-        Way::Same => (Agent::Own, None, AGAIN_LEN_MAX),
+        Way::Same | Way::Silent => (Agent::Own, None, AGAIN_LEN_MAX),
         Way::Browser => (Agent::Browser, None, AGAIN_LEN_MAX),
         Way::SmallSegments => (Agent::Own, Some(tcp::SMALL_MSS), SEGMENTS_LEN_MAX),
         Way::BrowserName => (Agent::BrowserName, None, AGAIN_LEN_MAX),
@@ -155,10 +160,21 @@ async fn one(asked: &Asked<'_>, way: Way, wait: Duration) -> Again {
         } = *asked;
         let mut ready = match connect::open(cx, to, origin, &visit.url, &how).await {
             Ok((ready, _)) => ready,
+            // It opened, and was gone before anything could be asked.
+            Err(Failed::Tcp(error, Some(TcpResult::Reset))) => {
+                let reset = true;
+                return Exchange::ended(HttpResult::Closed { error, reset }, 0.0);
+            }
             Err(Failed::Tcp(error, _) | Failed::Tls(error, _)) => {
                 return Exchange::ended(HttpResult::NotConnected { error }, 0.0);
             }
         };
+        if way == Way::Silent {
+            let wait = tls::silence_wait(cx, took_ms);
+            let start = Instant::now();
+            let result = unasked(&mut *ready.wire, wait).await;
+            return Exchange::ended(result, tcp::millis(start));
+        }
         let request = request(cx, visit, agent, len_max);
         if !ready.is_h2 {
             return exchange(cx, &mut *ready.wire, &request).await;

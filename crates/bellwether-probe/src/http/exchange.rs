@@ -1,5 +1,6 @@
 //! One request and its response, over a connection that is open already.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use bellwether_model::http::{BodyEnd, BodySeen, HttpResult};
@@ -30,6 +31,8 @@ pub(super) const HEAD_LEN_MAX: usize = 64 * 1024;
 const INTERIM_MAX: usize = 100;
 /// Blank lines before a head that are passed over, bytes, as browsers do.
 const BLANK_LEN_MAX: usize = 4;
+/// Bytes that a server may send before anything is asked: HTTP/2 has a few frames to begin with.
+const UNASKED_LEN_MAX: usize = 16 * 1024;
 /// What every response begins with.
 const VERSION_PREFIX: &[u8] = b"HTTP/";
 
@@ -240,8 +243,10 @@ async fn ask(source: &mut Source<'_>, request: &[u8]) -> Result<Head, HttpResult
     // A server that refuses early has answered already: whether sending failed shows when reading.
     let sent = source.send(request).await;
     match (head(source).await, sent) {
-        (Err(HttpResult::Closed { .. }), Err(error)) => Err(HttpResult::Closed {
+        (Err(HttpResult::Closed { reset, .. }), Err(error)) => Err(HttpResult::Closed {
             error: words(&error),
+            // What is sent behind a reset finds no connection.
+            reset: reset || is_reset(&error) || error.kind() == ErrorKind::BrokenPipe,
         }),
         (answer, _) => answer,
     }
@@ -298,16 +303,49 @@ async fn head_bytes(source: &mut Source<'_>) -> Result<Vec<u8>, HttpResult> {
             Came::Nothing => return Err(HttpResult::Stalled),
             Came::End if source.unread().is_empty() => {
                 let error = "the server closed the connection without an answer".to_owned();
-                return Err(HttpResult::Closed { error });
+                return Err(closed(error));
             }
             Came::End => {
                 let error = "the server closed the connection inside the head".to_owned();
-                return Err(HttpResult::Closed { error });
+                return Err(closed(error));
             }
             Came::Failed(error) => {
+                let reset = is_reset(&error);
                 let error = words(&error);
-                return Err(HttpResult::Closed { error });
+                return Err(HttpResult::Closed { error, reset });
             }
+        }
+    }
+}
+
+fn closed(error: String) -> HttpResult {
+    let reset = false;
+    HttpResult::Closed { error, reset }
+}
+
+fn is_reset(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::ConnectionReset
+}
+
+/// Watches a connection over which nothing is asked: how it ends, if it does so in this time.
+pub(super) async fn unasked(wire: &mut dyn Wire, wait: Duration) -> HttpResult {
+    let mut source = Source::new(wire);
+    source.wait_until(Some(wait));
+    loop {
+        match source.more().await {
+            Came::Nothing => return HttpResult::Stalled,
+            Came::End => {
+                let error = "the server closed the connection unasked".to_owned();
+                return closed(error);
+            }
+            Came::Failed(error) => {
+                let reset = is_reset(&error);
+                let error = words(&error);
+                return HttpResult::Closed { error, reset };
+            }
+            // Settings of HTTP/2, say; more than that nobody sends unasked.
+            Came::Bytes if source.unread().len() > UNASKED_LEN_MAX => return HttpResult::Stalled,
+            Came::Bytes => {}
         }
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn ask(asked: &Asked<'_>, ready: Ready) -> First {
     let start = Instant::now();
     let small = async {
         sleep(SUSPECTED_AFTER).await;
-        again::all(asked, &[Way::SmallSegments]).await
+        again::all(asked, &[Way::SmallSegments], 0.0).await
     };
     let mut small = Box::pin(small);
     let mut beside = None;

@@ -126,6 +126,7 @@ pub(crate) fn as_result(result: &H2Result) -> HttpResult {
         H2Result::Closed { error } => {
             return HttpResult::Closed {
                 error: error.clone(),
+                reset: false,
             };
         }
         H2Result::GoAway { reason } => format!("HTTP/2 GOAWAY {reason}"),

@@ -27,10 +27,18 @@ const EXTENDED_MASTER_SECRET: u16 = 23;
 const VERSIONS: u16 = 43;
 const KEY_SHARE: u16 = 51;
 
-/// One record with one ClientHello (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2).
+/// One record with one ClientHello (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2); nothing, for
+/// the kind that says nothing.
 pub(super) fn hello(kind: HelloKind, server_name: Option<&str>, alpn: &[&[u8]]) -> Vec<u8> {
+    if kind == HelloKind::Silent {
+        return Vec::new();
+    }
     let version: u16 = match kind {
-        HelloKind::Small | HelloKind::Large | HelloKind::WithoutAlpn | HelloKind::Tls12 => 0x0303,
+        HelloKind::Small
+        | HelloKind::Large
+        | HelloKind::WithoutAlpn
+        | HelloKind::Tls12
+        | HelloKind::Silent => 0x0303,
         HelloKind::Tls11 => 0x0302,
         HelloKind::Tls10 => 0x0301,
         HelloKind::Ssl3 => 0x0300,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bellwether_model::Origin;
+use bellwether_model::net::TcpResult;
 use bellwether_model::tls::{HelloAnswer, HelloKind, HelloSeen, TlsResult, TlsSeen, alert_name};
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,11 +17,15 @@ use super::outcome::{begins_like_tls, end_words, looks_like};
 use super::suite::{suite_name, version_name};
 use super::{Ask, begin, read_chain, sent_name};
 use crate::cx::Cx;
+use crate::dial::NotDialled;
 use crate::patience::patience;
 use crate::tcp::{self, millis};
 
 /// Longest wait for the answer to one ClientHello: the user's handshake waited longer before.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
+/// Shortest time for which a connection is watched over which nothing is said: a process that takes
+/// it only to end it does so within its first turn, on a busy machine too.
+const SILENCE_WAIT_MIN: Duration = Duration::from_millis(250);
 /// Bytes read of one answer. A chain above it is known by its announced size.
 const ANSWER_LEN_MAX: usize = 512 * 1024;
 /// First bytes kept, to say what a peer speaks.
@@ -33,10 +38,16 @@ pub(crate) fn shapes_after(seen: &TlsSeen) -> &'static [HelloKind] {
         // No application protocol in common.
         TlsResult::Alert { code: 120, .. } => &[K::WithoutAlpn],
         _ if seen.client_cert_requested => &[],
-        TlsResult::Alert { .. }
-        | TlsResult::Closed { .. }
-        | TlsResult::Failed { .. }
-        | TlsResult::Malformed { .. } => {
+        TlsResult::Closed { .. } => &[
+            K::Small,
+            K::Large,
+            K::Tls12,
+            K::Tls11,
+            K::Tls10,
+            K::Ssl3,
+            K::Silent,
+        ],
+        TlsResult::Alert { .. } | TlsResult::Failed { .. } | TlsResult::Malformed { .. } => {
             &[K::Small, K::Large, K::Tls12, K::Tls11, K::Tls10, K::Ssl3]
         }
         TlsResult::Stalled => &[K::Small, K::Large, K::Tls12, K::Tls10],
@@ -45,13 +56,30 @@ pub(crate) fn shapes_after(seen: &TlsSeen) -> &'static [HelloKind] {
     }
 }
 
+/// How long a connection is watched over which nothing is said or asked, after one that ended in
+/// `took_ms`: twice as long as that, and this more, for servers that are slow at times.
+pub(crate) fn silence_wait(cx: &Cx, took_ms: f64) -> Duration {
+    let took = Duration::try_from_secs_f64(took_ms / 1000.0).unwrap_or_default();
+    let wait = SILENCE_WAIT_MIN + 2 * took;
+    wait.min(ANSWER_WAIT).min(cx.left() / 2)
+}
+
 /// Sends each of these shapes, over a connection each.
-pub(crate) async fn ask_all(cx: &Cx, origin: Origin, ask: &Ask, shapes: &[HelloKind]) -> TlsSeen {
+///
+/// `failed` is the handshake that failed: whether the server ends connections unasked shows within a
+/// time that goes by how long that one took.
+pub(crate) async fn ask_all(
+    cx: &Cx,
+    origin: Origin,
+    ask: &Ask,
+    shapes: &[HelloKind],
+    failed: &TlsSeen,
+) -> TlsSeen {
     let mut seen = begin(ask, sent_name(ask));
     let start = Instant::now();
     let asked = shapes
         .iter()
-        .map(|kind| one(cx, ask.address, origin, ask, *kind));
+        .map(|kind| one(cx, ask.address, origin, ask, (*kind, failed)));
     seen.hellos = join_all(asked).await;
     seen.handshake_ms = millis(start);
     seen.client_cert_requested = seen.hellos.iter().any(|h| h.client_cert_requested);
@@ -70,17 +98,20 @@ fn result_of(answer: &HelloAnswer) -> TlsResult {
         HelloAnswer::ServerHello { .. } => TlsResult::Completed,
         HelloAnswer::Alert { code, name } => TlsResult::Alert { code, name },
         HelloAnswer::Stalled => TlsResult::Stalled,
-        HelloAnswer::Closed { error } => TlsResult::Closed {
-            error,
-            reset: false,
-        },
+        HelloAnswer::Closed { error, reset } => TlsResult::Closed { error, reset },
         HelloAnswer::NotTls { looks_like } => TlsResult::NotTls { looks_like },
         HelloAnswer::Malformed { error } => TlsResult::Malformed { error },
         HelloAnswer::NotConnected { error } => TlsResult::NotConnected { error },
     }
 }
 
-async fn one(cx: &Cx, at: SocketAddr, origin: Origin, ask: &Ask, kind: HelloKind) -> HelloSeen {
+async fn one(
+    cx: &Cx,
+    at: SocketAddr,
+    origin: Origin,
+    ask: &Ask,
+    (kind, failed): (HelloKind, &TlsSeen),
+) -> HelloSeen {
     let name = sent_name(ask);
     let name = name.as_ref().map(|name| name.without_dot());
     let bytes = hello(kind, name, ask.alpn);
@@ -98,15 +129,23 @@ async fn one(cx: &Cx, at: SocketAddr, origin: Origin, ask: &Ask, kind: HelloKind
     match tcp::open(cx, at, origin).await {
         Ok(opened) => {
             let mut flight = Flight::default();
-            seen.answer = converse(cx, opened.stream, &bytes, &mut flight).await;
+            let wait = match kind {
+                HelloKind::Silent => silence_wait(cx, failed.handshake_ms),
+                _ => patience(cx, ANSWER_WAIT).unwrap_or_else(|| cx.left() / 2),
+            };
+            seen.answer = converse(wait, opened.stream, &bytes, &mut flight).await;
             seen.chain = read_chain(&flight.chain);
             seen.chain_len = flight.chain_len;
             seen.chain_size = flight.chain_size;
             seen.client_cert_requested = flight.client_cert_requested;
         }
-        Err(error) => {
-            let error = tcp::words(&error);
-            seen.answer = HelloAnswer::NotConnected { error };
+        Err(failure) => {
+            let error = tcp::words(&failure);
+            seen.answer = match failure {
+                // It did open, and was gone before anything could be said.
+                NotDialled::Failed(TcpResult::Reset) => HelloAnswer::Closed { error, reset: true },
+                _ => HelloAnswer::NotConnected { error },
+            };
         }
     }
     seen.took_ms = millis(start);
@@ -115,7 +154,7 @@ async fn one(cx: &Cx, at: SocketAddr, origin: Origin, ask: &Ask, kind: HelloKind
 
 /// Sends a ClientHello and reads until the flight is over, the time is up, or enough has come.
 async fn converse(
-    cx: &Cx,
+    wait: Duration,
     mut stream: TcpStream,
     bytes: &[u8],
     flight: &mut Flight,
@@ -140,7 +179,6 @@ async fn converse(
         }
         Ok(())
     };
-    let wait = patience(cx, ANSWER_WAIT).unwrap_or_else(|| cx.left() / 2);
     let ended: Option<std::io::Result<()>> = tokio::time::timeout(wait, read).await.ok();
     if !head.is_empty() && !begins_like_tls(&head) {
         return HelloAnswer::NotTls {
@@ -165,6 +203,7 @@ async fn converse(
         None => HelloAnswer::Stalled,
         Some(Err(error)) => HelloAnswer::Closed {
             error: end_words(&error),
+            reset: error.kind() == std::io::ErrorKind::ConnectionReset,
         },
         Some(Ok(())) => HelloAnswer::Malformed {
             error: "no ServerHello came".to_owned(),

@@ -44,7 +44,7 @@ use crate::wire::Watched;
 pub use client::fits;
 #[cfg(feature = "fuzzing")]
 pub(crate) use fuzzing::read_flight;
-pub(crate) use hellos::{ask_all, shapes_after};
+pub(crate) use hellos::{ask_all, shapes_after, silence_wait};
 use memory::Chain;
 pub(crate) use memory::Memory;
 pub(crate) use noting::{Alert, Noting};

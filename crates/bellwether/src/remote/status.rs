@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use bellwether_diagnose::words::count;
+use bellwether_model::incident::AffectedCheck;
+use bellwether_model::report::Severity;
 use bellwether_model::text::inert;
 use bellwether_model::{Incident, Verdict};
 use jiff::Timestamp;
@@ -67,7 +69,11 @@ struct Refused {
 /// Runs the command.
 pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
     let client = Client::new(&args.hub)?;
-    let services = client.all::<Services>("/api/v1/services?limit=1000")?;
+    let mut services = client.all::<Services>("/api/v1/services?limit=1000")?;
+    let open = client.all::<Incidents>("/api/v1/incidents?state=unresolved&limit=1000")?;
+    for service in &mut services {
+        service.since = began(service, &open).or(service.since);
+    }
     let troubles = troubles::ask(&client)?;
     let exit = exit(&services, &troubles);
     if args.format == RemoteFormat::Json {
@@ -75,7 +81,6 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
         return Ok(exit);
     }
     let configuration: Configuration = client.get("/api/v1/configuration?brief=true")?;
-    let open = client.all::<Incidents>("/api/v1/incidents?state=unresolved&limit=1000")?;
     let now = Timestamp::now();
     let text = text(
         client.place(),
@@ -87,6 +92,24 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
     );
     output::print(&text)?;
     Ok(exit)
+}
+
+/// Since when a service fails, as its incident has it: the first failing run. The service's own time is
+/// that of the verdict, which took some runs and a trace to come to.
+fn began(service: &Service, open: &[Incident]) -> Option<Timestamp> {
+    let of_service = |check: &&AffectedCheck| {
+        let name = check.check.strip_prefix(service.name.as_str());
+        check.until.is_none() && name.is_some_and(|rest| rest.starts_with('/'))
+    };
+    let since = |incident: &Incident| {
+        let checks = incident.checks.iter().filter(of_service);
+        checks.map(|check| check.since).min()
+    };
+    let is_same = |i: &&Incident| Some(i.cause.code()) == service.cause.as_deref();
+    let same = open.iter().filter(is_same).filter_map(since).min();
+    let is_fault = |i: &&Incident| i.severity == Severity::Critical;
+    let critical = || open.iter().filter(is_fault).filter_map(since).min();
+    same.or_else(critical)
 }
 
 /// 1 where users fail, 3 where nothing is known or the hub itself is in trouble, 0 where all is well.

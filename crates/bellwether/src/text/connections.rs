@@ -28,13 +28,19 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         K::AddressResets,
         "",
         "",
-        "{url} is asked for, and the connection ends before an answer: {error}",
+        "{url} is asked for, and the connection is reset before an answer: {error}",
     ),
     Sentence::new(
         K::AddressResets,
         "address",
         "",
         "{address} [resets|reset] connections after they opened",
+    ),
+    Sentence::new(
+        K::ResetUnasked,
+        "address",
+        "",
+        "{address} [resets|reset] connections before anything is said over them",
     ),
     Sentence::new(
         K::CertEnded,
@@ -199,6 +205,12 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         "{address} [answers|answer] none of {tried} ClientHellos of different shapes",
     ),
     Sentence::new(
+        K::TlsNameRefused,
+        "address",
+        "",
+        "{address} [ends|end] handshakes that name {name}, and [completes|complete] one without a name, with a certificate for {shown_without}",
+    ),
+    Sentence::new(
         K::AlpnRefused,
         "address",
         "",
@@ -283,6 +295,12 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         "",
         "",
         "{url} did not answer within {waited_ms} ms",
+    ),
+    Sentence::new(
+        K::HttpClosed,
+        "",
+        "",
+        "{url} is asked for {of} times, and the connection ends before an answer: {error}",
     ),
     Sentence::new(
         K::HttpMalformed,
