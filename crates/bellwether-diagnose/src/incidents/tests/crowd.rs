@@ -243,7 +243,7 @@ fn an_incident_of_very_many_checks_is_written_the_more_rarely_the_more_they_are(
     assert_eq!(book.open().count(), 1);
     let mut times = 0;
     for second in 6..66 {
-        let news = refused(&mut book, 400, second);
+        let news = refused(&mut book, 10, second);
         assert_eq!(news, 0, "nothing is told of it, so that it waits");
         times += written(&book.tick(at(second)));
     }
