@@ -17,7 +17,7 @@ const PENALTY: u64 = 1_000_000;
 const HALF_LIFE: f64 = 900.0;
 /// Interval of a check from which on all times are as they are named, milliseconds. They are times
 /// of people, who are told; only what is watched nearly every second is over sooner.
-const USUAL_EVERY: u32 = 5_000;
+pub(super) const USUAL_EVERY: u32 = 5_000;
 /// Shortest share of these times, at intervals of a second.
 const PACE_MIN: f64 = 0.2;
 /// From here on changes are damped: three comings within a few minutes do not reach it, four do.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bellwether_model::incident::{IncidentState, MomentKind};
 use jiff::Timestamp;
 
+use super::damp::USUAL_EVERY;
 use super::healing::{flaps, mitigated};
 use super::leaning::Leaning;
 use super::matter::{Failure, Matter, Member, Sort, Unkept, newest};
@@ -93,11 +94,15 @@ impl Book {
         let Some(matter) = self.matters.get_mut(&id) else {
             return;
         };
-        let every = matter.members.keys();
-        let every = every
-            .filter_map(|key| self.watches.get(key))
-            .map(|w| w.every);
-        matter.damp.paced(every.max().unwrap_or(0));
+        let mut slowest = 0;
+        for watch in matter.members.keys().filter_map(|k| self.watches.get(k)) {
+            slowest = slowest.max(watch.every);
+            if slowest >= USUAL_EVERY {
+                // Slower ones make no difference, and nearly all are as slow.
+                break;
+            }
+        }
+        matter.damp.paced(slowest);
     }
 
     /// Healed: is it to be told, is it over?

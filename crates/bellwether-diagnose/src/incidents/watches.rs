@@ -42,11 +42,9 @@ impl Watches {
 
     /// The one of a check at a vantage, a new one if nothing was heard of it.
     pub(super) fn of(&mut self, check: &CheckId, vantage: &VantageId) -> &mut Watch {
-        // Nearly always it is known, and nothing is copied.
-        if !self.all.contains_key(check) {
-            self.all.insert(check.clone(), Vec::with_capacity(1));
-        }
-        let held = self.all.get_mut(check).expect("it was put there");
+        // Nearly all are seen from one vantage.
+        let held = self.all.entry(check.clone());
+        let held = held.or_insert_with(|| Vec::with_capacity(1));
         let place = place(held, vantage).unwrap_or_else(|place| {
             held.insert(place, (vantage.clone(), Watch::default()));
             self.leaning.watched(check.service());
