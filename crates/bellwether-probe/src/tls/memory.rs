@@ -150,7 +150,7 @@ impl Judged {
 
     /// Bytes that it takes, about, without its certificates.
     fn cost(&self) -> usize {
-        let maybe = |text_of: &Option<String>| text_of.as_ref().map_or(0, text);
+        let maybe = |text_of: &Option<String>| text_of.as_deref().map_or(0, text);
         let problem = |problem: &CertProblem| {
             // Its texts stand in this one, and their places are fewer than their letters.
             size_of::<CertProblem>() + 4 * format!("{problem:?}").len()
@@ -166,13 +166,13 @@ impl Judged {
     }
 }
 
-fn text(text: &String) -> usize {
+fn text(text: &str) -> usize {
     text.len() + TEXT_COST
 }
 
 /// Bytes that a certificate takes, about, its place in the table included.
 fn cert_cost(cert: &CertSeen) -> usize {
-    let all = |texts: &Vec<String>| texts.iter().map(text).sum::<usize>();
+    let all = |texts: &[String]| texts.iter().map(|t| text(t)).sum::<usize>();
     let own = [
         &cert.sha256,
         &cert.sha256,
@@ -183,11 +183,11 @@ fn cert_cost(cert: &CertSeen) -> usize {
         &cert.signature,
     ];
     size_of::<CertSeen>()
-        + own.map(text).iter().sum::<usize>()
+        + own.map(|t| text(t)).iter().sum::<usize>()
         + all(&cert.names)
         + cert.addresses.len() * size_of::<std::net::IpAddr>()
         + all(&cert.issuer_urls)
-        + cert.malformed.as_ref().map_or(0, text)
+        + cert.malformed.as_deref().map_or(0, text)
 }
 
 impl Verdicts {
