@@ -612,6 +612,8 @@ fn a_judge_that_panics_loses_neither_rows_nor_changes() {
     let taken = catch_unwind(AssertUnwindSafe(|| stage.judge.take_batch(&mut batch)));
     assert!(taken.is_err());
     assert_eq!(batch.len(), 2, "what was not judged is still there");
+    // The keeper outlives the judge.
+    assert!(stage.judge.keeper.flush(Duration::from_secs(60)));
     let mut stage = stage.again();
     stage.judge.take_batch(&mut batch);
     stage.judge.tick(stage.now);
