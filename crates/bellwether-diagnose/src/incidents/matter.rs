@@ -735,7 +735,7 @@ fn member_of(incident: &Incident, affected: &AffectedCheck, sort: Sort, key: &Ke
             verdict: incident.verdict,
             confidence: incident.confidence,
             summary,
-            remedy: incident.remedy.clone(),
+            remedy: phrase::plain_remedy(&incident.remedy),
             see: incident.see.clone(),
             consequences: incident.consequences.clone(),
             scope: scope.clone(),

@@ -19,6 +19,8 @@ const CHECKS: &str = " It concerns ";
 
 /// How the sentence begins that tells one of a crowd as an example.
 const EXAMPLE: &str = " One of them, ";
+/// Between one of a crowd and what to do about it.
+const ALIKE: &str = ", and alike at the others: ";
 /// Digits of a digest that are shown.
 const DIGEST_SHOWN: usize = 12;
 
@@ -100,8 +102,14 @@ fn short_digest(digest: &str) -> String {
 pub(super) fn remedy_of(example: &str, remedy: &str) -> String {
     match remedy {
         "" => String::new(),
-        remedy => format!("At {example}, and alike at the others: {remedy}"),
+        remedy => format!("At {example}{ALIKE}{remedy}"),
     }
+}
+
+/// What to do, without for whom.
+pub(super) fn plain_remedy(remedy: &str) -> String {
+    let plain = remedy.split_once(ALIKE).map(|(_, plain)| plain);
+    plain.unwrap_or(remedy).to_owned()
 }
 
 /// The diagnosis alone again; of a crowd that of the example.
@@ -228,4 +236,41 @@ pub(super) fn opened(incident: &Incident) -> String {
         text = format!("{text} {}", ended(caveat));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checks(names: &[&str]) -> Vec<AffectedCheck> {
+        let since = Timestamp::UNIX_EPOCH;
+        let of = |name: &&str| AffectedCheck {
+            check: (*name).to_owned(),
+            since,
+            until: None,
+            scope: bellwether_model::Scope::default(),
+        };
+        names.iter().map(of).collect()
+    }
+
+    #[test]
+    fn the_sentence_comes_out_of_what_is_told_around_it() {
+        let cause = Cause::NetTcpRefused;
+        let sentence = "192.0.2.1 refuses: nothing listens there";
+        let two = checks(&["a/main", "b/main"]);
+        assert_eq!(plain(sentence), sentence);
+        assert_eq!(plain(&summary(sentence, &two)), format!("{sentence}."));
+        let party = Party::Certificate("0123456789abcdef".to_owned());
+        let common = BTreeSet::from([party]);
+        let told = crowd(cause, &common, &two, ("a/main", sentence));
+        assert_eq!(
+            told,
+            "2 checks fail alike (net.tcp.refused), all with the certificate sha256:0123456789ab…: a/main and b/main. \
+             One of them, a/main: 192.0.2.1 refuses: nothing listens there."
+        );
+        assert_eq!(plain(&told), format!("{sentence}."));
+        assert_eq!(plain_remedy(&remedy_of("a/main", "Start it.")), "Start it.");
+        assert_eq!(plain_remedy("Start it."), "Start it.");
+        assert_eq!(remedy_of("a/main", ""), "");
+    }
 }

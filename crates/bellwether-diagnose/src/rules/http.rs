@@ -233,9 +233,7 @@ pub const RULES: &[Rule] = &[
         prior: 20,
         cap: 80,
         remedy: "Look at the log of the server or proxy at that address at this time: a process that dies at the request, a proxy whose server behind it is gone, or a rule that drops the request (`return 444`).",
-        not_excluded: &[
-            "a filter on the way, where the request is not encrypted: a second network would tell",
-        ],
+        not_excluded: &["that only this network gets no answer: a second one would tell"],
         ..BASE
     },
     Rule {

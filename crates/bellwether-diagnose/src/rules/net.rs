@@ -74,11 +74,7 @@ pub const RULES: &[Rule] = &[
             F::WorksSometimes,
             F::HttpWorksAtTimes,
         ],
-        supports: &[
-            (F::AddressResets, 0),
-            (F::OtherAddressesWork, 0),
-            (F::RedirectFails, 0),
-        ],
+        supports: &[(F::OtherAddressesWork, 0), (F::RedirectFails, 0)],
         prior: 20,
         cap: 85,
         remedy: "Look at what listens on that port, and its log: a balancer whose servers are all down, a process at its limit of connections or dying as it takes them, or a rule there that bars clients.",

@@ -128,7 +128,7 @@ pub const RULES: &[Rule] = &[
         prior: 15,
         cap: 75,
         remedy: "Look at the process behind the port and its log: it takes connections and ends them when a client speaks TLS. A proxy without a server behind it looks the same.",
-        not_excluded: &["a filter on the way that resets connections to this name"],
+        not_excluded: &["a filter on the way that ends TLS: a second network would tell"],
         ..BASE
     },
     Rule {

@@ -13,7 +13,7 @@ use crate::budget::Loan;
 use crate::cx::Cx;
 use crate::patience::patience;
 use crate::tcp::millis;
-use crate::tls::{alert_in, end_words};
+use crate::tls::{alert_in, end_words, is_overfull};
 use crate::wire::Wire;
 
 /// How we name ourselves, so that operators can tell our requests from those of users.
@@ -308,6 +308,11 @@ async fn head_bytes(source: &mut Source<'_>) -> Result<Vec<u8>, HttpResult> {
             Came::End => {
                 let error = "the server closed the connection inside the head".to_owned();
                 return Err(closed(error));
+            }
+            // What was sent behind the handshake is at fault, and nobody ended the connection.
+            Came::Failed(error) if is_overfull(&error) => {
+                let error = words(&error);
+                return Err(HttpResult::NotConnected { error });
             }
             Came::Failed(error) => {
                 let reset = is_reset(&error);

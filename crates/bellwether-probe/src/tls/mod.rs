@@ -48,7 +48,7 @@ pub(crate) use hellos::{ask_all, shapes_after, silence_wait};
 use memory::Chain;
 pub(crate) use memory::Memory;
 pub(crate) use noting::{Alert, Noting};
-pub(crate) use outcome::{alert_in, end_words};
+pub(crate) use outcome::{alert_in, end_words, is_overfull};
 use record::{Recorder, Shown};
 
 /// Longest wait for a handshake. Slow but working servers take two seconds at most; a check has

@@ -131,13 +131,17 @@ fn is_end(error: &io::Error) -> bool {
     )
 }
 
+/// Did our library give up, and not the server? In these words it says that handshake messages without
+/// a gap between them, such as session tickets, are more than it holds.
+pub(crate) fn is_overfull(error: &io::Error) -> bool {
+    error.to_string() == "message buffer full"
+}
+
 /// What ended a connection, in words.
 pub(crate) fn end_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
-        // In these words our library says that handshake messages without a gap between them, such
-        // as session tickets, are more than it holds.
-        _ if error.to_string() == "message buffer full" => format!(
+        _ if is_overfull(error) => format!(
             "the server sends more than {MESSAGE_LEN_MAX} bytes of handshake messages at once, after the handshake"
         ),
         _ => inert(&system_words(error), WORDS_LEN_MAX),

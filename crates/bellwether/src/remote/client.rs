@@ -41,8 +41,12 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(args: &HubArgs) -> Result<Self> {
-        let url: url::Url = args
-            .hub
+        // What is typed without a scheme is a place.
+        let typed = match args.hub.contains("://") {
+            true => args.hub.clone(),
+            false => format!("http://{}", args.hub),
+        };
+        let url: url::Url = typed
             .parse()
             .with_context(|| format!("`{}` is no URL; write http://127.0.0.1:8400", args.hub))?;
         if url.scheme() != "http" {

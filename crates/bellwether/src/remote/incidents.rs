@@ -144,7 +144,9 @@ fn show(incident: &Incident, place: &str, now: Timestamp, width: usize) -> Strin
     text.push('\n');
     for moment in &incident.timeline {
         let head = format!("  {}  ", clock(moment.at, now));
-        text.push_str(&row(&head, &shown(&moment.text), width));
+        // A note of several lines stands in one.
+        let words = moment.text.split_whitespace().collect::<Vec<_>>();
+        text.push_str(&row(&head, &shown(&words.join(" ")), width));
     }
     text
 }

@@ -315,4 +315,56 @@ hub 127.0.0.1:8400, configuration 4 in force since 2026-11-20 08:00:00 UTC
         assert_eq!(exit(&services, &troubles), Exit::Ourselves);
         assert_eq!(exit(&services, &[]), Exit::Fine);
     }
+
+    #[test]
+    fn a_service_fails_since_its_incident_has_it() {
+        let incident = |cause: &str, severity: &str, check: &str, since: &str| -> Incident {
+            serde_json::from_value(serde_json::json!({
+                "id": 1, "state": "open", "cause": cause, "layer": "net", "severity": severity,
+                "verdict": "broken", "confidence": 0.9, "summary": "", "remedy": "",
+                "checks": [{ "check": check, "since": since }],
+                "scope": bellwether_model::Scope::default(),
+                "began": since, "opened": since, "updated": since,
+            }))
+            .unwrap()
+        };
+        let service = Service {
+            name: "shop".to_owned(),
+            verdict: Verdict::Broken,
+            cause: Some("net.tcp.refused".to_owned()),
+            since: Some(at("2026-11-21T11:00:09Z")),
+            judged_at: None,
+            stale: false,
+        };
+        let warned = incident(
+            "promise.cert_rotation",
+            "warning",
+            "shop/main",
+            "2026-11-20T08:00:00Z",
+        );
+        let other = incident(
+            "net.tcp.refused",
+            "critical",
+            "shop2/main",
+            "2026-11-21T10:00:00Z",
+        );
+        let its = incident(
+            "net.tcp.refused",
+            "critical",
+            "shop/main",
+            "2026-11-21T11:00:02Z",
+        );
+        let slow = incident(
+            "tls.name_mismatch",
+            "critical",
+            "shop/main",
+            "2026-11-21T09:00:00Z",
+        );
+        let mut open = vec![warned, other];
+        assert_eq!(began(&service, &open), None);
+        open.push(slow);
+        assert_eq!(began(&service, &open), Some(at("2026-11-21T09:00:00Z")));
+        open.push(its);
+        assert_eq!(began(&service, &open), Some(at("2026-11-21T11:00:02Z")));
+    }
 }

@@ -93,6 +93,14 @@ fn a_cloud_whose_hosts_all_break_together_is_one_incident() {
     let open: Vec<_> = open.collect();
     assert_eq!(open.len(), 1, "{open:#?}");
     assert_eq!(open[0].checks.len(), 6);
+    // The sentence is of the many, and of one of them as an example, the same whoever came last.
+    let lead = format!("6 checks fail alike (http.status_5xx), all at {CLOUD}: ");
+    let summary = &open[0].summary;
+    assert!(summary.starts_with(&lead), "{summary}");
+    let first = NAMES.iter().take(6).min().expect("six names");
+    let n = NAMES.iter().position(|name| name == first);
+    let example = format!(" One of them, {first}: host {}.", n.expect("a name"));
+    assert!(summary.ends_with(&example), "{summary}");
     let named = format!("what they share is {CLOUD}");
     assert!(
         open[0].caveats.iter().any(|c| c.starts_with(&named)),
