@@ -334,3 +334,35 @@ pub(crate) fn damaged(path: &Path, table: Table, what: &str) -> StoreError {
         cure: RESTORE,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_is_there_once_it_lies_apart() {
+        let path = Path::new("state.db");
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(Table::SCHEMA).unwrap();
+        let mut ledger = Ledger::default();
+        let large = vec![7; 300_000];
+        let tables = [Table::Evidence, Table::Checkpoint, Table::Incident];
+        for table in tables {
+            for (key, data) in [(b"b", &b"small"[..]), (b"a", &large)] {
+                ledger.put(&connection, table, key, data).unwrap();
+            }
+        }
+        connection.execute_batch(Table::APART).unwrap();
+        for table in tables {
+            assert!(ledger.put(&connection, table, b"b", b"newer").unwrap());
+            let mut keys = Vec::new();
+            let each = |key: &[u8], _: &[u8]| keys.push(key.to_vec());
+            ledger.verify(&connection, path, table, each).unwrap();
+            assert_eq!(keys, [b"a", b"b"]);
+            let kept = get(&connection, path, table, b"a").unwrap();
+            assert_eq!(kept.as_ref(), Some(&large));
+            assert!(ledger.remove(&connection, table, b"a").unwrap());
+            assert_eq!(get(&connection, path, table, b"a").unwrap(), None);
+        }
+    }
+}
