@@ -18,10 +18,10 @@ const TARGETS: &str = "targets";
 
 /// What each check aims at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Targets(BTreeMap<CheckId, String>);
+pub(super) struct Targets(BTreeMap<CheckId, Digest>);
 
-fn digest(target: &Target) -> String {
-    Digest(Sha256::digest(target.text.as_bytes()).into()).to_string()
+fn digest(target: &Target) -> Digest {
+    Digest(Sha256::digest(target.text.as_bytes()).into())
 }
 
 impl Targets {
@@ -64,7 +64,7 @@ impl Targets {
 
     /// Checks that aim at something else by `next`.
     pub(super) fn moved(&self, next: &Self) -> BTreeSet<CheckId> {
-        let moves = |(check, target): &(&CheckId, &String)| {
+        let moves = |(check, target): &(&CheckId, &Digest)| {
             let other = next.0.get(*check);
             other.is_some_and(|other| other != *target)
         };
