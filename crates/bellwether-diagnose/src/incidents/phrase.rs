@@ -64,7 +64,7 @@ pub(super) fn crowd(
     let all: Vec<&str> = checks.iter().map(|c| c.check.as_str()).collect();
     let share = shared(common).map_or_else(String::new, |share| format!(", {share}"));
     format!(
-        "{} checks fail alike ({cause}){share}: {}.{EXAMPLE}{example}: {}",
+        "{} checks have the same trouble ({cause}){share}: {}.{EXAMPLE}{example}: {}",
         all.len(),
         names(&all),
         ended(sentence)
@@ -265,7 +265,7 @@ mod tests {
         let told = crowd(cause, &common, &two, ("a/main", sentence));
         assert_eq!(
             told,
-            "2 checks fail alike (net.tcp.refused), all with the certificate sha256:0123456789ab…: a/main and b/main. \
+            "2 checks have the same trouble (net.tcp.refused), all with the certificate sha256:0123456789ab…: a/main and b/main. \
              One of them, a/main: 192.0.2.1 refuses: nothing listens there."
         );
         assert_eq!(plain(&told), format!("{sentence}."));

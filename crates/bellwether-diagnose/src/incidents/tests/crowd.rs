@@ -94,7 +94,7 @@ fn a_cloud_whose_hosts_all_break_together_is_one_incident() {
     assert_eq!(open.len(), 1, "{open:#?}");
     assert_eq!(open[0].checks.len(), 6);
     // The sentence is of the many, and of one of them as an example, the same whoever came last.
-    let lead = format!("6 checks fail alike (http.status_5xx), all at {CLOUD}: ");
+    let lead = format!("6 checks have the same trouble (http.status_5xx), all at {CLOUD}: ");
     let summary = &open[0].summary;
     assert!(summary.starts_with(&lead), "{summary}");
     let first = NAMES.iter().take(6).min().expect("six names");
