@@ -89,7 +89,7 @@ pub struct Judge {
     /// What each service was last told to be.
     told: BTreeMap<String, (Verdict, Option<Cause>)>,
     /// Services of which something is too old to be true.
-    stale: BTreeSet<String>,
+    stale: BTreeMap<String, usize>,
     targets: Targets,
     /// What is written down now and then, part by part.
     parts: Parts,
@@ -161,7 +161,7 @@ impl Judge {
             kept: BTreeMap::new(),
             silent: BTreeSet::new(),
             told: BTreeMap::new(),
-            stale: BTreeSet::new(),
+            stale: BTreeMap::new(),
             targets,
             parts,
             is_memory_due: false,
@@ -226,6 +226,9 @@ impl Judge {
                     }
                     self.received(&mut inbox.batch);
                     self.take_batch(&mut inbox.batch);
+                    let now = self.now();
+                    let updates = self.book.flush(now);
+                    self.update(updates, now);
                     self.write_all_down();
                     return;
                 }
@@ -571,6 +574,8 @@ impl Judge {
         let mut changes = Vec::new();
         if let Some(part) = self.parts.due(now) {
             changes = self.checkpoint(part);
+            // Once a round what incidents remember is as new as the parts.
+            self.is_memory_due |= part + 1 == self.parts.len();
         }
         if self.is_memory_due && self.parts.may_remember(now) {
             changes.push(self.memory());

@@ -3,7 +3,7 @@
 use bellwether_model::fact::Subject;
 use bellwether_model::http::{HttpResult, Way};
 use bellwether_model::net::{Family, TcpResult, TryEnd};
-use bellwether_model::tls::{HelloAnswer, HelloKind};
+use bellwether_model::tls::{HelloAnswer, HelloKind, TlsResult};
 use bellwether_model::{FactKind, Layer};
 use serde_json::{Value, json};
 
@@ -52,8 +52,13 @@ pub(crate) fn unasked<'v>(view: &AddressView<'v>) -> Vec<&'v str> {
     let silent = view.hellos.filter(|(_, hellos)| {
         let is_reset =
             |answer: &HelloAnswer| matches!(answer, HelloAnswer::Closed { reset: true, .. });
+        // Where something is answered, or ended in an orderly way, what is reset besides may be one too many.
         let mut all = hellos.hellos.iter();
-        all.any(|h| h.hello == HelloKind::Silent && is_reset(&h.answer))
+        let has_silent = hellos.hellos.iter().any(|h| h.hello == HelloKind::Silent);
+        let whole = view.tls.map(|(_, tls)| &tls.result);
+        has_silent
+            && matches!(whole, None | Some(TlsResult::Closed { reset: true, .. }))
+            && all.all(|h| is_reset(&h.answer))
     });
     // Over TLS something has been said already.
     let asked = view.http.iter().find(|(_, hop)| {
@@ -69,7 +74,8 @@ pub(crate) fn unasked<'v>(view: &AddressView<'v>) -> Vec<&'v str> {
         let of_nothing = TryEnd::Connection {
             result: TcpResult::Reset,
         };
-        tries.ends.iter().any(|end| end.end == of_nothing)
+        // One that is reset among those that fail otherwise is no reason of theirs.
+        !tries.ends.is_empty() && tries.ends.iter().all(|end| end.end == of_nothing)
     });
     let all = [
         at_once.map(|(id, _)| id),

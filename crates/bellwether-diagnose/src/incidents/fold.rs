@@ -540,7 +540,8 @@ impl Book {
 
     /// Two open matters that turn out to be one: the younger ends in the older.
     pub(super) fn merge(&mut self, id: u64, now: Timestamp, changes: &mut Changes) {
-        let Some(this) = self.matters.get(&id) else {
+        let is_over = |m: &&Matter| m.incident.state == IncidentState::Resolved;
+        let Some(this) = self.matters.get(&id).filter(|m| !is_over(m)) else {
             return;
         };
         let same = |m: &&Matter| {

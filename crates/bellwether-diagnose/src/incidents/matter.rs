@@ -1,19 +1,20 @@
 //! An open incident with what is remembered for it besides.
 
+mod recall;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_model::incident::{AffectedCheck, IncidentState, Moment, MomentKind};
-use bellwether_model::report::Severity;
 use bellwether_model::{Cause, CheckId, Digest, Incident, Layer, Scope, VantageId, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::brief::{Blamed, Controls};
 use super::damp::Damp;
-use super::party::{self, Party};
+use super::party::Party;
 use super::scopes::{self, Part};
 use super::seen::Seen;
 use super::{Key, NoticeKind, phrase, timeline};
@@ -564,186 +565,11 @@ impl Matter {
         }
         checks
     }
-
-    /// What is remembered besides the incident.
-    pub(super) fn remembered(&self) -> Remembered {
-        let members = self.members.iter();
-        let pending = self.pending.iter();
-        Remembered {
-            sort: self.sort,
-            members: members
-                .map(|((c, v), m)| (c.clone(), v.clone(), m.clone()))
-                .collect(),
-            parties: self.parties.clone(),
-            proven: self.proven.clone(),
-            first: self.first.clone(),
-            damp: self.damp.clone(),
-            healed_at: self.healed_at,
-            mitigated_told: self.mitigated_told,
-            pending: pending.map(|(text, kind)| (*kind, text.clone())).collect(),
-            last_told: self.last_told,
-            lines: self.lines.clone(),
-            shown: self.shown.clone(),
-            shared: self.shared.clone(),
-            stale: self.stale,
-            split_from: self.split_from.clone(),
-            tried: self.tried,
-            ended: self.ended.clone(),
-            returned: self.returned.clone(),
-        }
-    }
-
-    /// An incident of the store with what is remembered for it.
-    pub(super) fn recalled(incident: Incident, kept: Remembered) -> Self {
-        let members = kept.members.into_iter();
-        let pending = kept.pending.into_iter();
-        Self {
-            incident,
-            sort: kept.sort,
-            members: members.map(|(c, v, m)| ((c, v), m)).collect(),
-            parties: kept.parties,
-            proven: kept.proven,
-            first: kept.first,
-            damp: kept.damp,
-            healed_at: kept.healed_at,
-            mitigated_told: kept.mitigated_told,
-            pending: pending.map(|(kind, text)| (text, kind)).collect(),
-            last_told: kept.last_told,
-            lines: kept.lines,
-            shown: kept.shown,
-            shared: kept.shared,
-            stale: kept.stale,
-            split_from: kept.split_from,
-            tried: kept.tried,
-            ended: kept.ended,
-            returned: kept.returned,
-            fresh_until: Unkept::default(),
-        }
-    }
-
-    /// An incident of the store of which nothing more is remembered.
-    pub(super) fn rebuilt(incident: Incident) -> Self {
-        let sort = match (
-            party::is_ours(incident.cause, incident.layer),
-            incident.severity,
-        ) {
-            (true, _) => Sort::Ours,
-            (false, Severity::Critical) => Sort::Fault,
-            (false, Severity::Warning | Severity::Notice) => Sort::Warning,
-        };
-        let vantages = &incident.scope.vantages;
-        let vantage = vantages.first().map_or(VantageId::LOCAL, String::as_str);
-        let mut members = BTreeMap::new();
-        for affected in &incident.checks {
-            let Some(check) = CheckId::parse(&affected.check) else {
-                continue;
-            };
-            let key = (check, VantageId::new(vantage));
-            members.insert(key.clone(), member_of(&incident, affected, sort, &key));
-        }
-        let parties = members
-            .values()
-            .flat_map(|m: &Member| m.blamed.parties.clone())
-            .collect();
-        let is_first = |m: &&Moment| m.kind == MomentKind::FirstFailure;
-        let first = incident.timeline.iter().find(is_first);
-        Self {
-            first: Failure {
-                at: incident.began,
-                text: first.map(|m| m.text.clone()).unwrap_or_default(),
-            },
-            sort,
-            members,
-            parties,
-            proven: BTreeSet::new(),
-            damp: Damp::new(incident.began),
-            healed_at: incident.mitigated,
-            mitigated_told: incident.mitigated.is_some(),
-            pending: BTreeMap::new(),
-            last_told: incident.updated,
-            lines: BTreeMap::new(),
-            shown: shown_of(&incident),
-            shared: None,
-            stale: false,
-            split_from: None,
-            tried: 0,
-            ended: None,
-            returned: None,
-            fresh_until: Unkept::default(),
-            incident,
-        }
-    }
 }
 
 /// What the newest of several members is found by; of one instant, the first by name.
 pub(super) fn newest<'m>((key, member): &(&'m Key, &'m Member)) -> (Timestamp, Reverse<&'m Key>) {
     (member.last, Reverse(*key))
-}
-
-/// The evidence that a stored incident names, in its order.
-fn shown_of(incident: &Incident) -> Vec<(Timestamp, CheckId, Digest)> {
-    let check = incident
-        .checks
-        .iter()
-        .find_map(|c| CheckId::parse(&c.check));
-    let Some(check) = check else {
-        return Vec::new();
-    };
-    let at = |n: usize| {
-        let step = std::time::Duration::from_micros(u64::try_from(n).unwrap_or(0));
-        incident.began.checked_add(step).unwrap_or(incident.began)
-    };
-    let digests = incident.evidence.iter().enumerate();
-    digests.map(|(n, d)| (at(n), check.clone(), *d)).collect()
-}
-
-/// A check of a stored incident as a member again.
-fn member_of(incident: &Incident, affected: &AffectedCheck, sort: Sort, key: &Key) -> Member {
-    let (check, vantage) = key;
-    let scope = &affected.scope;
-    let summary = phrase::plain(&incident.summary);
-    let finding = bellwether_model::Finding {
-        cause: incident.cause,
-        layer: incident.layer,
-        role: bellwether_model::report::Role::Root,
-        severity: incident.severity,
-        confidence: incident.confidence,
-        scope: scope.clone(),
-        summary: summary.clone(),
-        remedy: String::new(),
-        see: None,
-        facts: Vec::new(),
-        evidence: Vec::new(),
-    };
-    let mut parties = party::of_finding(&finding, check, vantage);
-    if sort == Sort::Slow {
-        parties = BTreeSet::from([Party::Check(check.to_string())]);
-    }
-    Member {
-        since: affected.since,
-        until: affected.until,
-        joined: affected.since,
-        last: incident.updated,
-        good: 0,
-        good_since: None,
-        doubted: None,
-        unlike: None,
-        blamed: Arc::new(Blamed {
-            cause: incident.cause,
-            layer: incident.layer,
-            severity: incident.severity,
-            verdict: incident.verdict,
-            confidence: incident.confidence,
-            summary,
-            remedy: phrase::plain_remedy(&incident.remedy),
-            see: incident.see.clone(),
-            consequences: incident.consequences.clone(),
-            scope: scope.clone(),
-            parties,
-        }),
-        seen: Arc::default(),
-        controls: Controls::default(),
-    }
 }
 
 /// The worse of two verdicts; that we could not tell is worse than nothing only.

@@ -1,6 +1,6 @@
 //! The checkpoint: everything but the incidents, which the store keeps anyway.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_model::incident::IncidentState;
 use bellwether_model::{Cause, CheckId, Incident, VantageId};
@@ -88,6 +88,11 @@ impl Book {
     pub fn recall(&mut self, bytes: &[u8]) {
         for (check, vantage, watch) in read(bytes).map_or_else(Vec::new, |memory| memory.watches) {
             self.watches.recall(&check, &vantage, watch);
+            let key = (check, vantage);
+            let known = self.watches.get(&key);
+            if known.is_some_and(|watch| watch.alarm.is_some()) {
+                self.unexplained.insert(key);
+            }
         }
     }
 
@@ -110,12 +115,15 @@ impl Book {
             let weighed = memory.weighed.into_iter();
             book.weighed = weighed.map(|(c, p, n)| ((c, p), n)).collect();
         }
+        // A check that is remembered elsewhere left an incident that still names it.
+        let remembers = remembered.values();
+        let held: BTreeSet<CheckId> = remembers.flat_map(Remembered::checks).cloned().collect();
         for incident in open {
             if incident.state == IncidentState::Resolved {
                 continue;
             }
             let matter = match remembered.remove(&incident.id) {
-                Some(kept) => Matter::recalled(incident, kept),
+                Some(kept) => Matter::recalled(incident, kept, &held),
                 None => Matter::rebuilt(incident),
             };
             for (check, vantage) in matter.members.keys() {

@@ -561,7 +561,19 @@ impl Book {
                 matter.line(now, MomentKind::Note, format!("{by}: {words}"), None);
             }
         }
-        Ok(self.close(changes, now))
+        // Whoever did it is told that it is kept: it waits for no tick, however many checks there are.
+        self.stirred.insert(id);
+        self.deferred.remove(&id);
+        Ok(self.finish(changes, now))
+    }
+
+    /// What waits to be written, whatever it is: before an end.
+    pub fn flush(&mut self, now: Timestamp) -> Vec<Update> {
+        let changes = Changes {
+            dirty: std::mem::take(&mut self.deferred),
+            ..Changes::default()
+        };
+        self.finish(changes, now)
     }
 
     /// A check is no longer configured: what it saw is no reason to keep anything open.

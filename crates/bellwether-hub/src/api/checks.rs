@@ -349,8 +349,9 @@ pub(crate) async fn vantages_of(
     // What is not on the board may have been there before: the store knows.
     let (wanted, on_board) = (check.clone(), known.clone());
     let stored = hub.ask(move |shared: &Shared| match on_board {
-        Some(on_board) => former(shared, &wanted, &on_board),
-        None => {
+        // One whose state was begun anew may have been run by this very process.
+        Some(on_board) if !on_board.is_empty() => former(shared, &wanted, &on_board),
+        _ => {
             let all = shared.observations.all_series()?;
             let of_it = all.into_iter().filter(|(check, _)| *check == wanted);
             Ok(of_it.map(|(_, vantage)| vantage).collect())

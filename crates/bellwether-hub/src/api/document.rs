@@ -137,7 +137,8 @@ pub(super) fn complete(document: &OpenApi) -> Value {
         for operation in methods.values_mut() {
             let guarded = needs(operation) != Some(Needs::Nothing);
             let body = operation.get("requestBody").is_some();
-            let named = path.contains('{');
+            // `/metrics` names a service in its query.
+            let named = path.contains('{') || path == "/metrics";
             let answers = operation["responses"]
                 .as_object_mut()
                 .expect("answers are an object");

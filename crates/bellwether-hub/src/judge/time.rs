@@ -89,7 +89,7 @@ impl Judge {
             self.stale.remove(service);
         }
         self.stale.extend(come.iter().cloned());
-        for service in come.iter().chain(&gone) {
+        for service in come.iter().map(|(service, _)| service).chain(&gone) {
             self.tell(service, now);
         }
     }
@@ -104,16 +104,17 @@ struct Silent {
 /// What is too old to be true.
 #[derive(Default)]
 struct Found<'b> {
-    /// Services, those of one beside each other.
-    stale: Vec<&'b str>,
+    /// Services in order, each with how many of its checks are.
+    stale: Vec<(&'b str, usize)>,
     silent: BTreeMap<CheckId, Silent>,
 }
 
 impl<'b> Found<'b> {
     fn look(&mut self, check: &'b CheckId, state: &CheckState, now: Timestamp) {
         let service = check.service();
-        if self.stale.last() != Some(&service) {
-            self.stale.push(service);
+        match self.stale.last_mut() {
+            Some((last, count)) if *last == service => *count += 1,
+            _ => self.stale.push((service, 1)),
         }
         if let Some(since) = freshness::silent_since(state, now) {
             let is_poisoned = state.poisoned.is_some();
@@ -123,19 +124,21 @@ impl<'b> Found<'b> {
     }
 }
 
-/// Services that grew stale, and that are so no longer.
+/// Services of which other checks are stale than before, and those of which none is any longer.
 struct Changed {
-    come: Vec<String>,
+    come: Vec<(String, usize)>,
     gone: Vec<String>,
 }
 
 impl Changed {
-    fn of(before: &BTreeSet<String>, now: &[&str]) -> Self {
-        let come = now.iter().filter(|service| !before.contains(**service));
-        let come = come.map(|service| (*service).to_owned()).collect();
-        let now: BTreeSet<&str> = now.iter().copied().collect();
+    fn of(before: &BTreeMap<String, usize>, now: &[(&str, usize)]) -> Self {
+        let is_new = |(service, count): &&(&str, usize)| before.get(*service) != Some(count);
+        let come = now.iter().filter(is_new);
+        let come = come.map(|(service, count)| ((*service).to_owned(), *count));
+        let come = come.collect();
+        let now: BTreeSet<&str> = now.iter().map(|(service, _)| *service).collect();
         let gone = before
-            .iter()
+            .keys()
             .filter(|service| !now.contains(service.as_str()));
         let gone = gone.cloned().collect();
         Self { come, gone }

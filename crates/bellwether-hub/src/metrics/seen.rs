@@ -25,6 +25,28 @@ pub(super) struct Seen {
     pub(super) in_brief: usize,
 }
 
+/// How much there is to tell of a check.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rank {
+    /// Users fail, or it brings down workers.
+    Fails,
+    /// Nothing is known, or nothing new.
+    Unknown,
+    Well,
+}
+
+fn rank(check: &CheckState, now: Timestamp) -> Rank {
+    if check.poisoned.is_some() {
+        return Rank::Fails;
+    }
+    match check.verdict {
+        _ if check.is_stale(now) => Rank::Unknown,
+        Verdict::Broken | Verdict::Degraded => Rank::Fails,
+        Verdict::Unknown => Rank::Unknown,
+        Verdict::Healthy => Rank::Well,
+    }
+}
+
 impl Seen {
     /// Of all services.
     pub(super) fn of(board: &Board, now: Timestamp, full_max: usize) -> Self {
@@ -38,9 +60,20 @@ impl Seen {
             in_brief: 0,
         };
         let is_all = board.checks.len() <= full_max;
+        let all = || board.checks.iter().map(|(_, check)| rank(check, now));
+        // Those that fail have their places before those of which nothing is known, as after a start.
+        let failing = all().filter(|rank| *rank == Rank::Fails).count();
+        let mut rest = full_max.saturating_sub(failing);
         for (id, check) in board.checks.iter() {
-            let is_well = check.verdict == Verdict::Healthy && !check.is_stale(now);
-            let is_full = is_all || !is_well && seen.full.len() < full_max;
+            let is_full = is_all
+                || match rank(check, now) {
+                    Rank::Fails => seen.full.len() < full_max,
+                    Rank::Unknown if rest > 0 => {
+                        rest -= 1;
+                        true
+                    }
+                    Rank::Unknown | Rank::Well => false,
+                };
             seen.add(id, check, is_full, now);
         }
         seen

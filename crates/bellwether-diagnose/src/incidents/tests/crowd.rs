@@ -3,7 +3,7 @@
 use bellwether_model::incident::IncidentState;
 use bellwether_model::{Cause, Finding, Report, Verdict};
 
-use super::super::{Book, JudgedTrace, Update};
+use super::super::{Act, Book, JudgedTrace, Update};
 use super::stage::*;
 
 /// Services `s0/main`, `s1/main`, … of this story.
@@ -268,4 +268,53 @@ fn an_incident_of_very_many_checks_is_written_the_more_rarely_the_more_they_are(
     assert_eq!((held[0].1, held[0].2), (among[0].2, among[0].3));
     assert_eq!(book.of_check(&check("s7/m")), [incident.id]);
     assert!(book.of_check(&check("s400/m")).is_empty());
+}
+
+#[test]
+fn what_a_person_says_of_an_incident_of_very_many_checks_waits_for_nothing() {
+    let mut book = Book::new();
+    refused(&mut book, 200, 0);
+    refused(&mut book, 200, 5);
+    book.tick(at(30));
+    let id = book.open().next().unwrap().id;
+    let updates = book.act(id, &Act::Note("on it".to_owned()), "ada", at(31));
+    let updates = updates.unwrap();
+    let noted = |update: &Update| match update {
+        Update::Changed { incident, .. } => {
+            let last = incident.timeline.last().unwrap();
+            last.text.contains("ada: on it")
+        }
+        Update::WantTrace { .. } | Update::Follow { .. } => false,
+    };
+    assert!(updates.iter().any(noted), "{updates:?}");
+    // And what waits is there before an end.
+    refused(&mut book, 200, 31);
+    refused(&mut book, 210, 32);
+    refused(&mut book, 210, 37);
+    assert_eq!(written(&book.flush(at(38))), 1);
+    assert_eq!(written(&book.flush(at(38))), 0);
+}
+
+#[test]
+fn checks_that_joined_after_the_memory_was_written_are_members_after_a_restart() {
+    let mut book = Book::new();
+    refused(&mut book, 80, 0);
+    refused(&mut book, 80, 5);
+    let memory = book.checkpoint_of_amiss();
+    refused(&mut book, 120, 10);
+    refused(&mut book, 120, 15);
+    for second in 16..40 {
+        book.tick(at(second));
+    }
+    let open: Vec<_> = book.open().cloned().collect();
+    assert_eq!(open[0].checks.len(), 120);
+    let evidence = open[0].evidence.clone();
+    let mut again = Book::restore(open, Some(&memory), 2);
+    again.tick(at(50));
+    refused(&mut again, 120, 51);
+    again.flush(at(52));
+    let incident = again.open().next().unwrap();
+    assert_eq!(incident.checks.len(), 120);
+    assert_eq!(incident.evidence, evidence);
+    assert_eq!(again.holds_of(&check("s100/m")).count(), 1);
 }
