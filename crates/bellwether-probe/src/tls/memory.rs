@@ -98,11 +98,7 @@ impl Memory {
         if let Some(judged) = verdicts.known.get(&key).filter(|j| j.span.holds(at)) {
             return judged.clone();
         }
-        let mut judged = chain.judge(anchors, at);
-        verdicts.share(&mut judged.chain);
-        let judged = Rc::new(judged);
-        verdicts.keep(key, &judged);
-        judged
+        verdicts.keep(key, chain.judge(anchors, at))
     }
 }
 
@@ -191,36 +187,38 @@ fn cert_cost(cert: &CertSeen) -> usize {
 }
 
 impl Verdicts {
-    /// Takes certificates that are known for those that are the same.
-    fn share(&self, chain: &mut [Rc<CertSeen>]) {
-        for cert in chain {
-            let known = self.certs.get(&cert.sha256);
-            if let Some(known) = known.filter(|known| known == &&*cert) {
-                *cert = known.clone();
-            }
-        }
-    }
-
-    fn keep(&mut self, key: [u8; 32], judged: &Rc<Judged>) {
-        let certs = |judged: &Judged| judged.chain.iter().map(|c| cert_cost(c)).sum::<usize>();
+    /// Keeps a verdict, if it may be kept. Equal certificates become one, those that stand in this
+    /// chain more than once included: what is kept is what is counted.
+    fn keep(&mut self, key: [u8; 32], mut judged: Judged) -> Rc<Judged> {
         let cost = judged.cost();
-        if cost + certs(judged) > VERDICT_LEN_MAX {
-            return;
+        let certs = judged.chain.iter().map(|c| cert_cost(c)).sum::<usize>();
+        let is_other = |cert: &Rc<CertSeen>| {
+            let known = self.certs.get(&cert.sha256);
+            known.is_some_and(|known| known != cert)
+        };
+        // Of one digest one reading is counted: a second one would be kept beside it.
+        if cost + certs > VERDICT_LEN_MAX || judged.chain.iter().any(is_other) {
+            return Rc::new(judged);
         }
         // What counted at another time.
         if let Some(former) = self.known.remove(&key) {
             self.bytes -= former.cost();
         }
-        if self.known.len() >= VERDICTS_MAX || self.bytes + cost + certs(judged) > BYTES_MAX {
+        if self.known.len() >= VERDICTS_MAX || self.bytes + cost + certs > BYTES_MAX {
             self.forget();
         }
         self.bytes += cost;
-        self.known.insert(key, judged.clone());
-        for cert in &judged.chain {
-            let former = self.certs.insert(cert.sha256.clone(), cert.clone());
-            self.bytes += cert_cost(cert);
-            self.bytes -= former.map_or(0, |former| cert_cost(&former));
+        for cert in &mut judged.chain {
+            if let Some(known) = self.certs.get(&cert.sha256) {
+                *cert = known.clone();
+            } else {
+                self.bytes += cert_cost(cert);
+                self.certs.insert(cert.sha256.clone(), cert.clone());
+            }
         }
+        let judged = Rc::new(judged);
+        self.known.insert(key, judged.clone());
+        judged
     }
 
     /// Forgets every second verdict. Services are met in turn: of more than there is room for, those
@@ -416,6 +414,21 @@ mod tests {
         }
         // Half of them were forgotten at a time.
         assert!(kept(&memory) > 0 && most < 700, "{most}");
+    }
+
+    #[test]
+    fn a_certificate_that_is_repeated_in_a_chain_is_kept_once() {
+        let pki = Pki::new();
+        let roots = anchors(&trusting("https://svc.test/", &pki));
+        let memory = Memory::default();
+        let certs = vec![pki.chain(&[HOST], 2026).chain.swap_remove(0); 20];
+        let judged = memory.judged(&shown(&certs), &roots, june());
+        assert_eq!(judged.chain(&certs).len(), 20);
+        let first = &judged.chain[0];
+        assert!(judged.chain.iter().all(|cert| Rc::ptr_eq(cert, first)));
+        let verdicts = memory.verdicts.borrow();
+        assert_eq!((verdicts.known.len(), verdicts.certs.len()), (1, 1));
+        assert_eq!(verdicts.bytes, judged.cost() + cert_cost(first));
     }
 
     #[test]
