@@ -6,8 +6,11 @@ use std::hash::{DefaultHasher, Hash, Hasher as _};
 use bellwether_diagnose::visit::{self, Judged};
 use bellwether_model::job::CheckAsk;
 use bellwether_model::run::RunOutcome;
-use bellwether_model::{Brief, Observation};
+use bellwether_model::{Brief, Layer, Observation};
 use jiff::Timestamp;
+
+/// How each word begins that says why nothing can be said.
+const MONITOR: &str = "monitor.";
 
 /// What a visit at `now` came to, with its records as they are judged: for a worker, see
 /// [`serve_many_judged`](bellwether_probe::worker::serve_many_judged).
@@ -57,8 +60,13 @@ pub(crate) fn is_sound(brief: &Brief) -> bool {
     match (brief.outcome, &brief.symptom) {
         (RunOutcome::Ok, None) => brief.layer.is_none(),
         (RunOutcome::Ok, Some(_)) => false,
-        (RunOutcome::Wrong | RunOutcome::Failed | RunOutcome::NotRun, symptom) => {
-            brief.layer.is_some() && symptom.as_deref().is_some_and(visit::is_known)
+        (RunOutcome::NotRun, symptom) => {
+            let is_ours = |word: &str| word.starts_with(MONITOR) && visit::is_known(word);
+            brief.layer == Some(Layer::Monitor) && symptom.as_deref().is_some_and(is_ours)
+        }
+        (RunOutcome::Wrong | RunOutcome::Failed, symptom) => {
+            brief.layer.is_some_and(|layer| layer != Layer::Monitor)
+                && symptom.as_deref().is_some_and(visit::is_known)
         }
     }
 }
@@ -99,6 +107,23 @@ mod tests {
             },
             Brief {
                 symptom: Some("<script>".into()),
+                ..refused.clone()
+            },
+            Brief {
+                symptom: Some("http.status_<script>".into()),
+                ..refused.clone()
+            },
+            Brief {
+                outcome: RunOutcome::NotRun,
+                ..refused.clone()
+            },
+            Brief {
+                layer: Some(Layer::Dns),
+                ..Brief::unknown("monitor.limit".into())
+            },
+            Brief::unknown("tcp.refused".into()),
+            Brief {
+                layer: Some(Layer::Monitor),
                 ..refused.clone()
             },
             Brief {

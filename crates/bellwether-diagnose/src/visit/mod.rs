@@ -56,27 +56,6 @@ pub struct Judged {
     pub owners: BTreeSet<String>,
 }
 
-impl Judged {
-    /// Nothing can be said, for this reason.
-    #[must_use]
-    pub fn unknown(symptom: impl Into<Symptom>) -> Self {
-        Self {
-            outcome: RunOutcome::NotRun,
-            layer: Some(Layer::Monitor),
-            symptom: Some(symptom.into()),
-            not_run: None,
-            address: None,
-            status: None,
-            size: None,
-            certificate: None,
-            certificate_ends: None,
-            phases: Phases::default(),
-            answers: BTreeSet::new(),
-            owners: BTreeSet::new(),
-        }
-    }
-}
-
 /// What came of one step, as far as it decides.
 enum Step {
     Works,

@@ -234,15 +234,24 @@ pub const SYMPTOMS: &[(&str, &str)] = &[
     ("monitor.error", "Our own system failed the probe."),
 ];
 
-/// Is it one of those?
+/// Longest end of a symptom that is not in the table itself: the longest name of an alert has 31.
+const END_LEN_MAX: usize = 40;
+
+/// Is it one of those? Whoever says it may have been misled by strangers, so no end of one is any text.
 #[must_use]
 pub fn is_known(symptom: &str) -> bool {
     SYMPTOMS
         .iter()
         .any(|(known, _)| match known.strip_suffix('*') {
-            Some(begin) => symptom.len() > begin.len() && symptom.starts_with(begin),
+            Some(begin) => symptom.strip_prefix(begin).is_some_and(is_end),
             None => *known == symptom,
         })
+}
+
+/// Can this stand for the `*`?
+fn is_end(end: &str) -> bool {
+    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
+    (1..=END_LEN_MAX).contains(&end.len()) && end.bytes().all(allowed)
 }
 
 #[cfg(test)]
@@ -264,5 +273,23 @@ mod tests {
         }
         assert!(is_known("http.status_503") && is_known("tls.alert_internal_error"));
         assert!(!is_known("http.status_") && !is_known("dns.nx"));
+        assert!(is_known("dns.rcode_23") && is_known("tls.alert_255"));
+        let long = format!("tls.alert_{}", "a".repeat(END_LEN_MAX + 1));
+        for lie in [
+            "http.status_503\nok",
+            "http.status_<b>",
+            "dns.rcode_ 1",
+            &long,
+        ] {
+            assert!(!is_known(lie), "{lie}");
+        }
+    }
+
+    #[test]
+    fn each_name_of_an_alert_is_known() {
+        for code in 0..=u8::MAX {
+            let symptom = format!("tls.alert_{}", bellwether_model::tls::alert_name(code));
+            assert!(is_known(&symptom), "{symptom}");
+        }
     }
 }
