@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use bellwether_model::job::{Event, FRAME_LEN_MAX, JOB_SCHEMA, Order, Told, Wanted};
+use bellwether_model::job::{CheckAsk, Event, FRAME_LEN_MAX, JOB_SCHEMA, Order, Told, Wanted};
 use bellwether_model::observation::NotRun;
-use bellwether_model::{NotRunReason, Observation, Outcome, ProbeKind};
+use bellwether_model::{Brief, NotRunReason, Observation, Outcome, ProbeKind};
 use futures_util::FutureExt as _;
 use tokio::io::BufReader;
 use tokio::net::unix::pipe;
@@ -245,14 +245,26 @@ async fn carry_out(
     report.borrow_mut().close(cx.queries());
     let mut report = report.take();
     if let Some((ask, usual, judge)) = judged {
-        let (brief, mut records) =
-            judge(&ask, report.kept.take().unwrap_or_default(), cx.job().now);
+        let (records, now) = (report.kept.take().unwrap_or_default(), cx.job().now);
+        let (brief, mut records) = judge_safely(judge, &ask, records, now);
         if usual.contains(&brief.look()) {
             records.clear();
         }
         report.text = answer::write(number, cx.queries(), &brief, &records);
     }
     report
+}
+
+/// Judges one visit. What the rules make of it must not end the visits beside it: a panic here would
+/// leave its order open for ever, and the whole worker be taken for one that hangs.
+fn judge_safely(
+    judge: Judge,
+    ask: &CheckAsk,
+    records: Vec<Observation>,
+    now: jiff::Timestamp,
+) -> (Brief, Vec<Observation>) {
+    let judged = std::panic::catch_unwind(AssertUnwindSafe(|| judge(ask, records, now)));
+    judged.unwrap_or_else(|_| (Brief::unknown("monitor.probe_panicked".into()), Vec::new()))
 }
 
 /// A short timer that runs while anything is under way.
@@ -527,9 +539,6 @@ impl Said {
 mod tests {
     use std::io::Read as _;
 
-    use bellwether_model::Brief;
-    use bellwether_model::job::CheckAsk;
-
     use super::super::answer::Answer;
     use super::*;
     use crate::testing::{check_ask, job};
@@ -681,6 +690,54 @@ mod tests {
         assert_eq!(records[0].outcome, told.observations[0].outcome);
         assert_eq!(new.brief, usual.0);
         assert_eq!((&known.brief, &known.records), (&usual.0, &None));
+    }
+
+    /// A panic of the rules is the answer to its own visit, and the worker goes on.
+    #[test]
+    fn rules_that_panic_end_no_worker() {
+        fn panics(
+            _: &CheckAsk,
+            _: Vec<Observation>,
+            _: jiff::Timestamp,
+        ) -> (Brief, Vec<Observation>) {
+            panic!("a rule of tests");
+        }
+        let (input, mut say) = io::pipe().unwrap();
+        let (mut hear, output) = io::pipe().unwrap();
+        let manner = Manner {
+            at_once: 1,
+            remembers: true,
+            beats: false,
+        };
+        let worker =
+            std::thread::spawn(move || serve_many_judged(input.into(), output, manner, panics));
+        let job = Box::new(job("tcp://common.test:1"));
+        let setting = Order::Setting { setting: 1, job };
+        say.write_all(&frame::encode(&setting).unwrap()).unwrap();
+        for number in 0..2 {
+            let order = Order::Probe {
+                number,
+                setting: 1,
+                wanted: Wanted::Visit {
+                    // Nobody listens there.
+                    ask: check_ask("tcp://127.0.0.9:9"),
+                    resolver: None,
+                    turn: 0,
+                    deadline_ms: 5000,
+                    usual: Some(vec![]),
+                },
+            };
+            say.write_all(&frame::encode(&order).unwrap()).unwrap();
+            let Answer::Judged(judged) = heard(&mut hear) else {
+                panic!("it is not judged");
+            };
+            assert_eq!(
+                judged.brief,
+                Brief::unknown("monitor.probe_panicked".into())
+            );
+        }
+        drop(say);
+        assert!(worker.join().unwrap().is_ok());
     }
 
     fn heard(from: &mut impl io::Read) -> Answer {
