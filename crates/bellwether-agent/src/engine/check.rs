@@ -118,7 +118,7 @@ struct LastShown {
     layer: Option<Layer>,
     symptom: Option<Arc<str>>,
     status: Option<u16>,
-    /// All of it; 0 if the next one like it is to be seen whole.
+    /// All of it.
     look: u64,
 }
 
@@ -182,9 +182,8 @@ impl Check {
     /// Records that would have been shown did not come: the next ones are to.
     fn missed_records(&mut self) {
         self.known.usual = [0; USUAL_MAX];
-        if let Some(last) = &mut self.shown {
-            last.look = 0;
-        }
+        // Neither its look nor its time may keep them back.
+        self.shown = None;
     }
 
     pub(super) fn new(planned: PlannedCheck, birth: u32) -> Self {
