@@ -245,8 +245,9 @@ async fn ask(source: &mut Source<'_>, request: &[u8]) -> Result<Head, HttpResult
     match (head(source).await, sent) {
         (Err(HttpResult::Closed { reset, .. }), Err(error)) => Err(HttpResult::Closed {
             error: words(&error),
-            // What is sent behind a reset finds no connection.
-            reset: reset || is_reset(&error) || error.kind() == ErrorKind::BrokenPipe,
+            // A pipe that is broken says no such thing: an orderly end came first, then the reset of
+            // what was sent behind it.
+            reset: reset || is_reset(&error),
         }),
         (answer, _) => answer,
     }
