@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bellwether_model::net::{TcpResult, TryDepth};
 use bellwether_model::observation::NotRun;
-use bellwether_model::tls::{CertProblem, TlsPurpose, TlsResult, TlsSeen};
+use bellwether_model::tls::{CertProblem, HelloKind, HelloSeen, TlsPurpose, TlsResult, TlsSeen};
 use bellwether_model::{NotRunReason, Origin, Outcome, ProbeKind};
 
 use crate::cx::Cx;
@@ -270,7 +270,10 @@ async fn shapes(cx: &Cx, at: SocketAddr, origin: Origin, seen: &TlsSeen, waits: 
     let probe = async {
         fault::trip(&key);
         let seen = tls::ask_all(cx, origin, &ask, shapes, seen).await;
-        (Outcome::Tls(Box::new(seen)), waits + 2)
+        // The one that says nothing comes after the others.
+        let is_silent = |h: &HelloSeen| h.hello == HelloKind::Silent;
+        let after = u32::from(seen.hellos.iter().any(is_silent));
+        (Outcome::Tls(Box::new(seen)), waits + 2 + 2 * after)
     };
     cx.probe(ProbeKind::Tls, key.clone(), stand_in(at), probe)
         .await;

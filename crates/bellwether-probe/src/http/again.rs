@@ -22,7 +22,7 @@ use crate::patience::patience;
 use crate::{tcp, tls};
 
 /// Sequential waits of asking again: connect, shake hands, ask.
-pub(super) const WAITS: u32 = 3;
+const WAITS: u32 = 3;
 /// Requests that tell whether all fail or a share: of five in all, one of two fails at least once
 /// in 97 of 100 cases.
 const SAME: usize = 4;
@@ -41,6 +41,16 @@ pub(super) struct Asked<'a> {
     pub(super) visit: &'a Visit,
     pub(super) to: SocketAddr,
     pub(super) origin: Origin,
+}
+
+/// Sequential waits of all that was asked again: whatever says nothing comes after the others.
+pub(super) fn waits(again: &[Again]) -> u32 {
+    let is_silent = |again: &Again| again.way == Way::Silent;
+    let times = (
+        again.iter().any(is_silent),
+        again.iter().any(|again| !is_silent(again)),
+    );
+    WAITS * (u32::from(times.0) + u32::from(times.1))
 }
 
 /// Which requests would tell more of what came of the first one.
@@ -127,13 +137,23 @@ async fn as_browser(asked: &Asked<'_>, seen: &HttpSeen) -> Vec<Again> {
     all_ways
 }
 
-/// Asks again in these ways, all at once, after a request that took `took_ms`.
+/// Asks again in these ways, all at once, after a request that took `took_ms`; where nothing is to be
+/// asked, that comes after them.
 pub(super) async fn all(asked: &Asked<'_>, ways: &[Way], took_ms: f64) -> Vec<Again> {
     // With too little time left nothing is begun that could take the record along.
     let Some(wait) = patience(asked.cx, AGAIN_WAIT).filter(|_| !ways.is_empty()) else {
         return Vec::new();
     };
-    join_all(ways.iter().map(|way| one(asked, *way, wait, took_ms))).await
+    let one = |way: &Way| one(asked, *way, wait, took_ms);
+    let (silent, spoken): (Vec<_>, Vec<_>) = ways.iter().partition(|way| **way == Way::Silent);
+    let mut all = join_all(spoken.into_iter().map(one)).await;
+    // By itself: whoever bounds connections per client would end it for those beside it. What the
+    // others came to is told even where it takes too long.
+    for way in silent {
+        let again = timeout(asked.cx.left() / 2, one(way)).await;
+        all.extend(again);
+    }
+    all
 }
 
 async fn one(asked: &Asked<'_>, way: Way, wait: Duration, took_ms: f64) -> Again {

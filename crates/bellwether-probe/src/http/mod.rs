@@ -224,7 +224,7 @@ impl Trail<'_> {
                 origin: hop.origin,
             };
             seen.again = again::once_more(&asked, &seen, beside).await;
-            waits += u32::from(!seen.again.is_empty()) * again::WAITS;
+            waits += again::waits(&seen.again);
         }
         (seen, following, waits)
     }

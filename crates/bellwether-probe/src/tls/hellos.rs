@@ -64,7 +64,7 @@ pub(crate) fn silence_wait(cx: &Cx, took_ms: f64) -> Duration {
     wait.min(ANSWER_WAIT).min(cx.left() / 2)
 }
 
-/// Sends each of these shapes, over a connection each.
+/// Sends each of these shapes, over a connection each: all at once, and then the one that says nothing.
 ///
 /// `failed` is the handshake that failed: whether the server ends connections unasked shows within a
 /// time that goes by how long that one took.
@@ -77,10 +77,15 @@ pub(crate) async fn ask_all(
 ) -> TlsSeen {
     let mut seen = begin(ask, sent_name(ask));
     let start = Instant::now();
-    let asked = shapes
-        .iter()
-        .map(|kind| one(cx, ask.address, origin, ask, (*kind, failed)));
-    seen.hellos = join_all(asked).await;
+    let one = |kind: &HelloKind| one(cx, ask.address, origin, ask, (*kind, failed));
+    let (silent, spoken): (Vec<_>, Vec<_>) = shapes.iter().partition(|kind| is_silent(kind));
+    seen.hellos = join_all(spoken.into_iter().map(one)).await;
+    // By itself: whoever bounds connections per client would end it for those beside it. What the
+    // others came to is told even where it takes too long.
+    for kind in silent {
+        let hello = tokio::time::timeout(cx.left() / 2, one(kind)).await;
+        seen.hellos.extend(hello);
+    }
     seen.handshake_ms = millis(start);
     seen.client_cert_requested = seen.hellos.iter().any(|h| h.client_cert_requested);
     let best = seen
@@ -91,6 +96,10 @@ pub(crate) async fn ask_all(
         seen.result = result_of(&first.answer);
     }
     seen
+}
+
+fn is_silent(kind: &HelloKind) -> bool {
+    *kind == HelloKind::Silent
 }
 
 fn result_of(answer: &HelloAnswer) -> TlsResult {
