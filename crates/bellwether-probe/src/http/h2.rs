@@ -26,7 +26,7 @@ use super::head::Head;
 use crate::cx::Cx;
 use crate::patience::patience;
 use crate::tcp::millis;
-use crate::tls::{alert_in, end_words};
+use crate::tls::{alert_in, end_words, is_overfull};
 use crate::wire::Wire;
 
 /// Bytes that may come beside the body: the head, settings, window updates, pings.
@@ -362,6 +362,12 @@ impl Watch {
         }
         if let Some(ending) = self.ending().filter(|_| error.is_io()) {
             return ending;
+        }
+        // What was sent behind the handshake is at fault, and nobody ended the connection.
+        if let Some(io) = error.get_io().filter(|io| is_overfull(io)) {
+            return H2Result::Malformed {
+                error: end_words(io),
+            };
         }
         if let Some(io) = error.get_io() {
             let error = alert_in(io).unwrap_or_else(|| end_words(io));
