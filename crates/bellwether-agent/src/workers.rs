@@ -108,7 +108,12 @@ impl Workers for Processes {
 
     async fn next(&mut self) -> Option<Said> {
         match &mut self.open {
-            Some((_, said)) => said.recv().await,
+            Some((pool, said)) => tokio::select! {
+                biased;
+                said = said.recv() => said,
+                // Its task failed: an agent that waited on would look alive, and probe nothing.
+                () = pool.ended() => None,
+            },
             // None was asked for anything.
             None => std::future::pending().await,
         }
@@ -116,5 +121,21 @@ impl Workers for Processes {
 
     fn said(&mut self) -> Option<Said> {
         self.open.as_mut()?.1.try_recv().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever waits for workers that are gone is told so.
+    #[tokio::test]
+    async fn a_pool_that_fails_says_nothing_more() {
+        let fails = || -> Command { panic!("a command of tests") };
+        let mut workers = Processes::start(fails, 1, 1);
+        let job = Arc::new(crate::testing::plan(1, 60).common);
+        workers.setting(1, &job);
+        let said = tokio::time::timeout(std::time::Duration::from_secs(10), workers.next());
+        assert!(said.await.is_ok_and(|said| said.is_none()));
     }
 }

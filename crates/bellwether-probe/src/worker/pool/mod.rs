@@ -206,6 +206,12 @@ impl Pool {
         self.told.send(Wish::Order(wanting)).map_err(|_| Full)
     }
 
+    /// Waits until nobody takes orders any more: then nothing more is said, though the channel stays
+    /// open for as long as this lives.
+    pub async fn ended(&self) {
+        self.told.closed().await;
+    }
+
     /// How it stands.
     #[must_use]
     pub fn figures(&self) -> PoolFigures {
