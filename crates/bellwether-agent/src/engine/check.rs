@@ -396,4 +396,23 @@ mod tests {
         }
         assert_eq!(rotation(7, &[]), (None, 7));
     }
+
+    #[test]
+    fn after_records_that_were_missed_the_next_ones_are_shown() {
+        let mut check = Check::new(crate::testing::planned(0, 60), 0);
+        let failed = Brief {
+            outcome: RunOutcome::Failed,
+            layer: Some(Layer::Net),
+            ..Brief::unknown("tcp.refused".into())
+        };
+        let mut is_shown = |is_first, has_records, seconds: u64| {
+            let now = seconds * 1_000_000;
+            check.is_worth_showing(&failed, is_first, false, has_records, now)
+        };
+        assert!(is_shown(true, true, 0));
+        // It went well in between, and fails again.
+        assert!(!is_shown(true, false, 120));
+        assert!(is_shown(false, true, 180));
+        assert!(!is_shown(false, true, 240));
+    }
 }

@@ -144,8 +144,15 @@ mod tests {
         assert_eq!(some.up, all.up);
         assert_eq!(some.ends, all.ends);
         assert_eq!(some.services.len(), 3);
+        // What fails comes before what is not known.
         let few = seen(1);
-        assert_eq!((ids(&few), few.in_brief), (every[..1].to_vec(), 3));
+        assert_eq!((ids(&few), few.in_brief), (vec!["pay/api"], 3));
+        let ill = CheckId::new("shop", "main");
+        hub.shared.board_mut(|board| {
+            let check = board.checks.get_mut(&ill).unwrap();
+            check.poisoned = Some("it aborts".to_owned());
+        });
+        assert_eq!(ids(&seen(2)), ["pay/api", "shop/main"]);
     }
 
     #[test]
