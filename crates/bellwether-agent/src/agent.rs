@@ -61,8 +61,8 @@ pub enum Ended {
 }
 
 /// Starts an agent inside a tokio runtime: where that has several threads, on a thread of its own, so
-/// that nothing begins late because others keep them busy. Its harvest goes to `harvest`; who takes it slowly holds up
-/// new runs, and loses nothing.
+/// that nothing begins late because others keep them busy. Its harvest goes to `harvest`; who takes it
+/// slowly holds up new runs, and loses nothing.
 #[must_use]
 pub fn start(
     plan: Plan,

@@ -269,7 +269,7 @@ pub struct Book {
     next: u64,
     /// With how many troubles it was last looked whether what they share is no accident.
     weighed: BTreeMap<Spot, usize>,
-    /// Incidents of very many checks, to be written anew with one of the next ticks.
+    /// Incidents of very many checks, to be written anew within the next seconds.
     deferred: BTreeSet<u64>,
     /// Incidents that changed since the last tick: what follows from others than time is looked at of
     /// these alone.
@@ -379,7 +379,7 @@ impl Book {
     }
 
     /// Does an incident that holds the check name this report as evidence? It does so at once, while
-    /// an incident of very many checks is written anew only with one of the next ticks.
+    /// an incident of very many checks is written anew only within the next seconds.
     #[must_use]
     pub fn names(&self, check: &CheckId, digest: &Digest) -> bool {
         let ids = self.index.of_check(check).into_iter();

@@ -45,8 +45,8 @@ impl Judge {
         for incident in newest.values() {
             changes.push(Change::Incident(incident.clone()));
         }
-        // What incidents of very many checks remember is written with the next tick: without it they
-        // are made again from what is stored of themselves.
+        // What incidents of very many checks remember is written within seconds: what is newer than that
+        // is made again from what is stored of themselves.
         if has_incidents && self.parts.is_one() {
             changes.push(self.memory());
         }

@@ -2,13 +2,22 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use bellwether_model::incident::IncidentState;
 use bellwether_store::{Change, Embedded, ObservationStore, StateStore, StoreError};
 
 use crate::answers::*;
 use crate::common::*;
+
+/// A child that does not find its directory does nothing, and is no success.
+fn came_to_the_end(output: &Output) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("to the end"),
+        "{text}"
+    );
+}
 
 /// Runs a child of this binary in a small file system of its own.
 fn in_tmpfs(child: &str, size: &str, dir: &Path) {
@@ -22,11 +31,7 @@ fn in_tmpfs(child: &str, size: &str, dir: &Path) {
         .env("BELLWETHER_STORE_DIR", dir)
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && text.contains("to the end"),
-        "{text}"
-    );
+    came_to_the_end(&output);
 }
 
 #[test]
@@ -142,11 +147,7 @@ fn hostile_s13_a_bound_on_file_sizes_is_a_full_disk() {
         .env("BELLWETHER_STORE_DIR", dir.path())
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && text.contains("to the end"),
-        "{text}"
-    );
+    came_to_the_end(&output);
 }
 
 /// Not a test by itself.
