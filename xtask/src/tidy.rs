@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("bellwether-config", 1),
     ("bellwether-pki", 1),
     ("bellwether-diagnose", 1),
+    ("bellwether-link", 2),
     ("bellwether-probe", 2),
     ("bellwether-store", 2),
     ("bellwether-lab", 2),

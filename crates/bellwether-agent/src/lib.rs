@@ -29,11 +29,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_model::job::{CheckAsk, Job};
-use bellwether_model::report::Context;
-use bellwether_model::{Baseline, CheckId, Observation, Run, VantageId};
-use jiff::Timestamp;
+use bellwether_model::{Baseline, CheckId, VantageId};
 
 pub use agent::{AgentHandle, Ended, start};
+pub use bellwether_model::harvest::{Harvest, Own, Shown, Trace, TraceWhy};
 pub use clock::{Clock, SystemClock};
 pub use figures::{Figures, Sample};
 pub use judge::judge;
@@ -71,95 +70,4 @@ pub struct PlannedCheck {
     pub deep_every: Duration,
     /// What was last known good, as far as whoever plans knows.
     pub baseline: Option<Arc<Baseline>>,
-}
-
-/// What came of it.
-#[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all of them are runs, and lie in a queue once"
-)]
-pub enum Harvest {
-    /// A run, as a row.
-    Run(Run),
-    /// A run whose records are worth keeping: it failed, or shows something new.
-    Shown(Box<Shown>),
-    /// A trace, to be judged.
-    Trace(Box<Trace>),
-    /// Something about ourselves.
-    Own(Own),
-}
-
-/// A run with the records behind it, to be kept as its evidence.
-#[derive(Clone, Debug)]
-pub struct Shown {
-    /// The run, as a row; its evidence is left to whoever keeps it.
-    pub run: Run,
-    /// What it was given.
-    pub context: Context,
-    /// How long it took, milliseconds.
-    pub took_ms: f64,
-    /// DNS queries sent.
-    pub queries: u32,
-    /// What was seen.
-    pub observations: Vec<Observation>,
-}
-
-/// A trace.
-#[derive(Clone, Debug)]
-pub struct Trace {
-    /// The check.
-    pub check: CheckId,
-    /// Why it was made.
-    pub why: TraceWhy,
-    /// What it was given.
-    pub context: Context,
-    /// When it began.
-    pub began: Timestamp,
-    /// How long it took, milliseconds.
-    pub took_ms: f64,
-    /// DNS queries sent.
-    pub queries: u32,
-    /// What was seen.
-    pub observations: Vec<Observation>,
-}
-
-/// Why a trace was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TraceWhy {
-    /// The first of a check, or the slow cadence.
-    Cadence,
-    /// A run failed.
-    Failure,
-    /// A run saw something else than the one before.
-    Change,
-    /// Somebody asked for it: an open incident is followed, a suspicion confirmed.
-    Asked,
-}
-
-/// What an agent says about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Own {
-    /// It was started anew: what it said of checks before, that they bring down workers, holds no
-    /// longer.
-    Began,
-    /// A worker hung or died, and another one took its place.
-    WorkerReplaced {
-        /// How it ended.
-        why: String,
-        /// What was under way in it, and is repeated one by one.
-        under_way: usize,
-    },
-    /// A check whose probes bring down their worker: it is asked apart from all others.
-    CheckPoisoned {
-        /// The check.
-        check: CheckId,
-        /// How the worker ended.
-        why: String,
-    },
-    /// It no longer does.
-    CheckWell {
-        /// The check.
-        check: CheckId,
-    },
 }

@@ -30,6 +30,10 @@ pub const DEEP_EVERY_DEFAULT: Duration = Duration::from_secs(15 * 60);
 pub const LISTEN_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8400);
 
+/// Where agents link to if nothing else is said: nobody but this machine reaches it.
+pub const AGENTS_LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8401);
+
 /// One day.
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -82,6 +86,8 @@ pub struct Config {
 pub struct Hub {
     /// Where the API and the pages are served.
     pub listen: SocketAddr,
+    /// Where agents link to; `None`: [`AGENTS_LISTEN_DEFAULT`], where there are vantages.
+    pub agents_listen: Option<SocketAddr>,
     /// Where data are kept; `None` leaves it to the program.
     pub data_dir: Option<PathBuf>,
     /// In what.
@@ -214,10 +220,20 @@ pub struct Retention {
     pub max_size: u64,
 }
 
+impl Hub {
+    /// Where agents link to: nowhere, unless that is said or somebody is to come.
+    #[must_use]
+    pub fn agents_at(&self, vantages: &[Vantage]) -> Option<SocketAddr> {
+        let default = (!vantages.is_empty()).then_some(AGENTS_LISTEN_DEFAULT);
+        self.agents_listen.or(default)
+    }
+}
+
 impl Default for Hub {
     fn default() -> Self {
         Self {
             listen: LISTEN_DEFAULT,
+            agents_listen: None,
             data_dir: None,
             store: StoreChoice::default(),
         }

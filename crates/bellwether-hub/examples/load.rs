@@ -261,7 +261,13 @@ fn main() {
         .expect("a runtime");
     let (harvest, harvest_in) = mpsc::channel(4_096);
     let worker = Arc::new(|| tokio::process::Command::new("false"));
-    let (agents, owner) = Agents::new(plan, worker, harvest.clone(), Arc::default());
+    let (agents, owner) = Agents::new(
+        plan,
+        worker,
+        harvest.clone(),
+        Arc::default(),
+        bellwether_hub::links::Links::default(),
+    );
     says.say("places", checks, "µs a check");
     let keeper = Keeper::start(shared.clone(), 1).expect("a keeper");
     let judge = Judge::restore(shared.clone(), agents, keeper.clone(), now).expect("a judge");
@@ -271,6 +277,7 @@ fn main() {
     let (ends, is_ending) = watch::channel(false);
     let mut inbox = Inbox {
         harvest: harvest_in,
+        far: mpsc::channel(1).1,
         acts,
         configured,
         ends: is_ending,

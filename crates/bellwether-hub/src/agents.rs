@@ -1,14 +1,17 @@
-//! The agents of this hub, so far the built-in one: what is asked of it, and its being started again.
+//! The agents of this hub: what is asked of them, and the built-in one's being started again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bellwether_agent::{AgentHandle, Figures, Harvest, Own, Plan, Processes, SystemClock};
-use bellwether_model::{Baseline, CheckId};
+use bellwether_model::link::Asked;
+use bellwether_model::{Baseline, CheckId, VantageId};
 use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
+
+use crate::links::Links;
 
 /// What may wait for the agent. It takes each at once.
 const ASKED_MAX: usize = 65_536;
@@ -26,7 +29,10 @@ enum Ask {
 /// What is asked of agents.
 #[derive(Clone)]
 pub struct Agents {
+    /// The built-in one.
     asks: mpsc::Sender<Ask>,
+    /// Those elsewhere.
+    links: Links,
 }
 
 /// The agent's side: outlives the agent, so that it can be started again.
@@ -49,6 +55,7 @@ impl Agents {
         worker: Arc<dyn Fn() -> Command + Send + Sync>,
         harvest: mpsc::Sender<Harvest>,
         figures: Arc<RwLock<Figures>>,
+        links: Links,
     ) -> (Self, Owner) {
         let (asks, taken) = mpsc::channel(ASKED_MAX);
         let owner = Owner {
@@ -60,7 +67,7 @@ impl Agents {
             following: BTreeMap::new(),
             harvest,
         };
-        (Self { asks }, owner)
+        (Self { asks, links }, owner)
     }
 
     /// Goes by another plan from now on.
@@ -69,19 +76,32 @@ impl Agents {
         let _ = self.asks.send(Ask::Plan(Box::new(plan))).await;
     }
 
-    /// Asks for a trace, now.
-    pub fn trace(&self, check: &CheckId) {
-        self.ask(Ask::Trace(check.clone()));
+    /// Asks for a trace from a vantage, now.
+    pub fn trace(&self, check: &CheckId, vantage: &VantageId) {
+        if is_local(vantage) {
+            return self.ask(Ask::Trace(check.clone()));
+        }
+        let check = check.clone();
+        self.ask_afar(vantage, Asked::Trace { check });
     }
 
-    /// Asks for traces at this cadence; `None` for the usual one.
-    pub fn follow(&self, check: &CheckId, every: Option<Duration>) {
-        self.ask(Ask::Follow(check.clone(), every));
+    /// Asks for traces from a vantage at this cadence; `None` for the usual one.
+    pub fn follow(&self, check: &CheckId, vantage: &VantageId, every: Option<Duration>) {
+        if is_local(vantage) {
+            return self.ask(Ask::Follow(check.clone(), every));
+        }
+        let every_ms = every.map(|every| u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
+        let check = check.clone();
+        self.ask_afar(vantage, Asked::Follow { check, every_ms });
     }
 
-    /// Tells what was last known good.
-    pub fn baseline(&self, check: &CheckId, baseline: Option<Arc<Baseline>>) {
-        self.ask(Ask::Baseline(check.clone(), baseline));
+    /// Tells a vantage what was last known good from there.
+    pub fn baseline(&self, check: &CheckId, vantage: &VantageId, baseline: Option<Arc<Baseline>>) {
+        if is_local(vantage) {
+            return self.ask(Ask::Baseline(check.clone(), baseline));
+        }
+        let check = check.clone();
+        self.ask_afar(vantage, Asked::Baseline { check, baseline });
     }
 
     /// Ends it; what is under way is waited for at most this long.
@@ -89,6 +109,13 @@ impl Agents {
         let (done, hears) = oneshot::channel();
         if self.asks.send(Ask::Stop(grace, done)).await.is_ok() {
             let _ = hears.await;
+        }
+    }
+
+    /// An agent that is not linked goes by its cadence, and hears what it has to know when it comes.
+    fn ask_afar(&self, vantage: &VantageId, asked: Asked) {
+        if !self.links.ask(vantage, asked) {
+            tracing::debug!(%vantage, "an agent that takes no requests now");
         }
     }
 
@@ -197,6 +224,10 @@ impl Owner {
             Ask::Stop(..) => {}
         }
     }
+}
+
+fn is_local(vantage: &VantageId) -> bool {
+    vantage.as_str() == VantageId::LOCAL
 }
 
 fn places(plan: &Plan) -> HashMap<CheckId, usize> {

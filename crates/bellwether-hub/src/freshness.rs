@@ -56,18 +56,27 @@ pub fn no_result(check: &CheckId, since: Timestamp, version: &str, now: Timestam
     let summary = format!(
         "{check} gave no result for {age} s: its probes do not end, or nobody runs them; what is true of it is unknown"
     );
-    report(check, Cause::MonitorProbeHung, summary, since, version, now)
+    let vantage = VantageId::new(VantageId::LOCAL);
+    let cause = Cause::MonitorProbeHung;
+    report(check, &vantage, cause, summary, since, version, now)
 }
 
 /// The report of a check whose probes bring down workers.
 #[must_use]
-pub fn poisoned(check: &CheckId, why: &str, version: &str, now: Timestamp) -> Report {
+pub fn poisoned(
+    check: &CheckId,
+    vantage: &VantageId,
+    why: &str,
+    version: &str,
+    now: Timestamp,
+) -> Report {
     let why = bellwether_model::text::inert(why, 300);
     let summary = format!(
         "the probes of {check} bring down their worker ({why}); it is asked apart from all others, which go on in time"
     );
     report(
         check,
+        vantage,
         Cause::MonitorCheckPoisoned,
         summary,
         now,
@@ -78,6 +87,7 @@ pub fn poisoned(check: &CheckId, why: &str, version: &str, now: Timestamp) -> Re
 
 fn report(
     check: &CheckId,
+    vantage: &VantageId,
     cause: Cause,
     summary: String,
     since: Timestamp,
@@ -91,7 +101,7 @@ fn report(
         _ => "Look at the log of `bellwether serve` and at the load of this machine; `bellwether status` shows which other checks are silent".to_owned(),
     };
     let scope = Scope {
-        vantages: vec![VantageId::LOCAL.to_owned()],
+        vantages: vec![vantage.to_string()],
         since: Some(since),
         ..Scope::default()
     };

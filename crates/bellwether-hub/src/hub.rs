@@ -25,6 +25,7 @@ use crate::api;
 use crate::board::{self, Board};
 use crate::judge::{self, Inbox, Judge};
 use crate::keep::{KeepError, Keeper};
+use crate::links::Links;
 use crate::listen::serve_http;
 use crate::reload::{LOOK_EVERY, Looks};
 use crate::shared::{Act, Configured, DAMAGE, Event, Figures, Health, Refused, Shared};
@@ -32,6 +33,8 @@ use crate::tasks::Tasks;
 
 /// What was harvested and waits for the judge.
 const HARVEST_MAX: usize = 4_096;
+/// Deliveries from elsewhere that wait for the judge.
+const FAR_MAX: usize = 64;
 /// What people did and waits for the judge.
 const ACTS_MAX: usize = 64;
 /// Events that a slow listener may be behind.
@@ -159,7 +162,9 @@ impl Hub {
         restore_board(&shared, &configured, now)?;
         let plan = plan(&shared, &configured)?;
         let (harvest, harvest_in) = mpsc::channel(HARVEST_MAX);
-        let (agents, owner) = Agents::new(plan, worker, harvest, shared.agent.clone());
+        let links = shared.links.clone();
+        let (agents, owner) = Agents::new(plan, worker, harvest, shared.agent.clone(), links);
+        let (_far_out, far) = mpsc::channel(FAR_MAX);
         // Two starts within a nanosecond have the same number; nothing rests on it.
         let boot = u64::try_from(now.as_nanosecond()).unwrap_or_default();
         let keeper = Keeper::start(shared.clone(), boot)?;
@@ -167,6 +172,7 @@ impl Hub {
         let (judge_end, judge_ends) = watch::channel(false);
         let inbox = Arc::new(Mutex::new(Inbox {
             harvest: harvest_in,
+            far,
             acts: acts_in,
             configured: configured_in,
             ends: judge_ends,
@@ -345,6 +351,7 @@ fn shared(
         acts,
         figures: Figures::default(),
         agent: Arc::default(),
+        links: Links::default(),
         health,
         unkept: RwLock::default(),
         unsaved: std::sync::Mutex::default(),

@@ -34,6 +34,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::agents::Agents;
 use crate::freshness;
 use crate::keep::Keeper;
+use crate::links::Far;
 use crate::parts::{self, Parts};
 use crate::shared::{Act, ActError, ActKind, Configured, Event, Shared};
 use crate::signals;
@@ -63,8 +64,10 @@ pub const BASELINE: &str = "baseline/";
 
 /// What the judge takes in. It outlives the judge.
 pub struct Inbox {
-    /// From the agents.
+    /// From the built-in agent.
     pub harvest: mpsc::Receiver<Harvest>,
+    /// From agents elsewhere.
+    pub far: mpsc::Receiver<Far>,
     /// From people.
     pub acts: mpsc::Receiver<Act>,
     /// A new configuration is in force.
@@ -113,6 +116,11 @@ struct Kept {
     at: Timestamp,
     verdict: Verdict,
     cause: Option<Cause>,
+}
+
+/// Where the built-in agent stands.
+fn local() -> VantageId {
+    VantageId::new(VantageId::LOCAL)
 }
 
 /// What waits by then, or the first that comes later.
@@ -179,8 +187,8 @@ impl Judge {
         }
         judge.nothing_is_to_come(now);
         judge.reconcile(now);
-        for (check, _, every) in judge.book.followed() {
-            judge.agents.follow(&check, Some(every));
+        for (check, vantage, every) in judge.book.followed() {
+            judge.agents.follow(&check, &vantage, Some(every));
         }
         let book = &judge.book;
         judge.shared.board_mut(|board| show::show_all(board, book));
@@ -208,6 +216,10 @@ impl Judge {
                 _ = tick.tick() => {
                     let now = self.now();
                     self.tick(now);
+                }
+                Some(far) = inbox.far.recv() => {
+                    let now = self.now();
+                    self.take_far(far, now);
                 }
                 _ = gathered(next, &mut inbox.harvest, &mut inbox.batch) => {
                     // Where more waits than was taken, it is taken at once.
@@ -258,6 +270,29 @@ impl Judge {
         }
     }
 
+    /// What came from elsewhere is kept already, and stands for where its agent stands.
+    fn take_far(&mut self, far: Far, now: Timestamp) {
+        let Far { vantage, harvest } = far;
+        let mut judged = Judged::default();
+        for one in harvest {
+            match one {
+                Harvest::Run(run) => self.ran(&run, &mut judged, now),
+                Harvest::Shown(shown) => self.ran(&shown.run, &mut judged, now),
+                Harvest::Trace(trace) => {
+                    if judged.shows.iter().any(|show| show.is_of(&trace.check)) {
+                        self.settle(std::mem::take(&mut judged), now);
+                    }
+                    self.traced(*trace, &mut judged, now);
+                }
+                Harvest::Own(own) => {
+                    self.settle(std::mem::take(&mut judged), now);
+                    self.own(&own, &vantage, now);
+                }
+            }
+        }
+        self.settle(judged, now);
+    }
+
     fn take(&mut self, batch: &mut Vec<Harvest>, now: Timestamp) {
         let mut judged = Judged::default();
         while let Some(one) = batch.pop() {
@@ -277,7 +312,7 @@ impl Judge {
                 }
                 Harvest::Own(own) => {
                     self.settle(std::mem::take(&mut judged), now);
-                    self.own(&own, now);
+                    self.own(&own, &local(), now);
                 }
             }
         }
@@ -428,7 +463,8 @@ impl Judge {
                     bytes: Some(bytes),
                 });
             }
-            self.agents.baseline(check, Some(Arc::new(baseline)));
+            self.agents
+                .baseline(check, vantage, Some(Arc::new(baseline)));
         }
         let evidence = is_kept.then_some(digest);
         judged.shows.push(Show::of(check, report, evidence));
@@ -445,7 +481,7 @@ impl Judge {
             || report.verdict != Verdict::Healthy && is_old
     }
 
-    fn own(&mut self, own: &Own, now: Timestamp) {
+    fn own(&mut self, own: &Own, vantage: &VantageId, now: Timestamp) {
         match own {
             Own::WorkerReplaced { why, under_way } => {
                 let figures = &self.shared.figures;
@@ -464,7 +500,7 @@ impl Judge {
                         state.poisoned = Some(why.clone());
                     }
                 });
-                self.poisoned(check, why, now);
+                self.poisoned(check, vantage, why, now);
             }
             Own::Began => self.shared.board_mut(|board| {
                 for state in board.checks.values_mut() {
@@ -483,10 +519,10 @@ impl Judge {
     }
 
     /// A check that brings down workers is an incident of ours, named at once.
-    fn poisoned(&mut self, check: &CheckId, why: &str, now: Timestamp) {
-        let report = freshness::poisoned(check, why, self.shared.version, now);
+    fn poisoned(&mut self, check: &CheckId, vantage: &VantageId, why: &str, now: Timestamp) {
+        let report = freshness::poisoned(check, vantage, why, self.shared.version, now);
         let mut judged = Judged::default();
-        self.ourselves(check, report, &mut judged, now);
+        self.ourselves(check, vantage, report, &mut judged, now);
         self.settle(judged, now);
     }
 
@@ -495,14 +531,14 @@ impl Judge {
     fn ourselves(
         &mut self,
         check: &CheckId,
+        vantage: &VantageId,
         mut report: Report,
         judged: &mut Judged,
         now: Timestamp,
     ) {
-        let vantage = VantageId::new(VantageId::LOCAL);
-        self.judge(check, &vantage, &report, judged, now);
+        self.judge(check, vantage, &report, judged, now);
         report.began += Duration::from_micros(1);
-        self.judge(check, &vantage, &report, judged, now);
+        self.judge(check, vantage, &report, judged, now);
     }
 
     fn act(&mut self, act: Act, now: Timestamp) {

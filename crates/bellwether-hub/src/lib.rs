@@ -8,7 +8,7 @@
 //! - [`shared`]: what all parts hold in common
 //! - [`tasks`]: background tasks that are started again
 //! - [`settings`], [`reload`]: what follows from the configuration, and when it is read again
-//! - [`agents`]: what is asked of agents
+//! - [`agents`], [`links`]: what is asked of agents, of the built-in one and of those elsewhere
 //! - [`keep`]: runs, until they are durable
 //! - [`judge`], [`signals`], [`freshness`]: detection, diagnosis and incidents; silence
 //! - `parts`: what is written down of very many checks, some after the others
@@ -31,6 +31,7 @@ pub mod freshness;
 pub mod hub;
 pub mod judge;
 pub mod keep;
+pub mod links;
 pub mod listen;
 pub mod metrics;
 pub mod page;

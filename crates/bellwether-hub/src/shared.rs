@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::board::Board;
+use crate::links::Links;
 use crate::tasks::TaskStates;
 use crate::unsaved::Unsaved;
 
@@ -38,6 +39,8 @@ pub struct Shared {
     pub figures: Figures,
     /// What the built-in agent counts of itself, about a second old.
     pub agent: Arc<RwLock<bellwether_agent::Figures>>,
+    /// Agents elsewhere that are linked now.
+    pub links: Links,
     /// How we are ourselves.
     pub health: Health,
     /// Incidents as they are, for as long as the store does not take them: what breaks is told though

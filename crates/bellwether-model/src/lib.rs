@@ -15,6 +15,7 @@
 //! - [`observation`]: the record of one probe run
 //! - [`run`]: a run of a check as a row, and envelopes of them
 //! - [`brief`]: what one visit came to, as a worker says it
+//! - [`harvest`]: what agents bring home; [`link`]: what agents and the hub say to each other
 //! - [`incident`]: open matters with their timeline
 //! - [`report`]: the report of one check, and its [`Baseline`]
 //! - [`text`]: what strangers wrote, made harmless to show
@@ -26,10 +27,12 @@ pub mod dns;
 pub mod dnssec;
 pub mod egress;
 pub mod fact;
+pub mod harvest;
 pub mod http;
 pub mod incident;
 pub mod job;
 pub mod layer;
+pub mod link;
 pub mod name;
 pub mod net;
 pub mod observation;

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use super::expect::network;
 use super::{AGE_MAX, Reading};
 use crate::config::{
-    Access, Defaults, Hub, LISTEN_DEFAULT, Retention, RootHintsFrom, StoreChoice, StoreEngine,
-    Trust, TrustAnchorFrom, VERSION, Vantage,
+    AGENTS_LISTEN_DEFAULT, Access, Defaults, Hub, LISTEN_DEFAULT, Retention, RootHintsFrom,
+    StoreChoice, StoreEngine, Trust, TrustAnchorFrom, VERSION, Vantage,
 };
 use crate::error::ConfigError;
 use crate::place::At;
@@ -47,6 +47,7 @@ impl Reading<'_> {
     pub(crate) fn hub(&self, spec: HubSpec) -> Hub {
         let HubSpec {
             listen,
+            agents_listen,
             data_dir,
             store,
         } = spec;
@@ -54,9 +55,12 @@ impl Reading<'_> {
             state,
             observations,
         } = store.unwrap_or_default();
-        let listen = listen.and_then(|listen| self.keep(self.listen(listen)));
+        let listen = listen.and_then(|at| self.keep(self.listen("listen", LISTEN_DEFAULT, at)));
+        let agents_listen = agents_listen
+            .and_then(|at| self.keep(self.listen("agents_listen", AGENTS_LISTEN_DEFAULT, at)));
         Hub {
             listen: listen.unwrap_or(LISTEN_DEFAULT),
+            agents_listen,
             data_dir: data_dir.and_then(|dir| self.keep(self.path("data_dir", dir))),
             store: StoreChoice {
                 state: self.engine("state", state),
@@ -65,14 +69,20 @@ impl Reading<'_> {
         }
     }
 
-    fn listen(&self, listen: At<String>) -> Result<SocketAddr, ConfigError> {
-        let listen = self.text("listen", listen)?;
+    fn listen(
+        &self,
+        key: &str,
+        usual: SocketAddr,
+        listen: At<String>,
+    ) -> Result<SocketAddr, ConfigError> {
+        let listen = self.text(key, listen)?;
         listen.value.parse().map_err(|_| {
             let why = format!(
-                "`{}` is no address with a port; write `{LISTEN_DEFAULT}`, or `[::]:8400`",
-                listen.value
+                "`{}` is no address with a port; write `{usual}`, or `[::]:{}`",
+                listen.value,
+                usual.port()
             );
-            listen.bad("listen", why)
+            listen.bad(key, why)
         })
     }
 

@@ -19,6 +19,11 @@ pub struct HubSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = "127.0.0.1:8400"))]
     pub listen: Option<At<String>>,
+    /// Address and port that agents link to, over TLS by certificates of the hub's own. Left out:
+    /// nowhere without `vantages:`, else where only this machine reaches it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = "127.0.0.1:8401"))]
+    pub agents_listen: Option<At<String>>,
     /// Directory of the data. Left out: what `--data-dir` says, else `/var/lib/bellwether` as a
     /// service, and `$XDG_STATE_HOME/bellwether` for a person.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -33,12 +33,12 @@ impl Judge {
                     }
                     newest.insert(incident.id, incident);
                 }
-                Update::WantTrace { check, vantage: _ } => self.agents.trace(&check),
+                Update::WantTrace { check, vantage } => self.agents.trace(&check, &vantage),
                 Update::Follow {
                     check,
-                    vantage: _,
+                    vantage,
                     every,
-                } => self.agents.follow(&check, every),
+                } => self.agents.follow(&check, &vantage, every),
             }
         }
         let has_incidents = !newest.is_empty();

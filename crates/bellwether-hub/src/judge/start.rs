@@ -84,8 +84,10 @@ impl Judge {
             self.kept.remove(&check);
             self.silent.remove(&check);
             if moved.contains(&check) {
-                self.agents.baseline(&check, None);
-                self.agents.follow(&check, None);
+                for vantage in &vantages {
+                    self.agents.baseline(&check, &vantage.id, None);
+                    self.agents.follow(&check, &vantage.id, None);
+                }
             }
             judged.changes.push(Change::Checkpoint {
                 key: format!("{BASELINE}{check}"),

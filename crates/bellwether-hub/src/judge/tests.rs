@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::*;
 use crate::agents::Owner;
 use crate::board::Board;
+use crate::links::Links;
 use crate::testing::{self, Memory};
 
 const CONFIG: &str = "
@@ -49,7 +50,7 @@ fn judge(shared: &Arc<Shared>, now: Timestamp) -> (Judge, Owner) {
     let plan = bellwether_agent::settings::plan(&config, 1, &BTreeMap::new()).unwrap();
     let (harvest, _) = mpsc::channel(1);
     let worker = Arc::new(|| tokio::process::Command::new("false"));
-    let (agents, owner) = Agents::new(plan, worker, harvest, Arc::default());
+    let (agents, owner) = Agents::new(plan, worker, harvest, Arc::default(), Links::default());
     let keeper = Keeper::start(shared.clone(), 1).unwrap();
     let judge = Judge::restore(shared.clone(), agents, keeper, now).unwrap();
     (judge, owner)
@@ -669,7 +670,13 @@ async fn an_act_that_is_refused_does_not_take_effect() {
     let plan = bellwether_agent::settings::plan(&config, 1, &BTreeMap::new());
     let worker = Arc::new(|| tokio::process::Command::new("true"));
     let (harvest, _harvested) = mpsc::channel(1);
-    let (agents, _owner) = Agents::new(plan.unwrap(), worker, harvest, shared.agent.clone());
+    let (agents, _owner) = Agents::new(
+        plan.unwrap(),
+        worker,
+        harvest,
+        shared.agent.clone(),
+        Links::default(),
+    );
     let keeper = Keeper::start(shared.clone(), 1).unwrap();
     let mut judge = Judge::restore(shared.clone(), agents, keeper, now).unwrap();
     judge.save(Vec::new());

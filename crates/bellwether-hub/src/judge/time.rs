@@ -6,7 +6,7 @@ use std::time::Duration;
 use bellwether_model::{CheckId, Layer};
 use jiff::Timestamp;
 
-use super::{Judge, Judged};
+use super::{Judge, Judged, local};
 use crate::board::CheckState;
 use crate::freshness;
 
@@ -51,7 +51,7 @@ impl Judge {
         let mut judged = Judged::default();
         for (check, since) in news {
             let report = freshness::no_result(&check, since, self.shared.version, now);
-            self.ourselves(&check, report, &mut judged, now);
+            self.ourselves(&check, &local(), report, &mut judged, now);
             self.silent.insert(check);
         }
         self.settle(judged, now);
