@@ -331,6 +331,7 @@ pub fn run(check: &CheckId, sequence: u64, due: Timestamp, outcome: RunOutcome) 
         certificate: Some(Digest([9; 32])),
         certificate_ends: Timestamp::from_second(1_800_000_000).ok(),
         evidence: None,
+        clock_offset_ms: None,
         phases: Phases {
             dns: Some(1_000),
             connect: Some(2_000),

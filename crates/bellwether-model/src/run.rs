@@ -251,12 +251,20 @@ pub struct Run {
     /// The records behind it, where they are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Digest>,
+    /// By how much the hub's clock was ahead of the agent's, milliseconds, where that was measured.
+    /// Beyond [`CLOCK_OFFSET_KEPT`](Self::CLOCK_OFFSET_KEPT) `due` was put right by as much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_offset_ms: Option<i32>,
     /// How long each step took.
     #[serde(default)]
     pub phases: Phases,
 }
 
 impl Run {
+    /// An agent's clock that is off by no more is left as it is: by so much measuring may err, and so
+    /// soon a clock that is kept is right again.
+    pub const CLOCK_OFFSET_KEPT: Duration = Duration::from_secs(2);
+
     /// When it began.
     #[must_use]
     pub fn began(&self) -> Timestamp {

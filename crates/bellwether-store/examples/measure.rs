@@ -128,6 +128,7 @@ fn run(
         certificate: http.then(|| Digest([of.middles[1] as u8; 32])),
         certificate_ends: http.then(|| at(BEGIN + 86_400 * 60)),
         evidence: failed.then(|| Digest([random.u8(..); 32])),
+        clock_offset_ms: None,
         phases: Phases::of(phases),
     }
 }

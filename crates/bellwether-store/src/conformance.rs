@@ -92,6 +92,7 @@ fn run(check: &str, seconds: i64, sequence: u64) -> Run {
         certificate: full.then_some(Digest([3; 32])),
         certificate_ends: full.then(|| after(86_400 * 30)),
         evidence: failed.then_some(Digest([sequence as u8; 32])),
+        clock_offset_ms: full.then(|| 40 - i32::try_from(sequence % 81).unwrap_or_default()),
         phases: Phases {
             dns: Some(1000 + sequence as u32),
             connect: full.then_some(20_000),

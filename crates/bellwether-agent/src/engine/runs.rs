@@ -638,6 +638,7 @@ impl Engine {
             certificate: judged.certificate,
             certificate_ends: judged.certificate_ends,
             evidence: None,
+            clock_offset_ms: None,
             phases: judged.phases,
         };
         let place = match run.outcome {

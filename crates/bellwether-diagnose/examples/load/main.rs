@@ -215,6 +215,7 @@ impl World {
             certificate: None,
             certificate_ends: None,
             evidence: None,
+            clock_offset_ms: None,
             phases,
         }
     }

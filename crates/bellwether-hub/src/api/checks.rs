@@ -113,6 +113,9 @@ pub(crate) struct Observation {
     /// When that ends.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) certificate_ends: Option<Timestamp>,
+    /// By how much the hub's clock was ahead of the agent's, milliseconds, where that was measured.
+    /// Where it is more than 2,000 either way, the times were put right by it.
+    clock_offset_ms: Option<i32>,
     /// The records behind it, where they are kept: see `/api/v1/evidence/{sha256}`.
     pub(crate) evidence: Option<String>,
     /// How long each step took, milliseconds: `dns`, `connect`, `tls`, `first_byte`, `transfer`. A
@@ -457,6 +460,7 @@ impl From<&Run> for Observation {
             size: run.size,
             certificate: run.certificate.map(|digest| digest.to_string()),
             certificate_ends: run.certificate_ends,
+            clock_offset_ms: run.clock_offset_ms,
             evidence: run.evidence.map(|digest| digest.to_string()),
             phases_ms: phases.collect(),
             took_ms: run.phases.total() as f64 / 1e3,

@@ -113,6 +113,8 @@ impl Encoder {
                 u64::from(row.evidence.is_some()),
                 u64::from(row.mask),
             ];
+            any[OFFSET] |= row.offset;
+            self.columns[OFFSET].push(row.offset);
             for (index, value) in fixed.into_iter().enumerate() {
                 any[index] |= value;
                 self.columns[index].push(value);
@@ -221,9 +223,10 @@ impl Grid {
     }
 }
 
-/// Columns before this are of every row; from here on, of the rows that have the phase. The last
-/// is not used yet.
+/// Columns before this are of every row; from here on, of the rows that have the phase.
 const FIRST_PHASE: usize = 15;
+/// The last is of every row again: versions before agents elsewhere left it empty.
+const OFFSET: usize = 20;
 
 fn decode_columns(bytes: &[u8]) -> Option<Vec<Row>> {
     let mut reader = BitReader::new(bytes);
@@ -268,6 +271,10 @@ fn decode_columns(bytes: &[u8]) -> Option<Vec<Row>> {
         row.sequence = row.sequence.wrapping_add(line(&first, slope, row.due));
     }
     decode_phases(&mut reader, present, &mut rows, &mut values)?;
+    if present >> OFFSET & 1 == 1 {
+        column::decode(&mut reader, count, &mut values)?;
+        put_all(&mut rows, &values, |row| &mut row.offset, Some)?;
+    }
     decode_evidence(&reader, bytes, &mut rows)?;
     Some(rows)
 }

@@ -30,6 +30,8 @@ pub(crate) struct Row {
     /// One more than the size.
     pub(crate) size: u64,
     pub(crate) evidence: Option<[u8; 32]>,
+    /// One more than the offset of the clock in zigzag, milliseconds.
+    pub(crate) offset: u64,
     /// Which phases there are, a bit for each.
     pub(crate) mask: u8,
     pub(crate) phases: [u32; 5],
@@ -73,7 +75,20 @@ pub(crate) fn flags(outcome: RunOutcome, trigger: Trigger, layer: Option<Layer>)
     outcome.expect("every outcome has a number") as u8 | confirm | layer << LAYER_SHIFT
 }
 
+/// An offset as rows have it.
+pub(crate) fn offset(millis: Option<i32>) -> u64 {
+    millis.map_or(0, |millis| zigzag(i64::from(millis)) + 1)
+}
+
 impl Row {
+    /// The offset of the clock, milliseconds; an error where there is no such offset.
+    pub(crate) fn offset(&self) -> Result<Option<i32>, ()> {
+        let Some(written) = self.offset.checked_sub(1) else {
+            return Ok(None);
+        };
+        i32::try_from(unzigzag(written)).map(Some).map_err(|_| ())
+    }
+
     /// When it began, microseconds since 1970.
     pub(crate) fn began(&self) -> i64 {
         self.due.saturating_add(i64::from(self.late))
@@ -138,6 +153,7 @@ const HAS_CERTIFICATE: u8 = 8;
 const HAS_STATUS: u8 = 16;
 const HAS_SIZE: u8 = 32;
 const HAS_EVIDENCE: u8 = 64;
+const HAS_OFFSET: u8 = 128;
 
 /// Appends a row.
 pub(crate) fn put_row(out: &mut Vec<u8>, row: &Row, base: Base) {
@@ -148,6 +164,7 @@ pub(crate) fn put_row(out: &mut Vec<u8>, row: &Row, base: Base) {
         (HAS_CERTIFICATE, u64::from(row.certificate)),
         (HAS_STATUS, u64::from(row.status)),
         (HAS_SIZE, row.size),
+        (HAS_OFFSET, row.offset),
     ];
     let mut present = if row.evidence.is_some() {
         HAS_EVIDENCE
@@ -205,6 +222,9 @@ pub(crate) fn take_row(bytes: &mut Bytes<'_>, base: Base) -> Option<Row> {
     if present & HAS_SIZE != 0 {
         row.size = bytes.number()?;
     }
+    if present & HAS_OFFSET != 0 {
+        row.offset = bytes.number()?;
+    }
     if present & HAS_EVIDENCE != 0 {
         row.evidence = Some(bytes.take(32)?.try_into().expect("32 bytes"));
     }
@@ -239,9 +259,15 @@ pub(crate) mod tests {
             any::<[u16; 5]>(),
             any::<u32>(),
             any::<Option<[u8; 32]>>(),
+            prop_oneof![Just(0), any::<u32>().prop_map(u64::from)],
         );
         (when, what, 0u8..32, any::<[u32; 5]>()).prop_map(
-            |((due, late, every, sequence, boot), (flags, words, size, evidence), mask, phases)| {
+            |(
+                (due, late, every, sequence, boot),
+                (flags, words, size, evidence, offset),
+                mask,
+                phases,
+            )| {
                 let mut row = Row {
                     due,
                     late,
@@ -256,6 +282,7 @@ pub(crate) mod tests {
                     status: u32::from(words[4]),
                     size: u64::from(size),
                     evidence,
+                    offset,
                     mask,
                     phases,
                 };

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::quick::QuickMap;
 use crate::codec::bytes::{Bytes, put, put_bytes};
-use crate::codec::row::{Row, flags};
+use crate::codec::row::{Row, flags, offset};
 
 /// A word that runs name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -206,6 +206,7 @@ impl Names {
             status: run.status.map_or(0, |status| u32::from(status) + 1),
             size: run.size.map_or(0, |size| u64::from(size) + 1),
             evidence: run.evidence.map(|digest| digest.0),
+            offset: offset(run.clock_offset_ms),
             ..Row::default()
         };
         for (index, phase) in run.phases.all().into_iter().enumerate() {

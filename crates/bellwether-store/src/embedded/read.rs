@@ -253,6 +253,7 @@ impl Moment<'_> {
             certificate,
             certificate_ends,
             evidence: row.evidence.map(Digest),
+            clock_offset_ms: row.offset().map_err(|()| broken())?,
             phases: Phases::of(phases),
         })
     }

@@ -46,6 +46,7 @@ pub(crate) fn run(sequence: u64, due: Timestamp) -> Run {
         certificate: None,
         certificate_ends: None,
         evidence: None,
+        clock_offset_ms: None,
         phases: Phases::default(),
     }
 }

@@ -78,6 +78,7 @@ pub(crate) fn run(check: usize, every: u32, due: i64, sequence: u64) -> Run {
         certificate,
         certificate_ends: certificate.map(|_| at(NOON + 86_400 * 60)),
         evidence: failed.then(|| Digest([random.u8(..); 32])),
+        clock_offset_ms: None,
         phases: Phases {
             dns: Some(random.u32(800..1_200)),
             connect: Some(random.u32(9_000..11_000)),

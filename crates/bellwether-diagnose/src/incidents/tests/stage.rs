@@ -352,6 +352,7 @@ pub(super) fn run(when: i64, check: &'static str, via: &str, symptom: Option<&st
         certificate: None,
         certificate_ends: None,
         evidence: None,
+        clock_offset_ms: None,
         phases: Phases::default(),
     }
 }
