@@ -152,7 +152,7 @@ impl Hub {
         let store = opened(&data_dir, now)?;
         let mut tasks = Tasks::new();
         let (acts, acts_in) = mpsc::channel(ACTS_MAX);
-        let notices = config.config.notices();
+        let notices = crate::fate::notices(&config.config);
         let named = config.files.clone();
         let access = Access::for_listener(listener.local_addr().map_err(HubError::Listen)?);
         let generation = next_generation(&*store, &config, now)?;
@@ -185,6 +185,7 @@ impl Hub {
         spawn_agent(&mut tasks, &shared, owner);
         spawn_judge(&mut tasks, &shared, &agents, &keeper, inbox, judged_out);
         spawn_maintenance(&mut tasks, &shared);
+        crate::fate::spawn(&mut tasks, &shared);
         let reload = Arc::new(Reload::default());
         let source = Source { read, named };
         spawn_reload(
@@ -349,6 +350,7 @@ fn shared(
         state: store,
         events: broadcast::channel(EVENTS_MAX).0,
         acts,
+        fates: ArcSwap::default(),
         figures: Figures::default(),
         agent: Arc::default(),
         links: Links::default(),

@@ -437,10 +437,12 @@ impl Judge {
             return;
         };
         let digest = Digest(Sha256::digest(&bytes).into());
+        // What is kept is what was seen; what of ours falls with it is told beside that.
+        let warned = crate::fate::warned(&self.shared.fates.load(), check, report);
         let trace = JudgedTrace {
             check,
             vantage,
-            report,
+            report: warned.as_ref().unwrap_or(report),
             evidence: Some(digest),
             depends: &[],
         };

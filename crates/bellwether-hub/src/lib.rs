@@ -17,6 +17,7 @@
 //! - [`api`]: the API under `/api/v1`, and the router of everything that is served
 //! - [`access`]: who may do what
 //! - [`counters`]: somebody else's totals
+//! - [`fate`]: what of ours would fall together with what it watches
 //! - [`page`]: the page for people
 //! - [`metrics`]: what Prometheus reads
 //! - [`listen`]: connections, and what each may cost
@@ -27,6 +28,7 @@ pub mod agents;
 pub mod api;
 pub mod board;
 pub mod counters;
+pub mod fate;
 pub mod freshness;
 pub mod hub;
 pub mod judge;
@@ -45,3 +47,10 @@ pub mod testing;
 mod unsaved;
 
 pub use hub::{Hub, HubOptions};
+
+/// Causes that no single check shows, and a running hub tells.
+pub const TOLD_BY_SERVE: &[bellwether_model::Cause] = &[
+    bellwether_model::Cause::MonitorProbeHung,
+    bellwether_model::Cause::MonitorCheckPoisoned,
+    bellwether_model::Cause::MonitorSharedFate,
+];

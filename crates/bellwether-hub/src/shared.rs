@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bellwether_config::Config;
+use bellwether_diagnose::fate::Fate;
 use bellwether_model::incident::IncidentState;
 use bellwether_model::{Cause, Incident, VantageId, Verdict};
 use bellwether_store::{ObservationStore, StateStore, StoreError};
@@ -33,6 +34,8 @@ pub struct Shared {
     pub state: Arc<dyn StateStore>,
     /// What happens, for whoever listens; who is slow misses some.
     pub events: broadcast::Sender<Event>,
+    /// What of ours would fall together with what it watches.
+    pub fates: ArcSwap<Vec<Fate>>,
     /// What people do to incidents; taken in by the judge, who owns them.
     pub acts: mpsc::Sender<Act>,
     /// Counts of ourselves.

@@ -115,6 +115,7 @@ pub fn hub(now: Timestamp, configuration: &str) -> Hub {
         acts,
         figures: Figures::default(),
         agent: Arc::default(),
+        fates: arc_swap::ArcSwap::default(),
         links: crate::links::Links::default(),
         health,
         unkept: RwLock::default(),

@@ -44,6 +44,7 @@ facts! {
     RootAnswersItself = "root_answers_itself", "the root servers' addresses give final answers without authority, as a resolver does";
     ClockOff = "clock_off", "the signatures of root and TLD zones, of several operators, do not hold by this machine's clock";
     DatesDiffer = "dates_differ", "servers' Date headers differ from this machine's clock in the same direction";
+    SharesFate = "shares_fate", "something of the monitor's own needs what a watched service needs too";
     AnchorUnfit = "anchor_unfit", "the trust anchor fits no key of the root";
     ProbesNotRun = "probes_not_run", "probes needed for a verdict did not run";
     ParentNsChanged = "parent_ns_changed", "the NS set at the parent differs from the baseline's";

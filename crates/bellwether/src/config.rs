@@ -1,5 +1,6 @@
 //! `config`: validate, explain, and print schemas.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
@@ -51,8 +52,11 @@ fn check(path: &Path) -> Result<Exit> {
     for warning in &loaded.warnings {
         say(&format!("warning: {warning}"));
     }
-    for notice in loaded.config.notices() {
+    for notice in bellwether_hub::fate::notices(&loaded.config) {
         say(&format!("note: {notice}"));
+    }
+    for fate in bellwether_hub::fate::of(&loaded.config, &BTreeMap::new()) {
+        say(&format!("warning: {}. {}", fate.summary, fate.remedy));
     }
     output::print(&format!(
         "{}: ok, {}\n",

@@ -60,7 +60,9 @@ fn page(cause: Cause) -> String {
 }
 
 fn finds(cause: Cause) -> bool {
-    cause == Cause::Unknown || bellwether_diagnose::causes_with_rules().contains(&cause)
+    cause == Cause::Unknown
+        || bellwether_diagnose::causes_with_rules().contains(&cause)
+        || bellwether_hub::TOLD_BY_SERVE.contains(&cause)
 }
 
 fn list(width: usize) -> String {

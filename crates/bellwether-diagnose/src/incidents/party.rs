@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use bellwether_model::{Cause, CheckId, DnsName, Finding, Layer, Outcome, Report, VantageId};
+use bellwether_model::{
+    Cause, CheckId, DnsName, FactKind, Finding, Layer, Outcome, Report, VantageId,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::suffix::public_suffix;
@@ -90,6 +92,17 @@ pub(super) fn of_finding(
     let scope = &finding.scope;
     let code = finding.cause.code();
     let layer = finding.cause.layer().unwrap_or(finding.layer);
+    if let Some(fact) = finding
+        .facts
+        .iter()
+        .find(|f| f.fact == FactKind::SharesFate)
+    {
+        // One thing of ours with one tie, whichever check it was found by.
+        let word = |key: &str| fact.value.get(key).and_then(serde_json::Value::as_str);
+        let words = ["what", "name", "shared"].map(|key| word(key).unwrap_or_default());
+        all.insert(Party::Check(words.join(" ")));
+        return all;
+    }
     if layer == Layer::Monitor {
         all.insert(Party::Vantage(vantage.as_str().to_owned()));
         return all;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use bellwether_config::Config;
-use bellwether_model::Service;
+use bellwether_diagnose::fate::Fate;
+use bellwether_model::{CheckId, Service};
 use http::Uri;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -16,6 +17,9 @@ use super::problem::Problem;
 use super::query::Query;
 use super::{Hub, redact};
 use crate::shared::Shared;
+
+/// Checks that are named of one shared fate.
+const FATE_CHECKS_MAX: usize = 100;
 
 /// The configuration in force.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,11 +41,24 @@ pub(crate) struct Configuration {
     resolvers: Vec<String>,
     /// What is watched, in the order of the file.
     services: Vec<ConfiguredService>,
+    /// What of ours would fall together with what it watches.
+    shared_fate: Vec<SharedFate>,
     /// What was written, with the defaults of the sections filled in. Secrets are `***`, and so is
     /// every text with a `${…}` in it; of the parameters of URLs only the names are shown.
     /// Null where it was asked for briefly.
     #[schema(value_type = Option<Object>)]
     in_force: Option<serde_json::Value>,
+}
+
+/// Something of ours that would fall together with what it watches.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SharedFate {
+    /// One sentence.
+    summary: String,
+    /// What to do.
+    remedy: String,
+    /// The checks that it falls with, `service/check`, the first hundred.
+    checks: Vec<String>,
 }
 
 /// A file that was refused.
@@ -137,7 +154,17 @@ fn told(shared: &Shared, brief: bool, now: Timestamp) -> Configuration {
             .iter()
             .map(|service| configured_service(config, service))
             .collect(),
+        shared_fate: shared.fates.load().iter().map(fate).collect(),
         in_force: (!brief).then(|| redact::configuration(config)),
+    }
+}
+
+fn fate(fate: &Fate) -> SharedFate {
+    let checks = fate.checks.iter().take(FATE_CHECKS_MAX);
+    SharedFate {
+        summary: fate.summary.clone(),
+        remedy: fate.remedy.clone(),
+        checks: checks.map(CheckId::to_string).collect(),
     }
 }
 

@@ -466,6 +466,12 @@ pub(super) const CONNECTIONS: &[Sentence] = &[
         "{never} [stands|stand] in none of {answers} answers; {seen} do",
     ),
     Sentence::new(
+        K::SharesFate,
+        "",
+        "",
+        "{what} {name} needs {shared}, as {checks} watched checks do",
+    ),
+    Sentence::new(
         K::NsShareNetwork,
         "",
         "",
