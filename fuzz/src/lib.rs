@@ -8,6 +8,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use bellwether_diagnose::{Situation, diagnose};
+use bellwether_link::frame::FrameError;
+use bellwether_link::parcel::Assembly;
+use bellwether_model::link::{ToAgent, ToHub};
 use bellwether_model::text::inert;
 use bellwether_model::{Report, Target as Aim};
 use bellwether_pki::strict::{Peer, Question, verify};
@@ -33,6 +36,8 @@ pub const TARGETS: &[Target] = &[
     target("configuration", configuration),
     target("dns_message", dns_message),
     target("http_response", http_response),
+    target("link_to_agent", link_to_agent),
+    target("link_to_hub", link_to_hub),
     target("report", report),
     target("root_hints", root_hints),
     target("scenario", scenario),
@@ -170,6 +175,60 @@ fn store_block(bytes: &[u8]) {
     // What is refused is as good as what is read; what is read must stay the same, which panics
     // in there otherwise.
     let _ = bellwether_store::fuzz_block(bytes);
+}
+
+/// Messages one after the other, until one is none.
+fn messages<M: serde::de::DeserializeOwned>(mut bytes: &[u8]) -> Vec<M> {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime without input and output")
+    });
+    let read = async {
+        let mut all = Vec::new();
+        while let Ok(Some(message)) = bellwether_link::frame::receive(&mut bytes).await {
+            all.push(message);
+        }
+        all
+    };
+    runtime.block_on(read)
+}
+
+/// What was read can be said, unless it is longer when it is written out whole.
+fn assert_said(message: &impl serde::Serialize) {
+    let said = bellwether_link::frame::encode(message);
+    assert!(matches!(said, Ok(_) | Err(FrameError::TooLong { .. })));
+}
+
+/// What an agent says, up to its deliveries put together and unpacked.
+fn link_to_hub(bytes: &[u8]) {
+    let mut assembly = Assembly::default();
+    for message in messages::<ToHub>(bytes) {
+        assert_said(&message);
+        let ToHub::Deliver {
+            number,
+            part,
+            parts,
+            bytes,
+        } = message
+        else {
+            continue;
+        };
+        match assembly.take(number, part, parts, &bytes) {
+            Ok(Some((_, packed))) => {
+                // What is refused is as good as what is read.
+                let _ = bellwether_link::parcel::unpack(&packed);
+            }
+            Ok(None) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn link_to_agent(bytes: &[u8]) {
+    for message in messages::<ToAgent>(bytes) {
+        assert_said(&message);
+    }
 }
 
 fn configuration(bytes: &[u8]) {
