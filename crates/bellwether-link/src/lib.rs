@@ -9,6 +9,12 @@
 //!
 //! - [`frame`]: messages on a stream
 //! - [`parcel`]: deliveries in parts, compressed
+//! - [`names`]: what both ends call things
+//! - [`authority`]: the hub's own authority, and what it signs
+//! - [`server`]: the hub's end of TLS
 
+pub mod authority;
 pub mod frame;
+pub mod names;
 pub mod parcel;
+pub mod server;
