@@ -19,7 +19,7 @@ pub enum Turned {
     Silent,
     /// A token that is not good.
     Token,
-    /// A certificate that is no longer in force.
+    /// A certificate that is not in force, or not wanted now.
     Certificate,
     /// No version that both speak.
     Version,

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bellwether_link::authority::AuthorityError;
 use bellwether_link::frame::{self, FrameError};
 use bellwether_link::server::Peer;
-use bellwether_model::link::{Refusal, ToAgent, ToHub};
+use bellwether_model::link::{Hello, Refusal, ToAgent, ToHub};
 use bellwether_model::text::inert;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
@@ -36,7 +36,7 @@ pub(super) const WORDS_LEN_MAX: usize = 64;
 /// What is said to everybody who may not.
 const DENIED: &str = "not allowed";
 
-/// Serves whoever has connected, to the end. `known` is let go of once it is known who it is: until
+/// Serves whoever has connected, to the end. `half_open` is let go of once it is known who it is: until
 /// then it counts as half open.
 pub(super) async fn visit<S>(
     host: Arc<Host>,
@@ -47,22 +47,8 @@ pub(super) async fn visit<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let first = match timeout(FIRST_WORD, frame::receive::<ToHub>(&mut stream)).await {
-        Ok(Ok(Some(first))) => first,
-        Ok(Ok(None)) => return host.fleet().tally.turned(Turned::Silent),
-        Err(_) => {
-            tracing::debug!(%from, "nothing was said in time");
-            return host.fleet().tally.turned(Turned::Silent);
-        }
-        Ok(Err(error)) => {
-            tracing::info!(%from, %error, "the first word is none of this link");
-            host.fleet().tally.turned(Turned::Silent);
-            if !matches!(error, FrameError::Io(_)) {
-                let why = "the first word is none of this link";
-                refuse(&mut stream, Refusal::Protocol, why).await;
-            }
-            return;
-        }
+    let Some(first) = first_word(&host, &mut stream, from).await else {
+        return;
     };
     match (first, peer) {
         (
@@ -79,39 +65,13 @@ pub(super) async fn visit<S>(
             }
             enrol(&host, stream, from, token, request).await;
         }
-        (ToHub::Hello(hello), Some(peer)) => {
-            let version = match agreed(host.versions, hello.versions) {
-                Ok(version) => version,
-                Err(why) => {
-                    tracing::warn!(%from, agent = peer.agent, why, "an agent of another version");
-                    host.fleet().tally.turned(Turned::Version);
-                    return refuse(&mut stream, Refusal::Version, &why).await;
-                }
-            };
-            match admit(&host, &peer, &hello.program).await {
-                Ok(admitted) => {
-                    drop(half_open);
-                    session::serve(
-                        host,
-                        stream,
-                        hello,
-                        session::Who {
-                            peer,
-                            version,
-                            admitted,
-                        },
-                    )
-                    .await;
-                }
-                Err((code, why)) => {
-                    tracing::warn!(%from, agent = peer.agent, why, "an agent is refused");
-                    if code == Refusal::Denied {
-                        host.fleet().tally.turned(Turned::Certificate);
-                    }
-                    refuse(&mut stream, code, &why).await;
-                }
+        (ToHub::Hello(hello), Some(peer)) => match who(&host, peer, &hello, from).await {
+            Ok(who) => {
+                drop(half_open);
+                session::serve(host, stream, hello, who).await;
             }
-        }
+            Err((code, why)) => refuse(&mut stream, code, &why).await,
+        },
         // Whoever has no certificate hears what everybody hears who may not.
         (_, None) => {
             tracing::info!(%from, "a first word that needs a certificate, without one");
@@ -125,6 +85,54 @@ pub(super) async fn visit<S>(
             refuse(&mut stream, Refusal::Protocol, why).await;
         }
     }
+}
+
+/// What is said first; `None` where nothing came of it.
+async fn first_word<S: AsyncRead + AsyncWrite + Unpin>(
+    host: &Host,
+    stream: &mut S,
+    from: IpAddr,
+) -> Option<ToHub> {
+    let said = timeout(FIRST_WORD, frame::receive::<ToHub>(stream)).await;
+    if let Ok(Ok(Some(first))) = said {
+        return Some(first);
+    }
+    host.fleet().tally.turned(Turned::Silent);
+    match said {
+        Err(_) => tracing::debug!(%from, "nothing was said in time"),
+        Ok(Ok(_)) => tracing::debug!(%from, "nothing was said"),
+        Ok(Err(error)) => {
+            tracing::info!(%from, %error, "the first word is none of this link");
+            if !matches!(error, FrameError::Io(_)) {
+                let why = "the first word is none of this link";
+                refuse(stream, Refusal::Protocol, why).await;
+            }
+        }
+    }
+    None
+}
+
+/// Who says hello, if he is let in.
+async fn who(
+    host: &Host,
+    peer: Peer,
+    hello: &Hello,
+    from: IpAddr,
+) -> Result<session::Who, (Refusal, String)> {
+    let refused = |how: Turned, code: Refusal, why: String| {
+        tracing::warn!(%from, agent = peer.agent, why, "an agent is refused");
+        host.fleet().tally.turned(how);
+        (code, why)
+    };
+    let version = agreed(host.versions, hello.versions);
+    let version = version.map_err(|why| refused(Turned::Version, Refusal::Version, why))?;
+    let admitted = admit(host, &peer, &hello.program).await;
+    let admitted = admitted.map_err(|(code, why)| refused(Turned::Certificate, code, why))?;
+    Ok(session::Who {
+        peer,
+        version,
+        admitted,
+    })
 }
 
 /// The version that both speak best.
