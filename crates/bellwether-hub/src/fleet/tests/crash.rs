@@ -123,8 +123,16 @@ async fn deliver(room: &Room, peer: &Peer, vantage: &str, spool: &Mutex<Spool>) 
     }
 }
 
+/// Opens the store as soon as the life before has let go of it: its last thread ends by itself.
 fn opened(path: &Path) -> Arc<Embedded> {
-    Arc::new(Embedded::open(path, Options::new(start())).unwrap())
+    let begun = std::time::Instant::now();
+    loop {
+        match Embedded::open(path, Options::new(start())) {
+            Ok(store) => return Arc::new(store),
+            Err(StoreError::Locked { .. }) if begun.elapsed() < FAR => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// One life of a hub, which dies at an append.
