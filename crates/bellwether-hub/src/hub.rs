@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use bellwether_agent::Plan;
+use bellwether_agent::{Harvest, Plan};
 use bellwether_config::{Loaded, Problems};
 use bellwether_model::Digest;
 use bellwether_model::text::inert;
@@ -19,10 +19,11 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::{Mutex, broadcast, mpsc, watch};
 
-use crate::access::{self, Access};
+use crate::access::{self, Access, Clock};
 use crate::agents::{Agents, Owner};
 use crate::api;
 use crate::board::{self, Board};
+use crate::fleet::{self, Fleet};
 use crate::judge::{self, Inbox, Judge};
 use crate::keep::{KeepError, Keeper};
 use crate::links::Links;
@@ -161,10 +162,8 @@ impl Hub {
         let configured = shared.configured.load_full();
         restore_board(&shared, &configured, now)?;
         let plan = plan(&shared, &configured)?;
-        let (harvest, harvest_in) = mpsc::channel(HARVEST_MAX);
-        let links = shared.links.clone();
-        let (agents, owner) = Agents::new(plan, worker, harvest, shared.agent.clone(), links);
-        let (_far_out, far) = mpsc::channel(FAR_MAX);
+        let (agents, owner, harvest_in) = agents(plan, worker, &shared);
+        let (far_out, far) = mpsc::channel(FAR_MAX);
         // Two starts within a nanosecond have the same number; nothing rests on it.
         let boot = u64::try_from(now.as_nanosecond()).unwrap_or_default();
         let keeper = Keeper::start(shared.clone(), boot)?;
@@ -197,6 +196,7 @@ impl Hub {
             configured_out,
         );
         let (stop, stopped) = watch::channel(false);
+        fleet::spawn(&mut tasks, &shared, far_out, stopped.clone());
         spawn_api(&mut tasks, &shared, access, listener, stopped);
         shared.health.ready.store(true, Ordering::Relaxed);
         Ok(Self {
@@ -289,6 +289,14 @@ impl Hub {
     }
 }
 
+/// What is asked of agents, the built-in one's owner, and what that one brings.
+fn agents(plan: Plan, worker: Worker, shared: &Shared) -> (Agents, Owner, mpsc::Receiver<Harvest>) {
+    let (harvest, taken) = mpsc::channel(HARVEST_MAX);
+    let (figures, links) = (shared.agent.clone(), shared.links.clone());
+    let (agents, owner) = Agents::new(plan, worker, harvest, figures, links);
+    (agents, owner, taken)
+}
+
 /// The store, with what opening it found in the log.
 fn opened(data_dir: &Path, now: Timestamp) -> Result<Arc<Embedded>, StoreError> {
     let store = Embedded::open(data_dir, Options::new(now))?;
@@ -347,13 +355,14 @@ fn shared(
         started: configured.since,
         configured: ArcSwap::from_pointee(configured),
         observations: store.clone(),
-        state: store,
+        state: store.clone(),
         events: broadcast::channel(EVENTS_MAX).0,
         acts,
         fates: ArcSwap::default(),
         figures: Figures::default(),
         agent: Arc::default(),
         links: Links::default(),
+        fleet: Fleet::new(store, &data_dir, Clock::system()),
         health,
         unkept: RwLock::default(),
         unsaved: std::sync::Mutex::default(),
@@ -690,6 +699,7 @@ async fn take_over(
     let receivers = next.config.receivers.len();
     shared.health.receivers.store(receivers, Ordering::Relaxed);
     shared.configured.store(next.clone());
+    shared.fleet.configured();
     agents.plan(plan).await;
     let _ = judge.send(next).await;
     tracing::info!(generation, "a new configuration is in force");

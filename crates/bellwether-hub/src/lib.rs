@@ -9,6 +9,7 @@
 //! - [`tasks`]: background tasks that are started again
 //! - [`settings`], [`reload`]: what follows from the configuration, and when it is read again
 //! - [`agents`], [`links`]: what is asked of agents, of the built-in one and of those elsewhere
+//! - [`fleet`]: agents elsewhere: enrolment, their links, and what they bring
 //! - [`keep`]: runs, until they are durable
 //! - [`judge`], [`signals`], [`freshness`]: detection, diagnosis and incidents; silence
 //! - `parts`: what is written down of very many checks, some after the others
@@ -29,6 +30,7 @@ pub mod api;
 pub mod board;
 pub mod counters;
 pub mod fate;
+pub mod fleet;
 pub mod freshness;
 pub mod hub;
 pub mod judge;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use bellwether_model::VantageId;
 use bellwether_model::harvest::Harvest;
 use bellwether_model::link::{AgentState, Asked};
+use bellwether_model::{CheckId, VantageId};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
@@ -26,10 +26,14 @@ pub struct Links(Arc<RwLock<BTreeMap<VantageId, Known>>>);
 struct Known {
     presence: Presence,
     link: Option<Link>,
+    /// Links so far: each is told from the ones before it.
+    links: u64,
+    /// Checks that are followed: what is asked while it is not linked is told when it is.
+    following: BTreeMap<CheckId, u64>,
 }
 
 struct Link {
-    boot: u64,
+    number: u64,
     asks: mpsc::Sender<Asked>,
 }
 
@@ -59,7 +63,7 @@ pub struct Presence {
 pub struct Linked {
     links: Links,
     vantage: VantageId,
-    boot: u64,
+    number: u64,
     clock: fn() -> Timestamp,
 }
 
@@ -77,7 +81,9 @@ impl Links {
         let now = clock();
         let mut all = self.write();
         let known = all.entry(vantage.clone()).or_default();
-        known.link = Some(Link { boot, asks });
+        known.links += 1;
+        let number = known.links;
+        known.link = Some(Link { number, asks });
         known.presence.is_linked = true;
         known.presence.since = Some(now);
         known.presence.heard = Some(now);
@@ -85,16 +91,37 @@ impl Links {
         Linked {
             links: self.clone(),
             vantage: vantage.clone(),
-            boot,
+            number,
             clock,
         }
     }
 
-    /// Asks the agent at a vantage. Tells whether it is linked, and takes what it is asked.
+    /// Asks the agent at a vantage. Tells whether it is linked, and takes what it is asked. That a check
+    /// is followed is remembered in any case, until it no longer is.
     pub fn ask(&self, vantage: &VantageId, asked: Asked) -> bool {
-        let all = self.read();
+        let mut all = self.write();
+        if let Asked::Follow { check, every_ms } = &asked {
+            let known = all.entry(vantage.clone()).or_default();
+            match every_ms {
+                Some(every) => known.following.insert(check.clone(), *every),
+                None => known.following.remove(check),
+            };
+        }
         let link = all.get(vantage).and_then(|known| known.link.as_ref());
         link.is_some_and(|link| link.asks.try_send(asked).is_ok())
+    }
+
+    /// What the agent at a vantage is to be told when it links: the checks that are followed.
+    #[must_use]
+    pub fn standing(&self, vantage: &VantageId) -> Vec<Asked> {
+        let all = self.read();
+        let following = all.get(vantage).map(|known| &known.following);
+        let following = following.into_iter().flatten();
+        let asked = following.map(|(check, every)| Asked::Follow {
+            check: check.clone(),
+            every_ms: Some(*every),
+        });
+        asked.collect()
     }
 
     /// Notes what was heard of an agent.
@@ -107,14 +134,15 @@ impl Links {
     #[must_use]
     pub fn presence(&self, vantage: &VantageId) -> Option<Presence> {
         let all = self.read();
-        all.get(vantage).map(|known| known.presence.clone())
+        let known = all.get(vantage).filter(|known| known.links > 0);
+        known.map(|known| known.presence.clone())
     }
 
     /// How all agents are that were seen since the hub started.
     #[must_use]
     pub fn all(&self) -> BTreeMap<VantageId, Presence> {
         let all = self.read();
-        let all = all.iter();
+        let all = all.iter().filter(|(_, known)| known.links > 0);
         all.map(|(vantage, known)| (vantage.clone(), known.presence.clone()))
             .collect()
     }
@@ -139,7 +167,7 @@ impl Drop for Linked {
         if known
             .link
             .as_ref()
-            .is_some_and(|link| link.boot == self.boot)
+            .is_some_and(|link| link.number == self.number)
         {
             known.link = None;
             known.presence.is_linked = false;

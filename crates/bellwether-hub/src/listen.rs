@@ -66,7 +66,7 @@ pub async fn serve_http(
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let mut shutdown = pin!(shutdown);
-    let mut door = Door::new(listener);
+    let mut door = Door::with_limits(listener, LIMITS);
     let stop = CancellationToken::new();
     let mut connections = JoinSet::new();
     loop {
@@ -133,8 +133,26 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
 }
 
+/// How many connections there may be at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// In all; further ones wait.
+    pub(crate) all: usize,
+    /// From one address, or from one network of IPv6; further ones are closed.
+    pub(crate) of_one_place: usize,
+    /// From this machine.
+    pub(crate) local: usize,
+}
+
+/// Those of page and API.
+const LIMITS: Limits = Limits {
+    all: CONNECTIONS_MAX,
+    of_one_place: CONNECTIONS_PER_PLACE_MAX,
+    local: CONNECTIONS_LOCAL_MAX,
+};
+
 /// Where connections come in.
-struct Door {
+pub(crate) struct Door {
     listener: TcpListener,
     slots: Arc<Semaphore>,
     places: Places,
@@ -142,17 +160,17 @@ struct Door {
 }
 
 impl Door {
-    fn new(listener: TcpListener) -> Self {
+    pub(crate) fn with_limits(listener: TcpListener, limits: Limits) -> Self {
         Self {
             listener,
-            slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            places: Places::default(),
+            slots: Arc::new(Semaphore::new(limits.all)),
+            places: Places::new(limits),
             logged: None,
         }
     }
 
     /// The next connection that may come in. May be dropped and asked again at any time.
-    async fn next(&mut self) -> (TcpStream, SocketAddr, Place) {
+    pub(crate) async fn next(&mut self) -> (TcpStream, SocketAddr, Place) {
         loop {
             let slot = Arc::clone(&self.slots).acquire_owned().await;
             let slot = slot.expect("the semaphore is never closed");
@@ -191,25 +209,36 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Connections by the place they come from.
-#[derive(Clone, Default)]
-struct Places(Arc<Mutex<HashMap<IpAddr, usize>>>);
+#[derive(Clone)]
+pub(crate) struct Places {
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    limits: Limits,
+}
 
 /// A connection's place; leaves it when dropped.
-struct Place {
+pub(crate) struct Place {
     from: IpAddr,
     places: Places,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Places {
-    fn enter(&self, from: IpAddr, slot: OwnedSemaphorePermit) -> Option<Place> {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            counts: Arc::default(),
+            limits,
+        }
+    }
+
+    /// A place for a connection from there; `None` if there are too many.
+    pub(crate) fn enter(&self, from: IpAddr, slot: OwnedSemaphorePermit) -> Option<Place> {
         let from = crate::access::backoff::place(from);
         let most = if from.is_loopback() {
-            CONNECTIONS_LOCAL_MAX
+            self.limits.local
         } else {
-            CONNECTIONS_PER_PLACE_MAX
+            self.limits.of_one_place
         };
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = places.entry(from).or_default();
         if *count >= most {
             return None;
@@ -225,7 +254,11 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut places = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self
+            .places
+            .counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = places.get_mut(&self.from) {
             *count -= 1;
             if *count == 0 {
@@ -400,7 +433,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_left() {
-        let places = Places::default();
+        let places = Places::new(LIMITS);
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let slot = || Arc::clone(&slots).try_acquire_owned().unwrap();
         let from = IpAddr::from([192, 0, 2, 1]);
@@ -412,6 +445,6 @@ mod tests {
         drop(inside);
         assert!(places.enter(from, slot()).is_some());
         assert_eq!(slots.available_permits(), CONNECTIONS_MAX);
-        assert!(places.0.lock().unwrap().is_empty());
+        assert!(places.counts.lock().unwrap().is_empty());
     }
 }

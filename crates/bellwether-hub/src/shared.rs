@@ -18,6 +18,7 @@ use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::board::Board;
+use crate::fleet::{self, Fleet};
 use crate::links::Links;
 use crate::tasks::TaskStates;
 use crate::unsaved::Unsaved;
@@ -44,6 +45,8 @@ pub struct Shared {
     pub agent: Arc<RwLock<bellwether_agent::Figures>>,
     /// Agents elsewhere that are linked now.
     pub links: Links,
+    /// Agents elsewhere: who they are.
+    pub fleet: Fleet,
     /// How we are ourselves.
     pub health: Health,
     /// Incidents as they are, for as long as the store does not take them: what breaks is told though
@@ -186,13 +189,14 @@ impl Shared {
         self.health.set_trouble(all);
     }
 
-    /// Is something wrong that keeps us from our work? What is damaged already is left out, and the rest
-    /// serves on.
+    /// Is something wrong that keeps us from our work? What is damaged already is left out, and so are
+    /// agents that cannot link: the rest serves on.
     #[must_use]
     pub fn is_hindered(&self) -> bool {
         let troubles = self.troubles.read();
         let troubles = troubles.unwrap_or_else(PoisonError::into_inner);
-        self.health.trouble().is_some() && !troubles.keys().eq([&DAMAGE])
+        let mut parts = troubles.keys();
+        parts.any(|part| ![DAMAGE, fleet::TROUBLE].contains(part))
     }
 
     /// What is wrong with ourselves, by part.

@@ -22,8 +22,9 @@ use jiff::Timestamp;
 use sha2::Digest as _;
 use tokio::sync::{broadcast, mpsc};
 
-use crate::access::{Scope as TokenScope, mint};
+use crate::access::{Clock, Scope as TokenScope, mint};
 use crate::board::{Board, CheckState, LastRuns, ServiceState};
+use crate::fleet::Fleet;
 use crate::shared::{Act, ActError, ActKind, Configured, Figures, Health, Refused, Shared};
 use crate::tasks::TaskStates;
 
@@ -117,6 +118,11 @@ pub fn hub(now: Timestamp, configuration: &str) -> Hub {
         agent: Arc::default(),
         fates: arc_swap::ArcSwap::default(),
         links: crate::links::Links::default(),
+        fleet: Fleet::new(
+            Arc::clone(&memory) as _,
+            &data_dir(),
+            Clock::new(move || now),
+        ),
         health,
         unkept: RwLock::default(),
         unsaved: std::sync::Mutex::default(),
@@ -126,7 +132,7 @@ pub fn hub(now: Timestamp, configuration: &str) -> Hub {
         tasks: TaskStates::default(),
         started: now,
         started_at: Instant::now(),
-        data_dir: PathBuf::from("/var/lib/bellwether"),
+        data_dir: data_dir(),
         version: "0.0.0",
         workers: None,
     };
@@ -136,6 +142,11 @@ pub fn hub(now: Timestamp, configuration: &str) -> Hub {
         acts: received,
         evidence: Digest([0; 32]),
     }
+}
+
+/// Where its files would be.
+fn data_dir() -> PathBuf {
+    PathBuf::from("/var/lib/bellwether")
 }
 
 /// A hub with a bit of everything: a healthy service, a broken one with an incident, a stale one,

@@ -7,8 +7,16 @@
 //! Nothing here decides anything: who may enrol, what is kept and what is asked is the hub's; what is
 //! spooled and when it is dialled again is the agent's.
 //!
+//! - [`names`]: what both ends are called; the enrolment token
 //! - [`frame`]: messages on a stream
 //! - [`parcel`]: deliveries in parts, compressed
+//! - [`authority`]: the hub's own authority, and what it signs
+//! - [`server`]: the hub's end of TLS
 
+pub mod authority;
 pub mod frame;
+pub mod names;
 pub mod parcel;
+pub mod server;
+
+pub use names::{ALPN, EnrolToken, SERVER_NAME};

@@ -1,0 +1,106 @@
+//! What an agent elsewhere is to do, in messages that fit into frames.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bellwether_agent::settings::{SettingsError, link_plan};
+use bellwether_model::link::{LinkCheck, ToAgent};
+use bellwether_model::{Baseline, CheckId, VantageId};
+use bellwether_store::StoreError;
+
+use crate::shared::{Configured, Shared};
+
+/// Bytes of checks in one part: half of what a frame holds, so that one that is larger than others
+/// still fits.
+const PART_LEN: usize = 500 * 1024;
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PlanError {
+    /// A file that the configuration names.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A check that cannot be written down.
+    #[error("a check cannot be told")]
+    Json(#[from] serde_json::Error),
+}
+
+/// The messages that tell a vantage what to do. Blocks.
+pub(super) fn messages(
+    shared: &Shared,
+    configured: &Configured,
+    vantage: &VantageId,
+) -> Result<Vec<ToAgent>, PlanError> {
+    let baselines = baselines(shared, configured, vantage)?;
+    let generation = configured.generation;
+    let (head, checks) = link_plan(&configured.config, generation, vantage, &baselines)?;
+    let count = u64::try_from(checks.len()).unwrap_or(u64::MAX);
+    let mut messages = vec![ToAgent::Plan(head)];
+    let mut part: Vec<LinkCheck> = Vec::new();
+    let mut len = 0;
+    for check in checks {
+        let of_check = serde_json::to_vec(&check)?.len();
+        if len + of_check > PART_LEN && !part.is_empty() {
+            let checks = std::mem::take(&mut part);
+            messages.push(ToAgent::PlanPart { generation, checks });
+            len = 0;
+        }
+        len += of_check;
+        part.push(check);
+    }
+    if !part.is_empty() {
+        let checks = part;
+        messages.push(ToAgent::PlanPart { generation, checks });
+    }
+    messages.push(ToAgent::PlanEnd {
+        generation,
+        checks: count,
+    });
+    Ok(messages)
+}
+
+/// What was last known good from a vantage.
+fn baselines(
+    _shared: &Shared,
+    _configured: &Configured,
+    _vantage: &VantageId,
+) -> Result<BTreeMap<CheckId, Arc<Baseline>>, StoreError> {
+    Ok(BTreeMap::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_link::frame;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn a_large_plan_comes_in_frames() {
+        let mut text = "vantages: [{ name: fra }]\nservices:\n".to_owned();
+        for n in 0..3_000 {
+            text += &format!(
+                "  - {{ name: s{n}, url: \"https://s{n}.example/{}\" }}\n",
+                "x".repeat(200)
+            );
+        }
+        let hub = testing::hub(Timestamp::UNIX_EPOCH, &text);
+        let configured = hub.shared.configured.load_full();
+        let told = messages(&hub.shared, &configured, &VantageId::new("fra")).unwrap();
+        assert!(told.len() > 3, "{}", told.len());
+        assert!(told.iter().all(|message| frame::encode(message).is_ok()));
+        let checks = told.iter().map(|message| match message {
+            ToAgent::PlanPart { checks, .. } => checks.len(),
+            _ => 0,
+        });
+        assert_eq!(checks.sum::<usize>(), 3_000);
+        assert!(matches!(
+            told.last(),
+            Some(ToAgent::PlanEnd { checks: 3_000, .. })
+        ));
+    }
+}

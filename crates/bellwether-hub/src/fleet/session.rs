@@ -1,0 +1,736 @@
+//! One linked agent, from its `Hello` to its end.
+//!
+//! What comes is read by a task of its own, so that a message that is not whole yet holds up nothing;
+//! it reads no further than a few messages ahead, so that an agent that sends faster than the disk takes
+//! is slowed down by the connection itself. One delivery is under way at a time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bellwether_link::frame::{self, FrameError};
+use bellwether_link::parcel::{self, Assembly};
+use bellwether_link::server::Peer;
+use bellwether_model::harvest::Harvest;
+use bellwether_model::link::{AgentState, Asked, Hello, Refusal, Thinned, ToAgent, ToHub};
+use bellwether_model::text::inert;
+use bellwether_model::{Envelope, Run, VantageId};
+use bellwether_store::Change;
+use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite, WriteHalf};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, timeout};
+
+use super::intake::Bundle;
+use super::offset::Offsets;
+use super::registry::RenewError;
+use super::sift::{self, Labels, Sifted, Why};
+use super::visit::{WORDS_LEN_MAX, refuse};
+use super::{End, Host, evidence, plan};
+use crate::links::{Far, Presence};
+
+/// How long nothing may be heard: agents say how they are every few seconds.
+const IDLE: Duration = Duration::from_secs(60);
+/// How often the time is asked for.
+const TIME_EVERY: Duration = Duration::from_secs(10);
+/// How long an agent may take to take a message.
+const SEND: Duration = Duration::from_secs(30);
+/// Messages that are read ahead.
+const AHEAD: usize = 2;
+/// What is asked of an agent and waits to be sent; each is small.
+const ASKS_MAX: usize = 65_536;
+/// How long the judge may take until it has room, before the agent is told to come later.
+const JUDGE_WAIT: Duration = Duration::from_secs(5);
+/// How long an agent is told to wait with deliveries that were not taken.
+const LATER: Duration = Duration::from_secs(5);
+/// How far a delivery's number may be ahead of the one before. What is missing is a gap for good; more
+/// than that are in no spool.
+const LEAP_MAX: u64 = 1_000_000_000;
+/// How often a certificate is made for one link.
+const RENEW_EVERY: Duration = Duration::from_secs(60);
+/// Longest words of an agent about its troubles.
+const TROUBLE_LEN_MAX: usize = 400;
+
+/// Who is let in.
+pub(super) struct Who {
+    pub(super) peer: Peer,
+    pub(super) version: u32,
+    pub(super) admitted: Admitted,
+}
+
+/// What is known of whoever is let in.
+pub(super) struct Admitted {
+    pub(super) vantage: VantageId,
+    /// When its certificate ends.
+    pub(super) ends: Timestamp,
+    /// The number of its newest delivery that the store has.
+    pub(super) kept: u64,
+}
+
+/// Why a link ends.
+enum Over {
+    /// The other side left, or cannot be reached.
+    Gone(FrameError),
+    /// Ended by it between two messages.
+    Left,
+    /// We end it.
+    End(End),
+}
+
+impl From<FrameError> for Over {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Io(_) => Self::Gone(error),
+            FrameError::TooLong { .. } | FrameError::Message(_) => protocol(&error.to_string()),
+        }
+    }
+}
+
+/// Something was said that does not belong there.
+fn protocol(why: &str) -> Over {
+    Over::End(End {
+        code: Refusal::Protocol,
+        why: why.to_owned(),
+    })
+}
+
+/// What a link remembers from one delivery to the next.
+#[derive(Default)]
+struct Memory {
+    labels: Labels,
+    /// What is refused is told in the log once a link, and counted after that.
+    told: [bool; Why::ALL.len()],
+}
+
+/// A whole delivery, packed.
+struct Parcel {
+    number: u64,
+    packed: Vec<u8>,
+}
+
+/// What became of a delivery.
+enum Done {
+    /// It is durable.
+    Kept(u64),
+    /// It is not known to be.
+    Later(String),
+}
+
+struct Session<S> {
+    host: Arc<Host>,
+    out: WriteHalf<S>,
+    peer: Peer,
+    vantage: VantageId,
+    boot: u64,
+    /// The number of the newest delivery that is kept.
+    kept: u64,
+    assembly: Assembly,
+    /// Deliveries that came whole and wait for the one under way.
+    parcels: VecDeque<Parcel>,
+    memory: Memory,
+    offsets: Offsets,
+    /// The hub's time that was told last, and when that was; until it is answered.
+    asked: Option<(Timestamp, Instant)>,
+    renewed: Option<Instant>,
+}
+
+/// Serves a linked agent to its end.
+pub(super) async fn serve<S>(host: Arc<Host>, stream: S, hello: Hello, who: Who)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Who {
+        peer,
+        version,
+        admitted,
+    } = who;
+    let Admitted {
+        vantage,
+        ends,
+        kept,
+    } = admitted;
+    let enrolment = peer.agent.rsplit_once('/').map_or("", |(_, last)| last);
+    let (number, mut end) = host.fleet().sit(&vantage, enrolment, hello.boot);
+    let _seat = Sitting {
+        host: host.clone(),
+        vantage: vantage.clone(),
+        number,
+    };
+    let (asks, asked) = mpsc::channel(ASKS_MAX);
+    let links = host.shared.links.clone();
+    let _linked = links.enter(&vantage, hello.boot, asks, Timestamp::now);
+    let now = host.now();
+    links.heard(&vantage, |presence| {
+        presence.since = Some(now);
+        presence.heard = Some(now);
+        presence.program = inert(&hello.program, WORDS_LEN_MAX);
+        presence.generation = hello.generation;
+        presence.offset_ms = None;
+        presence.state = None;
+    });
+    tracing::info!(%vantage, agent = peer.agent, boot = hello.boot, program = inert(&hello.program, WORDS_LEN_MAX), kept, "an agent has linked");
+    if hello.newest < kept {
+        tracing::warn!(%vantage, kept, newest = hello.newest, "an agent's spool is older than what came from it: it was put back, or is a copy");
+    }
+    let (reader, out) = tokio::io::split(stream);
+    let mut session = Session {
+        host: host.clone(),
+        out,
+        peer,
+        vantage: vantage.clone(),
+        boot: hello.boot,
+        kept,
+        assembly: Assembly::default(),
+        parcels: VecDeque::new(),
+        memory: Memory::default(),
+        offsets: Offsets::default(),
+        asked: None,
+        renewed: None,
+    };
+    let mut words = Words::of(reader);
+    let over = session
+        .run(version, ends, &mut words, asked, &mut end)
+        .await;
+    session.over(over).await;
+}
+
+/// An agent's place, until it is let go of.
+struct Sitting {
+    host: Arc<Host>,
+    vantage: VantageId,
+    number: u64,
+}
+
+impl Drop for Sitting {
+    fn drop(&mut self) {
+        self.host.fleet().stand_up(&self.vantage, self.number);
+    }
+}
+
+/// What comes, message by message.
+struct Words {
+    hears: mpsc::Receiver<Result<Option<ToHub>, FrameError>>,
+    reads: JoinHandle<()>,
+}
+
+impl Words {
+    fn of(mut reader: impl AsyncRead + Unpin + Send + 'static) -> Self {
+        let (says, hears) = mpsc::channel(AHEAD);
+        let reads = tokio::spawn(async move {
+            loop {
+                let read = frame::receive::<ToHub>(&mut reader).await;
+                let is_last = !matches!(read, Ok(Some(_)));
+                if says.send(read).await.is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        Self { hears, reads }
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        self.reads.abort();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
+    async fn run(
+        &mut self,
+        version: u32,
+        certificate_ends: Timestamp,
+        words: &mut Words,
+        mut asked: mpsc::Receiver<Asked>,
+        end: &mut watch::Receiver<Option<End>>,
+    ) -> Over {
+        let mut configured = self.host.fleet().configured.subscribe();
+        if let Err(over) = self.welcome(version).await {
+            return over;
+        }
+        let mut ticks = tokio::time::interval(TIME_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        let mut under_way: Option<JoinHandle<(Done, Memory)>> = None;
+        loop {
+            let done = tokio::select! {
+                biased;
+                ended = ended(end) => return ended,
+                _ = configured.changed() => self.plan().await,
+                _ = ticks.tick() => {
+                    if self.parcels.is_empty() && heard.elapsed() >= IDLE {
+                        return protocol("nothing was heard for a minute");
+                    }
+                    if self.host.now() >= certificate_ends {
+                        return Over::End(End { code: Refusal::Denied, why: "the certificate has ended".to_owned() });
+                    }
+                    self.ask_time().await
+                }
+                done = joined(&mut under_way) => {
+                    under_way = None;
+                    self.delivered(done).await
+                }
+                Some(asked) = asked.recv() => self.say(&ToAgent::Ask(asked)).await,
+                // While one is under way and another one waits, no more is read.
+                said = words.hears.recv(), if self.parcels.is_empty() => {
+                    heard = Instant::now();
+                    match said {
+                        Some(Ok(Some(said))) => self.heard(said).await,
+                        Some(Ok(None)) | None => Err(Over::Left),
+                        Some(Err(error)) => Err(error.into()),
+                    }
+                }
+            };
+            if let Err(over) = done {
+                return over;
+            }
+            if under_way.is_none()
+                && let Some(parcel) = self.parcels.pop_front()
+            {
+                // Nothing was read while it waited.
+                heard = Instant::now();
+                match self.begin(parcel).await {
+                    Ok(begun) => under_way = begun,
+                    Err(over) => return over,
+                }
+            }
+        }
+    }
+
+    /// Says hello, and what there is to do.
+    async fn welcome(&mut self, version: u32) -> Result<(), Over> {
+        let welcome = ToAgent::Welcome {
+            version,
+            program: self.host.shared.version.to_owned(),
+            at: self.host.now(),
+            agent: self.peer.agent.as_str().into(),
+            vantage: self.vantage.clone(),
+            kept: self.kept,
+        };
+        self.say(&welcome).await?;
+        self.plan().await?;
+        for standing in self.host.shared.links.standing(&self.vantage) {
+            self.say(&ToAgent::Ask(standing)).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the plan of the configuration in force.
+    async fn plan(&mut self) -> Result<(), Over> {
+        if !self.host.is_configured(&self.vantage) {
+            let why = "this vantage is no longer in the hub's configuration".to_owned();
+            let code = Refusal::Unconfigured;
+            return Err(Over::End(End { code, why }));
+        }
+        let (shared, vantage) = (self.host.shared.clone(), self.vantage.clone());
+        let configured = shared.configured.load_full();
+        let permit = self.host.sifting.clone().acquire_owned().await;
+        let made = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            plan::messages(&shared, &configured, &vantage)
+        });
+        match made.await {
+            Ok(Ok(messages)) => {
+                for message in messages {
+                    self.say(&message).await?;
+                }
+            }
+            Ok(Err(error)) => {
+                // The agent goes by the one it has.
+                tracing::error!(vantage = %self.vantage, %error, "no plan can be made for an agent");
+            }
+            Err(error) => tracing::error!(%error, "making a plan failed"),
+        }
+        Ok(())
+    }
+
+    async fn heard(&mut self, said: ToHub) -> Result<(), Over> {
+        let now = self.host.now();
+        let links = &self.host.shared.links;
+        links.heard(&self.vantage, |presence| presence.heard = Some(now));
+        match said {
+            ToHub::Deliver {
+                number,
+                part,
+                parts,
+                bytes,
+            } => {
+                let taken = self.assembly.take(number, part, parts, &bytes);
+                let whole = taken.map_err(|error| self.broken(&error.to_string()))?;
+                if let Some((number, packed)) = whole {
+                    self.parcels.push_back(Parcel { number, packed });
+                }
+                Ok(())
+            }
+            ToHub::State(state) => {
+                self.note(|presence| presence.state = Some(limited(state)));
+                Ok(())
+            }
+            ToHub::Planned { generation } => {
+                self.note(|presence| presence.generation = generation);
+                Ok(())
+            }
+            ToHub::Unplanned { generation, why } => {
+                let why = inert(&why, TROUBLE_LEN_MAX);
+                tracing::error!(vantage = %self.vantage, generation, why, "an agent cannot go by its plan; the one before stays in force there");
+                Ok(())
+            }
+            ToHub::Time { asked, at } => {
+                self.time(asked, at);
+                Ok(())
+            }
+            ToHub::Renew { request } => self.renew(request).await,
+            ToHub::Enrol { .. } | ToHub::Hello(_) => {
+                Err(protocol("`enrol` and `hello` are first words"))
+            }
+        }
+    }
+
+    /// Begins to take in a delivery, unless it is known already.
+    async fn begin(&mut self, parcel: Parcel) -> Result<Option<JoinHandle<(Done, Memory)>>, Over> {
+        let Parcel { number, packed } = parcel;
+        if number <= self.kept {
+            let tally = &self.host.fleet().tally;
+            tally.of(&self.vantage, |counts| counts.repeated += 1);
+            let number = self.kept;
+            self.say(&ToAgent::Kept { number }).await?;
+            return Ok(None);
+        }
+        let missing = number - self.kept - 1;
+        if missing > LEAP_MAX {
+            return Err(self.broken("a delivery with a number far ahead of the one before"));
+        }
+        if missing > 0 {
+            tracing::warn!(vantage = %self.vantage, from = self.kept + 1, missing, "deliveries of an agent never came: a gap of ours");
+        }
+        let taking = Taking {
+            host: self.host.clone(),
+            vantage: self.vantage.clone(),
+            agent: self.peer.agent.as_str().into(),
+            boot: self.boot,
+            offset_ms: self.offsets.best(),
+            missing,
+        };
+        let memory = std::mem::take(&mut self.memory);
+        Ok(Some(tokio::spawn(taking.take(number, packed, memory))))
+    }
+
+    /// A delivery is kept, or is not.
+    async fn delivered(
+        &mut self,
+        done: Result<(Done, Memory), tokio::task::JoinError>,
+    ) -> Result<(), Over> {
+        let done = match done {
+            Ok((done, memory)) => {
+                self.memory = memory;
+                done
+            }
+            Err(error) => {
+                tracing::error!(vantage = %self.vantage, %error, "taking in a delivery failed");
+                Done::Later("the hub failed over it".to_owned())
+            }
+        };
+        match done {
+            Done::Kept(number) => {
+                self.kept = number;
+                self.say(&ToAgent::Kept { number }).await
+            }
+            Done::Later(why) => {
+                // What waits behind it comes again too, in order.
+                self.parcels.clear();
+                let wait_ms = u64::try_from(LATER.as_millis()).unwrap_or(u64::MAX);
+                self.say(&ToAgent::Later { wait_ms, why }).await
+            }
+        }
+    }
+
+    /// Asks what time it is there.
+    async fn ask_time(&mut self) -> Result<(), Over> {
+        let at = self.host.now();
+        // One that is not answered is as good as none.
+        self.asked = Some((at, Instant::now()));
+        let offset_ms = self.offsets.best();
+        self.say(&ToAgent::Time { at, offset_ms }).await
+    }
+
+    fn time(&mut self, asked: Timestamp, at: Timestamp) {
+        let Some((told, when)) = self.asked.take_if(|(told, _)| *told == asked) else {
+            return;
+        };
+        let offset_ms = self.offsets.measured(told, when.elapsed(), at);
+        self.note(|presence| presence.offset_ms = offset_ms);
+    }
+
+    async fn renew(&mut self, request: String) -> Result<(), Over> {
+        if self.renewed.is_some_and(|at| at.elapsed() < RENEW_EVERY) {
+            return Err(protocol("a certificate was made just now"));
+        }
+        self.renewed = Some(Instant::now());
+        let peer = self.peer.clone();
+        let made = self.host.ask(move |shared| {
+            let fleet = &shared.fleet;
+            fleet.registry.renew(&peer, |agent| {
+                let request = STANDARD.decode(request.as_bytes());
+                let request = request.map_err(|error| {
+                    bellwether_link::authority::AuthorityError::Request(error.to_string())
+                })?;
+                fleet.authority()?.agent(&request, agent, fleet.clock.now())
+            })
+        });
+        match made.await {
+            Ok(Ok(issued)) => {
+                tracing::info!(vantage = %self.vantage, ends = %issued.ends, "an agent's certificate was renewed");
+                let chain = issued
+                    .chain
+                    .iter()
+                    .map(|der| STANDARD.encode(der))
+                    .collect();
+                self.say(&ToAgent::Renewed { chain }).await
+            }
+            Ok(Err(RenewError::NotInForce(why))) => Err(Over::End(End {
+                code: Refusal::Denied,
+                why: why.to_string(),
+            })),
+            Ok(Err(RenewError::Request(error))) => Err(protocol(&error.to_string())),
+            Err(error) => {
+                // It has weeks to ask again.
+                tracing::error!(%error, "a certificate could not be renewed now");
+                Ok(())
+            }
+        }
+    }
+
+    /// What came is no delivery.
+    fn broken(&self, why: &str) -> Over {
+        let tally = &self.host.fleet().tally;
+        tally.of(&self.vantage, |counts| counts.broken += 1);
+        protocol(why)
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Presence)) {
+        self.host.shared.links.heard(&self.vantage, note);
+    }
+
+    async fn say(&mut self, message: &ToAgent) -> Result<(), Over> {
+        match timeout(SEND, frame::send(&mut self.out, message)).await {
+            Ok(sent) => Ok(sent?),
+            Err(_) => Err(Over::Gone(FrameError::Io(
+                std::io::ErrorKind::TimedOut.into(),
+            ))),
+        }
+    }
+
+    /// The end, in the log and to whoever may still listen.
+    async fn over(mut self, over: Over) {
+        let vantage = &self.vantage;
+        match over {
+            Over::Left => tracing::info!(%vantage, "an agent has left"),
+            Over::Gone(error) => tracing::warn!(%vantage, %error, "the link to an agent broke"),
+            Over::End(End { code, why }) => {
+                tracing::warn!(%vantage, why, "the link to an agent is ended");
+                if code == Refusal::Protocol {
+                    let tally = &self.host.fleet().tally;
+                    tally.of(vantage, |counts| counts.protocol += 1);
+                }
+                refuse(&mut self.out, code, &why).await;
+            }
+        }
+    }
+}
+
+/// Why we end a link, once we do.
+async fn ended(end: &mut watch::Receiver<Option<End>>) -> Over {
+    let ended = end.wait_for(Option::is_some).await;
+    let why = ended.ok().and_then(|end| end.clone());
+    why.map_or(Over::Left, Over::End)
+}
+
+/// What becomes of the delivery under way; never, where none is.
+async fn joined<T>(handle: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
+    match handle {
+        Some(handle) => handle.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What an agent says of itself, with words of a length.
+fn limited(state: AgentState) -> AgentState {
+    AgentState {
+        trouble: state.trouble.map(|words| inert(&words, TROUBLE_LEN_MAX)),
+        ..state
+    }
+}
+
+/// A delivery that is taken in.
+struct Taking {
+    host: Arc<Host>,
+    vantage: VantageId,
+    agent: Arc<str>,
+    boot: u64,
+    offset_ms: Option<i64>,
+    /// Deliveries before it that never came.
+    missing: u64,
+}
+
+impl Taking {
+    /// Looks it through, keeps it, and hands it to the judge: in this order, and each whole. There is
+    /// room with the judge before anything is kept, so that what is kept is judged.
+    async fn take(self, number: u64, packed: Vec<u8>, memory: Memory) -> (Done, Memory) {
+        let room = timeout(JUDGE_WAIT, self.host.far.clone().reserve_owned());
+        let Ok(Ok(room)) = room.await else {
+            let why = "the hub is behind with judging".to_owned();
+            return (Done::Later(why), memory);
+        };
+        let (looked, memory) = self.look_through(packed, memory).await;
+        let Looked {
+            boot,
+            evidence,
+            runs,
+            harvest,
+        } = looked;
+        let rows = u64::try_from(runs.len()).unwrap_or(u64::MAX);
+        let envelope = Envelope {
+            agent: self.agent.clone(),
+            boot,
+            number,
+            runs,
+        };
+        let kept = self.host.intake.keep(Bundle { envelope, evidence });
+        if let Err(error) = kept.await {
+            tracing::debug!(vantage = %self.vantage, error, "a delivery could not be kept");
+            return (Done::Later("the hub cannot keep it now".to_owned()), memory);
+        }
+        self.host.fleet().tally.of(&self.vantage, |counts| {
+            counts.deliveries += 1;
+            counts.rows += rows;
+            counts.missing += self.missing;
+        });
+        if !harvest.is_empty() {
+            room.send(Far {
+                vantage: self.vantage,
+                harvest,
+            });
+        }
+        (Done::Kept(number), memory)
+    }
+
+    /// What of it is taken in. One that cannot be unpacked, or that our own code panics over, is kept as
+    /// an empty one: to ask for it again would bring the same, for ever.
+    async fn look_through(&self, packed: Vec<u8>, mut memory: Memory) -> (Looked, Memory) {
+        let (host, vantage) = (self.host.clone(), self.vantage.clone());
+        let (boot, offset_ms) = (self.boot, self.offset_ms);
+        let told = memory.told;
+        let permit = self.host.sifting.clone().acquire_owned().await;
+        let looked = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let looked = look_through(&host, &vantage, offset_ms, &packed, &mut memory);
+            (looked, memory)
+        });
+        let (looked, memory) = match looked.await {
+            Ok((looked, memory)) => (looked, memory),
+            Err(error) => {
+                let labels = Labels::new();
+                (Err(error.to_string()), Memory { labels, told })
+            }
+        };
+        let looked = looked.unwrap_or_else(|error| {
+            let tally = &self.host.fleet().tally;
+            tally.of(&self.vantage, |counts| counts.broken += 1);
+            tracing::error!(vantage = %self.vantage, error, "a delivery of an agent is none: what it held is lost, and the gap ours");
+            Looked {
+                boot,
+                ..Looked::default()
+            }
+        });
+        (looked, memory)
+    }
+}
+
+/// What of a delivery is kept, and what is judged.
+#[derive(Default)]
+struct Looked {
+    /// Which start of the agent made it.
+    boot: u64,
+    evidence: Vec<Change>,
+    runs: Vec<Run>,
+    harvest: Vec<Harvest>,
+}
+
+fn look_through(
+    host: &Host,
+    vantage: &VantageId,
+    offset_ms: Option<i64>,
+    packed: &[u8],
+    memory: &mut Memory,
+) -> Result<Looked, String> {
+    let delivery = parcel::unpack(packed).map_err(|error| error.to_string())?;
+    let fleet = host.fleet();
+    let now = host.now();
+    let boot = delivery.boot;
+    let of = sift::Of {
+        vantage,
+        now,
+        offset_ms,
+        is_given: &|check| fleet.given.is_given(check),
+    };
+    let sifted = sift::sift(delivery, &of, &mut memory.labels);
+    fleet.tally.sifted(vantage, &sifted);
+    tell(vantage, &sifted, &mut memory.told);
+    let mut looked = Looked {
+        boot,
+        ..Looked::default()
+    };
+    for one in sifted.harvest {
+        let one = match one {
+            Harvest::Run(run) => run,
+            Harvest::Shown(shown) => {
+                let (run, proof) = evidence::of(&host.shared, *shown, now);
+                looked.evidence.extend(proof);
+                run
+            }
+            other @ (Harvest::Trace(_) | Harvest::Own(_)) => {
+                looked.harvest.push(other);
+                continue;
+            }
+        };
+        looked.runs.push(one.clone());
+        looked.harvest.push(Harvest::Run(one));
+    }
+    Ok(looked)
+}
+
+/// What is not taken in, in the log: the first of each kind, on each link.
+fn tell(vantage: &VantageId, sifted: &Sifted, told: &mut [bool; Why::ALL.len()]) {
+    for why in Why::ALL {
+        let count = sifted.refused_for(why);
+        if count == 0 || std::mem::replace(&mut told[why as usize], true) {
+            continue;
+        }
+        match why {
+            Why::Vantage => {
+                tracing::error!(%vantage, count, "an agent speaks for another vantage: what it says of it is not taken in; somebody has its key, or it is not ours")
+            }
+            Why::Check => {
+                tracing::warn!(%vantage, count, "an agent brings results of checks that it was never given; they are not taken in")
+            }
+            Why::Time => {
+                tracing::warn!(%vantage, count, "an agent brings results of times that cannot be; they are not taken in")
+            }
+            Why::Unsound => {
+                tracing::warn!(%vantage, count, "an agent brings results that none of our code would; they are not taken in")
+            }
+        }
+    }
+    for thinned in &sifted.thinned {
+        let Thinned {
+            check,
+            from,
+            to,
+            runs,
+        } = thinned;
+        tracing::info!(%vantage, %check, %from, %to, ?runs, "an agent had no room for results: ours, and not the target's");
+    }
+}

@@ -1,0 +1,420 @@
+//! What of a delivery is taken in, and what is not.
+//!
+//! An agent speaks for its own vantage, about checks that it was given, about times that can be. Its
+//! clock is put right by what was measured; its words are ours, or they are left out. What is refused
+//! is refused row by row: one wrong row holds up none of the others, and none of the other agents'.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_diagnose::visit;
+use bellwether_model::harvest::{Harvest, Own, Shown, Trace};
+use bellwether_model::link::{Delivery, Thinned};
+use bellwether_model::run::RunOutcome;
+use bellwether_model::text::inert;
+use bellwether_model::{CheckId, Layer, Run, VantageId};
+use jiff::{SignedDuration, Timestamp};
+
+/// A clock that is off by no more is as good as ours: results are stamped to the second by eye, and
+/// measuring over a bad line errs by as much.
+const OFFSET_MIN: SignedDuration = SignedDuration::from_secs(2);
+/// How far in the future a run may have begun.
+const FUTURE_MAX: Duration = Duration::from_secs(5 * 60);
+/// How long ago: a spool holds days, and what is older than a year is a clock that was never set.
+const PAST_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// Longest label of a resolver that is kept, characters.
+const LABEL_LEN_MAX: usize = 128;
+/// Labels of resolvers of one agent; the store keeps each for good.
+const LABELS_MAX: usize = 64;
+/// Longest words of an agent about itself.
+const WORDS_LEN_MAX: usize = 400;
+/// Runs of one delivery whose records are judged for their evidence; the rows of further ones are kept
+/// without. An outage of everything shows in the first as in the last.
+const SHOWN_MAX: usize = 256;
+
+/// Why something of a delivery is not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Why {
+    /// It speaks for another vantage.
+    Vantage,
+    /// It is about a check that this agent was never given.
+    Check,
+    /// It is of a time that cannot be.
+    Time,
+    /// It says what none of our code would.
+    Unsound,
+}
+
+impl Why {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Vantage, Self::Check, Self::Time, Self::Unsound];
+
+    /// In a word, for metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vantage => "vantage",
+            Self::Check => "check",
+            Self::Time => "time",
+            Self::Unsound => "unsound",
+        }
+    }
+}
+
+/// What is known of the agent that delivers.
+pub(crate) struct Of<'a> {
+    /// Where it stands.
+    pub(crate) vantage: &'a VantageId,
+    /// The hub's time.
+    pub(crate) now: Timestamp,
+    /// By how much the hub's clock is ahead of its, as measured on this link, milliseconds: for what
+    /// was delivered without saying.
+    pub(crate) offset_ms: Option<i64>,
+    /// Was a check ever given to it?
+    pub(crate) is_given: &'a dyn Fn(&CheckId) -> bool,
+}
+
+/// Labels of resolvers that an agent has used.
+pub(crate) type Labels = BTreeSet<Arc<str>>;
+
+/// What of a delivery is taken in.
+#[derive(Debug, Default)]
+pub(crate) struct Sifted {
+    /// In order.
+    pub(crate) harvest: Vec<Harvest>,
+    /// What is not, by reason.
+    pub(crate) refused: [u64; Why::ALL.len()],
+    /// Runs that the agent left out for want of room.
+    pub(crate) thinned: Vec<Thinned>,
+}
+
+impl Sifted {
+    /// Something is not taken in.
+    fn refuse(&mut self, why: Why) {
+        self.refused[why as usize] += 1;
+    }
+
+    /// How much is not taken in for a reason.
+    pub(crate) fn refused_for(&self, why: Why) -> u64 {
+        self.refused[why as usize]
+    }
+}
+
+/// Takes apart what is taken in and what is not.
+pub(crate) fn sift(delivery: Delivery, of: &Of<'_>, labels: &mut Labels) -> Sifted {
+    let Delivery {
+        boot: _,
+        at: _,
+        offset_ms,
+        harvest,
+        thinned,
+    } = delivery;
+    let offset = SignedDuration::from_millis(offset_ms.or(of.offset_ms).unwrap_or_default());
+    let offset = if offset.abs() > OFFSET_MIN {
+        offset
+    } else {
+        SignedDuration::ZERO
+    };
+    let mut sifted = Sifted::default();
+    let mut shown = 0;
+    for one in harvest {
+        let one = match one {
+            Harvest::Run(run) => row(run, of, offset, labels).map(Harvest::Run),
+            Harvest::Shown(one) if shown < SHOWN_MAX => {
+                shown += 1;
+                record(*one, of, offset, labels)
+            }
+            Harvest::Shown(one) => row(one.run, of, offset, labels).map(Harvest::Run),
+            Harvest::Trace(one) => trace(*one, of, offset),
+            Harvest::Own(one) => own(one, of).map(Harvest::Own),
+        };
+        match one {
+            Ok(one) => sifted.harvest.push(one),
+            Err(why) => sifted.refuse(why),
+        }
+    }
+    let is_given = |thinned: &Thinned| (of.is_given)(&thinned.check);
+    let (given, never): (Vec<_>, Vec<_>) = thinned.into_iter().partition(is_given);
+    sifted.refused[Why::Check as usize] += u64::try_from(never.len()).unwrap_or(u64::MAX);
+    sifted.thinned = given;
+    sifted
+}
+
+/// A run as it is kept, on the hub's clock.
+pub(crate) fn stamp(run: &mut Run, offset: SignedDuration) -> Result<(), Why> {
+    // The grid of a series is of whole microseconds.
+    run.due = run.due.checked_add(offset).map_err(|_| Why::Time)?;
+    Ok(())
+}
+
+fn row(mut run: Run, of: &Of<'_>, offset: SignedDuration, labels: &mut Labels) -> Result<Run, Why> {
+    about(&run.check, run.vantage.as_str(), of)?;
+    if !is_sound(&run) {
+        return Err(Why::Unsound);
+    }
+    stamp(&mut run, offset)?;
+    timely(run.began(), of.now)?;
+    // Evidence is what the hub has, and says so.
+    run.evidence = None;
+    run.resolver = run.resolver.and_then(|label| kept_label(&label, labels));
+    // A word that is not known is of a program newer than this one, or of nobody's: the failure counts,
+    // the word does not.
+    run.symptom = run.symptom.filter(|word| visit::is_known(word));
+    Ok(run)
+}
+
+fn record(
+    shown: Shown,
+    of: &Of<'_>,
+    offset: SignedDuration,
+    labels: &mut Labels,
+) -> Result<Harvest, Why> {
+    let Shown {
+        run,
+        mut context,
+        took_ms,
+        queries,
+        observations,
+    } = shown;
+    about(&run.check, &context.vantage, of)?;
+    let run = row(run, of, offset, labels)?;
+    context.now = context.now.checked_add(offset).map_err(|_| Why::Time)?;
+    timely(context.now, of.now)?;
+    Ok(Harvest::Shown(Box::new(Shown {
+        run,
+        context,
+        took_ms,
+        queries,
+        observations,
+    })))
+}
+
+fn trace(mut trace: Trace, of: &Of<'_>, offset: SignedDuration) -> Result<Harvest, Why> {
+    about(&trace.check, &trace.context.vantage, of)?;
+    trace.began = trace.began.checked_add(offset).map_err(|_| Why::Time)?;
+    let now = trace.context.now.checked_add(offset);
+    trace.context.now = now.map_err(|_| Why::Time)?;
+    timely(trace.began, of.now)?;
+    timely(trace.context.now, of.now)?;
+    Ok(Harvest::Trace(Box::new(trace)))
+}
+
+fn own(own: Own, of: &Of<'_>) -> Result<Own, Why> {
+    let given = |check: &CheckId| (of.is_given)(check).then_some(()).ok_or(Why::Check);
+    Ok(match own {
+        Own::Began => Own::Began,
+        Own::WorkerReplaced { why, under_way } => Own::WorkerReplaced {
+            why: inert(&why, WORDS_LEN_MAX),
+            under_way,
+        },
+        Own::CheckPoisoned { check, why } => {
+            given(&check)?;
+            let why = inert(&why, WORDS_LEN_MAX);
+            Own::CheckPoisoned { check, why }
+        }
+        Own::CheckWell { check } => {
+            given(&check)?;
+            Own::CheckWell { check }
+        }
+    })
+}
+
+fn about(check: &CheckId, vantage: &str, of: &Of<'_>) -> Result<(), Why> {
+    if vantage != of.vantage.as_str() {
+        return Err(Why::Vantage);
+    }
+    (of.is_given)(check).then_some(()).ok_or(Why::Check)
+}
+
+fn timely(at: Timestamp, now: Timestamp) -> Result<(), Why> {
+    let since = now.duration_since(at);
+    let is_timely = if since.is_negative() {
+        since.unsigned_abs() <= FUTURE_MAX
+    } else {
+        since.unsigned_abs() <= PAST_MAX
+    };
+    is_timely.then_some(()).ok_or(Why::Time)
+}
+
+/// Could this row have been made by our own code?
+fn is_sound(run: &Run) -> bool {
+    match run.outcome {
+        RunOutcome::Ok => run.layer.is_none() && run.symptom.is_none(),
+        RunOutcome::NotRun => run.layer == Some(Layer::Monitor),
+        RunOutcome::Wrong | RunOutcome::Failed => {
+            run.layer.is_some_and(|layer| layer != Layer::Monitor)
+        }
+    }
+}
+
+/// A resolver's label as it is kept; none, where an agent makes up ever new ones.
+fn kept_label(label: &str, labels: &mut Labels) -> Option<Arc<str>> {
+    let label = inert(label, LABEL_LEN_MAX);
+    if let Some(known) = labels.get(label.as_str()) {
+        return Some(known.clone());
+    }
+    if labels.len() >= LABELS_MAX {
+        return None;
+    }
+    let label: Arc<str> = label.into();
+    labels.insert(label.clone());
+    Some(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
+
+    fn check() -> CheckId {
+        CheckId::new("shop", "main")
+    }
+
+    fn run(sequence: u64, due: Timestamp) -> Run {
+        Run {
+            vantage: VantageId::new("fra"),
+            ..testing::run(&check(), sequence, due, RunOutcome::Failed)
+        }
+    }
+
+    fn delivery(runs: Vec<Run>, offset_ms: Option<i64>) -> Delivery {
+        Delivery {
+            boot: 1,
+            at: now(),
+            offset_ms,
+            harvest: runs.into_iter().map(Harvest::Run).collect(),
+            thinned: Vec::new(),
+        }
+    }
+
+    fn sifted(delivery: Delivery) -> Sifted {
+        let vantage = VantageId::new("fra");
+        let of = Of {
+            vantage: &vantage,
+            now: now(),
+            offset_ms: None,
+            is_given: &|check| check.service() == "shop",
+        };
+        sift(delivery, &of, &mut Labels::new())
+    }
+
+    fn runs(sifted: &Sifted) -> Vec<Run> {
+        let all = sifted.harvest.iter();
+        let runs = all.filter_map(|one| match one {
+            Harvest::Run(run) => Some(run.clone()),
+            Harvest::Shown(_) | Harvest::Trace(_) | Harvest::Own(_) => None,
+        });
+        runs.collect()
+    }
+
+    #[test]
+    fn what_is_right_is_taken_as_it_is() {
+        let given = vec![run(1, now()), run(2, now())];
+        let sifted = sifted(delivery(given.clone(), Some(1_900)));
+        assert_eq!(runs(&sifted), given);
+        assert_eq!(sifted.refused, [0; 4]);
+    }
+
+    #[test]
+    fn hostile_a02_other_agents_id() {
+        let forged = Run {
+            vantage: VantageId::new("local"),
+            ..run(1, now())
+        };
+        let sifted = sifted(delivery(vec![forged, run(2, now())], None));
+        assert_eq!(runs(&sifted).len(), 1, "its own row is taken");
+        assert_eq!(sifted.refused_for(Why::Vantage), 1);
+    }
+
+    #[test]
+    fn hostile_a03_times_of_ten_years() {
+        let years = Duration::from_secs(3_653 * 86_400);
+        for (at, is_taken) in [
+            (now() + years, false),
+            (now() - years, false),
+            (Timestamp::MIN, false),
+            (Timestamp::MAX, false),
+            (now() + Duration::from_secs(301), false),
+            (now() + Duration::from_secs(290), true),
+            (now() - Duration::from_secs(7 * 86_400), true),
+        ] {
+            let sifted = sifted(delivery(vec![run(1, at)], None));
+            assert_eq!(runs(&sifted).len(), usize::from(is_taken), "{at}");
+            assert_eq!(sifted.refused_for(Why::Time), u64::from(!is_taken), "{at}");
+        }
+    }
+
+    #[test]
+    fn hostile_a12_a_job_never_given() {
+        let other = Run {
+            check: CheckId::new("bank", "main"),
+            ..run(1, now())
+        };
+        let poisoned = Own::CheckPoisoned {
+            check: CheckId::new("bank", "main"),
+            why: String::new(),
+        };
+        let mut delivery = delivery(vec![other], None);
+        delivery.harvest.push(Harvest::Own(poisoned));
+        let sifted = sifted(delivery);
+        assert!(sifted.harvest.is_empty());
+        assert_eq!(sifted.refused_for(Why::Check), 2);
+    }
+
+    #[test]
+    fn hostile_a18_a_clock_that_is_off_is_put_right() {
+        let hour = 3_600_000;
+        let behind = now() - Duration::from_millis(3_600_000);
+        let sifted_run = &runs(&sifted(delivery(vec![run(1, behind)], Some(hour))))[0];
+        assert_eq!(sifted_run.due, now());
+        for absurd in [i64::MIN, i64::MAX] {
+            let sifted = sifted(delivery(vec![run(1, now())], Some(absurd)));
+            assert_eq!(sifted.refused_for(Why::Time), 1);
+        }
+    }
+
+    #[test]
+    fn words_are_ours_or_left_out() {
+        let poisoned = Run {
+            symptom: Some("http.\u{1b}[2Jstatus".into()),
+            ..run(1, now())
+        };
+        let well = Run {
+            outcome: RunOutcome::Ok,
+            ..run(2, now())
+        };
+        // Well, with a layer that failed: nobody's.
+        let other = sifted(delivery(vec![poisoned, well], None));
+        assert_eq!(other.refused_for(Why::Unsound), 1);
+        let taken = &runs(&other)[0];
+        assert_eq!((taken.outcome, &taken.symptom), (RunOutcome::Failed, &None));
+        let labelled = |n: usize| Run {
+            resolver: Some(format!("\u{202e}{n}").into()),
+            ..run(1, now())
+        };
+        let sifted = sifted(delivery((0..LABELS_MAX + 9).map(labelled).collect(), None));
+        let labels: Labels = runs(&sifted)
+            .into_iter()
+            .filter_map(|run| run.resolver)
+            .collect();
+        assert_eq!(labels.len(), LABELS_MAX);
+        assert!(labels.iter().all(|label| label.starts_with("\\u{202e}")));
+        let words = sifted_words("\u{7}".repeat(10_000));
+        assert!(words.chars().count() < 10 * WORDS_LEN_MAX && !words.contains('\u{7}'));
+    }
+
+    fn sifted_words(why: String) -> String {
+        let mut delivery = delivery(Vec::new(), None);
+        let own = Own::WorkerReplaced { why, under_way: 1 };
+        delivery.harvest.push(Harvest::Own(own));
+        match sifted(delivery).harvest.pop() {
+            Some(Harvest::Own(Own::WorkerReplaced { why, .. })) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+}
