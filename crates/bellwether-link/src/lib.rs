@@ -7,8 +7,12 @@
 //! Nothing here decides anything: who may enrol, what is kept and what is asked is the hub's; what is
 //! spooled and when it is dialled again is the agent's.
 //!
+//! - [`names`]: what both ends are called; the enrolment token
 //! - [`frame`]: messages on a stream
 //! - [`parcel`]: deliveries in parts, compressed
 
 pub mod frame;
+pub mod names;
 pub mod parcel;
+
+pub use names::{ALPN, EnrolToken, SERVER_NAME};
