@@ -121,7 +121,11 @@ mod tests {
         let uri = agent_uri("fra/1f0c");
         assert_eq!(uri, "bellwether:agent/fra/1f0c");
         assert_eq!(agent_of(&uri), Some("fra/1f0c"));
-        for none in ["bellwether:agent/fra", "bellwether:agent//1", "https://fra/1f"] {
+        for none in [
+            "bellwether:agent/fra",
+            "bellwether:agent//1",
+            "https://fra/1f",
+        ] {
             assert_eq!(agent_of(none), None, "{none}");
         }
     }
