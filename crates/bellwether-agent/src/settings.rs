@@ -391,7 +391,7 @@ resolvers:
   - { name: quad9, address: 9.9.9.9 }
   - { name: here, address: 192.0.2.53, from: [local] }
   - { name: there, address: 192.0.2.54, from: [fra] }
-  - system
+  - { name: own, address: system }
 vantages: [{ name: fra }, { name: nyc }]
 services:
   - name: shop
