@@ -19,7 +19,9 @@ mod engine;
 mod figures;
 mod judge;
 mod lateness;
+
 pub mod settings;
+pub mod spool;
 #[cfg(test)]
 mod testing;
 pub mod wheel;

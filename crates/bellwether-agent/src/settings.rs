@@ -160,7 +160,10 @@ pub fn plan_of(head: PlanHead, checks: Vec<LinkCheck>, local: &Local) -> Result<
     } = head;
     let mut common = *common;
     if common.schema != JOB_SCHEMA {
-        return Err(format!("a job of `{}`, not of `{JOB_SCHEMA}`", common.schema));
+        return Err(format!(
+            "a job of `{}`, not of `{JOB_SCHEMA}`",
+            common.schema
+        ));
     }
     if let Some(at) = system_resolvers_at {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
@@ -183,7 +186,9 @@ pub fn plan_of(head: PlanHead, checks: Vec<LinkCheck>, local: &Local) -> Result<
         generation,
         vantage: local.vantage.clone(),
         common,
-        workers: local.workers.map_or_else(|| workers_for(checks.len()), usize::from),
+        workers: local
+            .workers
+            .map_or_else(|| workers_for(checks.len()), usize::from),
         checks,
         at_once: at_once.clamp(1, AT_ONCE),
     })
@@ -386,7 +391,7 @@ resolvers:
   - { name: quad9, address: 9.9.9.9 }
   - { name: here, address: 192.0.2.53, from: [local] }
   - { name: there, address: 192.0.2.54, from: [fra] }
-  - system
+  - { name: own, address: system }
 vantages: [{ name: fra }, { name: nyc }]
 services:
   - name: shop
@@ -394,7 +399,7 @@ services:
 ";
 
     fn config(text: &str) -> Config {
-        bellwether_config::load_text("test.yaml", text).unwrap().config
+        bellwether_config::parse(text, Path::new("test.yaml")).unwrap()
     }
 
     fn local(vantage: &str) -> Local {

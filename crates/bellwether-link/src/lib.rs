@@ -8,15 +8,21 @@
 //! spooled and when it is dialled again is the agent's.
 //!
 //! - [`names`]: what both ends are called; the enrolment token
+//! - [`identity`]: the agent's key and certificate; [`client`]: its end of TLS
+//! - [`private`]: files for the owner's eyes alone
 //! - [`frame`]: messages on a stream
 //! - [`parcel`]: deliveries in parts, compressed
 //! - [`authority`]: the hub's own authority, and what it signs
 //! - [`server`]: the hub's end of TLS
 
 pub mod authority;
+pub mod client;
 pub mod frame;
+pub mod identity;
 pub mod names;
 pub mod parcel;
+pub mod private;
 pub mod server;
 
+pub use identity::{Identity, IdentityError, Request};
 pub use names::{ALPN, EnrolToken, SERVER_NAME};

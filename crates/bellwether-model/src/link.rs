@@ -135,6 +135,17 @@ pub struct Thinned {
     pub to: Timestamp,
     /// Runs by outcome: ok, wrong, failed, not run.
     pub runs: [u64; 4],
+    /// Traces.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub traces: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands on a reference"
+)]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How an agent is.

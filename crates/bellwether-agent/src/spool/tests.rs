@@ -1,0 +1,695 @@
+//! The spool on disks that fail, forget and tear.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use bellwether_model::harvest::{Own, Shown, Trace, TraceWhy};
+use bellwether_model::link::Thinned;
+use bellwether_model::report::Context;
+use bellwether_model::{CheckId, Expect, Run};
+use serde_json::json;
+
+use super::*;
+
+const BEGIN: i64 = 1_763_806_800_000_000;
+
+fn moment(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(BEGIN + micros).unwrap()
+}
+
+/// A row as it comes from the field: checks of three kinds, each on its own grid of a minute.
+fn run(sequence: u64, random: &mut fastrand::Rng, outcome: &str) -> Run {
+    const CHECKS: u64 = 1_500;
+    const RESOLVERS: [&str; 4] = ["9.9.9.9", "1.1.1.1", "8.8.8.8", "192.0.2.53"];
+    let (check, round) = (sequence % CHECKS, sequence / CHECKS);
+    let phase = i64::try_from(check * 40_000 + check * check % 39_989).unwrap();
+    let due = moment(phase + i64::try_from(round).unwrap() * 60_000_000);
+    // As wide as a log-normal network is, around 20 ms.
+    let mut micros = || 2_000 + random.u32(0..9_000) + random.u32(0..30_000);
+    let (dns, connect, tls) = (micros(), micros(), 2 * micros());
+    let mut row = json!({
+        "check": format!("service-{check}/main"),
+        "vantage": "fra",
+        "sequence": sequence + 1,
+        "due": due,
+        "late": 20 + random.u32(0..2_000),
+        "every": 60_000,
+        "trigger": "schedule",
+        "outcome": outcome,
+        "resolver": RESOLVERS[usize::try_from(round % 4).unwrap()],
+        "phases": { "dns": dns },
+    });
+    let address = format!("198.51.{}.{}", check % 250, 1 + round % 2);
+    if check % 5 >= 3 {
+        row["address"] = address.into();
+        row["phases"]["connect"] = connect.into();
+    } else {
+        row["status"] = 0.into();
+        row["size"] = (60 + check % 200).into();
+    }
+    if check % 5 == 4 {
+        row["status"] = 200.into();
+        row["size"] = (12_000 + check).into();
+        row["certificate"] = format!("{:064x}", check + 7).into();
+        row["certificate_ends"] = "2026-12-24T00:00:00Z".into();
+        row["phases"]["tls"] = tls.into();
+        row["phases"]["first_byte"] = (micros_of(random)).into();
+        row["phases"]["transfer"] = random.u32(40..900).into();
+    }
+    if outcome != "ok" {
+        row["layer"] = "net".into();
+        row["symptom"] = "tcp.refused".into();
+    }
+    serde_json::from_value(row).unwrap()
+}
+
+fn micros_of(random: &mut fastrand::Rng) -> u32 {
+    5_000 + random.u32(0..20_000)
+}
+
+fn context() -> Context {
+    Context {
+        target: "https://www.shop.example/".parse().unwrap(),
+        expect: Expect::default(),
+        vantage: "fra".to_owned(),
+        now: moment(0),
+        time_given: false,
+        family: None,
+        baseline: None,
+    }
+}
+
+fn trace(check: &str) -> Harvest {
+    Harvest::Trace(Box::new(Trace {
+        check: CheckId::new(check, "main"),
+        why: TraceWhy::Failure,
+        context: context(),
+        began: moment(5),
+        took_ms: 12.5,
+        queries: 30,
+        observations: Vec::new(),
+    }))
+}
+
+fn shown(run: Run) -> Harvest {
+    Harvest::Shown(Box::new(Shown {
+        run,
+        context: context(),
+        took_ms: 3.0,
+        queries: 1,
+        observations: Vec::new(),
+    }))
+}
+
+fn delivery(harvest: Vec<Harvest>, at: i64) -> Delivery {
+    Delivery {
+        boot: 7,
+        at: moment(at),
+        offset_ms: Some(-3),
+        harvest,
+        thinned: Vec::new(),
+    }
+}
+
+/// Rows of which every fiftieth failed, and now and then something else.
+fn mixed(from: u64, rows: u64, random: &mut fastrand::Rng) -> Delivery {
+    let mut harvest = Vec::new();
+    for sequence in from..from + rows {
+        let outcome = if sequence % 50 == 7 { "failed" } else { "ok" };
+        harvest.push(Harvest::Run(run(sequence, random, outcome)));
+        if sequence % 50 == 7 {
+            harvest.push(shown(run(sequence, random, "failed")));
+            harvest.push(trace(&format!("service-{}", sequence % 1_500)));
+        }
+        if sequence % 400 == 11 {
+            harvest.push(Harvest::Own(Own::Began));
+        }
+    }
+    delivery(harvest, i64::try_from(from).unwrap() * 40_000)
+}
+
+/// Files in memory; what each of them does is counted, and one of those things goes wrong.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Files>>);
+
+#[derive(Default)]
+struct Files {
+    all: BTreeMap<String, Vec<u8>>,
+    done: usize,
+    /// When something goes wrong, and how.
+    fault: Option<(usize, Fault)>,
+    is_dead: bool,
+    room: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// Once, and nothing of it is done.
+    Refused,
+    /// Once, and half of it is done.
+    Half,
+    /// Nothing is done from then on but the first bytes of this: the machine is off.
+    Off { bytes: usize },
+}
+
+impl Memory {
+    fn fails(at: usize, fault: Fault) -> Self {
+        let disk = Self::default();
+        disk.0.lock().unwrap().fault = Some((at, fault));
+        disk
+    }
+
+    /// The machine is on again, and the disk well.
+    fn well(&self) -> Self {
+        let files = self.0.lock().unwrap();
+        Self(Arc::new(Mutex::new(Files {
+            all: files.all.clone(),
+            ..Files::default()
+        })))
+    }
+
+    fn size(&self) -> usize {
+        self.0.lock().unwrap().all.values().map(Vec::len).sum()
+    }
+
+    fn room(&self, room: Option<usize>) {
+        self.0.lock().unwrap().room = room;
+    }
+
+    /// How many bytes of so many are written.
+    fn write(&self, len: usize) -> (usize, io::Result<()>) {
+        let mut files = self.0.lock().unwrap();
+        if files.is_dead {
+            return (0, Err(io::Error::other("off")));
+        }
+        files.done += 1;
+        let used: usize = files.all.values().map(Vec::len).sum();
+        if files.room.is_some_and(|room| used + len > room) {
+            return (len / 3, Err(io::ErrorKind::StorageFull.into()));
+        }
+        match files.fault {
+            Some((at, fault)) if at == files.done => match fault {
+                Fault::Refused => (0, Err(io::Error::other("input/output error"))),
+                Fault::Half => (len / 2, Err(io::Error::other("input/output error"))),
+                Fault::Off { bytes } => {
+                    files.is_dead = true;
+                    (bytes.min(len), Err(io::Error::other("off")))
+                }
+            },
+            _ => (len, Ok(())),
+        }
+    }
+}
+
+impl Disk for Memory {
+    fn list(&mut self) -> io::Result<Vec<(String, u64)>> {
+        let files = self.0.lock().unwrap();
+        let all = files.all.iter();
+        Ok(all
+            .map(|(name, bytes)| (name.clone(), bytes.len() as u64))
+            .collect())
+    }
+
+    fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
+        let files = self.0.lock().unwrap();
+        files
+            .all
+            .get(name)
+            .cloned()
+            .ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn append(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let (written, told) = self.write(bytes.len());
+        let mut files = self.0.lock().unwrap();
+        if written > 0 {
+            let file = files.all.entry(name.to_owned()).or_default();
+            file.resize(usize::try_from(at).unwrap(), 0);
+            file.extend(&bytes[..written]);
+        }
+        told
+    }
+
+    fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let (written, told) = self.write(bytes.len());
+        let mut files = self.0.lock().unwrap();
+        match &told {
+            Ok(()) => files.all.insert(name.to_owned(), bytes.to_owned()),
+            Err(_) if written > 0 => files
+                .all
+                .insert(format!("{name}.new"), bytes[..written].to_owned()),
+            Err(_) => None,
+        };
+        told
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        let (written, told) = self.write(1);
+        if written > 0 {
+            self.0.lock().unwrap().all.remove(name);
+        }
+        told
+    }
+}
+
+fn opened(disk: &Memory) -> Spool<Memory> {
+    Spool::open(disk.clone(), LIMIT_MIN, moment(0)).unwrap()
+}
+
+/// Everything after this number, until there is no more.
+fn all_after<D: Disk>(spool: &mut Spool<D>, mut number: u64) -> Vec<Numbered> {
+    let mut all = Vec::new();
+    while let Some(next) = spool.after(number).unwrap() {
+        assert!(next.0 > number, "in order");
+        number = next.0;
+        all.push(next);
+    }
+    all
+}
+
+#[test]
+fn what_is_sealed_comes_out_as_it_went_in() {
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut deliveries: Vec<Numbered> = (0..30)
+        .map(|n| (10 + n, mixed(n * 90, 90, &mut random)))
+        .collect();
+    deliveries.push((60, delivery(Vec::new(), 9)));
+    deliveries.push((61, delivery(vec![trace("a"), trace("b")], 10)));
+    let counts = Thinned {
+        check: CheckId::new("a", "b"),
+        from: moment(0),
+        to: moment(1),
+        runs: [1, 2, 3, 4],
+        traces: 5,
+    };
+    deliveries[4].1.thinned = vec![counts];
+    let bytes = sealed::write(&deliveries, 1).unwrap();
+    assert_eq!(sealed::read(&bytes).unwrap(), deliveries);
+    let head = sealed::head(&bytes).unwrap();
+    assert_eq!(
+        (head.level, head.first, head.last, head.at),
+        (1, 10, 61, moment(0))
+    );
+    for at in (0..bytes.len()).step_by(61) {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 4;
+        assert!(sealed::read(&flipped).is_none(), "{at}");
+        assert!(sealed::read(&bytes[..at]).is_none(), "{at}");
+    }
+}
+
+/// The budget: seven days of 1,500 checks a minute in 256 MiB.
+#[test]
+fn p02_seven_days_fit_into_the_default_size() {
+    const ROWS: u64 = 40_000;
+    const WEEK: u64 = 7 * 24 * 60 * 1_500;
+    // Rows of 5 seconds, as they are put together without a hub, and of 200 ms, as with one.
+    for rows in [125, 5] {
+        let mut random = fastrand::Rng::with_seed(1);
+        let disk = Memory::default();
+        let mut spool = opened(&disk);
+        for from in (0..ROWS).step_by(rows) {
+            let all = (from..from + rows as u64).map(|n| Harvest::Run(run(n, &mut random, "ok")));
+            spool.append(delivery(
+                all.collect(),
+                i64::try_from(from).unwrap() * 40_000,
+            ));
+        }
+        let sealed: u64 = spool
+            .segments
+            .iter()
+            .filter(|s| s.is_sealed)
+            .map(|s| s.len)
+            .sum();
+        let last = spool
+            .segments
+            .iter()
+            .filter(|s| s.is_sealed)
+            .map(|s| s.last)
+            .max()
+            .unwrap();
+        let each = sealed as f64 / (last * rows as u64) as f64;
+        println!(
+            "deliveries of {rows} rows: {each:.2} bytes a row, {:.0} MiB a week",
+            each * WEEK as f64 / 1_048_576.0
+        );
+        assert!(
+            each * (WEEK as f64) < LIMIT_DEFAULT as f64,
+            "{each} bytes a row"
+        );
+        assert_eq!(spool.fill().thinned, 0);
+    }
+}
+
+/// A week without a hub and more: successes go first, what failed stays, and all of it is accounted for.
+#[test]
+fn p02_a_full_spool_thins_successes_and_tells() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let disk = Memory::default();
+    let mut spool = opened(&disk);
+    spool.limit = 220_000;
+    let (mut made, mut failed) = (0, 0);
+    for n in 0..400 {
+        let delivery = mixed(n * 100, 100, &mut random);
+        made += 100;
+        failed += delivery
+            .harvest
+            .iter()
+            .filter(|one| matches!(one, Harvest::Shown(_)))
+            .count();
+        spool.append(delivery);
+        assert!(spool.bytes() <= 220_000, "within the limit");
+    }
+    let fill = spool.fill();
+    assert!(fill.thinned > 10_000 && fill.damaged == 0, "{fill:?}");
+    let all = all_after(&mut spool, 0);
+    assert_eq!(all.len(), 400, "no number is missing");
+    let (mut ok, mut bad, mut kept_shown, mut counted) = (0, 0, 0, 0);
+    for (_, delivery) in &all {
+        for one in &delivery.harvest {
+            match one {
+                Harvest::Run(run) if run.outcome == bellwether_model::run::RunOutcome::Ok => {
+                    ok += 1
+                }
+                Harvest::Run(_) => bad += 1,
+                Harvest::Shown(_) => kept_shown += 1,
+                Harvest::Trace(_) | Harvest::Own(_) => {}
+            }
+        }
+        counted += delivery.thinned.iter().map(|t| t.runs[0]).sum::<u64>();
+    }
+    assert_eq!(bad, failed, "every failure is still there");
+    assert_eq!(kept_shown, failed, "with its records");
+    assert_eq!(
+        ok + counted,
+        made - failed as u64,
+        "every success is there, or counted"
+    );
+    // What is newest is whole.
+    assert!(
+        all[390..]
+            .iter()
+            .all(|(_, delivery)| delivery.thinned.is_empty())
+    );
+    // So it is after the next start.
+    let again = all_after(&mut opened(&disk.well()), 0);
+    assert_eq!(again, all);
+}
+
+#[test]
+fn when_all_successes_are_counted_records_go_and_then_rows() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let mut spool = opened(&Memory::default());
+    spool.limit = 70_000;
+    let mut rows = 0;
+    for n in 0..600 {
+        let delivery = mixed(n * 100, 100, &mut random);
+        rows += delivery
+            .harvest
+            .iter()
+            .filter(|one| matches!(one, Harvest::Run(_) | Harvest::Shown(_)))
+            .count() as u64;
+        spool.append(delivery);
+        assert!(spool.bytes() <= 70_000);
+    }
+    let fill = spool.fill();
+    let (mut left, mut counted, mut traces) = (0, 0, 0);
+    for (_, delivery) in all_after(&mut spool, 0) {
+        left += delivery
+            .harvest
+            .iter()
+            .filter(|one| matches!(one, Harvest::Run(_) | Harvest::Shown(_)))
+            .count() as u64;
+        counted += delivery
+            .thinned
+            .iter()
+            .map(|t| t.runs.iter().sum::<u64>())
+            .sum::<u64>();
+        traces += delivery.thinned.iter().map(|t| t.traces).sum::<u64>();
+    }
+    assert!(traces > 0);
+    assert_eq!(fill.damaged, 0, "{fill:?}");
+    assert_eq!(left + counted, rows, "every run is there, or counted");
+}
+
+/// What a spool is put through: deliveries, of which the hub takes some. Tells the newest that was said
+/// to be durable, and the newest that the hub took.
+fn story(spool: &mut Spool<Memory>) -> (u64, u64) {
+    let mut random = fastrand::Rng::with_seed(9);
+    let (mut durable, mut acked) = (spool.newest(), 0);
+    for n in 0..24_u64 {
+        spool.append(mixed(n * 700, 700, &mut random));
+        if spool.fill().trouble.is_none() {
+            durable = spool.newest();
+        }
+        if n % 7 == 6 {
+            acked = spool.newest() - 3;
+            spool.acknowledge(acked);
+        }
+    }
+    (durable, acked)
+}
+
+fn told() -> Vec<Delivery> {
+    let mut random = fastrand::Rng::with_seed(9);
+    (0..24).map(|n| mixed(n * 700, 700, &mut random)).collect()
+}
+
+/// The power goes at each write, after any part of it: what was said to be durable is there, whole and in
+/// order, and no number is given twice.
+#[test]
+fn p02_power_loss_at_every_write_loses_nothing_that_was_durable() {
+    let told = told();
+    let whole = Memory::default();
+    story(&mut opened(&whole));
+    let writes = whole.0.lock().unwrap().done;
+    assert!(writes > 30, "{writes}");
+    for at in 1..=writes {
+        for bytes in [0, 1, 17, 5_000, usize::MAX] {
+            let disk = Memory::fails(at, Fault::Off { bytes });
+            let (durable, acked) = story(&mut opened(&disk));
+            let disk = disk.well();
+            let mut spool = opened(&disk);
+            let newest = spool.newest();
+            assert!(newest >= durable, "{at} {bytes}: {newest} {durable}");
+            spool.welcome(acked.min(newest)).unwrap();
+            let all = all_after(&mut spool, acked);
+            let numbers: Vec<u64> = all.iter().map(|(number, _)| *number).collect();
+            assert_eq!(
+                numbers,
+                (acked + 1..=newest).collect::<Vec<_>>(),
+                "{at} {bytes}"
+            );
+            for (number, delivery) in &all {
+                assert_eq!(
+                    delivery,
+                    &told[usize::try_from(*number - 1).unwrap()],
+                    "{at} {bytes} {number}"
+                );
+            }
+            assert_eq!(spool.fill().damaged, 0, "{at} {bytes}");
+            spool.append(delivery(Vec::new(), 1));
+            assert_eq!(spool.newest(), newest + 1);
+        }
+    }
+}
+
+/// A write fails once, at each of them: nothing is lost, nor told twice, also after the next start.
+#[test]
+fn p17_a_write_that_fails_is_never_taken_for_one_that_did_not() {
+    let told = told();
+    let whole = Memory::default();
+    story(&mut opened(&whole));
+    let writes = whole.0.lock().unwrap().done;
+    for at in 1..=writes {
+        for fault in [Fault::Refused, Fault::Half] {
+            let disk = Memory::fails(at, fault);
+            let mut spool = opened(&disk);
+            let (durable, acked) = story(&mut spool);
+            assert_eq!(spool.fill().trouble, None, "{at}: it is over");
+            assert!(durable >= spool.newest(), "{at}");
+            let all = all_after(&mut spool, acked);
+            let rows = |all: &mut dyn Iterator<Item = &Delivery>| -> Vec<Harvest> {
+                all.flat_map(|delivery| delivery.harvest.clone()).collect()
+            };
+            let got = rows(&mut all.iter().map(|(_, delivery)| delivery));
+            let from = told.len() - all.len();
+            assert_eq!(got, rows(&mut told[from..].iter()), "{at} {fault:?}");
+            assert_eq!(
+                all_after(&mut opened(&disk.well()), acked),
+                all,
+                "{at} {fault:?}"
+            );
+        }
+    }
+}
+
+/// A disk without room: what is seen waits in memory, bounded, the trouble is told, and as soon as there is
+/// room all of it is on disk.
+#[test]
+fn p16_a_full_disk_degrades_and_heals() {
+    let mut random = fastrand::Rng::with_seed(4);
+    let disk = Memory::default();
+    let mut spool = opened(&disk);
+    spool.append(mixed(0, 100, &mut random));
+    disk.room(Some(disk.size() + 10));
+    let mut from = 100;
+    while from < 100 + 3 * MEMORY_MAX as u64 {
+        spool.append(mixed(from, 1_000, &mut random));
+        from += 1_000;
+        assert!(
+            spool.weight <= MEMORY_MAX + 2 * DELIVERY_ROWS_MAX,
+            "{}",
+            spool.weight
+        );
+    }
+    let fill = spool.fill();
+    assert!(
+        fill.trouble
+            .as_ref()
+            .is_some_and(|why| why.contains("cannot be written")),
+        "{fill:?}"
+    );
+    assert!(fill.thinned > 0);
+    // It is handed out all the same.
+    let first = spool.after(1).unwrap().unwrap();
+    assert_eq!(first.0, 2);
+    disk.room(None);
+    assert!(spool.flush());
+    assert_eq!(spool.fill().trouble, None);
+    let all = all_after(&mut spool, 0);
+    let (mut there, mut counted) = (0, 0);
+    for (_, delivery) in &all {
+        there += delivery
+            .harvest
+            .iter()
+            .filter(|one| matches!(one, Harvest::Run(_) | Harvest::Shown(_)))
+            .count() as u64;
+        counted += delivery
+            .thinned
+            .iter()
+            .map(|t| t.runs.iter().sum::<u64>())
+            .sum::<u64>();
+    }
+    let shown = (0..from).filter(|n| n % 50 == 7).count() as u64;
+    assert_eq!(
+        there + counted,
+        from + shown,
+        "every run is there, or counted"
+    );
+    assert_eq!(all_after(&mut opened(&disk.well()), 0), all);
+}
+
+/// A flipped bit anywhere: every delivery comes as it was, or does not come and is counted.
+#[test]
+fn p18_bit_rot_is_harmless_or_found() {
+    let told = told();
+    let disk = Memory::default();
+    let mut spool = opened(&disk);
+    let (_, acked) = story(&mut spool);
+    spool.close();
+    drop(spool);
+    let files = disk.0.lock().unwrap().all.clone();
+    let mut found = 0;
+    for (name, bytes) in &files {
+        for at in (0..bytes.len()).step_by(bytes.len() / 150 + 1) {
+            let rotten = disk.well();
+            rotten.0.lock().unwrap().all.get_mut(name).unwrap()[at] ^= 1 << (at % 8);
+            let mut spool = opened(&rotten);
+            spool.welcome(acked).unwrap();
+            let all = all_after(&mut spool, acked);
+            for (number, delivery) in &all {
+                let place = usize::try_from(*number - 1).unwrap();
+                assert_eq!(delivery, &told[place], "{name} {at} {number}");
+            }
+            let missing = told.len() as u64 - acked - all.len() as u64;
+            found += missing;
+            let is_last = name.ends_with("journal");
+            assert!(
+                missing == 0 || spool.fill().damaged > 0 || is_last,
+                "{name} {at}"
+            );
+        }
+    }
+    assert!(found > 0);
+}
+
+/// The folder is lost, or an older copy of itself: the hub knows numbers that the spool does not. What is
+/// new gets other ones, also where it was spooled before the hub was heard.
+#[test]
+fn p02_no_number_is_given_twice_though_the_disk_forgot() {
+    let mut random = fastrand::Rng::with_seed(5);
+    for lost in [true, false] {
+        let disk = Memory::default();
+        let mut spool = opened(&disk);
+        for n in 0..5 {
+            spool.append(mixed(n * 10, 10, &mut random));
+        }
+        let copy = if lost { Memory::default() } else { disk.well() };
+        for n in 5..40 {
+            spool.append(mixed(n * 10, 10, &mut random));
+        }
+        let known = if lost { 0 } else { 5 };
+        let mut spool = opened(&copy);
+        let fresh: Vec<Delivery> = (0..3)
+            .map(|n| mixed(9_000 + n * 10, 10, &mut random))
+            .collect();
+        for delivery in &fresh {
+            spool.append(delivery.clone());
+        }
+        assert_eq!(spool.newest(), known + 3);
+        spool.welcome(40).unwrap();
+        let wanted: Vec<Numbered> = (41..).zip(fresh).collect();
+        assert_eq!(all_after(&mut spool, 40), wanted);
+        assert_eq!(spool.newest(), 43);
+        // The hub took two; then the power goes.
+        spool.acknowledge(42);
+        let mut spool = opened(&copy.well());
+        spool.welcome(42).unwrap();
+        assert_eq!(all_after(&mut spool, 42), wanted[2..]);
+        spool.append(delivery(Vec::new(), 1));
+        assert_eq!(spool.newest(), 44);
+    }
+}
+
+/// What was handed out from memory, and lost before the disk had it, does not lend its number to others.
+#[test]
+fn p02_a_number_that_only_the_hub_knows_is_not_given_again() {
+    let mut random = fastrand::Rng::with_seed(6);
+    let disk = Memory::default();
+    let mut spool = opened(&disk);
+    spool.append(mixed(0, 10, &mut random));
+    disk.room(Some(0));
+    spool.append(mixed(10, 10, &mut random));
+    assert_eq!(spool.after(1).unwrap().unwrap().0, 2, "sent from memory");
+    let mut spool = opened(&disk.well());
+    let next = mixed(20, 10, &mut random);
+    spool.append(next.clone());
+    spool.welcome(2).unwrap();
+    assert_eq!(all_after(&mut spool, 2), [(3, next)]);
+}
+
+#[test]
+fn a_start_is_told_from_the_one_before() {
+    let disk = Memory::default();
+    let first = opened(&disk).boot();
+    assert!(opened(&disk).boot() > first);
+    assert!(opened(&Memory::default()).boot() >= u64::try_from(BEGIN / 1_000_000).unwrap());
+}
+
+#[test]
+fn a_hub_that_takes_all_leaves_little_on_disk() {
+    let mut random = fastrand::Rng::with_seed(8);
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(Folder::open(dir.path()).unwrap(), LIMIT_MIN, moment(0)).unwrap();
+    for n in 0..600 {
+        spool.append(mixed(n * 20, 20, &mut random));
+        let (number, _) = spool.after(n).unwrap().unwrap();
+        spool.acknowledge(number);
+        assert!(spool.bytes() < 2 * JOURNAL_LEN_DONE);
+    }
+    spool.close();
+    assert_eq!(spool.fill().deliveries, 0);
+    let mut spool = Spool::open(Folder::open(dir.path()).unwrap(), LIMIT_MIN, moment(0)).unwrap();
+    assert_eq!((spool.newest(), spool.after(0).unwrap()), (600, None));
+}
