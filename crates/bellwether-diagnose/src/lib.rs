@@ -28,6 +28,7 @@ pub mod rules;
 pub mod scope;
 pub mod suffix;
 pub mod units;
+pub mod vantages;
 pub mod visit;
 pub mod words;
 

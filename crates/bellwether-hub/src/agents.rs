@@ -85,6 +85,15 @@ impl Agents {
         self.ask_afar(vantage, Asked::Trace { check });
     }
 
+    /// Asks for a run at a vantage, now: another one sees the check fail.
+    pub fn confirm(&self, check: &CheckId, vantage: &VantageId) {
+        if is_local(vantage) {
+            return self.trace(check, vantage);
+        }
+        let check = check.clone();
+        self.ask_afar(vantage, Asked::Confirm { check });
+    }
+
     /// Asks for traces from a vantage at this cadence; `None` for the usual one.
     pub fn follow(&self, check: &CheckId, vantage: &VantageId, every: Option<Duration>) {
         if is_local(vantage) {

@@ -6,20 +6,25 @@
 mod checks;
 mod last;
 mod place;
+mod places;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use bellwether_config::Config;
+use bellwether_diagnose::vantages::{Standing, is_late};
 use bellwether_model::report::LayerReport;
 use bellwether_model::run::RunOutcome;
-use bellwether_model::{Cause, CheckId, Digest, Run, Verdict};
+use bellwether_model::{Cause, CheckId, Digest, Run, VantageId, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use places::KeptPlace;
+
 pub use checks::Checks;
 pub use last::LastRuns;
+pub use places::{Judgement, Places, Standings};
 
 /// What the keys of the board's checkpoints begin with.
 pub const CHECKPOINT: &str = "board";
@@ -44,6 +49,8 @@ pub struct Board {
     pub services: BTreeMap<String, ServiceState>,
     /// Checks by id.
     pub checks: Checks,
+    /// How each configured vantage stands.
+    pub vantages: Standings,
     /// The services that each incident which is not resolved was put to.
     placed: BTreeMap<u64, Vec<String>>,
 }
@@ -102,6 +109,8 @@ pub struct CheckState {
     pub poisoned: Option<String>,
     /// Runs in a row that were served before anything was traced.
     pub served: u32,
+    /// What each vantage says, where there are several.
+    pub(crate) places: Option<Box<Places>>,
 }
 
 impl CheckState {
@@ -124,21 +133,20 @@ impl CheckState {
     }
 
     /// Takes in its newest run. Tells whether what is told of it is another by that.
-    fn ran(&mut self, run: Run, now: Timestamp) -> bool {
+    fn ran(&mut self, run: Run, standings: &Standings, now: Timestamp) -> bool {
         let mut is_news = false;
         if run.outcome != RunOutcome::NotRun {
             let began = run.began().min(now);
             is_news = self.is_stale(now);
-            self.judged_at = self.judged_at.max(Some(began));
-            self.served = match run.outcome {
-                RunOutcome::Ok => self.served.saturating_add(1),
-                RunOutcome::Wrong | RunOutcome::Failed | RunOutcome::NotRun => 0,
-            };
-            if self.since.is_none() && self.served >= SERVED_MIN {
-                self.verdict = Verdict::Healthy;
-                self.since = Some(began);
-                self.summary = Cow::Borrowed(SERVED);
-                is_news = true;
+            if let Some(places) = &mut self.places {
+                places.ran(&run, began);
+                let is_heard = standings.get(&run.vantage).is_some_and(|s| s.is_heard);
+                if is_heard {
+                    self.judged_at = self.judged_at.max(Some(began));
+                }
+                is_news |= self.combine(standings, now);
+            } else {
+                is_news |= self.at(&run.vantage, |own| own.ran(&run, began));
             }
         }
         self.last.insert(run);
@@ -174,6 +182,8 @@ struct Kept<'k> {
     evidence: Option<Digest>,
     #[serde(default)]
     layers: Cow<'k, [LayerReport]>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    vantages: Vec<KeptPlace>,
 }
 
 impl Board {
@@ -228,8 +238,50 @@ impl Board {
     /// thing: that is history, and no more.
     pub(crate) fn ran(&mut self, run: &Run, now: Timestamp) -> Option<bool> {
         let check = self.checks.get_mut(&run.check)?;
-        let is_current = run.began() >= check.known_since;
-        is_current.then(|| check.ran(run.clone(), now))
+        let began = run.began();
+        let is_current = began >= check.known_since && !is_late(began, check.every, now);
+        is_current.then(|| check.ran(run.clone(), &self.vantages, now))
+    }
+
+    /// Which vantages may be heard from now on. Tells of which services the verdict may be another.
+    pub fn stand(&mut self, standings: Standings, now: Timestamp) -> BTreeSet<String> {
+        let before = std::mem::replace(&mut self.vantages, standings);
+        match self.vantages == before {
+            true => BTreeSet::new(),
+            false => self.recount(now),
+        }
+    }
+
+    /// Puts together anew what the vantages say, where one of them grew too old. Tells of which services
+    /// the verdict may be another.
+    pub fn recount(&mut self, now: Timestamp) -> BTreeSet<String> {
+        let mut services = BTreeSet::new();
+        if self.vantages.len() < 2 {
+            return services;
+        }
+        for (id, check) in self.checks.iter_mut() {
+            if check.combine(&self.vantages, now) {
+                services.insert(id.service().to_owned());
+            }
+        }
+        services
+    }
+
+    /// Nothing said before of checks that bring down workers at a vantage holds any longer.
+    pub(crate) fn unpoison(&mut self, vantage: &VantageId) {
+        for state in self.checks.values_mut() {
+            match &mut state.places {
+                Some(places) => places.unpoison(vantage),
+                None => state.poisoned = None,
+            }
+        }
+    }
+
+    /// Puts together what the vantages say of a check.
+    pub(crate) fn combine(&mut self, check: &CheckId, now: Timestamp) {
+        if let Some(state) = self.checks.get_mut(check) {
+            state.combine(&self.vantages, now);
+        }
     }
 
     /// Since when a service is stale: the first of its checks to have become so.
@@ -270,10 +322,32 @@ impl Board {
         }
         self.services = services;
         self.checks = all.into_iter().collect();
+        self.divide(config);
         self.sum_all_up();
         let mut gone: Vec<CheckId> = known.into_keys().collect();
         gone.sort_unstable();
         gone
+    }
+
+    /// Each vantage of a configuration has a standing, and says something of each check.
+    fn divide(&mut self, config: &Config) {
+        let local = (VantageId::new(VantageId::LOCAL), None);
+        let named = config.vantages.iter();
+        let named = named.map(|one| (VantageId::new(&one.name), one.network));
+        let mut before = std::mem::take(&mut self.vantages);
+        for (id, network) in [local].into_iter().chain(named) {
+            let mut standing = before.remove(&id).unwrap_or(Standing {
+                is_heard: true,
+                amiss: None,
+                since: None,
+                network,
+            });
+            standing.network = network;
+            self.vantages.insert(id, standing);
+        }
+        for check in self.checks.values_mut() {
+            check.divide(&self.vantages);
+        }
     }
 
     /// The wall clock was moved. What would now be in the future counts as of now, so that it grows old
@@ -285,6 +359,9 @@ impl Board {
             at_most_now(&mut check.judged_at);
             at_most_now(&mut check.traced_at);
             at_most_now(&mut check.since);
+            if let Some(places) = &mut check.places {
+                places.clock_moved(now);
+            }
         }
         self.sum_all_up();
         for service in self.services.values_mut() {
@@ -327,6 +404,7 @@ impl Board {
                     traced_at: check.traced_at,
                     evidence: check.evidence,
                     layers: Cow::Borrowed(&check.layers),
+                    vantages: check.places().map(Places::kept).unwrap_or_default(),
                 })
             })
             .collect();
@@ -370,17 +448,45 @@ impl Board {
         if check.judged_at > kept.judged_at {
             return;
         }
+        let is_many = check.places.is_some();
+        if let Some(places) = &mut check.places {
+            kept.vantages.into_iter().for_each(|one| places.recall(one));
+        }
         check.verdict = kept.verdict;
         check.cause = kept.cause;
-        check.summary = match kept.summary {
-            of_very_many if of_very_many == ALL_WORKS => Cow::Borrowed(ALL_WORKS),
-            own => Cow::Owned(own.into_owned()),
-        };
+        check.summary = known(kept.summary.into_owned());
         check.since = Some(kept.since);
         check.judged_at = kept.judged_at;
         check.traced_at = kept.traced_at;
         check.evidence = kept.evidence;
         check.layers = kept.layers.into_owned();
+        if !is_many {
+            return;
+        }
+        // Where there was one vantage before, it is that one's.
+        let local = VantageId::new(VantageId::LOCAL);
+        let is_known = check
+            .places()
+            .is_some_and(|p| p.iter().any(|(_, j)| j.since.is_some()));
+        let (layers, traced_at, evidence) = (check.layers.clone(), check.traced_at, check.evidence);
+        let (verdict, cause, summary) = (check.verdict, check.cause, check.summary.clone());
+        let (since, judged_at) = (check.since, check.judged_at);
+        if !is_known {
+            check.at(&local, |place| {
+                (place.verdict, place.cause, place.summary) = (Some(verdict), cause, summary);
+                (place.since, place.judged_at) = (since, judged_at);
+                (place.layers, place.traced_at, place.evidence) = (layers, traced_at, evidence);
+            });
+        }
+    }
+}
+
+/// A sentence; what very many are told is held once.
+fn known(summary: String) -> Cow<'static, str> {
+    match summary.as_str() {
+        ALL_WORKS => Cow::Borrowed(ALL_WORKS),
+        SERVED => Cow::Borrowed(SERVED),
+        _ => Cow::Owned(summary),
     }
 }
 
@@ -401,6 +507,7 @@ impl CheckState {
             last: LastRuns::default(),
             poisoned: None,
             served: 0,
+            places: None,
         }
     }
 }

@@ -38,12 +38,16 @@ impl Moves {
     }
 }
 
-/// Since when a check gave no result, if that is longer than two intervals. It is among those of which
-/// what is known is too old to be true.
+/// Since when a check gave no result, if that is longer than two intervals. `judged_at` is when it last
+/// was judged from where it is to come.
 #[must_use]
-pub fn silent_since(check: &CheckState, now: Timestamp) -> Option<Timestamp> {
+pub fn silent_since(
+    check: &CheckState,
+    judged_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Timestamp> {
     // What this process has not had the time to ask yet is not its silence.
-    let since = check.judged_at.unwrap_or(check.known_since);
+    let since = judged_at.unwrap_or(check.known_since);
     let since = since.max(check.known_since);
     let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
     (age > check.every * 2 + STALE_GRACE).then_some(since)
@@ -51,14 +55,23 @@ pub fn silent_since(check: &CheckState, now: Timestamp) -> Option<Timestamp> {
 
 /// The report of a check without a result.
 #[must_use]
-pub fn no_result(check: &CheckId, since: Timestamp, version: &str, now: Timestamp) -> Report {
+pub fn no_result(
+    check: &CheckId,
+    vantage: &VantageId,
+    since: Timestamp,
+    version: &str,
+    now: Timestamp,
+) -> Report {
     let age = now.duration_since(since).as_secs();
+    let at = match vantage.as_str() {
+        VantageId::LOCAL => String::new(),
+        elsewhere => format!(" at {elsewhere}"),
+    };
     let summary = format!(
-        "{check} gave no result for {age} s: its probes do not end, or nobody runs them; what is true of it is unknown"
+        "{check} gave no result{at} for {age} s: its probes do not end, or nobody runs them; what is true of it is unknown"
     );
-    let vantage = VantageId::new(VantageId::LOCAL);
     let cause = Cause::MonitorProbeHung;
-    report(check, &vantage, cause, summary, since, version, now)
+    report(check, vantage, cause, summary, since, version, now)
 }
 
 /// The report of a check whose probes bring down workers.

@@ -13,6 +13,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod time;
+mod vantages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -20,9 +21,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bellwether_agent::{Harvest, Own, Shown, Trace};
-use bellwether_diagnose::detect::{Detector, Heard};
+use bellwether_diagnose::detect::{Detector, Heard, Signal};
 use bellwether_diagnose::incidents::{self, Book, JudgedTrace, Update};
 use bellwether_diagnose::report::Seen;
+use bellwether_diagnose::vantages::{Bursts, Vantages};
 use bellwether_model::run::Trigger;
 use bellwether_model::{Cause, CheckId, Digest, Incident, Report, Run, VantageId, Verdict};
 use bellwether_store::{Change, StoreError};
@@ -41,7 +43,8 @@ use crate::signals;
 use crate::unsaved::Unsaved;
 use show::Show;
 use targets::Targets;
-pub use targets::baselines;
+pub use targets::{baseline_key, baselines};
+use vantages::Since;
 
 /// How often time alone is looked at: holds that end, results that did not come.
 const TICK: Duration = Duration::from_secs(1);
@@ -85,10 +88,16 @@ pub struct Judge {
     keeper: Keeper,
     book: Book,
     detector: Detector,
-    /// What stands in the last report kept of each check.
-    kept: BTreeMap<CheckId, Kept>,
-    /// Checks that gave no result for two intervals, and were named for it.
-    silent: BTreeSet<CheckId>,
+    /// Which vantages may be heard.
+    vantages: Vantages,
+    /// Failures that others than the vantage that saw them are asked about.
+    bursts: Bursts,
+    /// Since when each vantage is heard, and each agent elsewhere linked.
+    since: Since,
+    /// What stands in the last report kept of each check at a vantage.
+    kept: BTreeMap<Key, Kept>,
+    /// Checks that gave no result for two intervals at a vantage, and were named for it.
+    silent: BTreeSet<Key>,
     /// What each service was last told to be.
     told: BTreeMap<String, (Verdict, Option<Cause>)>,
     /// Services of which something is too old to be true.
@@ -100,6 +109,9 @@ pub struct Judge {
     is_memory_due: bool,
     clock: freshness::Moves,
 }
+
+/// A check at a vantage.
+type Key = (CheckId, VantageId);
 
 /// What judging came to, and is neither stored nor shown yet.
 #[derive(Default)]
@@ -166,6 +178,9 @@ impl Judge {
             keeper,
             book,
             detector: Detector::default(),
+            vantages: Vantages::default(),
+            bursts: Bursts::default(),
+            since: Since::default(),
             kept: BTreeMap::new(),
             silent: BTreeSet::new(),
             told: BTreeMap::new(),
@@ -186,12 +201,15 @@ impl Judge {
             judge.detector.forget(check);
         }
         judge.nothing_is_to_come(now);
+        judge.recall_vantages(now)?;
         judge.reconcile(now);
         for (check, vantage, every) in judge.book.followed() {
             judge.agents.follow(&check, &vantage, Some(every));
         }
         let book = &judge.book;
-        judge.shared.board_mut(|board| show::show_all(board, book));
+        judge
+            .shared
+            .board_mut(|board| show::show_all(board, book, now));
         judge.learn_told(now);
         Ok(judge)
     }
@@ -276,8 +294,13 @@ impl Judge {
         let mut judged = Judged::default();
         for one in harvest {
             match one {
-                Harvest::Run(run) => self.ran(&run, &mut judged, now),
-                Harvest::Shown(shown) => self.ran(&shown.run, &mut judged, now),
+                Harvest::Run(run) if run.vantage == vantage => self.ran(&run, &mut judged, now),
+                Harvest::Shown(shown) if shown.run.vantage == vantage => {
+                    self.ran(&shown.run, &mut judged, now);
+                }
+                // Nobody speaks for another vantage than his own.
+                Harvest::Run(_) | Harvest::Shown(_) => {}
+                Harvest::Trace(trace) if trace.context.vantage != vantage.as_str() => {}
                 Harvest::Trace(trace) => {
                     if judged.shows.iter().any(|show| show.is_of(&trace.check)) {
                         self.settle(std::mem::take(&mut judged), now);
@@ -329,25 +352,56 @@ impl Judge {
     fn ran(&mut self, run: &Run, judged: &mut Judged, now: Timestamp) {
         let figures = &self.shared.figures;
         figures.runs[run.outcome as usize].fetch_add(1, Ordering::Relaxed);
-        if run.trigger == Trigger::Schedule {
+        let is_local = run.vantage.as_str() == VantageId::LOCAL;
+        if run.trigger == Trigger::Schedule && is_local {
             let late = Duration::from_micros(u64::from(run.late));
             figures.lateness.observe(late);
         }
         if run.began().duration_since(now) > AHEAD {
             return;
         }
+        // Before anything follows from it for its vantage.
+        let is_heard = self.vantages.is_heard(&run.vantage);
+        self.vantages.ran(run, now);
         let is_news = self.shared.board_mut(|board| board.ran(run, now));
         let Some(is_news) = is_news else {
             return;
         };
-        for signal in self.detector.step(&Heard::of(run), now) {
-            if let Some(signal) = signals::of(&signal) {
-                judged.updates.extend(self.book.signal(&signal, now));
+        if is_heard {
+            self.bursts.ran(run);
+            for signal in self.detector.step(&Heard::of(run), now) {
+                self.signalled(run, &signal, judged, now);
             }
+            judged.updates.extend(self.book.ran(run, now));
         }
-        judged.updates.extend(self.book.ran(run, now));
         if is_news {
             judged.services.insert(run.check.service().to_owned());
+        }
+    }
+
+    /// What detection says of a run.
+    fn signalled(&mut self, run: &Run, signal: &Signal, judged: &mut Judged, now: Timestamp) {
+        if let Signal::Suspect {
+            check, vantages, ..
+        } = signal
+            && self.vantages.is_many()
+        {
+            // Its own agent traces what fails there; whether it fails elsewhere is asked elsewhere.
+            let known = &self.vantages;
+            let is_heard = |vantage: &VantageId| known.is_heard(vantage);
+            let asked = self
+                .bursts
+                .suspect(check, &run.vantage, vantages, is_heard, now);
+            if let Some(vantage) = asked {
+                self.agents.confirm(check, &vantage);
+            }
+            return;
+        }
+        if let Signal::Alarm(alarm) = signal {
+            self.bursts.settled(&alarm.check);
+        }
+        for signal in signals::of(signal, &self.book) {
+            judged.updates.extend(self.book.signal(&signal, now));
         }
     }
 
@@ -369,6 +423,9 @@ impl Judge {
         // And it may have begun before the wall clock was set back.
         let began = began.min(now);
         let vantage = VantageId::new(&context.vantage);
+        if self.is_history(&check, began, now) {
+            return;
+        }
         let seen = Seen {
             context,
             began,
@@ -377,7 +434,15 @@ impl Judge {
             peak_kib: None,
             observations,
         };
-        if let Some(report) = self.report(&check, seen) {
+        let Some(report) = self.report(&check, seen) else {
+            return;
+        };
+        let changes = self.vantages.traced(&check, &vantage, &report, now);
+        self.stand(changes, judged, now);
+        // What a vantage that cannot be believed says of a target is no evidence; and what it says of
+        // itself is told of the vantage, once.
+        let of_itself = self.vantages.is_many() && vantages::blames_itself(&report);
+        if self.vantages.is_heard(&vantage) && !of_itself {
             self.judge(&check, &vantage, &report, judged, now);
         }
     }
@@ -447,7 +512,8 @@ impl Judge {
             depends: &[],
         };
         let updates = self.book.traced(&trace, now);
-        let is_kept = self.book.names(check, &digest) || self.is_news(check, report, now);
+        let key = (check.clone(), vantage.clone());
+        let is_kept = self.book.names(check, &digest) || self.is_news(&key, report, now);
         judged.updates.extend(updates);
         if is_kept {
             judged.changes.push(Change::Evidence { at: now, bytes });
@@ -456,12 +522,12 @@ impl Judge {
                 verdict: report.verdict,
                 cause: report.diagnosis.as_ref().map(|d| d.cause),
             };
-            self.kept.insert(check.clone(), kept);
+            self.kept.insert(key, kept);
         }
         if let Some(baseline) = bellwether_diagnose::baseline_of(report) {
             if let Ok(bytes) = serde_json::to_vec(&baseline) {
                 judged.changes.push(Change::Checkpoint {
-                    key: format!("{BASELINE}{check}"),
+                    key: baseline_key(check, vantage),
                     bytes: Some(bytes),
                 });
             }
@@ -469,12 +535,14 @@ impl Judge {
                 .baseline(check, vantage, Some(Arc::new(baseline)));
         }
         let evidence = is_kept.then_some(digest);
-        judged.shows.push(Show::of(check, report, evidence));
+        judged
+            .shows
+            .push(Show::of(check, vantage, report, evidence));
     }
 
     /// Is a report worth keeping for itself? The first, a change, and now and then what stays broken.
-    fn is_news(&self, check: &CheckId, report: &Report, now: Timestamp) -> bool {
-        let Some(kept) = self.kept.get(check) else {
+    fn is_news(&self, key: &Key, report: &Report, now: Timestamp) -> bool {
+        let Some(kept) = self.kept.get(key) else {
             return true;
         };
         let cause = report.diagnosis.as_ref().map(|d| d.cause);
@@ -486,9 +554,12 @@ impl Judge {
     fn own(&mut self, own: &Own, vantage: &VantageId, now: Timestamp) {
         match own {
             Own::WorkerReplaced { why, under_way } => {
-                let figures = &self.shared.figures;
-                figures.workers_replaced.fetch_add(1, Ordering::Relaxed);
+                if vantage.as_str() == VantageId::LOCAL {
+                    let figures = &self.shared.figures;
+                    figures.workers_replaced.fetch_add(1, Ordering::Relaxed);
+                }
                 tracing::warn!(
+                    %vantage,
                     why,
                     under_way,
                     "a worker was replaced; what it had under way is repeated"
@@ -497,27 +568,24 @@ impl Judge {
             Own::CheckPoisoned { check, why } => {
                 let why = &self.shared.configured.load().config.scrub(why);
                 tracing::error!(%check, why, "the probes of this check bring down their worker; it is asked apart from now on");
-                self.shared.board_mut(|board| {
-                    if let Some(state) = board.checks.get_mut(check) {
-                        state.poisoned = Some(why.clone());
-                    }
-                });
+                self.poison(check, vantage, Some(why.clone()), now);
                 self.poisoned(check, vantage, why, now);
             }
-            Own::Began => self.shared.board_mut(|board| {
-                for state in board.checks.values_mut() {
-                    state.poisoned = None;
-                }
-            }),
+            Own::Began => self.shared.board_mut(|board| board.unpoison(vantage)),
             Own::CheckWell { check } => {
                 tracing::info!(%check, "the probes of this check leave their worker alone again");
-                self.shared.board_mut(|board| {
-                    if let Some(state) = board.checks.get_mut(check) {
-                        state.poisoned = None;
-                    }
-                });
+                self.poison(check, vantage, None, now);
             }
         }
+    }
+
+    fn poison(&self, check: &CheckId, vantage: &VantageId, why: Option<String>, now: Timestamp) {
+        self.shared.board_mut(|board| {
+            if let Some(state) = board.checks.get_mut(check) {
+                state.at(vantage, |place| place.poisoned = why);
+                board.combine(check, now);
+            }
+        });
     }
 
     /// A check that brings down workers is an incident of ours, named at once.
@@ -605,6 +673,7 @@ impl Judge {
     fn tick(&mut self, now: Timestamp) {
         let updates = self.book.tick(now);
         self.update(updates, now);
+        self.watch_vantages(now);
         self.watch_freshness(now);
         if !self.unsaved(|unsaved| unsaved.is_empty()) {
             self.save(Vec::new());

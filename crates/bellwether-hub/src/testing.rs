@@ -308,6 +308,7 @@ fn state(target: &str, verdict: Verdict, judged: Timestamp) -> CheckState {
         last: LastRuns::default(),
         poisoned: None,
         served: 0,
+        places: None,
     }
 }
 

@@ -120,6 +120,11 @@ impl Cell {
         self.learned.clock_set_back(now);
     }
 
+    pub(super) fn mute(&mut self) {
+        self.sum = 0;
+        self.learned.forget_pending();
+    }
+
     fn hear(&mut self, bad: bool, at: Micros, excuse: Excuse, most: Milli, open: bool) -> Milli {
         let normal = self.learned.share();
         let q0 = excuse.failing.clamp(normal, 0.97);

@@ -311,6 +311,16 @@ impl Detector {
         watch.places.fill(Place::default());
     }
 
+    /// What was heard from a vantage is evidence against nothing any more. What was learned there stays.
+    pub fn mute(&mut self, vantage: &VantageId) {
+        let Some(&vantage) = self.by_vantage.get(vantage) else {
+            return;
+        };
+        for watch in &mut self.checks {
+            watch.places[vantage].cell.mute();
+        }
+    }
+
     /// Is there an alarm of slowness that was not taken back?
     #[must_use]
     pub fn is_slow(&self, check: &CheckId) -> bool {

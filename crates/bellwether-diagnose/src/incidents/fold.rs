@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::brief::{Blamed, Brief};
 use super::matter::{Failure, Matter, Member, Sort};
+use super::party::Party;
 use super::scopes::Part;
 use super::watch::Before;
 use super::{Book, Changes, Key, NoticeKind, party, phrase, seconds_between};
@@ -240,7 +241,7 @@ impl Book {
             matter.show(at, &key.0, Some(digest));
         }
         if !first_there {
-            let text = format!("check {} fails too, from {}", key.0, key.1);
+            let text = phrase::fails_too(key);
             if matter.line(since, MomentKind::Growth, text.clone(), None) {
                 matter.pend(NoticeKind::Grown, text);
             }
@@ -295,7 +296,32 @@ impl Book {
         };
         let ids = self.index.at(root.cause, &root.parties).into_iter();
         let mut found = ids.filter_map(|id| self.matters.get(&id));
-        found.find(same).map(|m| m.incident.id)
+        let found = found.find(same).map(|m| m.incident.id);
+        found.or_else(|| self.same_elsewhere(sort, key, root, since))
+    }
+
+    /// The matter by which the check itself fails at another vantage, since then and by the same cause:
+    /// each may be led to another address. What is at a resolver is that resolver's.
+    fn same_elsewhere(
+        &self,
+        sort: Sort,
+        (check, vantage): &Key,
+        root: &Arc<Blamed>,
+        since: Timestamp,
+    ) -> Option<u64> {
+        let at_resolver = |p: &Party| matches!(p, Party::Resolver(_));
+        if sort != Sort::Fault || root.parties.iter().any(at_resolver) {
+            return None;
+        }
+        let ids = self.index.of_check(check).into_iter();
+        let mut found = ids.filter_map(|id| self.matters.get(&id)).filter(|m| {
+            let mut elsewhere = m.active_at(check).filter(|(at, _)| *at != vantage);
+            m.sort == sort
+                && m.incident.state != IncidentState::Resolved
+                && m.incident.cause == root.cause
+                && elsewhere.any(|(_, member)| are_together(member.since, since))
+        });
+        found.next().map(|m| m.incident.id)
     }
 
     /// The same cause again, of a matter that holds the check: it goes on, or is back.
@@ -398,6 +424,8 @@ impl Book {
                 key.0, root.layer, old.layer
             ));
         }
+        // What several see at about the same time is told once.
+        phases.retain(|text| !matter.is_told_elsewhere(&key.1, text, brief.began));
         for text in phases {
             if matter.line(brief.began, MomentKind::Phase, text.clone(), brief.evidence) {
                 matter.pend(NoticeKind::Phase, text);
@@ -521,7 +549,7 @@ impl Book {
     }
 
     /// Ends a matter that goes on in another one, or was another one. Returns its members.
-    fn end_as(
+    pub(super) fn end_as(
         &mut self,
         id: u64,
         text: &str,

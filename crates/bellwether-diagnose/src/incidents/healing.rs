@@ -509,13 +509,11 @@ pub(super) fn mitigated(matter: &mut Matter, now: Timestamp, changes: &mut Chang
     };
     matter.mitigated_told = true;
     let incident = &matter.incident;
-    let checks: Vec<&str> = incident.checks.iter().map(|c| c.check.as_str()).collect();
     let text = format!(
-        "Incident {} ({}): {} {} again since {}, after {}; it is watched whether it stays so",
+        "Incident {} ({}): {} since {}, after {}; it is watched whether it stays so",
         incident.id,
         incident.cause,
-        phrase::names(&checks),
-        if checks.len() == 1 { "works" } else { "work" },
+        phrase::work_again(incident),
         phrase::clock(at),
         phrase::lasted(incident.began, at)
     );

@@ -17,7 +17,7 @@ use super::damp::Damp;
 use super::party::Party;
 use super::scopes::{self, Part};
 use super::seen::Seen;
-use super::{Key, NoticeKind, phrase, timeline};
+use super::{Key, NoticeKind, phrase, timeline, vantage};
 
 /// At most this many reports are named as evidence: the first half of them and the newest.
 const EVIDENCE_MAX: usize = 32;
@@ -291,7 +291,8 @@ impl Matter {
         let Some((_, first)) = there.first() else {
             return;
         };
-        let mut checks: Vec<&str> = there.iter().map(|((c, _), _)| c.as_str()).collect();
+        let named = there.iter().filter(|((c, _), _)| !vantage::is_whole(c));
+        let mut checks: Vec<&str> = named.map(|((c, _), _)| c.as_str()).collect();
         checks.dedup();
         let text = phrase::alarm(
             self.sort,
@@ -321,11 +322,19 @@ impl Matter {
         &'m self,
         check: &CheckId,
     ) -> impl Iterator<Item = &'m Member> + use<'m> {
+        self.active_at(check).map(|(_, member)| member)
+    }
+
+    /// The same, each with its vantage.
+    pub(super) fn active_at<'m>(
+        &'m self,
+        check: &CheckId,
+    ) -> impl Iterator<Item = (&'m VantageId, &'m Member)> + use<'m> {
         let check = check.clone();
         let theirs = self.members.range((check.clone(), VantageId::new(""))..);
         let theirs = theirs.take_while(move |((other, _), _)| *other == check);
         let active = theirs.filter(|(_, m)| m.until.is_none());
-        active.map(|(_, member)| member)
+        active.map(|((_, vantage), member)| (vantage, member))
     }
 
     /// Services of its members; one with several checks may come more than once.
@@ -353,7 +362,9 @@ impl Matter {
             self.incident.cause,
             Cause::MonitorCheckPoisoned | Cause::MonitorProbeHung | Cause::MonitorCoverageGap
         );
+        // That results are late makes none of them wrong.
         self.sort == Sort::Ours
+            && self.incident.cause != Cause::MonitorPipelineLag
             && self.healed_at.is_none_or(|healed| healed >= since)
             && match of_one {
                 true => self.members.contains_key(key),
@@ -431,6 +442,13 @@ impl Matter {
         timeline::insert(&mut self.incident.timeline, at, kind, text, evidence)
     }
 
+    /// Was this line told lately, where others than this vantage see the matter too?
+    pub(super) fn is_told_elsewhere(&self, vantage: &VantageId, text: &str, at: Timestamp) -> bool {
+        let is_lately = |line: &&Moment| super::fold::are_together(line.at, at);
+        let mut told = self.incident.timeline.iter().rev().filter(is_lately);
+        self.members.keys().any(|(_, v)| v != vantage) && told.any(|line| line.text == text)
+    }
+
     /// Names a report as evidence.
     pub(super) fn show(&mut self, at: Timestamp, check: &CheckId, evidence: Option<Digest>) {
         let Some(digest) = evidence else {
@@ -493,8 +511,8 @@ impl Matter {
         self.pending.entry(text).or_insert(kind);
     }
 
-    /// Writes the incident's figures anew, from its members.
-    pub(super) fn render(&mut self, caveats: Vec<String>, now: Timestamp) {
+    /// Writes the incident's figures anew, from its members. `share` is that over several vantages.
+    pub(super) fn render(&mut self, caveats: Vec<String>, share: Option<f64>, now: Timestamp) {
         let checks = self.checks();
         let incident = &mut self.incident;
         let ruling = |m: &Member| m.blamed.cause == incident.cause;
@@ -538,6 +556,7 @@ impl Matter {
         }
         incident.checks = checks;
         incident.scope.since = Some(incident.began);
+        incident.scope.share = share.unwrap_or(incident.scope.share);
         incident.caveats = caveats;
         incident.flapping = self.damp.flapping(now);
         incident.updated = incident.updated.max(now);
@@ -546,7 +565,11 @@ impl Matter {
     /// The checks with their own times.
     fn checks(&self) -> Vec<AffectedCheck> {
         let mut checks: Vec<AffectedCheck> = Vec::new();
-        for ((check, _), member) in &self.members {
+        let of_checks = self
+            .members
+            .iter()
+            .filter(|((c, _), _)| !vantage::is_whole(c));
+        for ((check, _), member) in of_checks {
             if let Some(known) = checks.last_mut().filter(|k| k.check == check.as_str()) {
                 known.since = known.since.min(member.since);
                 known.until = match (known.until, member.until) {

@@ -10,6 +10,7 @@ use super::Book;
 use super::index::Index;
 use super::matter::{Matter, Remembered};
 use super::party::Party;
+use super::vantage;
 use super::watch::Watch;
 
 /// The shape of a checkpoint. One of another shape is passed over, and what it held is rebuilt from
@@ -126,7 +127,8 @@ impl Book {
                 Some(kept) => Matter::recalled(incident, kept, &held),
                 None => Matter::rebuilt(incident),
             };
-            for (check, vantage) in matter.members.keys() {
+            let of_checks = matter.members.keys().filter(|(c, _)| !vantage::is_whole(c));
+            for (check, vantage) in of_checks {
                 book.watches.of(check, vantage);
             }
             book.next = book.next.max(matter.incident.id + 1);

@@ -22,6 +22,7 @@
 //! - `matter`: an open incident with what is remembered for it
 //! - `index`, `needs`: which incidents concern what
 //! - `fold`, `warn`, `healing`, `upkeep`: the steps
+//! - `vantage`: vantages as a whole, and when one is not heard
 //! - `timeline`, `phrase`: lines and sentences
 //! - `clock`: the wall clock was set back
 
@@ -43,6 +44,7 @@ mod shared;
 mod sorted;
 mod timeline;
 mod upkeep;
+mod vantage;
 mod warn;
 mod watch;
 mod watches;
@@ -64,6 +66,8 @@ use index::{Index, Spot};
 use matter::Matter;
 use needs::Needs;
 pub use timeline::TIMELINE_MAX;
+pub use vantage::Amiss;
+use vantage::Fleet;
 use watch::Watch;
 use watches::Watches;
 
@@ -266,6 +270,7 @@ pub struct Book {
     watches: Watches,
     matters: BTreeMap<u64, Matter>,
     needs: Needs,
+    fleet: Fleet,
     next: u64,
     /// With how many troubles it was last looked whether what they share is no accident.
     weighed: BTreeMap<Spot, usize>,
@@ -327,6 +332,7 @@ impl Book {
             watches: Watches::default(),
             matters: BTreeMap::new(),
             needs: Needs::default(),
+            fleet: Fleet::default(),
             next: 1,
             weighed: BTreeMap::new(),
             deferred: BTreeSet::new(),
@@ -362,19 +368,19 @@ impl Book {
             .collect()
     }
 
-    /// The incidents by which a check fails now, oldest first, since when, and what becomes of it by
-    /// each; as [`holds`](Self::holds) says of all checks.
+    /// The incidents by which a check fails now, oldest first, as seen from where, since when, and what
+    /// becomes of it by each; as [`holds`](Self::holds) says of all checks.
     pub fn holds_of<'b>(
         &'b self,
         check: &CheckId,
-    ) -> impl Iterator<Item = (&'b Incident, Timestamp, Verdict)> + use<'b> {
+    ) -> impl Iterator<Item = (&'b VantageId, &'b Incident, Timestamp, Verdict)> + use<'b> {
         let check = check.clone();
         let ids = self.index.of_check(&check).into_iter();
         let matters = ids.filter_map(|id| self.matters.get(&id));
         let fails = matters.filter(|m| !m.is_warning());
         fails.flat_map(move |matter| {
-            let active = matter.active_of(&check);
-            active.map(|member| (&matter.incident, member.since, member.blamed.verdict))
+            let active = matter.active_at(&check);
+            active.map(|(at, m)| (at, &matter.incident, m.since, m.blamed.verdict))
         })
     }
 
@@ -391,15 +397,16 @@ impl Book {
         })
     }
 
-    /// Each check that an incident makes fail now, with the incident, since when, and what becomes of
-    /// that check by it, oldest incident first. Warnings are not among them.
-    pub fn holds(&self) -> impl Iterator<Item = (&CheckId, &Incident, Timestamp, Verdict)> {
+    /// Each check that an incident makes fail now as seen from a vantage, with the incident, since when,
+    /// and what becomes of that check by it, oldest incident first. Warnings are not among them, and
+    /// neither is what is wrong with a vantage as a whole.
+    pub fn holds(
+        &self,
+    ) -> impl Iterator<Item = (&CheckId, &VantageId, &Incident, Timestamp, Verdict)> {
         let fails = self.matters.values().filter(|m| !m.is_warning());
         fails.flat_map(|matter| {
-            let active = matter.active();
-            active.map(|((check, _), member)| {
-                (check, &matter.incident, member.since, member.blamed.verdict)
-            })
+            let active = matter.active().filter(|((c, _), _)| !vantage::is_whole(c));
+            active.map(|((check, at), m)| (check, at, &matter.incident, m.since, m.blamed.verdict))
         })
     }
 
@@ -408,6 +415,7 @@ impl Book {
     pub fn checks(&self) -> BTreeSet<CheckId> {
         let members = self.matters.values().flat_map(|m| m.members.keys());
         let members = members.map(|(check, _)| check);
+        let members = members.filter(|check| !vantage::is_whole(check));
         self.watches.checks().chain(members).cloned().collect()
     }
 

@@ -1,7 +1,7 @@
 //! What several checks may have in common, and which of it a cause is at.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bellwether_model::{
     Cause, CheckId, DnsName, FactKind, Finding, Layer, Outcome, Report, VantageId,
@@ -108,7 +108,8 @@ pub(super) fn of_finding(
         return all;
     }
     if code.starts_with("dns.resolver.") {
-        all.extend(scope.resolvers.iter().cloned().map(Party::Resolver));
+        let named = scope.resolvers.iter();
+        all.extend(named.map(|label| Party::Resolver(resolver(label, vantage))));
     } else if matches!(layer, Layer::Dns | Layer::Reg) {
         name_servers(scope, &mut all);
         zones(finding, &mut all);
@@ -133,6 +134,21 @@ pub(super) fn of_finding(
         all.insert(Party::Check(check.to_string()));
     }
     all
+}
+
+/// A resolver on the machine or in the network of a vantage is called the same at others.
+fn resolver(label: &str, vantage: &VantageId) -> String {
+    let address = label.rsplit("//").next().unwrap_or(label);
+    let by_port = || address.parse::<SocketAddr>().ok().map(|at| at.ip());
+    let at = address.parse::<IpAddr>().ok().or_else(by_port);
+    let is_near = at.is_none_or(|at| match at {
+        IpAddr::V4(at) => at.is_loopback() || at.is_private() || at.is_link_local(),
+        IpAddr::V6(at) => at.is_loopback() || at.is_unique_local() || at.is_unicast_link_local(),
+    });
+    match is_near && vantage.as_str() != VantageId::LOCAL {
+        true => format!("{label} at {vantage}"),
+        false => label.to_owned(),
+    }
 }
 
 fn name_servers(scope: &bellwether_model::Scope, all: &mut BTreeSet<Party>) {

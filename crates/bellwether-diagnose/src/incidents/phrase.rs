@@ -10,7 +10,7 @@ use super::brief::{Blamed, Brief, Controls};
 use super::matter::{Sort, layer_words};
 use super::party::Party;
 use super::watch::Path;
-use super::{Key, seconds_between};
+use super::{Key, seconds_between, vantage};
 
 /// At most this many names stand in one sentence.
 const NAMES_MAX: usize = 4;
@@ -186,6 +186,34 @@ pub(super) fn failing_trace((check, vantage): &Key, brief: &Brief, blamed: &Blam
     )
 }
 
+/// One more that fails.
+pub(super) fn fails_too((check, vantage): &Key) -> String {
+    match vantage::is_whole(check) {
+        true => format!("vantage {vantage} has the same trouble"),
+        false => format!("check {check} fails too, from {vantage}"),
+    }
+}
+
+/// What an incident concerns: checks, or a vantage as a whole.
+fn concerned(incident: &Incident) -> String {
+    let checks: Vec<&str> = incident.checks.iter().map(|c| c.check.as_str()).collect();
+    if !checks.is_empty() {
+        return names(&checks);
+    }
+    let vantages = incident.scope.vantages.iter().map(String::as_str);
+    format!("vantage {}", names(&vantages.collect::<Vec<_>>()))
+}
+
+/// What works again, with its verb.
+pub(super) fn work_again(incident: &Incident) -> String {
+    let verb = if incident.checks.len() > 1 {
+        "work"
+    } else {
+        "works"
+    };
+    format!("{} {verb} again", concerned(incident))
+}
+
 /// What one vantage cannot separate.
 pub(super) fn seen_from(vantage: &VantageId, controls: Controls) -> String {
     let Controls { asked, answered } = controls;
@@ -223,10 +251,9 @@ pub(super) fn clock(at: Timestamp) -> String {
 
 /// What an opened incident is told with.
 pub(super) fn opened(incident: &Incident) -> String {
-    let checks: Vec<&str> = incident.checks.iter().map(|c| c.check.as_str()).collect();
     let mut text = format!(
         "{} ({}, {}) since {}: {}",
-        names(&checks),
+        concerned(incident),
         incident.verdict.name(),
         incident.cause,
         clock(incident.began),

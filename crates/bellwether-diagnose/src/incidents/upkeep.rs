@@ -145,7 +145,10 @@ impl Book {
             let seen = watch.last_good.get().is_some_and(|good| good >= until);
             seen && watch.alarm.is_none() || fails_otherwise(key)
         };
-        let members = matter.members.keys();
+        // One that is not heard says nothing, while others do.
+        let is_heard = |key: &&Key| self.fleet.is_heard(&key.1);
+        let is_any = matter.members.keys().any(|key| is_heard(&key));
+        let members = matter.members.keys().filter(|key| !is_any || is_heard(key));
         let mut watched = members.filter_map(|key| Some((key, self.watches.get(key)?)));
         matter.sort == Sort::Ours || watched.all(|(key, watch)| well(key, watch))
     }
@@ -304,10 +307,11 @@ impl Book {
             };
             let mut caveats = self.caveats(matter);
             caveats.extend(matter.shared.clone());
+            let share = self.fleet.share(matter);
             let Some(matter) = self.matters.get_mut(&id) else {
                 continue;
             };
-            matter.render(caveats, now);
+            matter.render(caveats, share, now);
             let Some(notices) = changes.notices.get_mut(&id) else {
                 continue;
             };
@@ -327,7 +331,9 @@ impl Book {
         let mut vantages = matter.members.keys().map(|(_, v)| v);
         let first = vantages.next();
         let is_one = vantages.all(|v| Some(v) == first);
-        if matter.sort == Sort::Fault
+        if matter.sort == Sort::Fault && self.fleet.is_many() {
+            caveats.push(self.fleet.scope(matter));
+        } else if matter.sort == Sort::Fault
             && is_one
             && let Some(((_, vantage), member)) = matter.members.iter().max_by_key(newest)
         {

@@ -92,6 +92,33 @@ impl Watches {
         self.all.get(check).map_or(&[], Vec::as_slice)
     }
 
+    /// Those at a vantage, in no order.
+    pub(super) fn at_mut(&mut self, vantage: &VantageId) -> impl Iterator<Item = &mut Watch> {
+        let held = self.all.values_mut();
+        held.filter_map(|held| {
+            let place = place(held, vantage).ok()?;
+            Some(&mut held[place].1)
+        })
+    }
+
+    /// Forgets what was seen from vantages.
+    pub(super) fn leave(&mut self, is_gone: impl Fn(&VantageId) -> bool) {
+        for (check, held) in &mut self.all {
+            if !held.iter().any(|(vantage, _)| is_gone(vantage)) {
+                continue;
+            }
+            let leaning = &mut self.leaning;
+            held.retain(|(vantage, watch)| {
+                let is_gone = is_gone(vantage);
+                if is_gone {
+                    leaning.unwatched(check.service(), &watch.depends);
+                }
+                !is_gone
+            });
+        }
+        self.all.retain(|_, held| !held.is_empty());
+    }
+
     /// All, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&CheckId, &VantageId, &Watch)> {
         let held = self.all.iter();

@@ -54,6 +54,11 @@ impl Checks {
         self.all[at..].iter().map(|(id, state)| (id, state))
     }
 
+    /// All of them, to be changed, in order of their ids.
+    pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = (&CheckId, &mut CheckState)> {
+        self.all.iter_mut().map(|(id, state)| (&*id, state))
+    }
+
     /// Their ids, in order.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &CheckId> {
         self.all.iter().map(|(id, _)| id)

@@ -62,7 +62,7 @@ impl Judge {
                 for incident in &changed {
                     board.place_changed(incident);
                 }
-                show::show(board, book, shows, &changed)
+                show::show(board, book, shows, &changed, now)
             }));
         }
         // What is wrong, and then which services are so by it.

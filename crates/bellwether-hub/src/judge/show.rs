@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bellwether_diagnose::incidents::Book;
 use bellwether_model::incident::IncidentState;
 use bellwether_model::report::LayerReport;
-use bellwether_model::{Cause, CheckId, Digest, Incident, Report, Verdict};
+use bellwether_model::{Cause, CheckId, Digest, Incident, Report, VantageId, Verdict};
 use jiff::Timestamp;
 
-use crate::board::{ALL_WORKS, Board, CheckState, weight};
+use crate::board::{ALL_WORKS, Board, Judgement, weight};
 
 /// Of more checks it costs less to go through all that incidents hold than to ask for each.
 const ASKED_MAX: usize = 16;
@@ -21,6 +21,7 @@ const ASKED_MAX: usize = 16;
 /// What a report says of its check, for the board.
 pub(super) struct Show {
     check: CheckId,
+    vantage: VantageId,
     verdict: Verdict,
     cause: Option<Cause>,
     summary: Cow<'static, str>,
@@ -37,13 +38,19 @@ impl Show {
         self.check == *check
     }
 
-    pub(super) fn of(check: &CheckId, report: &Report, evidence: Option<Digest>) -> Self {
+    pub(super) fn of(
+        check: &CheckId,
+        vantage: &VantageId,
+        report: &Report,
+        evidence: Option<Digest>,
+    ) -> Self {
         let summary = match &report.diagnosis {
             Some(diagnosis) => Cow::Owned(diagnosis.summary.clone()),
             None => Cow::Borrowed(ALL_WORKS),
         };
         Self {
             check: check.clone(),
+            vantage: vantage.clone(),
             verdict: report.verdict,
             cause: report.diagnosis.as_ref().map(|d| d.cause),
             summary,
@@ -55,7 +62,7 @@ impl Show {
 
     /// Both failure and recovery count when they were confirmed: until then the verdict stays what it
     /// was, unless there was none.
-    fn put(self, state: &mut CheckState, is_held: bool) {
+    fn put(self, state: &mut Judgement, is_held: bool) {
         // What we say of ourselves is no judgement of the check: it grows older all the same.
         if let Some(layers) = self.layers {
             state.judged_at = state.judged_at.max(Some(self.began));
@@ -69,17 +76,18 @@ impl Show {
         if !is_confirmed && state.since.is_some() {
             return;
         }
-        if state.verdict != self.verdict || state.since.is_none() {
+        if state.verdict() != self.verdict || state.since.is_none() {
             state.since = Some(self.began);
         }
-        state.verdict = self.verdict;
+        state.verdict = Some(self.verdict);
         state.cause = self.cause;
         state.summary = self.summary;
     }
 }
 
-/// How an incident holds a check.
+/// How an incident holds a check, as seen from a vantage.
 struct Hold<'b> {
+    vantage: &'b VantageId,
     incident: &'b Incident,
     since: Timestamp,
     verdict: Verdict,
@@ -92,6 +100,7 @@ pub(super) fn show(
     book: &Book,
     shows: Vec<Show>,
     changed: &[&Incident],
+    now: Timestamp,
 ) -> BTreeSet<String> {
     let mut touched: BTreeMap<CheckId, bool> = BTreeMap::new();
     for show in &shows {
@@ -114,19 +123,28 @@ pub(super) fn show(
         false => held(book, |check| touched.contains_key(check)),
     };
     for show in shows {
-        let is_held = held.contains_key(&show.check);
-        if let Some(state) = board.checks.get_mut(&show.check) {
-            show.put(state, is_held);
-        }
+        let Some(state) = board.checks.get_mut(&show.check) else {
+            continue;
+        };
+        let holds = held.get(&show.check).map_or(&[][..], Vec::as_slice);
+        let is_many = state.places().is_some();
+        let is_held = holds
+            .iter()
+            .any(|hold| !is_many || *hold.vantage == show.vantage);
+        let vantage = show.vantage.clone();
+        state.at(&vantage, |place| show.put(place, is_held));
     }
     follow(board, &touched, &held);
+    for check in touched.keys() {
+        board.combine(check, now);
+    }
     let services = touched.keys().map(|check| check.service().to_owned());
     services.collect()
 }
 
 /// Brings the whole board in line with the book: after a start, when both were written down at
 /// different times.
-pub(super) fn show_all(board: &mut Board, book: &Book) {
+pub(super) fn show_all(board: &mut Board, book: &Book, now: Timestamp) {
     let held = held(book, |_| true);
     let unwell = board
         .checks
@@ -136,6 +154,7 @@ pub(super) fn show_all(board: &mut Board, book: &Book) {
         unwell.map(|(check, _)| (check.clone(), true)).collect();
     touched.extend(held.keys().map(|check| ((*check).clone(), true)));
     follow(board, &touched, &held);
+    board.recount(now);
     let services: BTreeSet<String> = touched.keys().map(|c| c.service().to_owned()).collect();
     for service in services {
         board.sum_up(&service);
@@ -144,9 +163,10 @@ pub(super) fn show_all(board: &mut Board, book: &Book) {
 
 fn held(book: &Book, is_wanted: impl Fn(&CheckId) -> bool) -> BTreeMap<&CheckId, Vec<Hold<'_>>> {
     let mut held: BTreeMap<&CheckId, Vec<Hold<'_>>> = BTreeMap::new();
-    for (check, incident, since, verdict) in book.holds() {
+    for (check, vantage, incident, since, verdict) in book.holds() {
         if is_wanted(check) {
             held.entry(check).or_default().push(Hold {
+                vantage,
                 incident,
                 since,
                 verdict,
@@ -162,7 +182,8 @@ fn held_of<'b>(
 ) -> BTreeMap<&'b CheckId, Vec<Hold<'b>>> {
     let of = |check| {
         let holds = book.holds_of(check);
-        let holds = holds.map(|(incident, since, verdict)| Hold {
+        let holds = holds.map(|(vantage, incident, since, verdict)| Hold {
+            vantage,
             incident,
             since,
             verdict,
@@ -182,25 +203,45 @@ fn follow(
         let Some(state) = board.checks.get_mut(check) else {
             continue;
         };
-        match held.get(check) {
-            Some(holds) => fails(state, holds),
-            None if *has_ended => over(state),
-            None => {}
+        let holds = held.get(check).map_or(&[][..], Vec::as_slice);
+        let Some(places) = state.places() else {
+            let all: Vec<&Hold<'_>> = holds.iter().collect();
+            state.at(&VantageId::new(VantageId::LOCAL), |own| {
+                goes_by(own, &all, *has_ended)
+            });
+            continue;
+        };
+        // What ends at one vantage may go on at others.
+        let has_ended = *has_ended || !holds.is_empty();
+        let mut vantages: BTreeSet<VantageId> = places.iter().map(|(v, _)| v.clone()).collect();
+        vantages.extend(holds.iter().map(|hold| hold.vantage.clone()));
+        for vantage in vantages {
+            let theirs = holds.iter().filter(|hold| *hold.vantage == vantage);
+            let theirs: Vec<&Hold<'_>> = theirs.collect();
+            state.at(&vantage, |place| goes_by(place, &theirs, has_ended));
         }
     }
 }
 
+fn goes_by(state: &mut Judgement, holds: &[&Hold<'_>], has_ended: bool) {
+    match holds {
+        [] if has_ended => over(state),
+        [] => {}
+        holds => fails(state, holds),
+    }
+}
+
 /// Incidents make it fail.
-fn fails(state: &mut CheckState, holds: &[Hold<'_>]) {
+fn fails(state: &mut Judgement, holds: &[&Hold<'_>]) {
     // Its own trace says more of it than an incident of many checks.
-    let says_so = |hold: &Hold<'_>| hold.verdict == state.verdict;
-    let knows_more = |hold: &Hold<'_>| {
+    let says_so = |hold: &&&Hold<'_>| hold.verdict == state.verdict();
+    let knows_more = |hold: &&&Hold<'_>| {
         says_so(hold)
             && state.cause == Some(Cause::Unknown)
             && hold.incident.cause != Cause::Unknown
     };
     let newer = holds.iter().find(|hold| knows_more(hold));
-    if state.since.is_some() && newer.is_none() && holds.iter().any(says_so) {
+    if state.since.is_some() && newer.is_none() && holds.iter().any(|hold| says_so(&hold)) {
         return;
     }
     // Of equally bad ones the oldest, which is the first.
@@ -208,27 +249,27 @@ fn fails(state: &mut CheckState, holds: &[Hold<'_>]) {
     let Some(hold) = newer.or(worst) else {
         return;
     };
-    if state.verdict != hold.verdict || state.since.is_none() {
+    if state.verdict() != hold.verdict || state.since.is_none() {
         state.since = Some(hold.since);
     }
-    state.verdict = hold.verdict;
+    state.verdict = Some(hold.verdict);
     state.cause = Some(hold.incident.cause);
     state.summary = Cow::Owned(hold.incident.summary.clone());
 }
 
 /// What made it fail is over. That alone is no proof that users are served: its newest run is.
-fn over(state: &mut CheckState) {
-    if state.verdict == Verdict::Healthy || state.since.is_none() {
+fn over(state: &mut Judgement) {
+    if state.verdict() == Verdict::Healthy || state.since.is_none() {
         return;
     }
     state.cause = None;
     if state.served > 0 {
-        state.verdict = Verdict::Healthy;
+        state.verdict = Some(Verdict::Healthy);
         state.since = state.judged_at.or(state.since);
         state.summary = Cow::Borrowed("its runs are served again");
     } else {
         // Whatever is seen next counts.
-        state.verdict = Verdict::Unknown;
+        state.verdict = Some(Verdict::Unknown);
         state.since = None;
         let summary = "what made it fail is over, and nothing was seen of it since";
         state.summary = Cow::Borrowed(summary);

@@ -9,7 +9,7 @@ use bellwether_store::{Change, StoreError};
 use jiff::Timestamp;
 
 use super::targets::Targets;
-use super::{BASELINE, INCIDENTS, Judge, Judged};
+use super::{INCIDENTS, Judge, Judged, baseline_key};
 use crate::shared::{Configured, Shared};
 
 /// The book as it was stored, with what a judge before this one could not store.
@@ -61,6 +61,7 @@ impl Judge {
         let moved = self.targets.moved(&targets);
         let (checks, vantages) = crate::settings::detection(config);
         self.detector.configure(&checks, &vantages);
+        self.vantages.configure(&checks, &vantages, now);
         let needs = config.services.iter();
         self.book
             .set_needs(needs.map(|s| (s.name.clone(), s.needs.clone())).collect());
@@ -78,21 +79,30 @@ impl Judge {
         forgotten.extend(known.filter(|check| !targets.contains(check)));
         forgotten.extend(moved.iter().cloned());
         let mut judged = Judged::default();
+        let networks = vantages.iter().map(|one| (one.id.clone(), one.asn));
+        let networks = networks.collect();
+        judged.updates.extend(self.book.set_vantages(networks, now));
         for check in forgotten {
             judged.updates.extend(self.book.gone(&check, now));
             self.detector.forget(&check);
-            self.kept.remove(&check);
-            self.silent.remove(&check);
+            for vantage in vantages.iter().map(|one| one.id.clone()) {
+                let key = (check.clone(), vantage);
+                self.kept.remove(&key);
+                self.silent.remove(&key);
+            }
+            self.bursts.settled(&check);
             if moved.contains(&check) {
                 for vantage in &vantages {
                     self.agents.baseline(&check, &vantage.id, None);
                     self.agents.follow(&check, &vantage.id, None);
                 }
             }
-            judged.changes.push(Change::Checkpoint {
-                key: format!("{BASELINE}{check}"),
-                bytes: None,
-            });
+            for vantage in &vantages {
+                judged.changes.push(Change::Checkpoint {
+                    key: baseline_key(&check, &vantage.id),
+                    bytes: None,
+                });
+            }
         }
         if self.targets != targets {
             judged.changes.push(targets.checkpoint());

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bellwether_model::{CheckId, Layer};
+use bellwether_model::{CheckId, Layer, VantageId};
 use jiff::Timestamp;
 
-use super::{Judge, Judged, local};
-use crate::board::CheckState;
+use super::{Judge, Judged, Key, local};
+use crate::board::{CheckState, Places, Standings};
 use crate::freshness;
 
 /// Checks that are named as silent in one tick, at most: when all are, judging goes on in between.
@@ -22,6 +22,8 @@ impl Judge {
         let seconds = moved.as_secs();
         tracing::warn!(seconds, "the wall clock was moved; times go by the new one");
         self.shared.board_mut(|board| board.clock_moved(now));
+        self.vantages.clock_moved(now);
+        self.since.heard.values_mut().for_each(|at| *at = now);
         if moved.is_negative() {
             self.nothing_is_to_come(now);
         }
@@ -41,45 +43,55 @@ impl Judge {
     pub(super) fn watch_freshness(&mut self, now: Timestamp) {
         let (found, stale) = self.shared.board(|board| {
             let mut found = Found::default();
+            let is_one = board.vantages.len() < 2;
             for (check, state) in board.checks.stale(now) {
-                found.look(check, state, now);
+                found.is_stale(check);
+                if is_one {
+                    found.look(check, state, now);
+                }
+            }
+            if !is_one {
+                for (check, state) in board.checks.iter() {
+                    found.look_at_places(check, state, &board.vantages, &self.since.heard, now);
+                }
             }
             let stale = Changed::of(&self.stale, &found.stale);
             (found.silent, stale)
         });
         let news = self.newly_silent(&found);
         let mut judged = Judged::default();
-        for (check, since) in news {
-            let report = freshness::no_result(&check, since, self.shared.version, now);
-            self.ourselves(&check, &local(), report, &mut judged, now);
-            self.silent.insert(check);
+        for ((check, vantage), since) in news {
+            let report = freshness::no_result(&check, &vantage, since, self.shared.version, now);
+            self.ourselves(&check, &vantage, report, &mut judged, now);
+            self.silent.insert((check, vantage));
         }
         self.settle(judged, now);
         self.tell_stale(stale, now);
     }
 
     /// Those that are to be named now, each with the time of its last result.
-    fn newly_silent(&mut self, found: &BTreeMap<CheckId, Silent>) -> Vec<(CheckId, Timestamp)> {
+    fn newly_silent(&mut self, found: &BTreeMap<Key, Silent>) -> Vec<(Key, Timestamp)> {
         if found.is_empty() {
             self.silent.clear();
             return Vec::new();
         }
         // One that brings down workers is named already, for as long as that stands.
-        let poisoned = |check: &CheckId| found.get(check).is_some_and(|one| one.is_poisoned);
+        let poisoned = |key: &Key| found.get(key).is_some_and(|one| one.is_poisoned);
         let mut named = BTreeSet::new();
         if found.values().any(|one| one.is_poisoned) {
-            let ours = self.book.holds().filter(|(check, incident, _, _)| {
-                incident.layer == Layer::Monitor && poisoned(check)
-            });
-            named.extend(ours.map(|(check, _, _, _)| check));
+            let ours = self
+                .book
+                .holds()
+                .filter(|(_, _, incident, _, _)| incident.layer == Layer::Monitor);
+            let ours = ours.map(|(check, at, ..)| (check.clone(), at.clone()));
+            named.extend(ours.filter(poisoned));
         }
-        let is_silent = |check: &CheckId| found.contains_key(check) && !named.contains(check);
+        let is_silent = |key: &Key| found.contains_key(key) && !named.contains(key);
         self.silent.retain(is_silent);
         let news = found.iter();
-        let news = news.filter(|(check, _)| !named.contains(check) && !self.silent.contains(check));
+        let news = news.filter(|(key, _)| !named.contains(*key) && !self.silent.contains(*key));
         let news = news.take(SILENT_AT_ONCE);
-        news.map(|(check, one)| (check.clone(), one.since))
-            .collect()
+        news.map(|(key, one)| (key.clone(), one.since)).collect()
     }
 
     /// What grows too old to be true changes what is told, though nothing happened.
@@ -106,20 +118,49 @@ struct Silent {
 struct Found<'b> {
     /// Services in order, each with how many of its checks are.
     stale: Vec<(&'b str, usize)>,
-    silent: BTreeMap<CheckId, Silent>,
+    silent: BTreeMap<Key, Silent>,
 }
 
 impl<'b> Found<'b> {
-    fn look(&mut self, check: &'b CheckId, state: &CheckState, now: Timestamp) {
+    /// None of those that are heard judged it lately.
+    fn is_stale(&mut self, check: &'b CheckId) {
         let service = check.service();
         match self.stale.last_mut() {
             Some((last, count)) if *last == service => *count += 1,
             _ => self.stale.push((service, 1)),
         }
-        if let Some(since) = freshness::silent_since(state, now) {
+    }
+
+    /// Does it give no result, at the one vantage that there is?
+    fn look(&mut self, check: &CheckId, state: &CheckState, now: Timestamp) {
+        if let Some(since) = freshness::silent_since(state, state.judged_at, now) {
             let is_poisoned = state.poisoned.is_some();
             let silent = Silent { since, is_poisoned };
-            self.silent.insert(check.clone(), silent);
+            self.silent.insert((check.clone(), local()), silent);
+        }
+    }
+
+    /// At which of several vantages does it give none, though others of its checks do there? What is
+    /// wrong with a vantage as a whole is told of that.
+    fn look_at_places(
+        &mut self,
+        check: &CheckId,
+        state: &CheckState,
+        vantages: &Standings,
+        heard: &BTreeMap<VantageId, Timestamp>,
+        now: Timestamp,
+    ) {
+        for (vantage, place) in state.places().into_iter().flat_map(Places::iter) {
+            let is_well = vantages.get(vantage).is_some_and(|s| s.amiss.is_none());
+            if !is_well {
+                continue;
+            }
+            let last = place.judged_at.max(heard.get(vantage).copied());
+            if let Some(since) = freshness::silent_since(state, last, now) {
+                let is_poisoned = place.poisoned.is_some();
+                let silent = Silent { since, is_poisoned };
+                self.silent.insert((check.clone(), vantage.clone()), silent);
+            }
         }
     }
 }

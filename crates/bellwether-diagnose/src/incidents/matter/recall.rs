@@ -12,7 +12,7 @@ use super::{Failure, Matter, Member, Remembered, Sort, Unkept};
 use crate::incidents::brief::{Blamed, Controls};
 use crate::incidents::damp::Damp;
 use crate::incidents::party::{self, Party};
-use crate::incidents::{Key, phrase};
+use crate::incidents::{Key, phrase, vantage};
 
 impl Remembered {
     /// Checks of which something is remembered.
@@ -126,6 +126,19 @@ impl Matter {
             };
             let key = (check, vantage_of(&incident));
             members.insert(key.clone(), member_of(&incident, affected, sort, &key));
+        }
+        if members.is_empty() && sort == Sort::Ours {
+            // A vantage as a whole.
+            let vantage = vantage_of(&incident);
+            let key = vantage::whole(&vantage);
+            let affected = AffectedCheck {
+                check: key.0.to_string(),
+                since: incident.began,
+                until: incident.mitigated,
+                scope: incident.scope.clone(),
+            };
+            let member = member_of(&incident, &affected, sort, &key);
+            members.insert(key, member);
         }
         let parties = members
             .values()

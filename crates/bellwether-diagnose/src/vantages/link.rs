@@ -1,0 +1,257 @@
+//! Does anything come from a vantage, and in time?
+
+use std::time::Duration;
+
+use bellwether_model::{Cause, VantageId};
+use jiff::Timestamp;
+
+use super::{Change, Known, amiss, is_older, mended, of};
+
+/// How an agent elsewhere is linked, and what it says of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Link {
+    /// Is it linked now?
+    pub is_linked: bool,
+    /// Since when it is, or is not.
+    pub since: Option<Timestamp>,
+    /// When anything was last heard from it.
+    pub heard: Option<Timestamp>,
+    /// Which start of it this is.
+    pub boot: u64,
+    /// By how much the hub's clock is ahead of its, milliseconds.
+    pub offset_ms: Option<i64>,
+    /// Deliveries that wait on its disk.
+    pub spooled: u64,
+    /// How long the oldest of them has waited.
+    pub waits: Option<Duration>,
+    /// Why nothing can be spooled, where nothing can.
+    pub trouble: Option<String>,
+}
+
+/// However short the intervals, an agent may be gone for so long: a link that breaks is made anew within
+/// seconds.
+const GONE_MIN: Duration = Duration::from_secs(10);
+/// Results may be under way for so long, besides two intervals.
+const UNDER_WAY: Duration = Duration::from_secs(10);
+/// An agent that is linked says something every few seconds; after so long the link is as good as gone.
+const SILENT_MAX: Duration = Duration::from_secs(20);
+/// After a start of the hub agents have so long to come back.
+const COME_BACK: Duration = Duration::from_secs(60);
+/// Results that are so much later than two intervals are late.
+const LAG_MIN: Duration = Duration::from_secs(30);
+/// A clock that is so far off makes certificates and signatures look wrong. Half of it is well again.
+const OFFSET_MAX_MS: u64 = 60_000;
+
+/// What is remembered of a vantage's agent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Linked {
+    /// Was anything ever heard from there?
+    pub came: bool,
+    /// When a result last came in time.
+    pub said: Option<Timestamp>,
+    /// Which start of it was seen last.
+    pub boot: u64,
+    /// When it went out of hearing.
+    gone: Option<Timestamp>,
+}
+
+impl Linked {
+    pub(super) fn clock_moved(&mut self, now: Timestamp) {
+        self.said = self.said.map(|at| at.min(now));
+        self.gone = self.gone.map(|at| at.min(now));
+    }
+}
+
+/// Looks at one vantage.
+pub(super) fn look(
+    known: &mut Known,
+    id: &VantageId,
+    link: Option<Link>,
+    (every, is_local): (Duration, bool),
+    now: Timestamp,
+    changes: &mut Vec<Change>,
+) {
+    let said = known.link.said.max(Some(known.from)).unwrap_or(known.from);
+    let hung_after = every * 2 + UNDER_WAY;
+    if is_local {
+        let is_hung = is_older(said, hung_after, now);
+        hung(known, id, is_hung.then_some(said), changes);
+        return;
+    }
+    let link = link.unwrap_or_default();
+    let heard = link.heard.filter(|_| link.is_linked);
+    let is_here = heard.is_some_and(|heard| !is_older(heard, SILENT_MAX, now));
+    known.link.came |= is_here;
+    if !is_here {
+        let gone = *known.link.gone.get_or_insert(now);
+        let since = said.max(link.heard.unwrap_or(known.from)).min(gone);
+        let is_gone = known.link.came
+            && is_older(since, (every * 2).max(GONE_MIN), now)
+            && (link.heard.is_some() || is_older(known.from, COME_BACK, now));
+        if is_gone {
+            offline(known, id, since, changes);
+        }
+        return;
+    }
+    known.link.gone = None;
+    back(known, id, &link, changes);
+    known.link.boot = link.boot;
+    let lags = late(known, id, &link, every, now, changes);
+    let since = said.max(link.since.unwrap_or(said));
+    let is_hung = !lags && is_older(since, hung_after, now);
+    hung(known, id, is_hung.then_some(said), changes);
+    clock(known, id, link.offset_ms, now, changes);
+}
+
+fn offline(known: &mut Known, id: &VantageId, since: Timestamp, changes: &mut Vec<Change>) {
+    let gone = "its agent is not linked any more";
+    mended(known, id, Cause::MonitorProbeHung, gone, changes);
+    mended(known, id, Cause::MonitorPipelineLag, gone, changes);
+    let summary = format!(
+        "nothing comes from {id}: its agent is not linked, by its own end or by that of its network; others judge meanwhile"
+    );
+    let remedy = format!(
+        "Look whether the machine at {id} runs, whether `bellwether agent run` does there, and whether it reaches this hub"
+    );
+    amiss(
+        known,
+        id,
+        Cause::MonitorVantageOffline,
+        (since, summary, remedy),
+        changes,
+    );
+}
+
+/// It is linked again. The same start of it was cut off: its own access was bad.
+fn back(known: &mut Known, id: &VantageId, link: &Link, changes: &mut Vec<Change>) {
+    let Some(trouble) = known.troubles.get(&Cause::MonitorVantageOffline) else {
+        return;
+    };
+    let words = if known.link.boot != 0 && known.link.boot == link.boot {
+        let summary = format!(
+            "{id} was cut off: its agent ran on, and its network did not reach this hub; what it saw meanwhile comes late"
+        );
+        let remedy = format!("Look at the network of the machine that stands at {id}");
+        changes.push(Change::Rejudged {
+            was: Cause::MonitorVantageOffline,
+            amiss: of(
+                id,
+                Cause::MonitorVantageUplink,
+                (trouble.since, summary, remedy),
+            ),
+        });
+        known.troubles.remove(&Cause::MonitorVantageOffline);
+        changes.push(Change::Mended {
+            vantage: id.clone(),
+            cause: Cause::MonitorVantageUplink,
+            words: "its agent is linked again".to_owned(),
+        });
+        return;
+    } else {
+        "its agent was started anew, and is linked"
+    };
+    mended(known, id, Cause::MonitorVantageOffline, words, changes);
+}
+
+/// Do results come late?
+fn late(
+    known: &mut Known,
+    id: &VantageId,
+    link: &Link,
+    every: Duration,
+    now: Timestamp,
+    changes: &mut Vec<Change>,
+) -> bool {
+    let lag = Cause::MonitorPipelineLag;
+    let waits = link.waits.unwrap_or_default();
+    let limit = (every * 2).max(LAG_MIN);
+    let stands = known.troubles.contains_key(&lag);
+    // Once late, it is in time again when nothing waits that should have come.
+    let lags = waits > limit || stands && link.spooled > 1 && waits > limit / 4;
+    if let Some(trouble) = &link.trouble {
+        let summary = format!(
+            "the agent at {id} cannot keep what it sees ({}): what it cannot deliver at once is lost",
+            bellwether_model::text::inert(trouble, 200)
+        );
+        let remedy = format!("Give the agent at {id} room on its disk");
+        amiss(known, id, lag, (now, summary, remedy), changes);
+        return true;
+    }
+    if lags {
+        let since = now.checked_sub(waits).unwrap_or(now);
+        let summary = format!(
+            "what {id} sees comes late: {} deliveries wait at its agent, the oldest for {} s; they go to the history and judge nothing",
+            link.spooled,
+            waits.as_secs()
+        );
+        let remedy = format!(
+            "Nothing, while it grows less. Else look at the link from {id}, and whether the store of this hub takes what comes"
+        );
+        amiss(known, id, lag, (since, summary, remedy), changes);
+    } else {
+        mended(
+            known,
+            id,
+            lag,
+            "all that waited there was taken in",
+            changes,
+        );
+    }
+    lags
+}
+
+/// Does nothing run there, though somebody is there?
+fn hung(known: &mut Known, id: &VantageId, since: Option<Timestamp>, changes: &mut Vec<Change>) {
+    let cause = Cause::MonitorProbeHung;
+    let Some(since) = since else {
+        mended(known, id, cause, "runs end there again", changes);
+        return;
+    };
+    let summary = format!(
+        "the agent at {id} is there, and no run of it ends: its workers hang, or nobody runs them"
+    );
+    let remedy = format!(
+        "Look at the log of `bellwether agent run` at {id}, and at the load of that machine"
+    );
+    amiss(known, id, cause, (since, summary, remedy), changes);
+}
+
+/// Is its clock right?
+fn clock(
+    known: &mut Known,
+    id: &VantageId,
+    offset_ms: Option<i64>,
+    now: Timestamp,
+    changes: &mut Vec<Change>,
+) {
+    let Some(offset) = offset_ms else {
+        return;
+    };
+    // What its traces say of the clock stands until they say otherwise.
+    let by_votes = known.votes.stands() == Some(Cause::MonitorClockSkew);
+    if offset.unsigned_abs() > OFFSET_MAX_MS {
+        let (seconds, way) = (
+            offset.unsigned_abs() / 1_000,
+            if offset > 0 { "behind" } else { "ahead of" },
+        );
+        let summary = format!(
+            "the clock at {id} is {seconds} s {way} this hub's: what it says of certificates and signatures is not believed"
+        );
+        let remedy = format!("Set the clock of the machine at {id} (NTP)");
+        amiss(
+            known,
+            id,
+            Cause::MonitorClockSkew,
+            (now, summary, remedy),
+            changes,
+        );
+    } else if offset.unsigned_abs() <= OFFSET_MAX_MS / 2 && !by_votes {
+        mended(
+            known,
+            id,
+            Cause::MonitorClockSkew,
+            "its clock is right again",
+            changes,
+        );
+    }
+}

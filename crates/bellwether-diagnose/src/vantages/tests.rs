@@ -1,0 +1,1 @@
+//! Vantages, one trouble at a time.

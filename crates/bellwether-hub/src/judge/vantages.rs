@@ -1,0 +1,180 @@
+//! Vantages: what is wrong with one, and what follows for all that it says.
+
+use std::collections::BTreeMap;
+
+use bellwether_diagnose::vantages::{self, Link};
+use bellwether_model::{CheckId, VantageId};
+use bellwether_store::{Change, StoreError};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Judge, Judged};
+use crate::links::Presence;
+
+/// The key of what is known of vantages.
+const VANTAGES: &str = "vantages";
+
+pub(super) use bellwether_diagnose::vantages::blames_itself;
+
+/// Since when.
+#[derive(Default)]
+pub(super) struct Since {
+    /// Each vantage is heard again: what did not come before is no silence of its checks.
+    pub heard: BTreeMap<VantageId, Timestamp>,
+    /// Each agent elsewhere is linked.
+    pub linked: BTreeMap<VantageId, Timestamp>,
+}
+
+/// What the hub knows of an agent, as judging takes it.
+fn link(presence: &Presence) -> Link {
+    let state = presence.state.as_ref();
+    let waits = state.and_then(|state| {
+        let waits = state.at.duration_since(state.oldest?);
+        waits.max(SignedDuration::ZERO).try_into().ok()
+    });
+    Link {
+        is_linked: presence.is_linked,
+        since: presence.since,
+        heard: presence.heard,
+        boot: presence.boot,
+        offset_ms: presence.offset_ms,
+        spooled: state.map_or(0, |state| state.spooled),
+        waits,
+        trouble: state.and_then(|state| state.trouble.clone()),
+    }
+}
+
+impl Judge {
+    /// What was known of vantages before a restart.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) fn recall_vantages(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        if let Some(bytes) = self.shared.state.checkpoint(VANTAGES)? {
+            self.vantages.restore(&bytes);
+        }
+        let unheard = self.vantages.standings().filter(|(_, s)| !s.is_heard);
+        let unheard: Vec<_> = unheard.map(|(v, s)| (v.clone(), s)).collect();
+        let mut judged = Judged::default();
+        for (vantage, standing) in unheard {
+            let why = standing.amiss.map(|(_, why)| why).unwrap_or_default();
+            judged
+                .updates
+                .extend(self.book.unheard(&vantage, &why, None, now));
+        }
+        self.show_vantages(&mut judged, now);
+        self.settle(judged, now);
+        Ok(())
+    }
+
+    /// Looks at each vantage: what it sent, how its agent is, and what time brings.
+    pub(super) fn watch_vantages(&mut self, now: Timestamp) {
+        if !self.vantages.is_many() {
+            return;
+        }
+        let all = self.shared.links.all();
+        let changes = self
+            .vantages
+            .tick(|vantage| all.get(vantage).map(link), now);
+        let mut judged = Judged::default();
+        self.stand(changes, &mut judged, now);
+        let grown_old = self.shared.board_mut(|board| board.recount(now));
+        judged.services.extend(grown_old);
+        self.settle(judged, now);
+        for (check, vantage) in self.bursts.tick(now) {
+            self.agents.confirm(&check, &vantage);
+        }
+        self.welcome(&all);
+    }
+
+    /// An agent that was linked meanwhile hears what it has to know.
+    fn welcome(&mut self, all: &BTreeMap<VantageId, Presence>) {
+        for (vantage, presence) in all {
+            let linked = presence.since.filter(|_| presence.is_linked);
+            let before = self.since.linked.get(vantage).copied();
+            match linked {
+                Some(since) if before != Some(since) => {
+                    self.since.linked.insert(vantage.clone(), since);
+                    for (check, at, every) in self.book.followed() {
+                        if at == *vantage {
+                            self.agents.follow(&check, &at, Some(every));
+                        }
+                    }
+                }
+                Some(_) => {}
+                None => drop(self.since.linked.remove(vantage)),
+            }
+        }
+    }
+
+    /// What follows from what changed with vantages.
+    pub(super) fn stand(
+        &mut self,
+        changes: Vec<vantages::Change>,
+        judged: &mut Judged,
+        now: Timestamp,
+    ) {
+        if changes.is_empty() {
+            return;
+        }
+        for change in changes {
+            let updates = match change {
+                vantages::Change::Amiss(amiss) => {
+                    tracing::warn!(vantage = %amiss.vantage, cause = %amiss.cause, "{}", amiss.summary);
+                    self.book.amiss(&amiss, now)
+                }
+                vantages::Change::Mended {
+                    vantage,
+                    cause,
+                    words,
+                } => {
+                    tracing::info!(%vantage, %cause, "{words}");
+                    self.since.heard.insert(vantage.clone(), now);
+                    self.book.mended(&vantage, cause, &words, now)
+                }
+                vantages::Change::Rejudged { was, amiss } => self.book.rejudged(was, &amiss, now),
+                vantages::Change::Unheard {
+                    vantage,
+                    since,
+                    why,
+                    is_disbelieved,
+                } => {
+                    if is_disbelieved {
+                        self.detector.mute(&vantage);
+                    }
+                    let disbelieved = is_disbelieved.then_some(since);
+                    self.book.unheard(&vantage, &why, disbelieved, now)
+                }
+                vantages::Change::Heard { vantage, since } => {
+                    self.since.heard.insert(vantage.clone(), now);
+                    self.book.heard_again(&vantage, since, now)
+                }
+                vantages::Change::WantTrace { check, vantage } => {
+                    self.agents.trace(&check, &vantage);
+                    continue;
+                }
+            };
+            judged.updates.extend(updates);
+        }
+        self.show_vantages(judged, now);
+        judged.changes.push(Change::Checkpoint {
+            key: VANTAGES.to_owned(),
+            bytes: Some(self.vantages.checkpoint()),
+        });
+    }
+
+    /// Puts how vantages stand onto the board.
+    pub(super) fn show_vantages(&self, judged: &mut Judged, now: Timestamp) {
+        let standings = self.vantages.standings();
+        let standings = standings.map(|(v, s)| (v.clone(), s)).collect();
+        let services = self.shared.board_mut(|board| board.stand(standings, now));
+        judged.services.extend(services);
+    }
+
+    /// Did a trace begin so long ago that nothing follows from it for now?
+    pub(super) fn is_history(&self, check: &CheckId, began: Timestamp, now: Timestamp) -> bool {
+        let every = self
+            .shared
+            .board(|board| board.checks.get(check).map(|c| c.every));
+        every.is_none_or(|every| vantages::is_late_trace(began, every, now))
+    }
+}
