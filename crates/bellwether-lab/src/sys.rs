@@ -4,7 +4,7 @@
     reason = "unshare(2), mount(2), kill(2) and what runs before exec have no safe wrapper in the standard library"
 )]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -22,21 +22,57 @@ pub(crate) fn unshare_net() -> io::Result<()> {
 /// Gives this process a view of its own of what is mounted, and puts one file in place of another.
 /// The rest of the system sees nothing of it.
 pub(crate) fn mount_over(file: &Path, place: &Path) -> io::Result<()> {
+    own_mounts()?;
+    mount(Some(file), place, libc::MS_BIND, None)
+}
+
+/// Mounts a file system in memory of so many MiB. The rest of the system sees nothing of it.
+pub(crate) fn mount_memory(place: &Path, mib: u32) -> io::Result<()> {
+    own_mounts()?;
+    let kind = (c"tmpfs", format!("size={mib}m,mode=700"));
+    mount(None, place, libc::MS_NOSUID | libc::MS_NODEV, Some(kind))
+}
+
+/// Takes away what is mounted at a place, whoever still uses it.
+pub(crate) fn unmount(place: &Path) -> io::Result<()> {
+    let place = CString::new(place.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    // SAFETY: the pointer is of a string that lives until the call returns.
+    match unsafe { libc::umount2(place.as_ptr(), libc::MNT_DETACH) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Gives this process a view of its own of what is mounted: what it mounts appears nowhere else.
+fn own_mounts() -> io::Result<()> {
     unshare(libc::CLONE_NEWNS)?;
+    mount(None, Path::new("/"), libc::MS_REC | libc::MS_PRIVATE, None)
+}
+
+fn mount(
+    source: Option<&Path>,
+    target: &Path,
+    flags: libc::c_ulong,
+    kind: Option<(&CStr, String)>,
+) -> io::Result<()> {
     let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other);
-    let (file, place, root) = (text(file)?, text(place)?, text(Path::new("/"))?);
-    let none = std::ptr::null();
-    let mount = |source, target: &CString, flags| {
-        // SAFETY: every pointer is null or of a string that lives until the call returns, and
-        // mount(2) keeps none of them.
-        match unsafe { libc::mount(source, target.as_ptr(), none, flags, none.cast()) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    };
-    // Else the mount would appear where this namespace was copied from.
-    mount(none, &root, libc::MS_REC | libc::MS_PRIVATE)?;
-    mount(file.as_ptr(), &place, libc::MS_BIND)
+    let (source, target) = (source.map(text).transpose()?, text(target)?);
+    let options = kind
+        .as_ref()
+        .map(|(_, options)| CString::new(options.as_str()));
+    let options = options.transpose().map_err(io::Error::other)?;
+    let pointer = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
+    let (from, kind) = (
+        pointer(source.as_deref()),
+        pointer(kind.as_ref().map(|(k, _)| *k)),
+    );
+    let options = pointer(options.as_deref()).cast();
+    // SAFETY: every pointer is null or of a string that lives until the call returns, and mount(2)
+    // keeps none of them.
+    match unsafe { libc::mount(from, target.as_ptr(), kind, flags, options) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Lets a program end with this process, however this one ends.

@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use super::Transport;
 use super::serve::answer;
 use crate::LabError;
-use crate::net::{Silence, tcp_listener};
+use crate::net::{Gate, tcp_listener};
 use crate::scenario::{HttpSpec, ResolverPort, TcpWord, TlsSpec};
 use crate::service::ca::Authorities;
 use crate::service::http::Response;
@@ -42,7 +42,7 @@ pub(crate) struct SecureServers {
 struct Port {
     spec: ResolverPort,
     site: Arc<Mutex<Arc<Site>>>,
-    open: Option<(Silence, JoinHandle<()>)>,
+    open: Option<(Gate<TcpListener>, JoinHandle<()>)>,
 }
 
 /// What a connection meets.
@@ -66,10 +66,18 @@ impl SecureServers {
 
     /// Opens, closes and changes ports as the world says.
     pub(crate) async fn follow(&mut self) -> Result<(), LabError> {
-        let wanted = lock(&self.world).secure_ports();
+        let (wanted, losses) = {
+            let world = lock(&self.world);
+            (world.secure_ports(), world.vantages.losses())
+        };
         for (at, spec) in wanted {
+            let silent = spec.tcp == TcpWord::Silent;
             if self.ports.get(&at).is_none_or(|port| port.spec != spec) {
                 self.change(at, spec).await?;
+            }
+            let port = self.ports.get_mut(&at);
+            if let Some((gate, _)) = port.and_then(|port| port.open.as_mut()) {
+                gate.set(silent, &losses)?;
             }
         }
         Ok(())
@@ -102,14 +110,8 @@ impl SecureServers {
                 let _ = task.await;
             }
             (TcpWord::Refused, None) => {}
-            (word, open) => {
-                let (mut silence, task) = match open {
-                    Some(open) => open,
-                    None => self.listen(at, &port.site)?,
-                };
-                silence.set(word == TcpWord::Silent)?;
-                port.open = Some((silence, task));
-            }
+            (_, Some(open)) => port.open = Some(open),
+            (_, None) => port.open = Some(self.listen(at, &port.site)?),
         }
         self.ports.insert(at, port);
         Ok(())
@@ -119,11 +121,11 @@ impl SecureServers {
         &self,
         at: SocketAddr,
         site: &Arc<Mutex<Arc<Site>>>,
-    ) -> Result<(Silence, JoinHandle<()>), LabError> {
+    ) -> Result<(Gate<TcpListener>, JoinHandle<()>), LabError> {
         let listener = Arc::new(tcp_listener(at)?);
-        let silence = Silence::new(Arc::clone(&listener), at);
+        let gate = Gate::new(Arc::clone(&listener), at);
         let task = tokio::spawn(serve(listener, Arc::clone(site), Arc::clone(&self.world)));
-        Ok((silence, task))
+        Ok((gate, task))
     }
 
     fn acceptor(&self, spec: &TlsSpec, channel: &Channel) -> Result<TlsAcceptor, LabError> {

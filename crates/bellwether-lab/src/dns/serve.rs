@@ -14,7 +14,7 @@ use super::recursor::{DELAY_MAX, refused};
 use super::wire::{Incoming, Query};
 use super::{Manner, Reaction, Transport, hostile};
 use crate::LabError;
-use crate::net::{Silence, tcp_listener, udp_socket};
+use crate::net::{Gate, tcp_listener, udp_socket};
 use crate::world::zone::Name;
 use crate::world::{Shared, lock};
 
@@ -28,7 +28,7 @@ const TCP_IDLE: Duration = Duration::from_secs(10);
 /// The DNS servers that listen.
 pub(crate) struct DnsServers {
     world: Shared,
-    listeners: BTreeMap<IpAddr, Silence>,
+    listeners: BTreeMap<IpAddr, (Gate<UdpSocket>, Gate<TcpListener>)>,
     tasks: JoinSet<()>,
 }
 
@@ -42,15 +42,18 @@ impl DnsServers {
     }
 
     /// Listens at every server address of the world, and makes TCP as silent as it has to be.
-    /// UDP is silent by not answering.
+    /// UDP is silent by not answering. What is lost on the way to them does not arrive at either.
     pub(crate) fn follow(&mut self) -> Result<(), LabError> {
-        let wanted = lock(&self.world).dns_addresses();
+        let world = lock(&self.world);
+        let (wanted, losses) = (world.dns_addresses(), world.vantages.losses());
+        drop(world);
         for (address, silent) in wanted {
             if !self.listeners.contains_key(&address) {
                 self.listen(address)?;
             }
-            if let Some(listener) = self.listeners.get_mut(&address) {
-                listener.set(silent)?;
+            if let Some((udp, tcp)) = self.listeners.get_mut(&address) {
+                udp.set(false, &losses)?;
+                tcp.set(silent, &losses)?;
             }
         }
         Ok(())
@@ -60,8 +63,11 @@ impl DnsServers {
         let at = SocketAddr::new(address, PORT);
         let udp = Arc::new(udp_socket(at)?);
         let listener = Arc::new(tcp_listener(at)?);
-        self.listeners
-            .insert(address, Silence::new(Arc::clone(&listener), at));
+        let gates = (
+            Gate::new(Arc::clone(&udp), at),
+            Gate::new(Arc::clone(&listener), at),
+        );
+        self.listeners.insert(address, gates);
         self.tasks
             .spawn(serve_udp(udp, address, Arc::clone(&self.world)));
         self.tasks
@@ -73,15 +79,16 @@ impl DnsServers {
 /// How long after a forged answer the real one comes.
 const FORGED_BEFORE: Duration = Duration::from_millis(3);
 
-/// What is sent in answer to octets, each message with its delay.
+/// What is sent in answer to octets, each message with its delay: by a server at one address to
+/// whoever asks from another.
 fn respond(
     octets: &[u8],
-    address: IpAddr,
+    between: (IpAddr, IpAddr),
     transport: Transport,
     world: &Shared,
 ) -> Vec<(Vec<u8>, Duration)> {
     answer(octets, transport, |question, manner| {
-        lock(world).react(address, question, manner)
+        lock(world).react(between, question, manner)
     })
 }
 
@@ -132,7 +139,8 @@ async fn serve_udp(socket: Arc<UdpSocket>, address: IpAddr, world: Shared) {
         if lock(&world).path.is_silent(Transport::Udp) {
             continue;
         }
-        let messages = respond(&buffer[..len], address, Transport::Udp, &world);
+        let between = (address, peer.ip());
+        let messages = respond(&buffer[..len], between, Transport::Udp, &world);
         let hostile = lock(&world).hostile(address);
         if let Some(word) = hostile {
             let (socket, query) = (Arc::clone(&socket), buffer[..len].to_vec());
@@ -166,26 +174,31 @@ async fn serve_udp(socket: Arc<UdpSocket>, address: IpAddr, world: Shared) {
 async fn serve_tcp(listener: Arc<TcpListener>, address: IpAddr, world: Shared) {
     let mut connections = JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             continue;
         };
         while connections.try_join_next().is_some() {}
         let world = Arc::clone(&world);
+        let between = (address, peer.ip());
         connections.spawn(async move {
             // A connection that ends early is the client's choice.
             let _ =
-                tokio::time::timeout(TCP_IDLE + DELAY_MAX, converse(stream, address, world)).await;
+                tokio::time::timeout(TCP_IDLE + DELAY_MAX, converse(stream, between, world)).await;
         });
     }
 }
 
-async fn converse(mut stream: TcpStream, address: IpAddr, world: Shared) -> std::io::Result<()> {
+async fn converse(
+    mut stream: TcpStream,
+    between: (IpAddr, IpAddr),
+    world: Shared,
+) -> std::io::Result<()> {
     loop {
         let len = tokio::time::timeout(TCP_IDLE, stream.read_u16()).await??;
         let mut octets = vec![0; usize::from(len)];
         stream.read_exact(&mut octets).await?;
-        let hostile = lock(&world).hostile(address);
-        for (reply, after) in respond(&octets, address, Transport::Tcp, &world) {
+        let hostile = lock(&world).hostile(between.0);
+        for (reply, after) in respond(&octets, between, Transport::Tcp, &world) {
             tokio::time::sleep(after).await;
             match hostile {
                 None => stream.write_all(&reply).await?,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bellwether_model::incident::IncidentState;
 use bellwether_model::{Cause, Incident, Verdict};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -18,6 +19,11 @@ pub const LOOK_SCHEMA: &str = "bellwether.look/1";
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// Longest answer, bytes: above what any scenario's services come to.
 const ANSWER_LEN_MAX: u64 = 16 * 1024 * 1024;
+
+/// How much of what is said instead of an answer is shown, characters.
+const PROBLEM_LEN_MAX: usize = 300;
+/// Where a heartbeat is told with its URL.
+const HEARTBEAT_URLS: [&str; 2] = ["url", "ping_url"];
 
 /// A service as it is told.
 #[derive(Clone, Debug, Deserialize)]
@@ -35,6 +41,23 @@ pub(super) struct Service {
 pub(super) struct Listed {
     pub(super) id: u64,
     pub(super) state: IncidentState,
+}
+
+/// An agent as it is told.
+#[derive(Clone, Debug, Deserialize)]
+struct Agent {
+    /// Where it stands; told as its name too.
+    #[serde(alias = "name")]
+    vantage: String,
+    #[serde(default)]
+    linked: bool,
+}
+
+/// A kept run, as far as it is looked at.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Run {
+    pub(super) began: Timestamp,
+    pub(super) sequence: u64,
 }
 
 /// An API that is asked. Each complaint is a whole sentence.
@@ -103,15 +126,71 @@ impl Api {
         serde_json::from_slice(&body).map_err(|e| format!("GET {path}: no JSON: {e}"))
     }
 
+    /// How the agents are that it knows: is each of them linked?
+    pub(super) async fn agents(self) -> Result<BTreeMap<String, bool>, String> {
+        let (_, listed): (_, Vec<Agent>) = self.list("/api/v1/agents", "agents").await?;
+        Ok(listed.into_iter().map(|a| (a.vantage, a.linked)).collect())
+    }
+
+    /// When the kept runs of a check from a vantage began, and their numbers, oldest first.
+    pub(super) async fn runs(self, check: &str, vantage: &str) -> Result<Vec<Run>, String> {
+        let path = format!("/api/v1/checks/{check}/observations?vantage={vantage}&limit=1000");
+        let (_, mut runs): (_, Vec<Run>) = self.list(&path, "observations").await?;
+        runs.reverse();
+        Ok(runs)
+    }
+
+    /// A token by which an agent of a vantage is enrolled.
+    pub(super) async fn enrolment(self, vantage: &str, admin: &str) -> Result<String, String> {
+        let body = json!({ "vantage": vantage }).to_string();
+        let path = "/api/v1/agents/tokens";
+        let answer = self.ask("POST", path, Some(admin), Some(&body)).await?;
+        let answer: Value =
+            serde_json::from_slice(&answer).map_err(|e| format!("POST {path}: no JSON: {e}"))?;
+        let token = answer["token"].as_str().map(str::to_owned);
+        token.ok_or_else(|| format!("POST {path}: there is no `token` in its answer"))
+    }
+
+    /// The path of a heartbeat's URL.
+    pub(super) async fn heartbeat(self, name: &str, admin: &str) -> Result<String, String> {
+        let path = "/api/v1/heartbeats";
+        let body = self.ask("GET", path, Some(admin), None).await?;
+        let page: Value =
+            serde_json::from_slice(&body).map_err(|e| format!("GET {path}: no JSON: {e}"))?;
+        let all = page["heartbeats"].as_array().map_or(&[][..], Vec::as_slice);
+        let found = all.iter().find(|item| item["name"] == name);
+        let found = found.ok_or_else(|| format!("GET {path}: there is no heartbeat `{name}`"))?;
+        let url = HEARTBEAT_URLS.iter().find_map(|key| found[*key].as_str());
+        let url = url.ok_or_else(|| format!("GET {path}: `{name}` is told without its URL"))?;
+        Ok(path_of(url).to_owned())
+    }
+
+    /// Asks for a path as anybody may who knows it.
+    pub(super) async fn ping(self, path: &str) -> Result<(), String> {
+        self.get(path).await.map(|_| ())
+    }
+
     /// The body of an answer with status 200.
     async fn get(self, path: &str) -> Result<Vec<u8>, String> {
-        let answer = tokio::time::timeout(ANSWER_TIME_MAX, self.exchange(path)).await;
+        self.ask("GET", path, None, None).await
+    }
+
+    /// The body of an answer that says that all is well.
+    async fn ask(
+        self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Option<&str>,
+    ) -> Result<Vec<u8>, String> {
+        let request = self.request(method, path, token, body);
+        let answer = tokio::time::timeout(ANSWER_TIME_MAX, self.exchange(&request)).await;
         let answer = match answer {
             Ok(Ok(answer)) => answer,
-            Ok(Err(e)) => return Err(format!("GET {path}: {e}")),
+            Ok(Err(e)) => return Err(format!("{method} {path}: {e}")),
             Err(_) => {
                 let most = ANSWER_TIME_MAX.as_secs();
-                return Err(format!("GET {path}: no answer within {most} s"));
+                return Err(format!("{method} {path}: no answer within {most} s"));
             }
         };
         let ends = answer.windows(4).position(|four| four == b"\r\n\r\n");
@@ -119,15 +198,33 @@ impl Api {
         let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line);
         match line.split(' ').nth(1) {
-            Some("200") => Ok(body.to_vec()),
-            _ => Err(format!("GET {path}: answered {line:?}")),
+            Some("200" | "201") => Ok(body.to_vec()),
+            _ => {
+                let said = String::from_utf8_lossy(body);
+                let said: String = said.chars().take(PROBLEM_LEN_MAX).collect();
+                Err(format!("{method} {path}: answered {line:?}: {said}"))
+            }
         }
     }
 
-    /// Over HTTP/1.0, whose answers end where the connection does.
-    async fn exchange(self, path: &str) -> std::io::Result<Vec<u8>> {
+    /// A request over HTTP/1.0, whose answers end where the connection does.
+    fn request(self, method: &str, path: &str, token: Option<&str>, body: Option<&str>) -> String {
+        let mut request = format!("{method} {path} HTTP/1.0\r\nHost: {}\r\n", self.at);
+        if let Some(token) = token {
+            request.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        }
+        if let Some(body) = body {
+            let length = body.len();
+            request.push_str(&format!(
+                "Content-Type: application/json\r\nContent-Length: {length}\r\n"
+            ));
+        }
+        request.push_str("\r\n");
+        request + body.unwrap_or_default()
+    }
+
+    async fn exchange(self, request: &str) -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(self.at).await?;
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.at);
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         let mut bounded = stream.take(ANSWER_LEN_MAX);
@@ -140,6 +237,23 @@ fn typed<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, String> {
     T::deserialize(value).map_err(|e| format!("GET {path}: not as the format says: {e}"))
 }
 
+/// The path of a URL, or the path that it is already.
+fn path_of(url: &str) -> &str {
+    let Some((_, rest)) = url.split_once("://") else {
+        return url;
+    };
+    rest.find('/').map_or("/", |at| &rest[at..])
+}
+
+/// What a `look` asks for besides what every one of them takes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted<'a> {
+    pub(super) metrics: Vec<&'a String>,
+    pub(super) agents: bool,
+    /// Checks with their vantages.
+    pub(super) runs: Vec<(&'a str, &'a str)>,
+}
+
 /// All that a `look` takes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
@@ -147,16 +261,15 @@ pub(super) struct Seen {
     pub(super) incidents: Vec<Incident>,
     pub(super) metrics: BTreeMap<String, Option<f64>>,
     pub(super) refused: bool,
+    pub(super) agents: BTreeMap<String, bool>,
+    pub(super) runs: BTreeMap<(String, String), Vec<Run>>,
     /// The same as it was told.
     pub(super) told: Value,
 }
 
 impl Seen {
     /// Asks for everything.
-    pub(super) async fn take(
-        api: Api,
-        metrics: impl Iterator<Item = &String> + Clone,
-    ) -> Result<Self, String> {
+    pub(super) async fn take(api: Api, wanted: &Wanted<'_>) -> Result<Self, String> {
         let (told_services, services) = api.services().await?;
         let mut told_incidents = Vec::new();
         let mut incidents = Vec::new();
@@ -168,24 +281,38 @@ impl Seen {
             incidents.push(incident);
         }
         let configuration = api.configuration().await?;
-        let metrics = match metrics.clone().next() {
-            Some(_) => api.metrics(metrics).await?,
-            None => BTreeMap::new(),
+        let metrics = match wanted.metrics.is_empty() {
+            true => BTreeMap::new(),
+            false => api.metrics(wanted.metrics.iter().copied()).await?,
         };
+        let agents = match wanted.agents {
+            true => api.agents().await?,
+            false => BTreeMap::new(),
+        };
+        let mut runs = BTreeMap::new();
+        for (check, vantage) in &wanted.runs {
+            let key = ((*check).to_owned(), (*vantage).to_owned());
+            runs.insert(key, api.runs(check, vantage).await?);
+        }
         let figures = metrics.iter();
         let figures: Map<String, Value> = figures.map(|(k, v)| (k.clone(), json!(v))).collect();
-        let told = json!({
+        let mut told = json!({
             "schema": LOOK_SCHEMA,
             "services": told_services,
             "incidents": told_incidents,
             "configuration": configuration,
             "metrics": figures,
         });
+        if wanted.agents {
+            told["agents"] = json!(agents);
+        }
         Ok(Self {
             services,
             incidents,
             metrics,
             refused: is_refused(&configuration),
+            agents,
+            runs,
             told,
         })
     }
@@ -249,6 +376,17 @@ mod tests {
     #[track_caller]
     fn check(selector: &str, figure: Option<f64>) {
         assert_eq!(sum(METRICS, selector), figure, "{selector}");
+    }
+
+    #[test]
+    fn urls_have_paths() {
+        for (url, path) in [
+            ("http://127.0.0.1:8400/ping/x", "/ping/x"),
+            ("/ping/x", "/ping/x"),
+            ("https://hub.example", "/"),
+        ] {
+            assert_eq!(path_of(url), path, "{url}");
+        }
     }
 
     #[test]

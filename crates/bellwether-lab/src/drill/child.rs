@@ -14,9 +14,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::process::Command;
 
+use super::agents::Agents;
 use super::compare::missed;
 use super::folder::{self, write};
-use super::serving::Serving;
+use super::serving::{Serving, wrong as wrong_step};
 use super::{ScenarioReport, StepReport, WorldJob};
 use crate::LabError;
 use crate::clock::Clock;
@@ -25,7 +26,7 @@ use crate::dns::serve::DnsServers;
 use crate::netns;
 use crate::real::Reals;
 use crate::rename::rename;
-use crate::scenario::{ResolverSpec, Spec, StepSpec, parse};
+use crate::scenario::{PingWord, ResolverSpec, Spec, StepSpec, parse};
 use crate::service::ca::Authorities;
 use crate::service::host::Hosts;
 use crate::service::icmp::Echoes;
@@ -88,8 +89,13 @@ pub(super) async fn run(job: &WorldJob) -> Result<WorldEnd, LabError> {
         error: None,
     };
     for step in stage.spec.steps.clone() {
+        report.steps.extend(stage.agent(&step).await);
         report.steps.extend(stage.step(&step).await?);
     }
+    let fallen = stage.agents.fallen().into_iter();
+    report
+        .steps
+        .extend(fallen.map(|complaint| wrong_step("end".to_owned(), complaint)));
     let json = serde_json::to_string(&report);
     json.map(WorldEnd::Json).map_err(|e| LabError::World {
         scenario: stage.spec.name.clone(),
@@ -109,6 +115,7 @@ struct Stage {
     reals: Reals,
     echoes: Echoes,
     serving: Serving,
+    agents: Agents,
     directory: tempfile::TempDir,
     /// The last saved healthy report of each host: a baseline is of one host.
     baselines: BTreeMap<String, PathBuf>,
@@ -151,6 +158,7 @@ impl Stage {
         let anchors = [world.root_key(), world.other_root_key()];
         let directory = folder::make(&spec, &authorities, &anchors)?;
         let world = Arc::new(Mutex::new(world));
+        let agents = Agents::new(&job.program, directory.path(), &spec.world.vantages)?;
         let mut stage = Self {
             path: job.path.clone(),
             program: job.program.clone(),
@@ -160,6 +168,7 @@ impl Stage {
             reals: Reals::new(Arc::clone(&world), directory.path(), vantage(&spec).0),
             echoes: Echoes::default(),
             serving: Serving::new(&job.program, directory.path()),
+            agents,
             world,
             spec,
             directory,
@@ -173,6 +182,16 @@ impl Stage {
         wrong(&self.path, mistake)
     }
 
+    /// Does what a step says with agents; what goes wrong is told of each.
+    async fn agent(&mut self, step: &StepSpec) -> Vec<StepReport> {
+        let mut told = Vec::new();
+        let names = step.agent.iter().flat_map(|names| &names.0);
+        for (name, word) in names.filter_map(|name| Some((name, step.deed?))) {
+            told.extend(self.agents.act(name, word, &mut self.serving).await);
+        }
+        told
+    }
+
     /// Does one step, and tells what is to be told of it.
     async fn step(&mut self, step: &StepSpec) -> Result<Option<StepReport>, LabError> {
         if let Some(name) = &step.check {
@@ -182,6 +201,9 @@ impl Stage {
             self.serving.changes(Timestamp::now());
             lock(&self.world).set(set).map_err(|e| self.mistaken(e))?;
             self.follow().await?;
+            if let Some(word) = set.disk {
+                self.serving.set_disk(word)?;
+            }
         }
         if let Some(span) = step.wait {
             lock(&self.world).clock.advance(span.0);
@@ -190,6 +212,10 @@ impl Stage {
             let resolvers = resolvers(&self.spec);
             let base = folder::configuration(&self.spec, self.directory.path(), &resolvers);
             return self.serving.act(word, step, base).await;
+        }
+        if let Some(name) = &step.ping {
+            let how = step.how.unwrap_or(PingWord::Success);
+            return Ok(self.serving.ping(name, how).await);
         }
         if let Some(span) = step.run {
             tokio::time::sleep(span.0).await;
@@ -211,8 +237,13 @@ impl Stage {
         self.secure.follow().await?;
         self.hosts.follow().await?;
         self.reals.follow(self.hosts.authorities()).await?;
-        let (all, silent) = lock(&self.world).echo_addresses();
-        self.echoes.follow(&all, &silent)
+        let world = lock(&self.world);
+        let (all, silent) = world.echo_addresses();
+        let losses = world.vantages.losses();
+        let links = world.vantages.links();
+        drop(world);
+        self.agents.follow(&links)?;
+        self.echoes.follow(&all, &silent, &losses)
     }
 
     /// Runs a shell command in the box. Programs learn of the box's anchors by variables that they
@@ -362,7 +393,7 @@ fn resolvers(spec: &Spec) -> Vec<String> {
     let given = all.iter().filter(|r| !r.system);
     let mut given: Vec<String> = given.map(|r| r.address.0.text.clone()).collect();
     if all.iter().any(|r| r.system) {
-        given.push("system".to_owned());
+        given.push(folder::SYSTEM.to_owned());
     }
     if !given.is_empty() {
         return given;

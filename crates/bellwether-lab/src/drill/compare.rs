@@ -73,6 +73,8 @@ pub(crate) fn missed(expect: &ExpectSpec, report: &Report) -> Vec<String> {
         services: _,
         incidents: _,
         metrics: _,
+        agents: _,
+        runs: _,
         refused: _,
     } = expect;
     let mut missed = Vec::new();

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::agents;
 use crate::LabError;
 use crate::netns;
-use crate::scenario::Spec;
+use crate::scenario::{ResolverSpec, Spec};
 use crate::service::ca::Authorities;
 
 /// The box's root of trust, PEM.
@@ -24,6 +25,8 @@ pub(super) const ASN_TABLE: &str = "asn.csv";
 pub(super) const OUTDATED_ANCHOR: &str = "outdated.key";
 /// The scenario's services with the world's resolvers and anchors, as a configuration.
 pub(super) const CONFIGURATION: &str = "bellwether.yaml";
+/// How a configuration names the vantage's own resolvers.
+pub(super) const SYSTEM: &str = "system";
 /// The world's anchors alone, as a section of a configuration.
 const TRUST: &str = "trust.yaml";
 
@@ -66,14 +69,37 @@ pub(super) fn write_for_people(
 /// The scenario's services as `bellwether.yaml`, asked of the world's resolvers and judged by its
 /// anchors.
 pub(super) fn configuration(spec: &Spec, folder: &Path, resolvers: &[String]) -> Value {
-    let resolver = |(at, address): (usize, &String)| json!({ "name": format!("resolver-{}", at + 1), "address": address });
+    let resolver = |(at, address): (usize, &String)| {
+        let name = format!("resolver-{}", at + 1);
+        let mut told = json!({ "name": name, "address": address });
+        let from = asked_from(spec, address);
+        if !from.is_empty() {
+            told["from"] = json!(from);
+        }
+        told
+    };
     let resolvers: Vec<Value> = resolvers.iter().enumerate().map(resolver).collect();
-    json!({
+    let mut whole = json!({
         "version": 1,
         "trust": trust(folder),
         "resolvers": resolvers,
         "services": spec.services,
-    })
+    });
+    if !spec.world.vantages.is_empty() {
+        whole["hub"] = json!({ "agents_listen": agents::HUB.to_string() });
+        whole["vantages"] = agents::configuration(&spec.world.vantages).into();
+    }
+    whole
+}
+
+/// Who asks a resolver; empty: everybody.
+fn asked_from<'a>(spec: &'a Spec, address: &str) -> &'a [String] {
+    let is_it = |r: &&ResolverSpec| match r.system {
+        true => address == SYSTEM,
+        false => address == r.address.0.text,
+    };
+    let found = spec.world.resolvers.iter().find(is_it);
+    found.map_or(&[], |resolver| &resolver.from)
 }
 
 fn trust(folder: &Path) -> Value {

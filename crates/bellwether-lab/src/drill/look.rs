@@ -9,9 +9,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::api::{Seen, Service};
+use super::api::{Run, Seen, Service, Wanted};
 use super::compare::compare_scope;
-use crate::scenario::{ExpectSpec, IncidentExpect, MetricExpect, MomentExpect, ServiceExpect};
+use crate::scenario::{
+    ExpectSpec, IncidentExpect, MetricExpect, MomentExpect, PresenceWord, RunsExpect, ServiceExpect,
+};
 
 /// How much earlier than the change that caused it an incident may begin: a round belongs to the
 /// moment at which it was due, and may come late.
@@ -32,6 +34,17 @@ impl Past {
         let latest = then.checked_add(DUE_BEFORE).unwrap_or(then);
         let set = self.sets.iter().rev().find(|set| **set <= latest)?;
         Some(Duration::try_from(then.duration_since(*set)).unwrap_or_default())
+    }
+}
+
+/// What is to be asked for, so that it can be compared.
+pub(super) fn wanted(expect: &ExpectSpec) -> Wanted<'_> {
+    let runs = expect.runs.iter();
+    let runs = runs.flat_map(|(check, by)| by.keys().map(|at| (check.as_str(), at.as_str())));
+    Wanted {
+        metrics: expect.metrics.keys().collect(),
+        agents: !expect.agents.is_empty(),
+        runs: runs.collect(),
     }
 }
 
@@ -69,6 +82,14 @@ pub(super) fn missed(expect: &ExpectSpec, seen: &Seen, past: &Past) -> Vec<Strin
         }
     }
     missed.extend(figures(&expect.metrics, &seen.metrics));
+    missed.extend(agents(&expect.agents, &seen.agents));
+    for (check, by) in &expect.runs {
+        for (vantage, wanted) in by {
+            let kept = seen.runs.get(&(check.clone(), vantage.clone()));
+            let kept = kept.map_or(&[][..], Vec::as_slice);
+            missed.extend(runs(wanted, kept).map(|w| format!("runs of {check} at {vantage}: {w}")));
+        }
+    }
     if let Some(refused) = expect.refused.filter(|refused| *refused != seen.refused) {
         missed.push(refusal(refused));
     }
@@ -80,6 +101,71 @@ pub(super) fn refusal(wanted: bool) -> String {
     match wanted {
         true => "configuration: expected to be refused, and is in force".to_owned(),
         false => "configuration: the newest was refused".to_owned(),
+    }
+}
+
+/// Complaints about agents.
+pub(super) fn agents(
+    wanted: &BTreeMap<String, PresenceWord>,
+    got: &BTreeMap<String, bool>,
+) -> Vec<String> {
+    let differences = wanted.iter().filter_map(|(name, wanted)| {
+        let got = match got.get(name) {
+            None => return Some(format!("agent {name}: it is not told of")),
+            Some(true) => PresenceWord::Linked,
+            Some(false) => PresenceWord::Offline,
+        };
+        let (word, is) = (wanted.name(), got.name());
+        (got != *wanted).then(|| format!("agent {name}: expected {word}, got {is}"))
+    });
+    differences.collect()
+}
+
+/// Complaints about what is kept of runs, oldest first.
+fn runs(wanted: &RunsExpect, kept: &[Run]) -> impl Iterator<Item = String> {
+    let RunsExpect {
+        at_least,
+        gap_at_most,
+        once,
+    } = wanted;
+    let few = at_least.filter(|least| kept.len() < *least);
+    let few = few.map(|least| format!("expected at least {least}, got {}", kept.len()));
+    let pairs = || {
+        kept.windows(2)
+            .filter_map(|two| Some((two.first()?, two.last()?)))
+    };
+    let widest = pairs()
+        .map(|(one, next)| (after(one.began, next.began), one.began))
+        .max();
+    let wide = gap_at_most
+        .zip(widest)
+        .filter(|(most, (gap, _))| *gap > most.0);
+    let wide = wide.map(|(most, (gap, from))| {
+        let gap = gap.as_secs_f64();
+        format!("expected no gap above {most}, got {gap:.1} s from {from} on")
+    });
+    // Numbers begin anew with each start of an agent.
+    let mut seen = BTreeSet::new();
+    let mut all = kept.iter();
+    let twice = all.find(|run| !seen.insert((run.began, run.sequence)));
+    let twice = twice.filter(|_| *once == Some(true));
+    let twice = twice.map(|run| format!("run {} of {} is kept twice", run.sequence, run.began));
+    [few, wide, twice].into_iter().flatten()
+}
+
+/// What differs of the incident that comes nearest to the one expected.
+pub(super) fn incident(wanted: &IncidentExpect, got: &[Incident]) -> Vec<String> {
+    let nearest = pairs(std::slice::from_ref(wanted), got);
+    match nearest.first().copied().flatten() {
+        None => vec![format!(
+            "incident: expected {}, got none",
+            wanted.cause.map_or("any", Cause::code)
+        )],
+        Some(at) => {
+            let (found, id) = (&got[at], got[at].id);
+            let all = differences(wanted, found).into_iter();
+            all.map(|d| format!("incident {id}: {d}")).collect()
+        }
     }
 }
 
@@ -332,8 +418,20 @@ mod tests {
             ],
             metrics: [("x".to_owned(), Some(2.0)), ("y".to_owned(), None)].into(),
             refused: false,
+            agents: [("fra".to_owned(), true), ("nyc".to_owned(), false)].into(),
+            runs: [(("www/main".to_owned(), "fra".to_owned()), kept())].into(),
             told: Value::Null,
         }
+    }
+
+    /// Runs of two starts of an agent, with a hole between them, one of them kept twice.
+    fn kept() -> Vec<Run> {
+        let runs = [(0, 1), (1, 2), (8, 1), (9, 2), (9, 2)];
+        let run = |(second, sequence)| Run {
+            began: at(second),
+            sequence,
+        };
+        runs.map(run).to_vec()
     }
 
     #[track_caller]
@@ -344,6 +442,45 @@ mod tests {
             looks: [("early".to_owned(), vec![1])].into(),
         };
         assert_eq!(super::missed(&expect, &seen(), &past), expected);
+    }
+
+    #[test]
+    fn agents_and_runs_that_differ() {
+        check(
+            "{ agents: { fra: linked, nyc: offline }, runs: { www/main: { fra: { at_least: 5, gap_at_most: 7s } } } }",
+            &[],
+        );
+        check(
+            "{ agents: { fra: offline, sin: linked }, runs: { www/main: { fra: { at_least: 6, gap_at_most: 6s, once: true }, nyc: { at_least: 1 } } } }",
+            &[
+                "agent fra: expected offline, got linked",
+                "agent sin: it is not told of",
+                "runs of www/main at fra: expected at least 6, got 5",
+                "runs of www/main at fra: expected no gap above 6s, got 7.0 s from 2023-11-14T22:13:21Z on",
+                "runs of www/main at fra: run 2 of 2023-11-14T22:13:29Z is kept twice",
+                "runs of www/main at nyc: expected at least 1, got 0",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_awaited_incident_is_compared_with_the_nearest() {
+        let wanted = |yaml: &str| serde_saphyr::from_str::<IncidentExpect>(yaml).unwrap();
+        let incidents = seen().incidents;
+        let fits = wanted(
+            "{ cause: dns.delegation.wrong_ns, scope: { vantages: [local] }, timeline: [alarm] }",
+        );
+        assert!(super::incident(&fits, &incidents).is_empty());
+        let other = wanted("{ cause: net.tcp.refused, scope: { vantages: [fra] } }");
+        let said = super::incident(&other, &incidents).join(" / ");
+        assert!(
+            said.starts_with("incident 2: ") && said.contains("fra"),
+            "{said}"
+        );
+        assert_eq!(
+            super::incident(&other, &[]),
+            ["incident: expected net.tcp.refused, got none"]
+        );
     }
 
     #[test]

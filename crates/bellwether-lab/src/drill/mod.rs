@@ -6,14 +6,17 @@
 //!
 //! - [`child`]: one world, step by step
 //! - `folder`: what the program is given, as files
-//! - `serving`, `process`: a program that runs on while the world changes
+//! - `serving`, `process`: a program that runs on while the world changes; `disk`: where its data lie
+//! - `agents`: its agents at vantages of their own
 //! - `api`: what it says of itself
 //! - [`compare`], `look`: a report, and what a program says, held against what is expected
 //! - [`score`]: how often the right cause was found
 
+mod agents;
 mod api;
 mod child;
 mod compare;
+mod disk;
 mod folder;
 mod look;
 mod process;
@@ -24,7 +27,7 @@ mod standin;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,6 +42,7 @@ use crate::rename::rename;
 use crate::scenario::parse::TEXT_LEN_MAX;
 use crate::scenario::{ExpectSpec, Spec, parse};
 use crate::shipped::shipped;
+use crate::target::target_text;
 use crate::world::World;
 use crate::world::topology::Mistake;
 
@@ -242,6 +246,10 @@ pub fn exec(options: &DrillOptions, command: &str) -> Result<u8, LabError> {
         ));
     };
     let seed = options.seeds.first().copied().unwrap_or(SEED_DEFAULT);
+    if let Some(note) = renamed_note(&scenario.spec, seed)? {
+        // Where nobody reads it, nobody misses it.
+        let _ = writeln!(io::stderr(), "note: {note}");
+    }
     let (_directory, job) = job_file(options, scenario, seed, Some(command.to_owned()))?;
     let status = Command::new(&options.world_program)
         .arg(WORLD_SUBCOMMAND)
@@ -252,6 +260,25 @@ pub fn exec(options: &DrillOptions, command: &str) -> Result<u8, LabError> {
         .code()
         .and_then(|code| u8::try_from(code).ok())
         .unwrap_or(1))
+}
+
+/// What somebody must know who comes to a world by the names of its file: they are not there.
+fn renamed_note(spec: &Spec, seed: u64) -> Result<Option<String>, LabError> {
+    if spec.fixed {
+        return Ok(None);
+    }
+    let targets = rename(spec, seed)?
+        .services
+        .iter()
+        .filter_map(target_text)
+        .collect::<Vec<_>>();
+    if targets.is_empty() {
+        return Ok(None);
+    }
+    let targets = targets.join(" ");
+    Ok(Some(format!(
+        "names are renamed by seed {seed}: {targets} ; `fixed: true` in the file keeps them"
+    )))
 }
 
 fn child_error(doing: &'static str, program: &Path, source: io::Error) -> LabError {
@@ -423,6 +450,26 @@ fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
     use crate::shipped::SERVE;
+
+    #[test]
+    fn people_are_told_of_new_names() {
+        let text = "schema: bellwether.scenario/1\nname: x\nservices: [{ name: www, url: \"https://www.svc.test/\" }]\n";
+        let spec = parse(text, "x").unwrap();
+        let note = renamed_note(&spec, 7).unwrap().unwrap();
+        assert!(
+            note.starts_with("names are renamed by seed 7: https://"),
+            "{note}"
+        );
+        assert!(
+            note.contains(".test/") && !note.contains("www.svc.test"),
+            "{note}"
+        );
+        let fixed = Spec {
+            fixed: true,
+            ..spec
+        };
+        assert_eq!(renamed_note(&fixed, 7).unwrap(), None);
+    }
 
     /// Parsed, renamed, and its world changed by each of its steps.
     #[test]

@@ -28,10 +28,14 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts it in a folder; what it prints goes to a file there.
-    pub(super) fn start(program: &Path, arguments: &[String], folder: &Path) -> io::Result<Self> {
-        let first = arguments.first().map_or("program", String::as_str);
-        let log = folder.join(format!("{first}.log"));
+    /// Starts it in a folder; what it prints goes to a file there, which is named after it.
+    pub(super) fn start(
+        program: &Path,
+        arguments: &[String],
+        folder: &Path,
+        name: &str,
+    ) -> io::Result<Self> {
+        let log = folder.join(format!("{name}.log"));
         let out = fs::File::options().create(true).append(true).open(&log)?;
         let err = out.try_clone()?;
         let mut command = Command::new(program);
@@ -71,15 +75,25 @@ impl Process {
         tail(&self.log)
     }
 
+    /// Its number.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Its worker processes, lowest number first.
     pub(super) fn workers(&self) -> Vec<u32> {
-        let mut found: Vec<u32> = children(self.pid)
-            .into_iter()
-            .filter(|pid| is_worker(*pid))
-            .collect();
-        found.sort_unstable();
-        found
+        workers_of(self.pid)
     }
+}
+
+/// The worker processes of a process, lowest number first.
+pub(super) fn workers_of(parent: u32) -> Vec<u32> {
+    let mut found: Vec<u32> = children(parent)
+        .into_iter()
+        .filter(|pid| is_worker(*pid))
+        .collect();
+    found.sort_unstable();
+    found
 }
 
 impl Drop for Process {

@@ -10,16 +10,22 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::StepReport;
-use super::api::{Api, Seen, is_refused};
+use super::api::{Api, Seen, Wanted, is_refused};
+use super::disk::Disk;
 use super::folder::{CONFIGURATION, pretty, write};
 use super::look::{self, Past};
 use super::process::{Process, left_of};
 use crate::LabError;
-use crate::scenario::{ExpectSpec, ServeWord, ServiceExpect, Span, StepSpec, UntilSpec};
+use crate::scenario::serve::DiskWord;
+use crate::scenario::{ExpectSpec, PingWord, ServeWord, ServiceExpect, Span, StepSpec, UntilSpec};
 use crate::sys::{self, Recipient, Signal};
 
 /// Where its API stands: its own default, in a box that has nothing else there.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8400);
+/// The subcommand, and the name of what it prints.
+const SERVE: &str = "serve";
+/// What tokens for its API begin with.
+const TOKEN_HEAD: &str = "bw_";
 /// The folder of its data.
 const DATA: &str = "data";
 /// How often it is asked, where something is waited for.
@@ -27,7 +33,7 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 /// How long it may take until it is ready: many times the promise, for machines that do much else.
 const READY_MAX: Duration = Duration::from_secs(30);
 /// How long it may take to end after SIGTERM: its promise of 10 s, and the time to notice.
-const STOP_MAX: Duration = Duration::from_secs(11);
+pub(super) const STOP_MAX: Duration = Duration::from_secs(11);
 /// How long its workers may outlive it.
 const ORPHANED_MAX: Duration = Duration::from_secs(5);
 /// How often it is asked for by the configuration that the lab writes.
@@ -40,6 +46,8 @@ pub(super) struct Serving {
     /// The world's folder.
     folder: PathBuf,
     process: Option<Process>,
+    /// The disk that its data lie on, where it has one of its own.
+    disk: Option<Disk>,
     past: Past,
 }
 
@@ -49,8 +57,45 @@ impl Serving {
             program: program.to_owned(),
             folder: folder.to_owned(),
             process: None,
+            disk: None,
             past: Past::default(),
         }
+    }
+
+    /// Makes room on its disk, or takes all there is.
+    pub(super) fn set_disk(&mut self, word: DiskWord) -> Result<(), LabError> {
+        match &self.disk {
+            Some(disk) => disk.set(word),
+            None => Ok(()),
+        }
+    }
+
+    /// Its API, if it runs.
+    pub(super) fn api(&mut self) -> Result<Api, String> {
+        self.running().map(|_| Api { at: LISTEN })
+    }
+
+    /// The token that it printed at its first start.
+    pub(super) fn token(&self) -> Result<String, String> {
+        let log = self.folder.join(format!("{SERVE}.log"));
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        let mut words = said.split_ascii_whitespace();
+        let token = words.find(|word| word.starts_with(TOKEN_HEAD));
+        token.map(str::to_owned).ok_or_else(|| {
+            "it printed no token at its first start; agents and reports need one".to_owned()
+        })
+    }
+
+    /// Reports as a heartbeat, as whoever was given its URL does.
+    pub(super) async fn ping(&mut self, name: &str, how: PingWord) -> Option<StepReport> {
+        let complaint = self.try_ping(name, how).await.err()?;
+        Some(wrong(format!("ping: {name}"), complaint))
+    }
+
+    async fn try_ping(&mut self, name: &str, how: PingWord) -> Result<(), String> {
+        let api = self.api()?;
+        let path = api.heartbeat(name, &self.token()?).await?;
+        api.ping(&format!("{path}{}", how.suffix())).await
     }
 
     /// The world is about to change.
@@ -69,6 +114,9 @@ impl Serving {
         if word.configures() {
             self.configure(step, base)?;
         }
+        if let Some(mib) = step.disk {
+            self.disk = Some(Disk::new(&self.folder.join(DATA), mib)?);
+        }
         let complaints = match word {
             ServeWord::Start => self.start().await,
             ServeWord::Stop => self.stop().await,
@@ -80,13 +128,7 @@ impl Serving {
             ServeWord::KillWorker => self.signal_worker(Signal::Kill),
         };
         let name = format!("serve: {}", word.name());
-        Ok(complaints.err().map(|complaint| StepReport {
-            name,
-            expected: None,
-            as_expected: false,
-            missed: vec![complaint],
-            report: Value::Null,
-        }))
+        Ok(complaints.err().map(|complaint| wrong(name, complaint)))
     }
 
     /// Writes the configuration, whole at once: whoever watches the file never reads half of it.
@@ -114,7 +156,7 @@ impl Serving {
         let file = |name: &str| self.folder.join(name).display().to_string();
         let listen = LISTEN.to_string();
         let arguments = [
-            "serve",
+            SERVE,
             "-c",
             &file(CONFIGURATION),
             "--data-dir",
@@ -123,7 +165,7 @@ impl Serving {
             &listen,
         ]
         .map(str::to_owned);
-        let process = Process::start(&self.program, &arguments, &self.folder);
+        let process = Process::start(&self.program, &arguments, &self.folder, SERVE);
         let program = self.program.display();
         let mut process = process.map_err(|e| format!("failed to start `{program}`: {e}"))?;
         let begun = Instant::now();
@@ -208,7 +250,12 @@ impl Serving {
                 },
             };
             if !missed.is_empty() {
-                let seen = Seen::take(Api { at: LISTEN }, until.metrics.keys()).await;
+                let wanted = Wanted {
+                    metrics: until.metrics.keys().collect(),
+                    agents: !until.agents.is_empty(),
+                    runs: Vec::new(),
+                };
+                let seen = Seen::take(Api { at: LISTEN }, &wanted).await;
                 return Some(StepReport {
                     name: "until".to_owned(),
                     expected: None,
@@ -226,7 +273,7 @@ impl Serving {
         let nothing = ExpectSpec::default();
         let wanted = expect.unwrap_or(&nothing);
         let seen = match self.running() {
-            Ok(_) => Seen::take(Api { at: LISTEN }, wanted.metrics.keys()).await,
+            Ok(_) => Seen::take(Api { at: LISTEN }, &look::wanted(wanted)).await,
             Err(complaint) => Err(complaint),
         };
         let (missed, report) = match seen {
@@ -247,14 +294,25 @@ impl Serving {
     }
 }
 
+/// A step that did not become what it should.
+pub(super) fn wrong(name: String, complaint: String) -> StepReport {
+    StepReport {
+        name,
+        expected: None,
+        as_expected: false,
+        missed: vec![complaint],
+        report: Value::Null,
+    }
+}
+
 const NOT_RUNNING: &str = "it does not run";
 
-fn unsent(e: std::io::Error) -> String {
+pub(super) fn unsent(e: std::io::Error) -> String {
     format!("failed to send it a signal: {e}")
 }
 
 /// Workers must not outlive the program that started them.
-async fn gone(workers: Vec<u32>) -> Result<(), String> {
+pub(super) async fn gone(workers: Vec<u32>) -> Result<(), String> {
     let left = left_of(workers, ORPHANED_MAX).await;
     if left.is_empty() {
         return Ok(());
@@ -297,6 +355,16 @@ async fn try_lacking(until: &UntilSpec, api: Api) -> Result<Vec<String>, String>
     }
     if !until.timeline.is_empty() {
         lacking.extend(lacking_lines(until, api).await?);
+    }
+    if let Some(wanted) = &until.incident {
+        let mut all = Vec::new();
+        for listed in api.incidents().await? {
+            all.push(api.incident(listed.id).await?.1);
+        }
+        lacking.extend(look::incident(wanted, &all));
+    }
+    if !until.agents.is_empty() {
+        lacking.extend(look::agents(&until.agents, &api.agents().await?));
     }
     if !until.metrics.is_empty() {
         let got = api.metrics(until.metrics.keys()).await?;

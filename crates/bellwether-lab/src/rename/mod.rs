@@ -28,6 +28,8 @@ use text::{Piece, rewrite};
 
 /// Keys of lists that hold zone-file lines.
 const RECORDS: [&str; 2] = ["records", "altered"];
+/// Keys of mappings whose values are such lists.
+const RECORDS_BY: [&str; 1] = ["records_for"];
 /// Keys of lists that hold owners, each with a type or without.
 const OWNERS: [&str; 2] = ["without_rrsig", "only"];
 
@@ -80,10 +82,18 @@ fn walk(value: &Value, key: &str, visit: &mut impl Visit) -> Value {
         Value::Object(fields) => {
             let fields = fields
                 .iter()
-                .map(|(k, v)| (visit.text(k), walk(v, k, visit)));
+                .map(|(k, v)| (visit.text(k), walk(v, inner(key, k), visit)));
             Value::Object(fields.collect::<Map<String, Value>>())
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+/// The key that says what is in a value: its own, or that of the mapping around it.
+fn inner<'a>(around: &'a str, own: &'a str) -> &'a str {
+    match RECORDS_BY.contains(&around) {
+        true => RECORDS[0],
+        false => own,
     }
 }
 
@@ -252,9 +262,11 @@ schema: bellwether.scenario/1
 name: x
 world:
   owners: { 8.8.8.0/24: AS15169 Google, 54.160.0.0/12: AS1 A }
+  vantages: [{ name: fra, address: 192.0.2.10 }]
   zones:
     - { name: ours, apex: svc.test, servers: { ns1.svc.test: 54.160.1.1 }, signed: true,
         altered: ["www 60 A 54.160.170.229"], without_rrsig: [www A, "@ DNSKEY"],
+        records_for: { fra: ["www 60 A 54.160.170.230"] },
         signatures: { expiration: -1d, only: [www] },
         records: ["www 60 A 54.160.170.229", "alias 60 CNAME www", "_x 60 TXT \"see www.svc.test\""] }
   resolvers: [{ address: 8.8.8.8 }]
@@ -279,6 +291,12 @@ expect: { a: { scope: { name_servers: ["ns1.svc.test.@54.160.1.1"], addresses: [
             "{records}"
         );
         let zone = &world.zones[0];
+        let own = &zone.records_for["fra"][0];
+        assert!(
+            own.starts_with(&format!("{label} 60 A ")) && !own.contains("170.230"),
+            "{own}"
+        );
+        assert_ne!(world.vantages[0].address.0[0].to_string(), "192.0.2.10");
         let altered = zone.altered.as_ref().unwrap();
         assert!(records.contains(&altered[0]), "{records}");
         let without = zone.without_rrsig.as_ref().unwrap();

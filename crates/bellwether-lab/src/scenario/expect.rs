@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::lists::given;
 use super::look::{IncidentExpect, MetricExpect, ServiceExpect};
+use super::vantage::{PresenceWord, RunsExpect};
 
-/// What a step must find. What is left out is not compared. `services`, `incidents`, `metrics` and
-/// `refused` are for a `look`, `nothing_else` for both, the others for a `check`.
+/// What a step must find. What is left out is not compared. `services`, `incidents`, `metrics`,
+/// `agents`, `runs` and `refused` are for a `look`, `nothing_else` for both, the others for a `check`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExpectSpec {
@@ -54,6 +55,12 @@ pub struct ExpectSpec {
     /// Metrics: `NAME` or `NAME{label="value"}`; what fits is summed up.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, MetricExpect>,
+    /// How agents are, by vantage.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub agents: BTreeMap<String, PresenceWord>,
+    /// What is kept of runs, by `service/check` and vantage.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub runs: BTreeMap<String, BTreeMap<String, RunsExpect>>,
     /// Was the newest configuration refused?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<bool>,
@@ -82,6 +89,8 @@ impl ExpectSpec {
             ("services", !self.services.is_empty()),
             ("incidents", self.incidents.is_some()),
             ("metrics", !self.metrics.is_empty()),
+            ("agents", !self.agents.is_empty()),
+            ("runs", !self.runs.is_empty()),
             ("refused", self.refused.is_some()),
         ];
         given.into_iter().find(|(_, there)| *there).map(|(w, _)| w)

@@ -84,6 +84,14 @@ pub struct IncidentExpect {
     pub same_as: Option<String>,
 }
 
+impl IncidentExpect {
+    /// Is anything asked for that only a look with what came before it can tell?
+    pub(crate) fn compares_times(&self) -> bool {
+        let bounds = [self.began_within, self.opened_within, self.mitigated_within];
+        bounds.iter().any(Option::is_some) || self.same_as.is_some()
+    }
+}
+
 /// A line of a timeline: its kind, `growth`, or its kind with a part of its text, `{ growth:
 /// "9.9.9.9" }`.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,6 +16,7 @@
 //! - [`serve`]: a running program: what is done with it, and what is waited for
 //! - [`expect`]: what a step must find
 //! - [`look`]: what a running program must say
+//! - [`vantage`]: agents elsewhere: where they stand, and what is done to them
 
 pub mod behaviour;
 pub mod certificate;
@@ -35,6 +36,7 @@ pub mod signing;
 pub mod software;
 pub mod step;
 pub mod time;
+pub mod vantage;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -70,6 +72,9 @@ pub use signing::{
 pub use software::Software;
 pub use step::{SetSpec, StepSpec};
 pub use time::{Moment, Span};
+pub use vantage::{
+    AgentWord, LinkWord, Names, PingWord, PresenceWord, RunsExpect, VantagePatch, VantageSpec,
+};
 pub use words::{Answers, Bug, Cache, Edns, IcmpWord, Issuer, StaleSpec, TcpWord};
 
 /// The schema that a scenario names.
@@ -139,6 +144,9 @@ pub struct WorldSpec {
     /// Addresses that unbound clients in the box dial from, at most one for each family.
     #[schemars(with = "Vec<String>")]
     pub vantage: Vec<IpAddr>,
+    /// Vantages that agents stand at, each with addresses of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vantages: Vec<VantageSpec>,
     /// A delay of every scripted server that has none of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<Span>,
@@ -157,6 +165,10 @@ pub struct ZoneSpec {
     /// Records as lines of a zone file, `OWNER [TTL] TYPE DATA`, relative to the apex.
     #[serde(default)]
     pub records: Vec<String>,
+    /// Records by vantage, in place of the sets of the same owner and type: what its own packets,
+    /// and the resolvers that are `from` it alone, are answered.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub records_for: BTreeMap<String, Vec<String>>,
     /// No parent delegates to it.
     #[serde(default)]
     pub undelegated: bool,
@@ -229,6 +241,9 @@ pub struct ZonePatch {
     /// All records.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub records: Option<Vec<String>>,
+    /// Records by vantage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records_for: Option<BTreeMap<String, Vec<String>>>,
     /// Delegated or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undelegated: Option<bool>,
@@ -369,6 +384,9 @@ pub struct ResolverSpec {
     /// It is the vantage's own, from its `resolv.conf`.
     #[serde(default)]
     pub system: bool,
+    /// The vantages that ask it, `local` among them; all of them if left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<String>,
 }
 
 /// One port of one address.

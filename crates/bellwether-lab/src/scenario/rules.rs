@@ -1,6 +1,8 @@
 //! What a scenario must keep to besides its types: names that stand for something, steps that can
 //! follow each other.
 
+mod vantages;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -45,6 +47,7 @@ pub(super) fn check(spec: &Spec) -> Result<(), Wrong> {
             return Err(Wrong::new(&zone.name, message));
         }
     }
+    vantages::check(spec)?;
     let mut names = Names::default();
     let mut course = Course::default();
     for step in &spec.steps {
@@ -154,8 +157,7 @@ const STEPS: &str = "steps:";
 
 fn check_step(spec: &Spec, step: &StepSpec, zones: &BTreeSet<&str>) -> Result<(), Wrong> {
     let [kind] = step.kinds()[..] else {
-        let message =
-            "a step has exactly one of `check`, `set`, `wait`, `serve`, `run`, `until` and `look`";
+        let message = "a step has exactly one of `check`, `set`, `wait`, `serve`, `agent`, `ping`, `run`, `until` and `look`";
         return Err(Wrong::new(STEPS, message));
     };
     let mut modifiers = step.modifiers().into_iter();
@@ -172,6 +174,7 @@ fn check_step(spec: &Spec, step: &StepSpec, zones: &BTreeSet<&str>) -> Result<()
         let message = no_such("set", "zone", zone, zones.iter().copied());
         return Err(Wrong::new(zone, message));
     }
+    vantages::check_step(spec, step)?;
     until(spec, step)
 }
 
@@ -223,22 +226,31 @@ fn until(spec: &Spec, step: &StepSpec) -> Result<(), Wrong> {
 
 /// What runs, step after step, and for how long.
 #[derive(Default)]
-struct Course {
+struct Course<'a> {
+    fleet: vantages::Fleet<'a>,
+    has_disk: bool,
     running: bool,
     started: bool,
     ran: Duration,
     waited: Duration,
 }
 
-impl Course {
-    fn follow(&mut self, spec: &Spec, step: &StepSpec) -> Result<(), Wrong> {
+impl<'a> Course<'a> {
+    fn follow(&mut self, spec: &Spec, step: &'a StepSpec) -> Result<(), Wrong> {
         if let Some(word) = step.serve {
             self.serve(spec, step, word)?;
         }
-        if !self.running && (step.until.is_some() || step.look.is_some()) {
+        self.fleet.follow(step, self.running)?;
+        let asks = step.until.is_some() || step.look.is_some() || step.ping.is_some();
+        if !self.running && asks {
             let kind = step.kinds()[0];
             let message = format!("`{kind}` asks a running program; `serve: start` comes before");
             return Err(Wrong::new(&format!("{kind}:"), message));
+        }
+        let disk = step.set.as_ref().and_then(|set| set.disk);
+        if disk.is_some() && !self.has_disk {
+            let message = "set: disk: `serve: start` with `disk:` comes before";
+            return Err(Wrong::new("disk:", message));
         }
         self.ran += step.run.unwrap_or_default().0;
         if self.ran > RUN_MAX {
@@ -274,6 +286,10 @@ impl Course {
                     .to_owned(),
             );
         }
+        if step.disk.is_some() && (word != ServeWord::Start || self.started) {
+            return wrong("`disk` belongs to the first `serve: start`".to_owned());
+        }
+        self.has_disk |= step.disk.is_some();
         match word {
             ServeWord::Start if self.running => {
                 return wrong(

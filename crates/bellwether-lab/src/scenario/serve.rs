@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lists::given;
-use super::look::{MetricExpect, MomentExpect};
+use super::look::{IncidentExpect, MetricExpect, MomentExpect};
+use super::vantage::PresenceWord;
 
 /// What is done with the running `serve`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +64,16 @@ impl ServeWord {
     }
 }
 
+/// Whether the disk of the running `serve` takes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskWord {
+    /// There is no room left on it.
+    Full,
+    /// There is room again.
+    Free,
+}
+
 /// What is waited for: all that is given must hold at once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -86,6 +97,12 @@ pub struct UntilSpec {
     /// What happened to one of the incidents, in this order, among other things.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<MomentExpect>,
+    /// An incident that there must be, as in `expect`; times and `same_as` are not for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident: Option<IncidentExpect>,
+    /// How agents are, by vantage.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub agents: BTreeMap<String, PresenceWord>,
     /// Metrics, as in `expect`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, MetricExpect>,
@@ -104,6 +121,8 @@ impl UntilSpec {
             incidents,
             state,
             timeline,
+            incident,
+            agents,
             metrics,
             refused,
         } = self;
@@ -114,10 +133,17 @@ impl UntilSpec {
         if state.is_some() && incidents.is_none() {
             return Some("`state` goes with `incidents`, the number of those in it");
         }
+        if incident
+            .as_ref()
+            .is_some_and(IncidentExpect::compares_times)
+        {
+            return Some("times of an `incident` and `same_as` are for a `look`");
+        }
         let nothing = service.is_none() && incidents.is_none() && timeline.is_empty();
+        let nothing = nothing && incident.is_none() && agents.is_empty();
         if nothing && metrics.is_empty() && refused.is_none() {
             return Some(
-                "nothing to wait for; give `service`, `incidents`, `timeline`, `metrics` or `refused`",
+                "nothing to wait for; give `service`, `incidents`, `incident`, `timeline`, `agents`, `metrics` or `refused`",
             );
         }
         None

@@ -10,12 +10,14 @@ use serde_json::{Map, Value};
 use super::behaviour::{ControlsSpec, ResolverWords, ServerWords};
 use super::hostile::PathSpec;
 use super::lists::{Delegation, given};
-use super::serve::{ServeWord, UntilSpec};
+use super::serve::{DiskWord, ServeWord, UntilSpec};
 use super::signing::DsWords;
 use super::time::Span;
+use super::vantage::{AgentWord, Names, PingWord, VantagePatch};
 use super::{HostPatch, ZonePatch};
 
-/// One step; exactly one of `check`, `set`, `wait`, `serve`, `run`, `until` and `look`.
+/// One step; exactly one of `check`, `set`, `wait`, `serve`, `agent`, `ping`, `run`, `until` and
+/// `look`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepSpec {
@@ -70,6 +72,21 @@ pub struct StepSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BTreeMap<String, Value>>")]
     pub config: Option<Map<String, Value>>,
+    /// Of the first `serve: start`: its data lie on a disk of their own of so many MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u32>,
+    /// Do something with the agent at this vantage, or with those at several; `do` is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Names>,
+    /// Of `agent`: what is done.
+    #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
+    pub deed: Option<AgentWord>,
+    /// Report as the heartbeat of this name, by the URL that the running `serve` tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ping: Option<String>,
+    /// Of `ping`: how it went; `success` if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub how: Option<PingWord>,
     /// Let real time pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<Span>,
@@ -104,6 +121,12 @@ pub struct SetSpec {
     pub path: Option<PathSpec>,
     /// Behaviour of hosts, by `ADDRESS:PORT`, or `ADDRESS` for all its ports.
     pub hosts: BTreeMap<String, HostPatch>,
+    /// What becomes of the packets and the link of vantages, by name; `local` has no link.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub vantages: BTreeMap<String, VantagePatch>,
+    /// Room in the folder of the running `serve`'s data; needs `disk` at its start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskWord>,
     /// Port 53 of every address leads to a resolver that behaves so; `null` ends it.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub interceptor: Option<Option<ResolverWords>>,
@@ -120,6 +143,8 @@ impl StepSpec {
             ("set", self.set.is_some()),
             ("wait", self.wait.is_some()),
             ("serve", self.serve.is_some()),
+            ("agent", self.agent.is_some()),
+            ("ping", self.ping.is_some()),
             ("run", self.run.is_some()),
             ("until", self.until.is_some()),
             ("look", self.look.is_some()),
@@ -142,6 +167,9 @@ impl StepSpec {
             ("every", "serve", self.every.is_some()),
             ("deep_every", "serve", self.deep_every.is_some()),
             ("config", "serve", self.config.is_some()),
+            ("disk", "serve", self.disk.is_some()),
+            ("do", "agent", self.deed.is_some()),
+            ("how", "ping", self.how.is_some()),
             ("within", "until", self.within.is_some()),
         ];
         let given = all.into_iter().filter(|(_, _, given)| *given);

@@ -1,7 +1,7 @@
 //! Ports that open, refuse or keep silent, with TLS and HTTP on them.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::peer;
 use super::raw::{self, Behind};
 use super::tls::Tls;
 use crate::LabError;
-use crate::net::{Silence, tcp_listener};
+use crate::net::{Gate, tcp_listener};
 use crate::scenario::{H2Word, HostSpec, HttpSpec, PeerWord, RawSpec, ShareSpec, TcpWord, TlsSpec};
 use crate::world::{Shared, lock};
 
@@ -31,9 +31,17 @@ pub(crate) struct Hosts {
     world: Shared,
     authorities: Arc<Authorities>,
     ports: BTreeMap<SocketAddr, Port>,
+    /// What connections to each port meet, for those that are led elsewhere.
+    sites: Sites,
     /// Sessions that outlive a change of the certificate.
     sessions: BTreeMap<SocketAddr, Arc<dyn StoresServerSessions>>,
 }
+
+/// What connections meet, by port.
+type Sites = Arc<Mutex<BTreeMap<SocketAddr, Current>>>;
+
+/// What connections to a port meet now.
+type Current = Arc<Mutex<Arc<Site>>>;
 
 /// Sessions that a port remembers.
 const SESSIONS_MAX: usize = 256;
@@ -41,13 +49,13 @@ const SESSIONS_MAX: usize = 256;
 /// One port.
 struct Port {
     spec: HostSpec,
-    site: Arc<Mutex<Arc<Site>>>,
+    site: Current,
     open: Option<Open>,
 }
 
 /// A port that is not closed.
 struct Open {
-    silence: Silence,
+    gate: Gate<TcpListener>,
     task: JoinHandle<()>,
 }
 
@@ -97,6 +105,7 @@ impl Hosts {
             world,
             authorities,
             ports: BTreeMap::new(),
+            sites: Sites::default(),
             sessions: BTreeMap::new(),
         }
     }
@@ -108,11 +117,19 @@ impl Hosts {
 
     /// Opens, closes and changes ports as the world says.
     pub(crate) async fn follow(&mut self) -> Result<(), LabError> {
-        let wanted = lock(&self.world).scripted_hosts();
+        let (wanted, losses) = {
+            let world = lock(&self.world);
+            (world.scripted_hosts(), world.vantages.losses())
+        };
         for (at, spec) in wanted {
             let changed = self.ports.get(&at).is_none_or(|port| port.spec != spec);
+            let silent = spec.tcp == Some(TcpWord::Silent);
             if changed {
                 self.change(at, spec).await?;
+            }
+            let port = self.ports.get_mut(&at);
+            if let Some(open) = port.and_then(|port| port.open.as_mut()) {
+                open.gate.set(silent, &losses)?;
             }
         }
         Ok(())
@@ -161,15 +178,17 @@ impl Hosts {
                 let _ = open.task.await;
             }
             (TcpWord::Refused, None) => {}
-            (TcpWord::Open | TcpWord::Silent | TcpWord::Reset, open) => {
-                let mut open = match open {
-                    Some(open) => open,
-                    None => port.listen(at)?,
-                };
-                open.silence.set(word == TcpWord::Silent)?;
+            (TcpWord::Open | TcpWord::Silent | TcpWord::Reset, Some(open)) => {
                 port.open = Some(open);
             }
+            (TcpWord::Open | TcpWord::Silent | TcpWord::Reset, None) => {
+                let (world, sites) = (Arc::clone(&self.world), Arc::clone(&self.sites));
+                port.open = Some(port.listen(at, world, sites)?);
+            }
         }
+        let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        sites.insert(at, Arc::clone(&port.site));
+        drop(sites);
         self.ports.insert(at, port);
         Ok(())
     }
@@ -233,11 +252,17 @@ impl Hosts {
 }
 
 impl Port {
-    fn listen(&self, at: SocketAddr) -> Result<Open, LabError> {
+    fn listen(&self, at: SocketAddr, world: Shared, sites: Sites) -> Result<Open, LabError> {
         let listener = Arc::new(tcp_listener(at)?);
-        let silence = Silence::new(Arc::clone(&listener), at);
-        let task = tokio::spawn(serve(listener, Arc::clone(&self.site)));
-        Ok(Open { silence, task })
+        let gate = Gate::new(Arc::clone(&listener), at);
+        let meets = Meets {
+            at,
+            site: Arc::clone(&self.site),
+            sites,
+            world,
+        };
+        let task = tokio::spawn(serve(listener, meets));
+        Ok(Open { gate, task })
     }
 }
 
@@ -245,14 +270,40 @@ fn current(site: &Mutex<Arc<Site>>) -> Arc<Site> {
     Arc::clone(&site.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-async fn serve(listener: Arc<TcpListener>, site: Arc<Mutex<Arc<Site>>>) {
+/// How it is found out what a connection meets.
+struct Meets {
+    at: SocketAddr,
+    site: Current,
+    sites: Sites,
+    world: Shared,
+}
+
+impl Meets {
+    /// What a connection from an address meets: the port's own site, or the one to which whoever
+    /// comes from there is led. `None`: nothing listens there.
+    fn from(&self, from: IpAddr) -> Option<Arc<Site>> {
+        let portal = lock(&self.world).vantages.portal(from);
+        let Some(portal) = portal else {
+            return Some(current(&self.site));
+        };
+        let sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let site = sites.get(&SocketAddr::new(portal, self.at.port()))?;
+        Some(current(site))
+    }
+}
+
+async fn serve(listener: Arc<TcpListener>, meets: Meets) {
     let mut connections = JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, client)) = listener.accept().await else {
             continue;
         };
         while connections.try_join_next().is_some() {}
-        let site = current(&site);
+        let Some(site) = meets.from(client.ip()) else {
+            // Where the portal has no such port, the connection ends.
+            let _ = peer::reset(&stream);
+            continue;
+        };
         connections.spawn(async move {
             // A connection that ends early is the client's choice.
             let _ = tokio::time::timeout(PATIENCE, converse(stream, &site)).await;

@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
 use crate::LabError;
+use crate::net::{Loss, lose};
 
 /// Files of the namespace that stop the kernel from answering.
 const SWITCHES: [&str; 2] = [
@@ -28,17 +29,19 @@ const ECHO_V6: (u8, u8) = (128, 129);
 #[derive(Default)]
 pub(crate) struct Echoes {
     answering: BTreeSet<IpAddr>,
+    losses: Vec<Loss>,
     tasks: JoinSet<()>,
 }
 
 impl Echoes {
-    /// Answers for all of these addresses but the silent ones.
+    /// Answers for all of these addresses but the silent ones, as far as requests arrive.
     pub(crate) fn follow(
         &mut self,
         all: &BTreeSet<IpAddr>,
         silent: &BTreeSet<IpAddr>,
+        losses: &[Loss],
     ) -> Result<(), LabError> {
-        if silent.is_empty() && self.answering.is_empty() {
+        if silent.is_empty() && losses.is_empty() && self.answering.is_empty() {
             return Ok(());
         }
         for path in SWITCHES {
@@ -49,16 +52,17 @@ impl Echoes {
             })?;
         }
         let wanted: BTreeSet<IpAddr> = all.difference(silent).copied().collect();
-        if wanted != self.answering {
+        if wanted != self.answering || losses != self.losses {
             self.tasks = JoinSet::new();
             for address in &wanted {
-                let socket = raw_socket(*address).map_err(|source| LabError::Listen {
+                let socket = raw_socket(*address, losses).map_err(|source| LabError::Listen {
                     address: SocketAddr::new(*address, 0),
                     source,
                 })?;
                 self.tasks.spawn(answer(socket, address.is_ipv4()));
             }
             self.answering = wanted;
+            self.losses = losses.to_vec();
         }
         Ok(())
     }
@@ -66,7 +70,7 @@ impl Echoes {
 
 /// A raw socket in the clothes of a UDP socket: receiving and sending datagrams with addresses is
 /// the same call for both.
-fn raw_socket(address: IpAddr) -> std::io::Result<UdpSocket> {
+fn raw_socket(address: IpAddr, losses: &[Loss]) -> std::io::Result<UdpSocket> {
     let at = SocketAddr::new(address, 0);
     let protocol = if address.is_ipv4() {
         Protocol::ICMPV4
@@ -78,6 +82,7 @@ fn raw_socket(address: IpAddr) -> std::io::Result<UdpSocket> {
         socket.set_freebind_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    lose(&socket, address, losses)?;
     socket.bind(&SockAddr::from(at))?;
     UdpSocket::from_std(socket.into())
 }

@@ -10,10 +10,12 @@
 //! - `narrow`: a path on which large segments are lost
 //! - [`peer`]: peers in the place of TLS and HTTP
 //! - [`tls`]: TLS as a host's words say
+//! - [`forward`]: the link between an agent and the hub
 //! - [`icmp`]: echo replies, where some addresses keep silent
 
 pub(crate) mod ca;
 mod der;
+pub(crate) mod forward;
 mod h2;
 pub(crate) mod host;
 pub(crate) mod http;

@@ -25,6 +25,9 @@ const JUDGE: &str = "8.8.8.8";
 /// A server of the signed zone, and one of its parent.
 const SERVER: &str = "198.51.100.1";
 
+/// Whoever asks.
+const ASKS: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 /// A world whose zone `shop.test` has these words besides `signed: true`.
 fn world(words: &str) -> World {
     let text = format!(
@@ -80,7 +83,7 @@ const WANTS_DNSSEC: Manner = Manner {
 fn ask(world: &mut World, server: &str, question: (&str, Rtype), manner: Manner) -> Reply {
     let qname = name(question.0).unwrap();
     let server = server.parse().unwrap();
-    match world.react(server, (&qname, question.1), manner) {
+    match world.react((server, ASKS), (&qname, question.1), manner) {
         Reaction::Silent => panic!("{server} is silent"),
         Reaction::Answer { reply, .. } | Reaction::Forged { reply, .. } => *reply,
     }
@@ -125,7 +128,7 @@ fn exchange(world: &Shared, octets: &[u8]) -> Message<Bytes> {
     };
     let manner = query.manner(Transport::Tcp);
     let question = (&query.qname, query.qtype);
-    let reaction = lock(world).react(PLAIN.parse().unwrap(), question, manner);
+    let reaction = lock(world).react((PLAIN.parse().unwrap(), ASKS), question, manner);
     let Reaction::Answer { reply, edns, .. } = reaction else {
         panic!("the resolver is silent");
     };
@@ -501,7 +504,7 @@ fn large_answers_do_not_fit_into_udp() {
         };
         let manner = query.manner(Transport::Udp);
         let question = (&query.qname, query.qtype);
-        let reaction = world.react(SERVER.parse().unwrap(), question, manner);
+        let reaction = world.react((SERVER.parse().unwrap(), ASKS), question, manner);
         let Reaction::Answer { reply, edns, .. } = reaction else {
             panic!("the server is silent");
         };

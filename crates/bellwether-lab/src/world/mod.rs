@@ -6,7 +6,9 @@
 pub(crate) mod path;
 pub(crate) mod roots;
 pub(crate) mod signed;
+mod tlds;
 pub(crate) mod topology;
+pub(crate) mod vantages;
 pub(crate) mod zone;
 
 use std::borrow::Cow;
@@ -32,7 +34,9 @@ use crate::sign::key::Keys;
 use crate::target::target_host;
 use path::Path;
 use roots::{CONTROL_RESOLVERS, fixed};
+pub(crate) use tlds::tlds;
 use topology::{Declared, Mistake, Topology, named};
+use vantages::Vantages;
 use zone::Name;
 
 /// The world, shared by its servers.
@@ -58,6 +62,10 @@ pub(crate) struct World {
     pub(crate) path: Path,
     /// Resolvers over TLS and HTTPS, each with the port that it stands at.
     secure: BTreeMap<SocketAddr, (Recursor, ResolverPort)>,
+    /// Vantages, and what becomes of their packets.
+    pub(crate) vantages: Vantages,
+    /// What vantages are answered, where that is not what everybody is.
+    views: BTreeMap<String, Authorities>,
     /// Answers in place of every DNS server.
     interceptor: Option<Recursor>,
     seed: u64,
@@ -82,6 +90,8 @@ impl World {
             recursors: BTreeMap::new(),
             path: Path::default(),
             secure: BTreeMap::new(),
+            vantages: Vantages::new(spec),
+            views: BTreeMap::new(),
             interceptor: None,
             seed,
             software: BTreeMap::new(),
@@ -156,6 +166,7 @@ impl World {
                 ttl_floor,
                 injected,
                 system: _,
+                from: _,
             } = spec;
             let ResolverPlace(place) = address;
             if !seen.insert(place.address) {
@@ -205,7 +216,12 @@ impl World {
                 self.secure.get_mut(&place.address).map(|(r, _)| r)
             };
             if let (Some(then), Some(recursor)) = (then, recursor) {
-                recursor.warm(&self.authorities, &names, then);
+                let authorities = seen(
+                    &self.views,
+                    &self.authorities,
+                    self.vantages.at(place.address.ip()),
+                );
+                recursor.warm(authorities, &names, then);
             }
         }
     }
@@ -222,7 +238,12 @@ impl World {
             interceptor,
             controls,
             path,
+            vantages,
+            disk: _,
         } = set;
+        for (name, patch) in vantages {
+            self.vantages.change(name, patch, self.seed)?;
+        }
         if let Some(path) = path {
             self.path.change(path);
         }
@@ -352,6 +373,7 @@ impl World {
         let ZonePatch {
             servers,
             records,
+            records_for,
             undelegated,
             signed,
             algorithm,
@@ -372,11 +394,12 @@ impl World {
             soa,
             glue,
         } = patch.clone();
-        let edited = records.is_some() || ns.is_some() || soa.is_some();
+        let edited = records.is_some() || records_for.is_some() || ns.is_some() || soa.is_some();
         let next = zone.serial.map_or(1, |serial| serial.wrapping_add(1));
         zone.serial = serial.or(if edited { Some(next) } else { zone.serial });
         zone.servers = servers.unwrap_or_else(|| zone.servers.clone());
         zone.records = records.unwrap_or_else(|| zone.records.clone());
+        zone.records_for = records_for.unwrap_or_else(|| zone.records_for.clone());
         zone.undelegated = undelegated.unwrap_or(zone.undelegated);
         zone.signed = signed.unwrap_or(zone.signed);
         zone.algorithm = algorithm.or(zone.algorithm);
@@ -534,7 +557,23 @@ impl World {
             return Err(Mistake::new(&address.to_string(), message));
         }
         self.authorities.stale = self.stale()?;
+        self.views = self.views()?;
         Ok(())
+    }
+
+    /// What vantages are answered that have records of their own.
+    fn views(&self) -> Result<BTreeMap<String, Authorities>, Mistake> {
+        let mut views = BTreeMap::new();
+        for name in vantages::viewers(&self.declared.zones) {
+            let mut declared = self.declared.clone();
+            for zone in &mut declared.zones {
+                *zone = vantages::view(zone, &name);
+            }
+            let mut view = self.authorities.clone();
+            view.topology = Topology::build(&declared)?;
+            views.insert(name, view);
+        }
+        Ok(views)
     }
 
     /// Old versions of zones, for the servers that answer from them.
@@ -571,20 +610,25 @@ impl World {
         Ok(all)
     }
 
-    /// What the DNS server at an address does with a question.
+    /// What the DNS server at an address does with a question that comes from another one.
     pub(crate) fn react(
         &mut self,
-        address: IpAddr,
+        (address, from): (IpAddr, IpAddr),
         question: (&Name, Rtype),
         manner: Manner,
     ) -> Reaction {
         let now = self.clock.now();
-        let recursor = self.interceptor.as_mut();
-        match recursor.or_else(|| self.recursors.get_mut(&address)) {
-            Some(recursor) => recursor.react(&self.authorities, question, manner, now),
-            None => self
-                .authorities
-                .react(address, question, manner, now.as_second()),
+        let asks = match self.recursors.contains_key(&address) {
+            true => address,
+            false => from,
+        };
+        let view = self.vantages.at(asks).map(str::to_owned);
+        let authorities = seen(&self.views, &self.authorities, view.as_deref());
+        let own = self.vantages.interceptor(from);
+        let interceptor = own.or(self.interceptor.as_mut());
+        match interceptor.or_else(|| self.recursors.get_mut(&address)) {
+            Some(recursor) => recursor.react(authorities, question, manner, now),
+            None => authorities.react(address, question, manner, now.as_second()),
         }
     }
 
@@ -597,7 +641,10 @@ impl World {
     ) -> Reaction {
         let now = self.clock.now();
         match self.secure.get_mut(&at) {
-            Some((recursor, _)) => recursor.react(&self.authorities, question, manner, now),
+            Some((recursor, _)) => {
+                let authorities = seen(&self.views, &self.authorities, self.vantages.at(at.ip()));
+                recursor.react(authorities, question, manner, now)
+            }
             None => Reaction::Silent,
         }
     }
@@ -684,6 +731,15 @@ impl World {
     }
 }
 
+/// What is answered to a vantage.
+fn seen<'a>(
+    views: &'a BTreeMap<String, Authorities>,
+    usual: &'a Authorities,
+    vantage: Option<&str>,
+) -> &'a Authorities {
+    vantage.and_then(|name| views.get(name)).unwrap_or(usual)
+}
+
 fn new_host(at: SocketAddr) -> HostSpec {
     HostSpec {
         address: Addresses(vec![at.ip()]),
@@ -731,55 +787,6 @@ fn patch_host(host: &mut HostSpec, patch: &HostPatch) {
     if let Some(new) = http {
         host.http = Some(host.http.take().unwrap_or_default().patched(new));
     }
-}
-
-/// The top-level domains of every name that a scenario speaks of.
-pub(crate) fn tlds(spec: &Spec) -> Vec<String> {
-    let world = &spec.world;
-    let sets = spec.steps.iter().filter_map(|step| step.set.as_ref());
-    let mut names: BTreeSet<String> = BTreeSet::new();
-    let mut add_servers = |servers: &BTreeMap<String, Addresses>| {
-        names.extend(servers.keys().cloned());
-    };
-    world.zones.iter().for_each(|z| add_servers(&z.servers));
-    for patch in sets.clone().flat_map(|set| set.zones.values()) {
-        patch.servers.iter().for_each(&mut add_servers);
-    }
-    names.extend(world.zones.iter().map(|z| z.apex.clone()));
-    names.extend(
-        world
-            .zones
-            .iter()
-            .flat_map(|z| z.ns.iter().flatten().cloned()),
-    );
-    let delegations = sets
-        .flat_map(|set| &set.delegation)
-        .chain(&world.delegation);
-    for (apex, delegation) in delegations {
-        names.insert(apex.clone());
-        names.extend(delegation.names.iter().cloned());
-    }
-    names.extend(spec.services.iter().filter_map(target_host));
-    let patched = spec.steps.iter().filter_map(|step| step.set.as_ref());
-    let patched = patched
-        .flat_map(|set| set.hosts.values())
-        .filter_map(|h| h.tls.as_ref());
-    for tls in world
-        .hosts
-        .iter()
-        .filter_map(|h| h.tls.as_ref())
-        .chain(patched)
-    {
-        names.extend(tls.names.iter().chain(&tls.without_sni).flatten().cloned());
-    }
-    let last = |name: &String| {
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
-        let last = name.rsplit('.').next().unwrap_or_default().to_owned();
-        let is_label = last.starts_with(|c: char| c.is_ascii_alphabetic());
-        is_label.then_some(last)
-    };
-    let found: BTreeSet<String> = names.iter().filter_map(last).collect();
-    found.into_iter().collect()
 }
 
 #[cfg(test)]

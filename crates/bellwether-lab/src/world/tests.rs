@@ -36,6 +36,9 @@ world:
 services: [{ name: www, url: "https://www.svc.test/" }]
 "#;
 
+/// Whoever asks.
+const ASKS: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 /// A query with EDNS that wants nothing special.
 const PLAIN: Manner = Manner {
     transport: Transport::Udp,
@@ -59,9 +62,13 @@ fn set(world: &mut World, yaml: &str) {
 
 /// An answer in short: rcode, then data with TTLs.
 fn ask(world: &mut World, server: &str, qname: &str, qtype: Rtype) -> String {
+    ask_from(world, ASKS, server, qname, qtype)
+}
+
+fn ask_from(world: &mut World, from: IpAddr, server: &str, qname: &str, qtype: Rtype) -> String {
     let qname = zone::name(qname).unwrap();
     let server = server.parse().unwrap();
-    match world.react(server, (&qname, qtype), PLAIN) {
+    match world.react((server, from), (&qname, qtype), PLAIN) {
         Reaction::Silent => "silent".to_owned(),
         Reaction::Answer { reply, .. } | Reaction::Forged { reply, .. } => short(&reply),
     }
@@ -87,7 +94,7 @@ fn referrals_carry_glue_of_their_own_domain() {
     let mut world = world();
     let www = zone::name("www.svc.test").unwrap();
     let tld = "194.146.16.53".parse().unwrap();
-    let reaction = world.react(tld, (&www, Rtype::A), PLAIN);
+    let reaction = world.react((tld, ASKS), (&www, Rtype::A), PLAIN);
     let Reaction::Answer { reply, .. } = reaction else {
         panic!("the parent is silent");
     };
@@ -278,4 +285,92 @@ fn a_path_is_mended_by_null() {
     assert!(!world.path.carries(server, 600), "what is left out stays");
     set(&mut world, "{ path: { udp_above: null } }");
     assert!(world.path.carries(server, 600));
+}
+
+/// A zone that answers by where a question comes from, and vantages to ask from.
+const PLACES: &str = r#"
+schema: bellwether.scenario/1
+name: x
+now: 2024-10-01T00:00:00Z
+world:
+  vantages:
+    - { name: fra, address: 192.0.2.10 }
+    - { name: nyc, address: [192.0.2.20, "2001:db8::20"] }
+  zones:
+    - name: ours
+      apex: svc.test
+      servers: { ns1.dns-a.test: 205.251.192.1 }
+      records: ["www 60 A 54.160.170.1", "api 60 A 54.160.170.9"]
+      records_for: { nyc: ["www 60 A 54.160.170.2", "www 60 A 54.160.170.3"] }
+  resolvers:
+    - { address: 8.8.8.8, cache: none, from: [fra] }
+    - { address: 9.9.9.9, cache: none, from: [nyc] }
+    - { address: 4.2.2.2, cache: none, from: [fra, nyc] }
+"#;
+
+fn places() -> World {
+    let spec = parse(PLACES, "x").unwrap();
+    World::build(&spec, Clock::new(spec.now), 1).unwrap()
+}
+
+#[test]
+fn answers_differ_by_who_asks() {
+    let mut world = places();
+    let mut answer = |from: &str, server: &str, name: &str| {
+        ask_from(&mut world, from.parse().unwrap(), server, name, Rtype::A)
+    };
+    let (here, there) = ("60 54.160.170.1]", "60 54.160.170.2, 60 54.160.170.3]");
+    for (from, server, wanted) in [
+        ("192.0.2.10", "205.251.192.1", here),
+        ("192.0.2.20", "205.251.192.1", there),
+        ("2001:db8::20", "205.251.192.1", there),
+        ("127.0.0.1", "205.251.192.1", here),
+        ("127.0.0.1", "8.8.8.8", here),
+        ("192.0.2.10", "9.9.9.9", there),
+        ("192.0.2.20", "4.2.2.2", here),
+    ] {
+        let said = answer(from, server, "www.svc.test");
+        assert!(said.contains(wanted), "{from} of {server}: {said}");
+        let said = answer(from, server, "api.svc.test");
+        assert!(
+            said.contains("60 54.160.170.9]"),
+            "{from} of {server}: {said}"
+        );
+    }
+    set(&mut world, "{ zones: { ours: { records_for: {} } } }");
+    let from = "192.0.2.20".parse().unwrap();
+    let said = ask_from(&mut world, from, "205.251.192.1", "www.svc.test", Rtype::A);
+    assert!(said.contains(here), "{said}");
+}
+
+#[test]
+fn a_vantage_is_intercepted_alone() {
+    let mut world = places();
+    let change = "{ vantages: { nyc: { loss: 0.3, interceptor: { bug: { rewrites: { names: [www.svc.test], to: 10.0.0.1 } } } } } }";
+    set(&mut world, change);
+    let mut answer = |from: &str| {
+        let from = from.parse().unwrap();
+        ask_from(&mut world, from, "205.251.192.1", "www.svc.test", Rtype::A)
+    };
+    assert!(answer("192.0.2.20").contains("10.0.0.1"));
+    assert!(answer("192.0.2.10").contains("54.160.170.1"));
+    let shares: Vec<f64> = world.vantages.losses().iter().map(|l| l.share).collect();
+    assert_eq!(shares, [0.3, 0.3], "both families");
+    set(
+        &mut world,
+        "{ vantages: { nyc: { loss: 0, interceptor: null, portal: 54.160.170.9 }, fra: { cut: true, link: silent } } }",
+    );
+    let from = "192.0.2.20".parse().unwrap();
+    let said = ask_from(&mut world, from, "205.251.192.1", "www.svc.test", Rtype::A);
+    assert!(said.contains("54.160.170.2"), "{said}");
+    assert_eq!(
+        world.vantages.portal(from).unwrap().to_string(),
+        "54.160.170.9"
+    );
+    let losses = world.vantages.losses();
+    assert_eq!((losses.len(), losses[0].share), (1, 1.0));
+    assert_eq!(
+        world.vantages.links()["fra"],
+        crate::scenario::LinkWord::Silent
+    );
 }
