@@ -564,12 +564,21 @@ fn heartbeats_that_cannot_be_told_apart_are_refused() {
     };
     let uuid = |text: &str| format!("uuid: {text}");
     let twice = two([&uuid(UUID), &uuid(&UUID.to_ascii_lowercase())]);
-    assert!(twice.contains("twice") && !twice.contains("e89b"), "{twice}");
+    assert!(
+        twice.contains("twice") && !twice.contains("e89b"),
+        "{twice}"
+    );
     let twice = two(["token: aB3dE6gH9j", "token: aB3dE6gH9j"]);
-    assert!(twice.contains("twice") && !twice.contains("aB3dE"), "{twice}");
+    assert!(
+        twice.contains("twice") && !twice.contains("aB3dE"),
+        "{twice}"
+    );
     assert!(two(["slug: s", "slug: s"]).contains("slug"));
     let none = two(["uuid: 123", "token: 'a b'"]);
-    assert!(none.contains("is no UUID") && none.contains("is no push token"), "{none}");
+    assert!(
+        none.contains("is no UUID") && none.contains("is no push token"),
+        "{none}"
+    );
 }
 
 /// An alias is written out where it stands, and a bomb of aliases is refused at once.

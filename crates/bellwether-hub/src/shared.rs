@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::beats::Beats;
 use crate::board::Board;
 use crate::links::Links;
 use crate::tasks::TaskStates;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub agent: Arc<RwLock<bellwether_agent::Figures>>,
     /// Agents elsewhere that are linked now.
     pub links: Links,
+    /// Who must report, and what was heard of it.
+    pub beats: Beats,
     /// How we are ourselves.
     pub health: Health,
     /// Incidents as they are, for as long as the store does not take them: what breaks is told though

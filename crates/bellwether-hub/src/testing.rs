@@ -23,6 +23,7 @@ use sha2::Digest as _;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::access::{Scope as TokenScope, mint};
+use crate::beats::{Beats, Secret};
 use crate::board::{Board, CheckState, LastRuns, ServiceState};
 use crate::shared::{Act, ActError, ActKind, Configured, Figures, Health, Refused, Shared};
 use crate::tasks::TaskStates;
@@ -106,6 +107,8 @@ pub fn hub(now: Timestamp, configuration: &str) -> Hub {
     };
     let health = Health::default();
     health.ready.store(true, Ordering::Release);
+    let beats = Beats::new(Secret::new([7; 32]), now);
+    beats.configure(&configured.config, now);
     let shared = Shared {
         board: RwLock::new(Board::default()),
         configured: ArcSwap::from_pointee(configured),
@@ -116,6 +119,7 @@ pub fn hub(now: Timestamp, configuration: &str) -> Hub {
         figures: Figures::default(),
         agent: Arc::default(),
         links: crate::links::Links::default(),
+        beats,
         health,
         unkept: RwLock::default(),
         unsaved: std::sync::Mutex::default(),
@@ -386,6 +390,11 @@ pub fn incident(id: u64, now: Timestamp, evidence: Digest) -> Incident {
             evidence: Some(evidence),
         }],
     }
+}
+
+/// Keeps what heartbeats report, for ever.
+pub async fn keep_beats(shared: Arc<Shared>) {
+    crate::beats::run(shared).await;
 }
 
 /// Takes in what people do, as a judge would, until nobody can do anything any more.

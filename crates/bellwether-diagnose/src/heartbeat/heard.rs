@@ -1,6 +1,6 @@
 //! What is remembered of a job, and how a signal changes it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Runs that may be under way at once, as far as they are told apart: more than any job that is said to
@@ -90,7 +90,7 @@ pub struct End {
 /// All that is remembered of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heard {
-    /// Since when it is configured.
+    /// Since when it is configured to report at these times.
     pub known_since: Timestamp,
     /// Signals, of all kinds.
     #[serde(default)]
@@ -201,18 +201,32 @@ impl Heard {
         });
     }
 
+    /// The wall clock was set forward, or the machine slept: what was stamped since then by the old
+    /// time is so much older than it was. The time in between does not count.
+    pub fn clock_set_forward(&mut self, since: Timestamp, by: SignedDuration) {
+        let shift = |at: Timestamp| match at >= since {
+            true => at.checked_add(by).unwrap_or(at),
+            false => at,
+        };
+        self.each_time(shift);
+    }
+
     /// The wall clock was set back: what would now be to come counts as of now.
     pub fn clock_set_back(&mut self, now: Timestamp) {
+        self.each_time(|at| at.min(now));
+    }
+
+    fn each_time(&mut self, change: impl Fn(Timestamp) -> Timestamp) {
         let last = [&mut self.last_ping, &mut self.last_success];
         for at in last.into_iter().chain([&mut self.failing_since]) {
-            *at = at.map(|at| at.min(now));
+            *at = at.map(&change);
         }
-        self.known_since = self.known_since.min(now);
+        self.known_since = change(self.known_since);
         if let Some(end) = &mut self.ended {
-            end.at = end.at.min(now);
+            end.at = change(end.at);
         }
         for run in &mut self.runs {
-            run.began = run.began.min(now);
+            run.began = change(run.began);
         }
     }
 }

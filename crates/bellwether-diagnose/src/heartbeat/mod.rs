@@ -5,7 +5,8 @@
 //! same as a report, from which incidents are made.
 //!
 //! - a job reports by its ends; the time that it is due counts from the newest of them
-//! - one that never ended is due a whole period after it was configured, not sooner
+//! - one that never ended is due a whole period after it was configured, not sooner; and so is one
+//!   that is configured otherwise than before
 //! - with a limit of its run time, a run that was begun is due at that limit, and by nothing else
 //! - while nobody could hear it ([`Gap`]) nothing is held against it: what fell due then has its grace
 //!   anew from when it can be heard again
@@ -14,9 +15,9 @@
 //! - `tell`: the report, with its sentences and facts
 
 mod heard;
+mod tell;
 #[cfg(test)]
 mod tests;
-mod tell;
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use bellwether_model::Verdict;
 use jiff::{SignedDuration, Timestamp};
 
 pub use heard::{End, Heard, LOG_LEN_MAX, Ping, RID_LEN_MAX, RUNS_MAX, Run, Signal};
-pub use tell::report;
+pub use tell::{excerpt, report};
 
 /// Least time that a job has to report in after nobody could hear it: a client that was refused tries
 /// again within seconds.
@@ -165,8 +166,10 @@ fn wait(heard: &Heard, terms: &Terms<'_>) -> Wait {
             deadline: due,
         };
     }
-    let due = match &heard.ended {
-        Some(end) => terms.rhythm.after(end.at),
+    // What was reported by another rhythm says nothing of when this one is due.
+    let ended = heard.ended.as_ref().map(|end| end.at);
+    let due = match ended.filter(|at| *at >= heard.known_since) {
+        Some(at) => terms.rhythm.after(at),
         None => terms.rhythm.first(heard.known_since),
     };
     Wait {

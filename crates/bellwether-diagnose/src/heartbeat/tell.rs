@@ -85,8 +85,10 @@ pub fn report(
     Some(report)
 }
 
-/// What a stranger's job said, in one line, with nothing in it that acts: the end of it.
-pub(super) fn excerpt(log: &str, max: usize) -> String {
+/// What a stranger's job said, in one line, with nothing in it that acts: the end of it, at most so
+/// many characters before they are escaped.
+#[must_use]
+pub fn excerpt(log: &str, max: usize) -> String {
     let words: Vec<&str> = log.split_whitespace().collect();
     let line = words.join(" ");
     let len = line.chars().count();

@@ -88,7 +88,10 @@ fn verdicts_by_time() {
     for (signals, seconds, verdict) in rows {
         let heard = heard(signals);
         let state = judge(&heard, &hourly(), None, at(*seconds));
-        assert_eq!(state.verdict, *verdict, "{signals:?} at {seconds}: {state:?}");
+        assert_eq!(
+            state.verdict, *verdict,
+            "{signals:?} at {seconds}: {state:?}"
+        );
         assert_eq!(state.since.is_some(), *verdict == Broken, "{state:?}");
     }
 }
@@ -126,7 +129,10 @@ fn a_run_is_held_to_its_limit_and_to_nothing_else() {
     ];
     for (signals, seconds, verdict) in rows {
         let state = judge(&heard(signals), &limited(), None, at(*seconds));
-        assert_eq!(state.verdict, *verdict, "{signals:?} at {seconds}: {state:?}");
+        assert_eq!(
+            state.verdict, *verdict,
+            "{signals:?} at {seconds}: {state:?}"
+        );
     }
     let began = at(3_600);
     let state = judge(
@@ -194,6 +200,31 @@ fn while_nobody_could_hear_it_nothing_is_held_against_it() {
     };
     let state = judge(&failed, &hourly(), Some(gap), at(9_001));
     assert_eq!((state.verdict, state.missed), (Verdict::Broken, false));
+}
+
+#[test]
+fn clocks_that_are_set_make_nothing_late() {
+    let mut heard = heard(&[(100, Signal::Success), (3_000, Signal::Success)]);
+    // Since 2,000 we run, and at 3,100 the clock is set to 9,100: the report was 100 s ago.
+    heard.clock_set_forward(at(2_000), SignedDuration::from_secs(6_000));
+    assert_eq!(heard.known_since, at(0), "stamped by a clock before");
+    assert_eq!(heard.last_success, Some(at(9_000)));
+    let due = judge(&heard, &hourly(), None, at(9_100)).due;
+    assert_eq!(due, Some(at(12_600)));
+    // And back: what is to come counts as of now.
+    heard.clock_set_back(at(3_200));
+    assert_eq!(heard.last_success, Some(at(3_200)));
+}
+
+#[test]
+fn another_rhythm_begins_anew() {
+    let mut heard = heard(&[(100, Signal::Success)]);
+    heard.known_since = at(9_000);
+    let state = judge(&heard, &hourly(), None, at(9_001));
+    assert_eq!(
+        (state.verdict, state.due),
+        (Verdict::Healthy, Some(at(12_600)))
+    );
 }
 
 /// Every whole hour by the clock.
@@ -288,7 +319,10 @@ fn what_a_job_says_is_inert() {
     // Both, and both are told.
     let report = told(&heard, &hourly(), 9_000);
     let kinds: Vec<FactKind> = report.findings[0].facts.iter().map(|f| f.fact).collect();
-    assert_eq!(kinds, [FactKind::HeartbeatMissed, FactKind::HeartbeatFailed]);
+    assert_eq!(
+        kinds,
+        [FactKind::HeartbeatMissed, FactKind::HeartbeatFailed]
+    );
 }
 
 #[test]
@@ -324,15 +358,20 @@ fn pings() -> impl Strategy<Value = Ping> {
     ];
     let rid = proptest::option::of("[ab]");
     let log = proptest::option::of(any::<String>());
-    (when, signals(), rid, log, proptest::option::of(any::<u64>())).prop_map(
-        |(seconds, signal, rid, log, took_ms)| Ping {
+    (
+        when,
+        signals(),
+        rid,
+        log,
+        proptest::option::of(any::<u64>()),
+    )
+        .prop_map(|(seconds, signal, rid, log, took_ms)| Ping {
             at: Timestamp::from_second(1_790_000_000 + seconds).unwrap_or(Timestamp::MAX),
             signal,
             rid,
             took_ms,
             log,
-        },
-    )
+        })
 }
 
 proptest! {

@@ -83,6 +83,9 @@ impl Judge {
             self.detector.forget(&check);
             self.kept.remove(&check);
             self.silent.remove(&check);
+            if let Some(name) = check.as_heartbeat() {
+                self.beats.remove(name);
+            }
             if moved.contains(&check) {
                 for vantage in &vantages {
                     self.agents.baseline(&check, &vantage.id, None);

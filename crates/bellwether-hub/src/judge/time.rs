@@ -22,6 +22,7 @@ impl Judge {
         let seconds = moved.as_secs();
         tracing::warn!(seconds, "the wall clock was moved; times go by the new one");
         self.shared.board_mut(|board| board.clock_moved(now));
+        self.shared.beats.clock_moved(moved, now);
         if moved.is_negative() {
             self.nothing_is_to_come(now);
         }
