@@ -317,7 +317,7 @@ impl Config {
     #[must_use]
     pub fn notices(&self) -> Vec<String> {
         let mut notices = Vec::new();
-        if self.services.is_empty() {
+        if self.services.is_empty() && self.heartbeats.is_empty() {
             notices.push(
                 "nothing is watched: write `services:` with one entry of `name:` and `url:`"
                     .to_owned(),
@@ -327,7 +327,6 @@ impl Config {
             notices.push("there is no receiver: nobody is told when something breaks".to_owned());
         }
         let waiting = [
-            ("heartbeats", !self.heartbeats.is_empty()),
             ("receivers", !self.receivers.is_empty()),
             ("route", self.route.is_some()),
             ("maintenance", !self.maintenance.is_empty()),

@@ -1,10 +1,13 @@
 //! Names that stand twice, and references to what there is not, over all sections.
 
+use std::collections::BTreeSet;
+
 use crate::config::Config;
 use crate::convert::known::{Known, once};
 use crate::error::{ConfigError, Problem};
 use crate::place::At;
-use crate::spec::{ConfigSpec, PromisesSpec, RouteSpec};
+use crate::secret::Secret;
+use crate::spec::{ConfigSpec, HeartbeatSpec, PromisesSpec, RouteSpec};
 
 /// The vantage that is built in.
 const LOCAL: &str = "local";
@@ -32,6 +35,7 @@ pub(crate) fn check(spec: &ConfigSpec, problems: &mut Vec<ConfigError>) {
     once("resolver", &names!(resolvers), problems);
     once("service", &services, problems);
     once("heartbeat", &names!(heartbeats), problems);
+    ids_of_heartbeats(spec, problems);
     once("receiver", &receivers, problems);
     once("maintenance", &names!(maintenance), problems);
     once("status page", &names!(status_pages), problems);
@@ -73,6 +77,25 @@ pub(crate) fn check(spec: &ConfigSpec, problems: &mut Vec<ConfigError>) {
     for service in groups.flat_map(|group| &group.value.services) {
         services.check("services", service, problems);
     }
+}
+
+/// Of whom a URL speaks must be plain.
+fn ids_of_heartbeats(spec: &ConfigSpec, problems: &mut Vec<ConfigError>) {
+    let heartbeats = || spec.heartbeats.iter().map(|one| &one.value);
+    let slugs: Vec<At<String>> = heartbeats().filter_map(|one| one.slug.clone()).collect();
+    once("slug", &slugs, problems);
+    let mut secrets = |key: &str, written: fn(&HeartbeatSpec) -> Option<&At<Secret>>| {
+        let mut seen = BTreeSet::new();
+        for secret in heartbeats().filter_map(written) {
+            if !seen.insert(secret.value.expose().to_ascii_lowercase()) {
+                // It is a secret, and is not said again.
+                let why = "stands there twice: each heartbeat has its own";
+                problems.push(ConfigError::value(secret.place, key, why));
+            }
+        }
+    };
+    secrets("uuid", |one| one.uuid.as_ref());
+    secrets("token", |one| one.token.as_ref());
 }
 
 /// Who is told of broken promises.

@@ -216,7 +216,7 @@ pub fn read(mut sources: Vec<Source>, lookup: &dyn Lookup) -> Result<Loaded, Pro
         files: asked,
     } = reading.noted.into_inner();
     problems.extend(noted);
-    if spec.services.is_empty() && problems.is_empty() {
+    if spec.services.is_empty() && spec.heartbeats.is_empty() && problems.is_empty() {
         problems.push(nothing_watched(sources.len()));
     }
     if !problems.is_empty() {

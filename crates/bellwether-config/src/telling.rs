@@ -27,10 +27,35 @@ pub struct Heartbeat {
     pub due: Due,
     /// How late it may be.
     pub grace: Duration,
+    /// How long one run may take.
+    pub max_run: Option<Duration>,
     /// The last part of its URL, where an old one is kept.
     pub slug: Option<String>,
-    /// The same, as a UUID.
-    pub uuid: Option<String>,
+    /// The same, as a UUID, in small letters.
+    pub uuid: Option<Secret>,
+    /// The same, as a push token of Uptime Kuma.
+    pub token: Option<Secret>,
+}
+
+impl Heartbeat {
+    /// The last part of its URL behind the ping key: the configured one, else the name in small letters,
+    /// with a hyphen for each run of what no slug has. Names that agree in it share it.
+    #[must_use]
+    pub fn slug(&self) -> String {
+        if let Some(slug) = &self.slug {
+            return slug.clone();
+        }
+        let mut slug = String::with_capacity(self.name.len());
+        for c in self.name.chars().flat_map(char::to_lowercase) {
+            match c {
+                'a'..='z' | '0'..='9' | '_' => slug.push(c),
+                _ if slug.is_empty() || slug.ends_with('-') => {}
+                _ => slug.push('-'),
+            }
+        }
+        slug.truncate(slug.trim_end_matches('-').len());
+        slug
+    }
 }
 
 /// When a heartbeat must report.
@@ -349,6 +374,111 @@ mod tests {
             "team!pay",
         ] {
             assert!(bad.parse::<Matcher>().is_err(), "{bad} was taken");
+        }
+    }
+
+    #[test]
+    fn slugs_come_from_names() {
+        let slug = |name: &str, slug: Option<&str>| {
+            let heartbeat = Heartbeat {
+                name: name.to_owned(),
+                due: Due::Every(Duration::from_secs(60)),
+                grace: GRACE_DEFAULT,
+                max_run: None,
+                slug: slug.map(str::to_owned),
+                uuid: None,
+                token: None,
+            };
+            heartbeat.slug()
+        };
+        for (name, expected) in [
+            ("Database Backup", "database-backup"),
+            ("nightly_backup.v2", "nightly_backup-v2"),
+            ("--x--", "x"),
+            ("Ümläut", "ml-ut"),
+            ("備份", ""),
+        ] {
+            assert_eq!(slug(name, None), expected);
+        }
+        assert_eq!(slug("Database Backup", Some("old")), "old");
+    }
+
+    /// What two zones do to a pattern when their clocks change: hours that are left out, hours that
+    /// come twice.
+    #[test]
+    fn times_by_cron_at_the_edges_of_daylight_saving() {
+        let rows: &[(&str, &str, &str, &[&str])] = &[
+            // 29 March 2026, Berlin: 02:00 becomes 03:00. What was due in the hour that is left out is
+            // due when it ends.
+            (
+                "Europe/Berlin",
+                "30 2 * * *",
+                "2026-03-28T12:00:00Z",
+                &["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"],
+            ),
+            (
+                "Europe/Berlin",
+                "0 3 * * *",
+                "2026-03-28T12:00:00Z",
+                &["2026-03-29T01:00:00Z", "2026-03-30T01:00:00Z"],
+            ),
+            (
+                "Europe/Berlin",
+                "30 * * * *",
+                "2026-03-29T00:00:00Z",
+                &["2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z"],
+            ),
+            // 25 October 2026, Berlin: 03:00 becomes 02:00. A time of the day comes once, an interval
+            // goes on.
+            (
+                "Europe/Berlin",
+                "30 2 * * *",
+                "2026-10-24T12:00:00Z",
+                &["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"],
+            ),
+            (
+                "Europe/Berlin",
+                "30 * * * *",
+                "2026-10-25T00:00:00Z",
+                &[
+                    "2026-10-25T00:30:00Z",
+                    "2026-10-25T01:30:00Z",
+                    "2026-10-25T02:30:00Z",
+                ],
+            ),
+            // 8 March 2026, New York: 02:00 becomes 03:00.
+            (
+                "America/New_York",
+                "30 2 * * *",
+                "2026-03-07T12:00:00Z",
+                &["2026-03-08T07:00:00Z", "2026-03-09T06:30:00Z"],
+            ),
+            // 1 November 2026, New York: 02:00 becomes 01:00.
+            (
+                "America/New_York",
+                "30 1 * * *",
+                "2026-10-31T12:00:00Z",
+                &["2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"],
+            ),
+            (
+                "America/New_York",
+                "*/30 * * * *",
+                "2026-11-01T05:00:00Z",
+                &[
+                    "2026-11-01T05:30:00Z",
+                    "2026-11-01T06:00:00Z",
+                    "2026-11-01T06:30:00Z",
+                    "2026-11-01T07:00:00Z",
+                ],
+            ),
+        ];
+        for (zone, pattern, from, expected) in rows {
+            let cron = Cron::new(pattern, TimeZone::get(zone).unwrap()).unwrap();
+            let mut at: Timestamp = from.parse().unwrap();
+            for next in *expected {
+                at = cron.next_after(at).unwrap();
+                assert_eq!(at.to_string(), *next, "{pattern} in {zone} after {from}");
+            }
         }
     }
 

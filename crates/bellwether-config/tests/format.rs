@@ -515,23 +515,69 @@ fn what_nothing_acts_on_is_said() {
         ["there is no receiver: nobody is told when something breaks"]
     );
     let notices = config(FULL).notices().join("\n");
-    for section in [
-        "heartbeats",
-        "route",
-        "maintenance",
-        "status_pages",
-        "receivers",
-    ] {
+    for section in ["route", "maintenance", "status_pages", "receivers"] {
         assert!(
             notices.contains(&format!("`{section}:` is read")),
             "{notices}"
         );
     }
+    assert!(!notices.contains("heartbeats"), "{notices}");
     let odd = FULL.replace("team=\"pay\"", "taem=\"pay\"");
     let warnings = loaded(&[("b.yaml", &odd)]).unwrap().warnings;
     assert!(
         warnings.len() == 1 && warnings[0].contains("no service has the label `taem`"),
         "{warnings:?}"
+    );
+}
+
+const UUID: &str = "123E4567-e89b-12d3-a456-426614174000";
+
+#[test]
+fn heartbeats_keep_their_old_urls_and_show_none_of_them() {
+    let text = format!(
+        "services: []\nheartbeats: [{{ name: a, every: 1d, max_run: 2h, slug: old-a, uuid: {UUID}, token: aB3dE6gH9j }}]"
+    );
+    let config = config(&text);
+    let [heartbeat] = &config.heartbeats[..] else {
+        panic!("{:?}", config.heartbeats);
+    };
+    assert_eq!(heartbeat.max_run, Some(Duration::from_secs(7_200)));
+    assert_eq!(heartbeat.slug(), "old-a");
+    let uuid = heartbeat.uuid.as_ref().unwrap().expose();
+    assert_eq!(uuid, UUID.to_ascii_lowercase());
+    let shown = config.redacted().to_string();
+    assert!(shown.contains("old-a") && shown.contains("2h"), "{shown}");
+    for secret in [UUID, "aB3dE6gH9j"] {
+        assert!(!shown.contains(secret), "{shown}");
+        assert!(!format!("{config:?}{heartbeat:?}").contains(secret));
+    }
+}
+
+#[test]
+fn heartbeats_that_cannot_be_told_apart_are_refused() {
+    let two = |ids: [&str; 2]| {
+        let one = |(n, id): (usize, &str)| format!("{{ name: h{n}, every: 1d, {id} }}");
+        let all: Vec<String> = ids.into_iter().enumerate().map(one).collect();
+        let text = format!("services: []\nheartbeats: [{}]", all.join(", "));
+        let problems = loaded(&[("b.yaml", &text)]).unwrap_err();
+        problems.lines().join("\n")
+    };
+    let uuid = |text: &str| format!("uuid: {text}");
+    let twice = two([&uuid(UUID), &uuid(&UUID.to_ascii_lowercase())]);
+    assert!(
+        twice.contains("twice") && !twice.contains("e89b"),
+        "{twice}"
+    );
+    let twice = two(["token: aB3dE6gH9j", "token: aB3dE6gH9j"]);
+    assert!(
+        twice.contains("twice") && !twice.contains("aB3dE"),
+        "{twice}"
+    );
+    assert!(two(["slug: s", "slug: s"]).contains("slug"));
+    let none = two(["uuid: 123", "token: 'a b'"]);
+    assert!(
+        none.contains("is no UUID") && none.contains("is no push token"),
+        "{none}"
     );
 }
 

@@ -8,7 +8,8 @@
 //! failures of users, [`units`], that they explain, [`blame`]) → [`judge`] (roots, consequences,
 //! warnings, verdict) → [`words`], [`scope`], [`layers`]; [`report`] puts it together.
 //!
-//! Beside that, [`fate`]: what of ours would fall together with what it watches.
+//! Beside that: [`fate`], what of ours would fall together with what it watches; [`heartbeat`], jobs that
+//! report by themselves, judged by when they do.
 //!
 //! The heart is provenance: a failing address is explained by the delegation, the name server or
 //! the resolver that handed it out before TLS or HTTP is blamed.
@@ -19,6 +20,7 @@ pub mod candidates;
 pub mod detect;
 pub mod facts;
 pub mod fate;
+pub mod heartbeat;
 pub mod incidents;
 pub mod judge;
 pub mod layers;

@@ -6,6 +6,8 @@
 //! - On a loopback address reading is open, and the Host header must name this machine: a page
 //!   that rebinds its own name to 127.0.0.1 gets nothing. Writing needs a token.
 //! - On any other address everything needs a token.
+//! - Where jobs report (`/ping/…`, `/api/push/…`) the id in the path is the secret, on any address. It
+//!   opens nothing else.
 //! - `/healthz` and `/readyz` are open everywhere; they say nothing but yes or no.
 //!
 //! A browser gives the token as the password of HTTP Basic. That is the simplest thing that is
@@ -75,6 +77,8 @@ impl Scope {
 pub enum Needs {
     /// Nothing, on any address.
     Nothing,
+    /// The id in its path, which is looked at there: whoever knows it may report, from anywhere.
+    Id,
     /// A token of this scope. Where reading is open, [`Scope::Read`] needs none.
     Token(Scope),
 }

@@ -15,7 +15,9 @@ pub(crate) mod events;
 pub(crate) mod evidence;
 pub(crate) mod fleet;
 pub(crate) mod health;
+pub(crate) mod heartbeats;
 pub(crate) mod incidents;
+pub(crate) mod ping;
 pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod redact;
@@ -64,6 +66,8 @@ pub(crate) struct Hub {
     pub(crate) access: Access,
     pub(crate) tokens: Known,
     pub(crate) backoff: Backoff,
+    /// What ids of heartbeats cost that mean nobody.
+    pub(crate) strangers: Backoff,
     /// What each route needs, by path and method.
     pub(crate) routes: Routes,
     /// Event streams that may yet be opened.
@@ -89,18 +93,24 @@ pub fn router(shared: Arc<Shared>, access: Access) -> Router {
             .or_default()
             .push((Method::GET, *needs));
     }
+    for (path, methods, needs) in ping::ROUTES {
+        let all = methods.iter().map(|method| (method.clone(), *needs));
+        routes.entry((*path).to_owned()).or_default().extend(all);
+    }
     let document = serde_json::to_vec_pretty(&document).expect("a JSON value can be written");
     let hub = Arc::new(Hub {
         shared,
         access,
         tokens: Known::default(),
         backoff: Backoff::default(),
+        strangers: Backoff::default(),
         routes,
         streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
         questions: Arc::new(Semaphore::new(QUESTIONS_AT_ONCE)),
         document: document.into(),
     });
     api.merge(page::router())
+        .merge(ping::router())
         .fallback(async || Problem::no_route())
         .with_state(Arc::clone(&hub))
         .layer(from_fn_with_state(hub, guard))
@@ -128,7 +138,11 @@ pub fn routes() -> Vec<(Method, String)> {
     let pages = page::ROUTES
         .iter()
         .map(|(path, _)| (Method::GET, (*path).to_owned()));
-    api.chain(pages).collect()
+    let pings = ping::ROUTES.iter().flat_map(|(path, methods, _)| {
+        let all = methods.iter();
+        all.map(|method| (method.clone(), (*path).to_owned()))
+    });
+    api.chain(pages).chain(pings).collect()
 }
 
 fn api() -> OpenApiRouter<Arc<Hub>> {
@@ -140,7 +154,7 @@ fn api() -> OpenApiRouter<Arc<Hub>> {
         .routes(routes!(series::series))
         .routes(routes!(fleet::vantages))
         .routes(routes!(fleet::agents))
-        .routes(routes!(fleet::heartbeats))
+        .routes(routes!(heartbeats::heartbeats))
         .routes(routes!(incidents::list))
         .routes(routes!(incidents::one))
         .routes(routes!(incidents::acknowledge))

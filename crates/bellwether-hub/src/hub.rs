@@ -22,6 +22,7 @@ use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use crate::access::{self, Access, Clock};
 use crate::agents::{Agents, Owner};
 use crate::api;
+use crate::beats::{self, Beats};
 use crate::board::{self, Board};
 use crate::fleet::{self, Fleet};
 use crate::judge::{self, Inbox, Judge};
@@ -158,7 +159,7 @@ impl Hub {
         let access = Access::for_listener(listener.local_addr().map_err(HubError::Listen)?);
         let generation = next_generation(&*store, &config, now)?;
         let configured = configured(generation, now, config, path);
-        let shared = shared(configured, store, acts, &tasks, data_dir, version, workers);
+        let shared = shared(configured, store, acts, &tasks, data_dir, version, workers)?;
         let configured = shared.configured.load_full();
         restore_board(&shared, &configured, now)?;
         let plan = plan(&shared, &configured)?;
@@ -346,11 +347,13 @@ fn shared(
     data_dir: PathBuf,
     version: &'static str,
     workers: Option<NonZeroUsize>,
-) -> Arc<Shared> {
+) -> Result<Arc<Shared>, StoreError> {
+    let beats = Beats::open(&*store, random(), configured.since)?;
+    beats.configure(&configured.config, configured.since);
     let health = Health::default();
     let receivers = configured.config.receivers.len();
     health.receivers.store(receivers, Ordering::Relaxed);
-    Arc::new(Shared {
+    Ok(Arc::new(Shared {
         board: RwLock::new(Board::default()),
         started: configured.since,
         configured: ArcSwap::from_pointee(configured),
@@ -363,6 +366,7 @@ fn shared(
         agent: Arc::default(),
         links: Links::default(),
         fleet: Fleet::new(store, &data_dir, Clock::system()),
+        beats,
         health,
         unkept: RwLock::default(),
         unsaved: std::sync::Mutex::default(),
@@ -374,7 +378,7 @@ fn shared(
         data_dir,
         version,
         workers,
-    })
+    }))
 }
 
 /// Where the number of the configuration in force is kept.
@@ -485,7 +489,16 @@ fn spawn_judge(
     });
 }
 
+/// What heartbeats report is kept as it comes.
+fn spawn_beats(tasks: &mut Tasks, shared: &Arc<Shared>) {
+    let shared = shared.clone();
+    let restarted = shared.figures.tasks_restarted.clone();
+    tasks.spawn("heartbeats", restarted, move || beats::run(shared.clone()));
+}
+
+/// What is done to the store besides appending runs.
 fn spawn_maintenance(tasks: &mut Tasks, shared: &Arc<Shared>) {
+    spawn_beats(tasks, shared);
     let shared = shared.clone();
     let restarted = shared.figures.tasks_restarted.clone();
     tasks.spawn("store", restarted, move || {
@@ -701,6 +714,7 @@ async fn take_over(
     shared.health.receivers.store(receivers, Ordering::Relaxed);
     shared.configured.store(next.clone());
     shared.fleet.configured();
+    shared.beats.configure(&next.config, now);
     agents.plan(plan).await;
     let _ = judge.send(next).await;
     tracing::info!(generation, "a new configuration is in force");

@@ -6,6 +6,7 @@
 //! hears of is worse than one that a restart forgets. Should it panic, it is made again from what was
 //! stored.
 
+mod beats;
 mod settle;
 mod show;
 mod start;
@@ -41,6 +42,7 @@ use crate::parts::{self, Parts};
 use crate::shared::{Act, ActError, ActKind, Configured, Event, Shared};
 use crate::signals;
 use crate::unsaved::Unsaved;
+use beats::Fed;
 use show::Show;
 use targets::Targets;
 pub use targets::{baseline_key, baselines};
@@ -102,6 +104,8 @@ pub struct Judge {
     told: BTreeMap<String, (Verdict, Option<Cause>)>,
     /// Services of which something is too old to be true.
     stale: BTreeMap<String, usize>,
+    /// What of each heartbeat was last taken into the book.
+    beats: BTreeMap<String, Fed>,
     targets: Targets,
     /// What is written down now and then, part by part.
     parts: Parts,
@@ -185,6 +189,7 @@ impl Judge {
             silent: BTreeSet::new(),
             told: BTreeMap::new(),
             stale: BTreeMap::new(),
+            beats: BTreeMap::new(),
             targets,
             parts,
             is_memory_due: false,
@@ -204,6 +209,9 @@ impl Judge {
         judge.recall_vantages(now)?;
         judge.reconcile(now);
         for (check, vantage, every) in judge.book.followed() {
+            if check.as_heartbeat().is_some() {
+                continue;
+            }
             judge.agents.follow(&check, &vantage, Some(every));
         }
         let book = &judge.book;
@@ -675,6 +683,7 @@ impl Judge {
         self.update(updates, now);
         self.watch_vantages(now);
         self.watch_freshness(now);
+        self.watch_heartbeats(now);
         if !self.unsaved(|unsaved| unsaved.is_empty()) {
             self.save(Vec::new());
         }

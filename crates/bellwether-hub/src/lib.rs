@@ -14,6 +14,7 @@
 //! - [`judge`], [`signals`], [`freshness`]: detection, diagnosis and incidents; silence
 //! - `parts`: what is written down of very many checks, some after the others
 //! - `unsaved`: what the store did not take, until it does
+//! - [`beats`]: who must report, and what was heard of it
 //! - [`board`]: what is true now, as it is told
 //! - [`api`]: the API under `/api/v1`, and the router of everything that is served
 //! - [`access`]: who may do what
@@ -27,6 +28,7 @@
 pub mod access;
 pub mod agents;
 pub mod api;
+pub mod beats;
 pub mod board;
 pub mod counters;
 pub mod fate;

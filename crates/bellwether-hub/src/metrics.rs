@@ -4,8 +4,10 @@
 //! is no second copy to keep true. Labels are names from the configuration, vantages and closed
 //! sets of words; what the network said is no label, so that no target can add series.
 //!
+//! - `beats`: who must report
 //! - `seen`: what of the board is written, where there is very much of it
 
+mod beats;
 mod seen;
 
 use std::fmt;
@@ -111,6 +113,7 @@ impl Collector for Scrape {
             lateness(&mut encoder, &self.shared.figures.lateness)?;
             self.agent(&mut encoder)?;
             self.incidents(&mut encoder)?;
+            beats::encode(&mut encoder, &self.shared, self.now)?;
         }
         self.services(&mut encoder)?;
         self.checks(&mut encoder)?;

@@ -5,10 +5,12 @@
 //! certificate or an answer stays words. States are words and signs as well as colours.
 //!
 //! - [`overview`][]: services × layers, and open incidents
+//! - [`heartbeats`][]: who must report
 //! - [`incident`][], [`service`][]: one of them
 //! - [`frame`][]: what all of them share
 
 mod frame;
+mod heartbeats;
 mod incident;
 mod overview;
 mod service;

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::beats::Beats;
 use crate::board::Board;
 use crate::fleet::{self, Fleet};
 use crate::links::Links;
@@ -47,6 +48,8 @@ pub struct Shared {
     pub links: Links,
     /// Agents elsewhere: who they are.
     pub fleet: Fleet,
+    /// Who must report, and what was heard of it.
+    pub beats: Beats,
     /// How we are ourselves.
     pub health: Health,
     /// Incidents as they are, for as long as the store does not take them: what breaks is told though

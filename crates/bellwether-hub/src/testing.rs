@@ -23,6 +23,7 @@ use sha2::Digest as _;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::access::{Clock, Scope as TokenScope, mint};
+use crate::beats::{Beats, Secret};
 use crate::board::{Board, CheckState, LastRuns, ServiceState};
 use crate::fleet::Fleet;
 use crate::shared::{Act, ActError, ActKind, Configured, Figures, Health, Refused, Shared};
@@ -107,6 +108,8 @@ pub fn hub(now: Timestamp, configuration: &str) -> Hub {
     };
     let health = Health::default();
     health.ready.store(true, Ordering::Release);
+    let beats = Beats::new(Secret::new([7; 32]), now);
+    beats.configure(&configured.config, now);
     let shared = Shared {
         board: RwLock::new(Board::default()),
         configured: ArcSwap::from_pointee(configured),
@@ -123,6 +126,7 @@ pub fn hub(now: Timestamp, configuration: &str) -> Hub {
             &data_dir(),
             Clock::new(move || now),
         ),
+        beats,
         health,
         unkept: RwLock::default(),
         unsaved: std::sync::Mutex::default(),
@@ -400,6 +404,11 @@ pub fn incident(id: u64, now: Timestamp, evidence: Digest) -> Incident {
             evidence: Some(evidence),
         }],
     }
+}
+
+/// Keeps what heartbeats report, for ever.
+pub async fn keep_beats(shared: Arc<Shared>) {
+    crate::beats::run(shared).await;
 }
 
 /// Takes in what people do, as a judge would, until nobody can do anything any more.

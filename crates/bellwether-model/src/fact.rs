@@ -225,6 +225,8 @@ facts! {
     PoolMemberUnseen = "pool_member_unseen", "a single address of `expect.addresses` stands in no answer, however often the name servers are asked";
     OthersInRole = "others_in_role", "an address fails at the application, and others of the same answer work in the declared role";
     SlowerThanDeclared = "slower_than_declared", "the answer took longer than `expect.within`";
+    HeartbeatMissed = "heartbeat_missed", "a job that must report did not do so by the time that it was due, or did not end within its limit";
+    HeartbeatFailed = "heartbeat_failed", "a job reported that it failed";
 }
 
 impl std::fmt::Display for FactKind {

@@ -23,6 +23,22 @@ impl CheckId {
         Self(format!("{service}/{check}").into())
     }
 
+    /// What stands in the place of the service in the id of a heartbeat. No service has this name:
+    /// names have no `@`.
+    pub const HEARTBEAT: &'static str = "@heartbeat";
+
+    /// The id under which a heartbeat's incidents are kept.
+    #[must_use]
+    pub fn heartbeat(name: &str) -> Self {
+        Self::new(Self::HEARTBEAT, name)
+    }
+
+    /// The name of the heartbeat, if it is the id of one.
+    #[must_use]
+    pub fn as_heartbeat(&self) -> Option<&str> {
+        (self.service() == Self::HEARTBEAT).then(|| self.check())
+    }
+
     /// From an id as it is written; `None` without a slash.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -295,6 +311,10 @@ mod tests {
     fn an_id_has_two_parts() {
         let id = CheckId::new("shop", "main");
         assert_eq!((id.service(), id.check()), ("shop", "main"));
+        assert_eq!(id.as_heartbeat(), None);
+        let heartbeat = CheckId::heartbeat("nightly backup");
+        assert_eq!(heartbeat.as_heartbeat(), Some("nightly backup"));
+        assert_eq!(heartbeat.to_string(), "@heartbeat/nightly backup");
         assert_eq!(CheckId::parse(id.as_str()), Some(id));
         assert_eq!(CheckId::parse("shop"), None);
     }

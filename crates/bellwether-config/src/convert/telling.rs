@@ -9,6 +9,7 @@ use super::{AGE_MAX, EVERY_MAX, EVERY_MIN, Reading};
 use crate::error::{ConfigError, Problem};
 use crate::nearest::nearest;
 use crate::place::{At, Place};
+use crate::secret::Secret;
 use crate::spec::{
     EscalationSpec, HeartbeatSpec, JiraSpec, MaintenanceSpec, ReceiverSpec, RouteSpec, SlackSpec,
     StatusGroupSpec, StatusPageSpec,
@@ -27,6 +28,12 @@ const MAINTENANCE_MAX: Duration = Duration::from_secs(31 * 86_400);
 /// Longest slug: it becomes part of a URL.
 const SLUG_LEN_MAX: usize = 100;
 
+/// Shortest push token: Uptime Kuma made them so long at first, and later longer.
+const TOKEN_LEN_MIN: usize = 10;
+
+/// Longest push token: what Uptime Kuma makes is half of it.
+const TOKEN_LEN_MAX: usize = 64;
+
 /// What a route hands down to those inside.
 #[derive(Clone)]
 struct Around {
@@ -44,8 +51,10 @@ impl Reading<'_> {
             cron,
             time_zone,
             grace,
+            max_run,
             slug,
             uuid,
+            token,
         } = spec.value;
         let name = self.keep(self.name(name));
         let due = match (every, cron) {
@@ -66,15 +75,47 @@ impl Reading<'_> {
         let grace = self
             .span("grace", grace, (Duration::ZERO, EVERY_MAX))
             .unwrap_or(GRACE_DEFAULT);
+        let max_run = self.span("max_run", max_run, (EVERY_MIN, EVERY_MAX));
         let slug = slug.and_then(|slug| self.keep(slug_of(slug)));
-        let uuid = uuid.and_then(|uuid| self.keep(uuid_of(uuid)));
+        let uuid = uuid.and_then(|uuid| self.keep(self.uuid(uuid)));
+        let token = token.and_then(|token| self.keep(self.token(token)));
         Some(Heartbeat {
             name: name?,
             due: due?,
             grace,
+            max_run,
             slug,
             uuid,
+            token,
         })
+    }
+
+    /// RFC 9562 section 4, in small letters. It is a secret, and is not said again.
+    fn uuid(&self, uuid: At<Secret>) -> Result<Secret, ConfigError> {
+        let place = uuid.place;
+        let uuid = self.secret("uuid", uuid)?;
+        let text = uuid.expose();
+        let lengths: Vec<usize> = text.split('-').map(str::len).collect();
+        let is_hex = text.chars().all(|c| c == '-' || c.is_ascii_hexdigit());
+        if is_hex && lengths == [8, 4, 4, 4, 12] {
+            return Ok(Secret::new(text.to_ascii_lowercase()));
+        }
+        let why = "is no UUID; write `123e4567-e89b-12d3-a456-426614174000`, as it stands behind `/ping/`";
+        Err(ConfigError::value(place, "uuid", why))
+    }
+
+    fn token(&self, token: At<Secret>) -> Result<Secret, ConfigError> {
+        let place = token.place;
+        let token = self.secret("token", token)?;
+        let text = token.expose();
+        let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric());
+        if is_plain && (TOKEN_LEN_MIN..=TOKEN_LEN_MAX).contains(&text.len()) {
+            return Ok(token);
+        }
+        let why = format!(
+            "is no push token; it has {TOKEN_LEN_MIN} to {TOKEN_LEN_MAX} letters and digits, as it stands behind `/api/push/`"
+        );
+        Err(ConfigError::value(place, "token", why))
     }
 
     fn cron(&self, pattern: At<String>, zone: Option<At<String>>) -> Option<Cron> {
@@ -312,18 +353,4 @@ fn slug_of(slug: At<String>) -> Result<String, ConfigError> {
         slug.value
     );
     Err(ConfigError::value(slug.place, "slug", why))
-}
-
-/// RFC 9562 section 4, in small letters.
-fn uuid_of(uuid: At<String>) -> Result<String, ConfigError> {
-    let lengths: Vec<usize> = uuid.value.split('-').map(str::len).collect();
-    let is_hex = uuid
-        .value
-        .chars()
-        .all(|c| c == '-' || c.is_ascii_hexdigit());
-    if is_hex && lengths == [8, 4, 4, 4, 12] {
-        return Ok(uuid.value.to_ascii_lowercase());
-    }
-    let why = format!("`{}` is no UUID", uuid.value);
-    Err(ConfigError::value(uuid.place, "uuid", why))
 }

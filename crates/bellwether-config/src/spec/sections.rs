@@ -133,13 +133,21 @@ pub struct HeartbeatSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = "5m", "pattern" = crate::units::DURATION_PATTERN))]
     pub grace: Option<At<String>>,
+    /// How long one run may take, from the report of its start to that of its end, a number with its
+    /// unit of time: `2h`. Without it, a run that was begun must end by the time that it is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = crate::units::DURATION_PATTERN))]
+    pub max_run: Option<At<String>>,
     /// Last part of its URL where an old one is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^[a-z0-9][a-z0-9_-]*$"))]
     pub slug: Option<At<String>>,
-    /// UUID of its URL where an old one is kept.
+    /// UUID of its URL where an old one is kept. Never shown: whoever knows it can report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uuid: Option<At<String>>,
+    pub uuid: Option<At<Secret>>,
+    /// Push token of Uptime Kuma where an old URL is kept. Never shown, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<At<Secret>>,
 }
 
 /// Who can be told: exactly one of `slack` and `jira`.

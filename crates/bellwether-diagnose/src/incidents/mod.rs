@@ -410,6 +410,21 @@ impl Book {
         })
     }
 
+    /// When the newest trace of a check began: an older one is passed over.
+    #[must_use]
+    pub fn last_trace(&self, check: &CheckId, vantage: &VantageId) -> Option<Timestamp> {
+        let watch = self.watches.get(&(check.clone(), vantage.clone()));
+        watch.and_then(|watch| watch.last_trace.get())
+    }
+
+    /// Is an incident of it not over yet, though it may work again?
+    #[must_use]
+    pub fn concerns(&self, check: &CheckId) -> bool {
+        let ids = self.index.of_check(check).into_iter();
+        let mut all = ids.filter_map(|id| self.matters.get(&id));
+        all.any(|m| m.incident.state != IncidentState::Resolved)
+    }
+
     /// Every check that is remembered, configured or not.
     #[must_use]
     pub fn checks(&self) -> BTreeSet<CheckId> {

@@ -328,12 +328,16 @@ impl Book {
     /// What one vantage cannot separate, and what may be behind it.
     fn caveats(&self, matter: &Matter) -> Vec<String> {
         let mut caveats = Vec::new();
-        let mut vantages = matter.members.keys().map(|(_, v)| v);
+        // A job reports by itself: no vantage looks at it.
+        let seen = matter.members.keys();
+        let seen = seen.filter(|(check, _)| check.as_heartbeat().is_none());
+        let mut vantages = seen.map(|(_, v)| v);
         let first = vantages.next();
         let is_one = vantages.all(|v| Some(v) == first);
-        if matter.sort == Sort::Fault && self.fleet.is_many() {
+        if matter.sort == Sort::Fault && first.is_some() && self.fleet.is_many() {
             caveats.push(self.fleet.scope(matter));
         } else if matter.sort == Sort::Fault
+            && first.is_some()
             && is_one
             && let Some(((_, vantage), member)) = matter.members.iter().max_by_key(newest)
         {

@@ -125,12 +125,16 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
     TABLES.iter().flat_map(|table| table.iter())
 }
 
-/// Every cause that a row can conclude, sorted.
+/// Causes that are concluded elsewhere than in a row: from the time at which a job reports.
+const WITHOUT_ROW: [Cause; 1] = [Cause::AppStepFailed];
+
+/// Every cause that can be concluded, sorted.
 #[must_use]
 pub fn causes_with_rules() -> Vec<Cause> {
     let mut causes: Vec<Cause> = all()
         .map(|r| r.cause)
         .filter(|c| *c != Cause::Unknown)
+        .chain(WITHOUT_ROW)
         .collect();
     causes.sort();
     causes.dedup();

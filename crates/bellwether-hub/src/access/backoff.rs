@@ -67,7 +67,7 @@ impl Backoff {
         let wait = Duration::from_secs(1u64 << over.min(6)).min(WAIT_MAX);
         place.until = now.checked_add(wait).unwrap_or(now);
         if over == 0 {
-            tracing::warn!(%from, "many wrong tokens from one address");
+            tracing::warn!(%from, "many wrong tokens, or ids of heartbeats that mean nobody, from one address");
         }
         Some(wait)
     }

@@ -19,6 +19,15 @@ use crate::api::problem::Problem;
 pub(crate) struct Caller {
     /// The name of the token.
     pub(crate) name: String,
+    /// What it may do.
+    scopes: Vec<String>,
+}
+
+impl Caller {
+    /// May it do this too?
+    pub(crate) fn may(&self, scope: Scope) -> bool {
+        self.scopes.iter().any(|has| has == scope.name())
+    }
 }
 
 /// Lets a request through to its route, or says why not.
@@ -43,12 +52,15 @@ async fn admit(hub: &Hub, mut request: Request) -> Result<Request, Box<Problem>>
             methods.iter().map(|(known, _)| known),
         )));
     };
-    let Needs::Token(scope) = needs.1 else {
+    if needs.1 == Needs::Nothing {
         return Ok(request);
-    };
+    }
     if hub.access.open_reading && !host::is_loopback(request.headers(), request.uri()) {
         return Err(Box::new(Problem::host()));
     }
+    let Needs::Token(scope) = needs.1 else {
+        return Ok(request);
+    };
     // A person may follow a link from elsewhere; a page from elsewhere may ask nothing, not even
     // what it could not read: it would use up connections and event streams.
     let by_link = method == Method::GET && host::is_navigation(request.headers());
@@ -95,6 +107,7 @@ async fn caller(hub: &Hub, shown: &Shown, scope: Scope) -> Result<Caller, Box<Pr
     }
     Ok(Caller {
         name: token.name.clone(),
+        scopes: token.scopes.clone(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Where we stand, who measures, and who must report.
+//! Where we stand, and who measures.
 
 use std::sync::Arc;
 
@@ -61,22 +61,6 @@ pub(crate) struct Agents {
     next: Option<String>,
 }
 
-/// Somebody who must report in time.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Heartbeat {
-    /// Its name.
-    name: String,
-}
-
-/// Heartbeats.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Heartbeats {
-    /// Empty: this version takes no heartbeats yet.
-    heartbeats: Vec<Heartbeat>,
-    /// Always null.
-    next: Option<String>,
-}
-
 /// Places that are measured from.
 #[utoipa::path(get, path = "/api/v1/vantages", tag = "fleet",
     responses((status = 200, description = "vantages by name", body = Vantages)),
@@ -110,18 +94,6 @@ pub(crate) async fn agents(State(hub): State<Arc<Hub>>, uri: Uri) -> Result<Json
     };
     Ok(Json(Agents {
         agents: vec![agent],
-        next: None,
-    }))
-}
-
-/// Who must report in time. The list is empty: this version takes no heartbeats yet.
-#[utoipa::path(get, path = "/api/v1/heartbeats", tag = "fleet",
-    responses((status = 200, description = "an empty list", body = Heartbeats)),
-    security((), ("bearer" = ["read"])))]
-pub(crate) async fn heartbeats(uri: Uri) -> Result<Json<Heartbeats>, Problem> {
-    Query::none(&uri)?;
-    Ok(Json(Heartbeats {
-        heartbeats: Vec::new(),
         next: None,
     }))
 }

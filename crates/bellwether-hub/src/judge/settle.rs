@@ -33,6 +33,9 @@ impl Judge {
                     }
                     newest.insert(incident.id, incident);
                 }
+                // A job reports by itself.
+                Update::WantTrace { check, .. } | Update::Follow { check, .. }
+                    if check.as_heartbeat().is_some() => {}
                 Update::WantTrace { check, vantage } => self.agents.trace(&check, &vantage),
                 Update::Follow {
                     check,

@@ -91,6 +91,9 @@ impl Judge {
                 self.silent.remove(&key);
             }
             self.bursts.settled(&check);
+            if let Some(name) = check.as_heartbeat() {
+                self.beats.remove(name);
+            }
             if moved.contains(&check) {
                 for vantage in &vantages {
                     self.agents.baseline(&check, &vantage.id, None);

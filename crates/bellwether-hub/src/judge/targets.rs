@@ -33,6 +33,11 @@ impl Targets {
                 all.insert(id, digest(&check.target));
             }
         }
+        // They aim at nothing, and are watched all the same.
+        for heartbeat in &config.heartbeats {
+            let id = CheckId::heartbeat(&heartbeat.name);
+            all.insert(id, Digest([0; 32]));
+        }
         Self(all)
     }
 

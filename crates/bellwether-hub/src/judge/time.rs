@@ -24,6 +24,7 @@ impl Judge {
         self.shared.board_mut(|board| board.clock_moved(now));
         self.vantages.clock_moved(now);
         self.since.heard.values_mut().for_each(|at| *at = now);
+        self.shared.beats.clock_moved(moved, now);
         if moved.is_negative() {
             self.nothing_is_to_come(now);
         }

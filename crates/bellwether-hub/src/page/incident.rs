@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use bellwether_model::Incident;
+use bellwether_model::{CheckId, Incident};
 use bellwether_model::incident::MomentKind;
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -87,7 +87,9 @@ fn checks(incident: &Incident, now: Timestamp) -> Markup {
             @for affected in &incident.checks {
                 @let service = affected.check.rsplit_once('/').map_or("", |(service, _)| service);
                 li {
-                    a href={ "/services/" (segment(service)) } { (text(&affected.check)) }
+                    // Heartbeats stand on the overview.
+                    @if service == CheckId::HEARTBEAT { (text(&affected.check)) }
+                    @else { a href={ "/services/" (segment(service)) } { (text(&affected.check)) } }
                     " since " (time(affected.since, now))
                     @if let Some(until) = affected.until { " until " (time(until, now)) }
                 }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::frame::{self, ago, evidence, lasting, page, segment, text, time};
+use super::heartbeats;
 use crate::api::Hub;
 use crate::api::problem::Problem;
 use crate::api::query::Query;
@@ -41,6 +42,7 @@ pub(super) async fn overview(State(hub): State<Arc<Hub>>, uri: Uri) -> Response 
     let body = html! {
         @if skipped == 0 { (open_incidents(incidents.as_deref(), now)) }
         (services(&table, now))
+        @if skipped == 0 { (heartbeats::section(&hub, now)) }
     };
     page(&hub, "Overview", &body).into_response()
 }

@@ -629,4 +629,16 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "",
         "{resolver} [denies|deny] from cache, for {seconds_left} s more",
     ),
+    Sentence::new(
+        K::HeartbeatMissed,
+        "",
+        "",
+        "the {awaited} of {heartbeat} was due at {due}, {late_seconds} s ago",
+    ),
+    Sentence::new(
+        K::HeartbeatFailed,
+        "",
+        "",
+        "{heartbeat} reported at {at} that it failed",
+    ),
 ];
