@@ -9,7 +9,7 @@ use bellwether_config::Config;
 use bellwether_config::telling::ReceiverKind;
 use bellwether_diagnose::fate::{Fate, Own, Part, Watched, fates, one_network};
 use bellwether_model::target::Host;
-use bellwether_model::{Baseline, Channel, CheckId, DnsName, Finding, Report};
+use bellwether_model::{Baseline, Channel, CheckId, DnsName, Finding, Report, VantageId};
 use tokio::time::Instant;
 use url::Url;
 
@@ -163,7 +163,9 @@ pub(crate) fn spawn(tasks: &mut Tasks, shared: &Arc<Shared>) {
 
 fn look(shared: &Shared) {
     let config = shared.configured.load().config.clone();
-    match judge::baselines(&*shared.state, &config) {
+    // Names, name servers and networks are the same from everywhere, as far as it matters here.
+    let local = VantageId::new(VantageId::LOCAL);
+    match judge::baselines(&*shared.state, &config, &local) {
         Ok(baselines) => shared.fates.store(Arc::new(of(&config, &baselines))),
         // What is known stays so; the store tells its trouble itself.
         Err(error) => tracing::debug!(%error, "what is known good cannot be read now"),

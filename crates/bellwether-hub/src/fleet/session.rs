@@ -730,7 +730,8 @@ fn tell(vantage: &VantageId, sifted: &Sifted, told: &mut [bool; Why::ALL.len()])
             from,
             to,
             runs,
+            traces,
         } = thinned;
-        tracing::info!(%vantage, %check, %from, %to, ?runs, "an agent had no room for results: ours, and not the target's");
+        tracing::info!(%vantage, %check, %from, %to, ?runs, traces, "an agent had no room for results: ours, and not the target's");
     }
 }

@@ -16,9 +16,6 @@ use bellwether_model::text::inert;
 use bellwether_model::{CheckId, Layer, Run, VantageId};
 use jiff::{SignedDuration, Timestamp};
 
-/// A clock that is off by no more is as good as ours: results are stamped to the second by eye, and
-/// measuring over a bad line errs by as much.
-const OFFSET_MIN: SignedDuration = SignedDuration::from_secs(2);
 /// How far in the future a run may have begun.
 const FUTURE_MAX: Duration = Duration::from_secs(5 * 60);
 /// How long ago: a spool holds days, and what is older than a year is a clock that was never set.
@@ -110,12 +107,7 @@ pub(crate) fn sift(delivery: Delivery, of: &Of<'_>, labels: &mut Labels) -> Sift
         harvest,
         thinned,
     } = delivery;
-    let offset = SignedDuration::from_millis(offset_ms.or(of.offset_ms).unwrap_or_default());
-    let offset = if offset.abs() > OFFSET_MIN {
-        offset
-    } else {
-        SignedDuration::ZERO
-    };
+    let offset = Offset::of(offset_ms.or(of.offset_ms));
     let mut sifted = Sifted::default();
     let mut shown = 0;
     for one in harvest {
@@ -141,14 +133,36 @@ pub(crate) fn sift(delivery: Delivery, of: &Of<'_>, labels: &mut Labels) -> Sift
     sifted
 }
 
+/// By how much an agent's clock is off.
+#[derive(Clone, Copy, Debug)]
+struct Offset {
+    /// As it was measured, milliseconds, where it was.
+    measured: Option<i32>,
+    /// By how much its times are put right.
+    by: SignedDuration,
+}
+
+impl Offset {
+    fn of(millis: Option<i64>) -> Self {
+        let measured = SignedDuration::from_millis(millis.unwrap_or_default());
+        let is_kept = measured.unsigned_abs() <= Run::CLOCK_OFFSET_KEPT;
+        let bounded = |millis: i64| i32::try_from(millis.clamp(i32::MIN.into(), i32::MAX.into()));
+        Self {
+            measured: millis.and_then(|millis| bounded(millis).ok()),
+            by: if is_kept { SignedDuration::ZERO } else { measured },
+        }
+    }
+}
+
 /// A run as it is kept, on the hub's clock.
-pub(crate) fn stamp(run: &mut Run, offset: SignedDuration) -> Result<(), Why> {
+fn stamp(run: &mut Run, offset: Offset) -> Result<(), Why> {
+    run.clock_offset_ms = offset.measured;
     // The grid of a series is of whole microseconds.
-    run.due = run.due.checked_add(offset).map_err(|_| Why::Time)?;
+    run.due = run.due.checked_add(offset.by).map_err(|_| Why::Time)?;
     Ok(())
 }
 
-fn row(mut run: Run, of: &Of<'_>, offset: SignedDuration, labels: &mut Labels) -> Result<Run, Why> {
+fn row(mut run: Run, of: &Of<'_>, offset: Offset, labels: &mut Labels) -> Result<Run, Why> {
     about(&run.check, run.vantage.as_str(), of)?;
     if !is_sound(&run) {
         return Err(Why::Unsound);
@@ -167,7 +181,7 @@ fn row(mut run: Run, of: &Of<'_>, offset: SignedDuration, labels: &mut Labels) -
 fn record(
     shown: Shown,
     of: &Of<'_>,
-    offset: SignedDuration,
+    offset: Offset,
     labels: &mut Labels,
 ) -> Result<Harvest, Why> {
     let Shown {
@@ -179,7 +193,7 @@ fn record(
     } = shown;
     about(&run.check, &context.vantage, of)?;
     let run = row(run, of, offset, labels)?;
-    context.now = context.now.checked_add(offset).map_err(|_| Why::Time)?;
+    context.now = context.now.checked_add(offset.by).map_err(|_| Why::Time)?;
     timely(context.now, of.now)?;
     Ok(Harvest::Shown(Box::new(Shown {
         run,
@@ -190,10 +204,10 @@ fn record(
     })))
 }
 
-fn trace(mut trace: Trace, of: &Of<'_>, offset: SignedDuration) -> Result<Harvest, Why> {
+fn trace(mut trace: Trace, of: &Of<'_>, offset: Offset) -> Result<Harvest, Why> {
     about(&trace.check, &trace.context.vantage, of)?;
-    trace.began = trace.began.checked_add(offset).map_err(|_| Why::Time)?;
-    let now = trace.context.now.checked_add(offset);
+    trace.began = trace.began.checked_add(offset.by).map_err(|_| Why::Time)?;
+    let now = trace.context.now.checked_add(offset.by);
     trace.context.now = now.map_err(|_| Why::Time)?;
     timely(trace.began, of.now)?;
     timely(trace.context.now, of.now)?;
