@@ -1,11 +1,12 @@
 //! What a probe costs in CPU, beside Debian's blackbox_exporter, on the same servers in the same
-//! minutes; and what a whole `serve` costs ([`scale`]). Started by `cargo xtask bench`, in a namespace
+//! minutes; what a whole `serve` costs ([`scale`]), and a hub with many agents ([`fleet`]). Started by `cargo xtask bench`, in a namespace
 //! without a network.
 //!
 //! CPU is user and system time of the process that probes, read from the kernel before and after.
 //! These machines have phases in which everything costs 1.7 times more, so a budget is a ratio.
 
 mod blackbox;
+mod fleet;
 mod ours;
 mod scale;
 mod servers;
@@ -101,12 +102,13 @@ fn main() -> ExitCode {
         ["serve"] => serve(),
         ["hostile"] => scale::hostile::serve().map(|()| String::new()),
         ["scale", binary, ..] => scale(binary, &words[2..]),
+        ["fleet", binary, ..] => fleet(binary, &words[2..]),
         ["run", rounds] => rounds
             .parse()
             .context("the number of rounds is no number")
             .and_then(run),
         _ => Err(anyhow::anyhow!(
-            "usage, inside a namespace without a network: bellwether-bench run ROUNDS | serve | probe KIND COUNT ROOT | scale PROGRAM [KEY=NUMBER]…"
+            "usage, inside a namespace without a network: bellwether-bench run ROUNDS | serve | probe KIND COUNT ROOT | scale PROGRAM [KEY=NUMBER]… | fleet PROGRAM [KEY=NUMBER]…"
         )),
     };
     match done {
@@ -125,6 +127,11 @@ fn main() -> ExitCode {
 fn scale(binary: &str, words: &[&str]) -> Result<String> {
     only_loopback()?;
     scale::run(std::path::Path::new(binary), scale::Size::parse(words)?)
+}
+
+fn fleet(binary: &str, words: &[&str]) -> Result<String> {
+    only_loopback()?;
+    fleet::run(std::path::Path::new(binary), fleet::Size::parse(words)?)
 }
 
 fn probe(kind: &str, count: &str, root: &str) -> Result<String> {

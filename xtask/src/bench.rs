@@ -105,24 +105,68 @@ pub(crate) struct Scale {
     no_write: bool,
 }
 
-/// Where the figures of [`scale`] stand in docs/bench.md: between these lines.
-const SCALE_BEGIN: &str = "<!-- by `cargo xtask bench scale` -->";
-const SCALE_END: &str = "<!-- end -->";
+/// How many agents bring results to one hub, and for how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Fleet {
+    /// Agents, each with a link of its own.
+    #[arg(long, default_value_t = 200)]
+    agents: u32,
+    /// Checks, each of which every agent runs.
+    #[arg(long, default_value_t = 100)]
+    checks: u32,
+    /// Interval of each check, seconds.
+    #[arg(long, default_value_t = 60)]
+    every: u32,
+    /// How long they are linked before anything is measured, seconds.
+    #[arg(long, default_value_t = 20)]
+    warm: u32,
+    /// How long is measured, seconds.
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
+    /// Leave docs/bench.md as it is.
+    #[arg(long)]
+    no_write: bool,
+}
+
+/// Where the figures of [`scale`] and [`fleet`] stand in docs/bench.md: between this line with the
+/// subcommand's name, and the end.
+const SECTION_END: &str = "<!-- end -->";
+
+fn section_begin(what: &str) -> String {
+    format!("<!-- by `cargo xtask bench {what}` -->")
+}
 
 /// Measures a whole `serve`, in a namespace without a network.
 pub(crate) fn scale(binary: &Path, scale: &Scale) -> Result<()> {
-    let mut run = Command::new("unshare");
-    run.arg("-rn").arg(room()?).arg("scale").arg(binary);
-    for (key, value) in [
+    let words = [
         ("services", u64::from(scale.services)),
         ("every", scale.every),
         ("deep_every", scale.deep_every),
         ("hostile", u64::from(scale.hostile)),
         ("warm", scale.warm),
         ("seconds", scale.seconds),
-    ] {
-        run.arg(format!("{key}={value}"));
-    }
+    ];
+    section("scale", binary, &words, scale.no_write)
+}
+
+/// Measures a hub with many agents, in a namespace without a network.
+pub(crate) fn fleet(binary: &Path, fleet: &Fleet) -> Result<()> {
+    let words = [
+        ("agents", fleet.agents),
+        ("checks", fleet.checks),
+        ("every", fleet.every),
+        ("warm", fleet.warm),
+        ("seconds", fleet.seconds),
+    ];
+    let words = words.map(|(key, value)| (key, u64::from(value)));
+    section("fleet", binary, &words, fleet.no_write)
+}
+
+/// Runs a part of the bench, and puts its table into its section of docs/bench.md.
+fn section(what: &str, binary: &Path, words: &[(&str, u64)], no_write: bool) -> Result<()> {
+    let mut run = Command::new("unshare");
+    run.arg("-rn").arg(room()?).arg(what).arg(binary);
+    run.args(words.iter().map(|(key, value)| format!("{key}={value}")));
     let output = run
         .stderr(Stdio::inherit())
         .output()
@@ -132,22 +176,23 @@ pub(crate) fn scale(binary: &Path, scale: &Scale) -> Result<()> {
     }
     let table = String::from_utf8_lossy(&output.stdout);
     say(table.trim_end());
-    if scale.no_write {
+    if no_write {
         return Ok(());
     }
     let path = root().join("docs/bench.md");
     let page = std::fs::read_to_string(&path).context("failed to read docs/bench.md")?;
-    let page = with_section(&page, table.trim_end())
+    let page = with_section(&page, what, table.trim_end())
         .context("docs/bench.md has no place for these figures")?;
     std::fs::write(&path, page).context("failed to write docs/bench.md")
 }
 
 /// The page with this table between the two lines.
-fn with_section(page: &str, table: &str) -> Option<String> {
-    let (before, rest) = page.split_once(SCALE_BEGIN)?;
-    let (_, after) = rest.split_once(SCALE_END)?;
+fn with_section(page: &str, what: &str, table: &str) -> Option<String> {
+    let begin = section_begin(what);
+    let (before, rest) = page.split_once(&begin)?;
+    let (_, after) = rest.split_once(SECTION_END)?;
     Some(format!(
-        "{before}{SCALE_BEGIN}\n\n```text\n{table}\n```\n\n{SCALE_END}{after}"
+        "{before}{begin}\n\n```text\n{table}\n```\n\n{SECTION_END}{after}"
     ))
 }
 
@@ -328,12 +373,16 @@ mod tests {
 
     #[test]
     fn figures_take_the_place_of_older_ones() {
-        let page = format!("# Page\n\n{SCALE_BEGIN}\n\nold\n\n{SCALE_END}\n\nmore\n");
-        let once = with_section(&page, "new").unwrap();
+        let begin = section_begin("scale");
+        let page = format!("# Page\n\n{begin}\n\nold\n\n{SECTION_END}\n\nmore\n");
+        let once = with_section(&page, "scale", "new").unwrap();
         assert!(once.contains("```text\nnew\n```") && once.ends_with("\n\nmore\n"));
         assert!(!once.contains("old"));
-        assert_eq!(with_section(&once, "new").as_deref(), Some(once.as_str()));
-        assert_eq!(with_section("# Page\n", "new"), None);
+        assert_eq!(
+            with_section(&once, "scale", "new").as_deref(),
+            Some(once.as_str())
+        );
+        assert_eq!(with_section("# Page\n", "scale", "new"), None);
     }
 
     #[test]

@@ -104,6 +104,8 @@ enum Bench {
     /// A whole `serve` at 100,000 checks a minute, some of their servers hostile: rate, CPU, memory,
     /// lateness, rows. Writes its section of docs/bench.md.
     Scale(bench::Scale),
+    /// What many agents cost one hub: CPU, memory, time until a run is stored.
+    Fleet(bench::Fleet),
 }
 
 #[derive(Debug, Subcommand)]
@@ -143,6 +145,11 @@ fn main() -> ExitCode {
             what: Some(Bench::Scale(scale)),
             ..
         } => program(binary).and_then(|p| bench::scale(&p, &scale)),
+        Task::Bench {
+            binary,
+            what: Some(Bench::Fleet(fleet)),
+            ..
+        } => program(binary).and_then(|p| bench::fleet(&p, &fleet)),
         Task::Bench {
             runs,
             binary,

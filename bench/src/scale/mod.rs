@@ -10,11 +10,11 @@
 //! - `table`: the figures, each beside its budget
 
 pub(crate) mod hostile;
-mod http;
+pub(crate) mod http;
 mod plan;
 mod rows;
 mod table;
-mod watch;
+pub(crate) mod watch;
 mod world;
 
 use std::fs;
@@ -33,7 +33,7 @@ use watch::Usage;
 use world::World;
 
 /// Where `serve` has its page and API.
-const LISTEN: SocketAddr =
+pub(crate) const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8400);
 /// How long `serve` may take until it is ready.
 const READY_MAX: Duration = Duration::from_secs(120);
@@ -249,14 +249,14 @@ fn config_cpu(binary: &Path, config: &Path) -> Result<Duration> {
 }
 
 /// A running `serve`; it ends with this.
-struct Serve {
+pub(crate) struct Serve {
     child: Child,
     log: PathBuf,
     begun: Instant,
 }
 
 impl Serve {
-    fn start(binary: &Path, config: &Path, data: &Path) -> Result<Self> {
+    pub(crate) fn start(binary: &Path, config: &Path, data: &Path) -> Result<Self> {
         let log = data.with_extension("log");
         let file = fs::File::create(&log).context("failed to make a log")?;
         let begun = Instant::now();
@@ -280,7 +280,7 @@ impl Serve {
     }
 
     /// How long it took until it was ready.
-    fn ready(&mut self) -> Result<Duration> {
+    pub(crate) fn ready(&mut self) -> Result<Duration> {
         while self.begun.elapsed() < READY_MAX {
             self.lives()?;
             if http::is_ok(LISTEN, "/readyz") {
@@ -311,12 +311,12 @@ impl Serve {
         }
     }
 
-    fn usage(&self) -> Result<Usage> {
+    pub(crate) fn usage(&self) -> Result<Usage> {
         Usage::of(self.child.id())
     }
 
     /// Asks it to end; how long that took.
-    fn end(&mut self) -> Result<Duration> {
+    pub(crate) fn end(&mut self) -> Result<Duration> {
         let begun = Instant::now();
         let asked = Command::new("kill")
             .arg(self.child.id().to_string())
@@ -332,6 +332,13 @@ impl Serve {
             sleep(LOOK);
         }
         bail!("`serve` does not end after {END_MAX:?}")
+    }
+
+    /// The token that it printed at its first start.
+    pub(crate) fn token(&self) -> Result<String> {
+        let text = fs::read_to_string(&self.log).context("failed to read its log")?;
+        let token = text.lines().map(str::trim).find(|l| l.starts_with("bw_"));
+        token.map(str::to_owned).context("it printed no token")
     }
 
     /// The last of its log.
