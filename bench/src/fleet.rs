@@ -313,16 +313,9 @@ async fn live(identity: Identity, number: u32, size: Size, seen: Arc<Mutex<Seen>
         newest: 0,
     });
     frame::send(&mut says, &hello).await?;
-    let checks = tokio::time::timeout(PLANNED_MAX, planned(&mut hears))
-        .await
-        .context("no plan came")??;
-    frame::send(
-        &mut says,
-        &ToHub::Planned {
-            generation: checks.0,
-        },
-    )
-    .await?;
+    let planned = tokio::time::timeout(PLANNED_MAX, planned(&mut hears)).await;
+    let (generation, checks) = planned.context("no plan came")??;
+    frame::send(&mut says, &ToHub::Planned { generation }).await?;
     let waiting = Waiting::default();
     let (answers, mut answered) = mpsc::unbounded_channel();
     let mut listens = tokio::spawn(listen(hears, waiting.clone(), seen, answers));
