@@ -326,7 +326,7 @@ impl Vantages {
             let words = (since, summary, remedy);
             amiss(known, vantage, cause, words, &mut changes);
         }
-        self.settle(vantage, now, &mut changes);
+        self.settle(vantage, &mut changes);
         changes
     }
 
@@ -362,7 +362,7 @@ impl Vantages {
                 });
             }
             self.look_at_others(&id, now, &mut changes);
-            self.settle(&id, now, &mut changes);
+            self.settle(&id, &mut changes);
         }
         changes
     }
@@ -431,7 +431,7 @@ impl Vantages {
     }
 
     /// Is it heard, by all that is known?
-    fn settle(&mut self, id: &VantageId, now: Timestamp, changes: &mut Vec<Change>) {
+    fn settle(&mut self, id: &VantageId, changes: &mut Vec<Change>) {
         let Some(known) = self.known.get_mut(id) else {
             return;
         };
@@ -439,13 +439,14 @@ impl Vantages {
         let worst = silencing().min_by_key(|(cause, _)| !belies(**cause));
         match (worst, known.unheard) {
             (Some((cause, trouble)), None) => {
+                let since = trouble.since;
                 changes.push(Change::Unheard {
                     vantage: id.clone(),
-                    since: trouble.since,
+                    since,
                     why: trouble.summary.clone(),
                     is_disbelieved: belies(*cause),
                 });
-                known.unheard = Some(now);
+                known.unheard = Some(since);
             }
             (None, Some(since)) => {
                 known.unheard = None;
