@@ -162,9 +162,21 @@ impl Others {
         }
         let long = i64::try_from((every * 3).as_micros()).unwrap_or(i64::MAX);
         if before.at > 0 && before.bad == bad && at - before.at <= long && is_heard(&run.vantage) {
+            // Two that see it fail are not each alone with it.
+            let see = self
+                .vantages
+                .iter()
+                .filter(|(vantage, _)| is_heard(vantage));
+            let see = see.filter(|(_, n)| {
+                let last = self.last[from + **n];
+                last.bad && last.at > before.at
+            });
+            let see: Vec<usize> = see.map(|(_, n)| *n).collect();
             for other in (0..self.vantages.len()).filter(|other| *other != own) {
                 let last = self.last[from + other];
-                if last.at > before.at && last.at < at {
+                let is_between = last.at > before.at && last.at < at;
+                let is_shared = !bad && last.bad && see.iter().any(|one| *one != other);
+                if is_between && !is_shared {
                     self.last[from + other] = self.held(last, own, other, (zone, bad), began);
                 }
             }
