@@ -363,14 +363,16 @@ impl Judge {
         }
         // Before anything follows from it for its vantage.
         let is_heard = self.vantages.is_heard(&run.vantage);
-        self.vantages.ran(run, now);
+        let heard = Heard::of(run);
+        let every = Duration::from_millis(u64::from(run.every));
+        self.vantages.heard(&heard, every, now);
         let is_news = self.shared.board_mut(|board| board.ran(run, now));
         let Some(is_news) = is_news else {
             return;
         };
         if is_heard {
             self.bursts.ran(run);
-            for signal in self.detector.step(&Heard::of(run), now) {
+            for signal in self.detector.step(&heard, now) {
                 self.signalled(run, &signal, judged, now);
             }
             judged.updates.extend(self.book.ran(run, now));

@@ -331,7 +331,7 @@ impl Book {
         let mut vantages = matter.members.keys().map(|(_, v)| v);
         let first = vantages.next();
         let is_one = vantages.all(|v| Some(v) == first);
-        if matter.sort == Sort::Fault && self.fleet.is_many() {
+        if matter.sort == Sort::Fault && self.fleet.is_many_at(matter) {
             caveats.push(self.fleet.scope(matter));
         } else if matter.sort == Sort::Fault
             && is_one

@@ -52,7 +52,7 @@ pub(super) struct Linked {
     /// Which start of it was seen last.
     pub boot: u64,
     /// When it went out of hearing.
-    gone: Option<Timestamp>,
+    pub gone: Option<Timestamp>,
 }
 
 impl Linked {

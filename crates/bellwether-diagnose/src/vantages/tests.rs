@@ -1,6 +1,7 @@
 //! Vantages, one trouble at a time.
 
-use bellwether_model::run::{Phases, Trigger};
+use bellwether_model::Run;
+use bellwether_model::run::{Phases, RunOutcome, Trigger};
 
 use super::*;
 
@@ -82,10 +83,8 @@ fn play(
             let second = minute * 60 + i64::try_from(n).unwrap() * apart;
             for service in 0..services {
                 let is_ok = ok(n, service, second);
-                all.ran(
-                    &run(vantage.as_str(), &format!("s{service}"), second, is_ok),
-                    at(second),
-                );
+                let run = run(vantage.as_str(), &format!("s{service}"), second, is_ok);
+                all.heard(&Heard::of(&run), EVERY, at(second));
             }
             let here = |_: &VantageId| {
                 Some(Link {

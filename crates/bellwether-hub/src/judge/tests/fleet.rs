@@ -48,6 +48,7 @@ impl Fleet {
     /// One that has seen all of them well for a minute.
     fn well() -> Self {
         let mut fleet = Self::new();
+        fleet.second();
         for vantage in [LOCAL, "fra", "nyc"] {
             for service in SERVICES {
                 fleet.trace(vantage, service, &healthy(&fleet, vantage));
@@ -280,7 +281,7 @@ fn m02_an_agent_that_is_there_and_runs_nothing_is_told_apart() {
         incident.summary
     );
     assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
-    fleet.rounds(30, &[], &[LOCAL, "fra", "nyc"]);
+    fleet.rounds(100, &[], &[LOCAL, "fra", "nyc"]);
     let left: Vec<_> = fleet.stage.judge.book.open().collect();
     assert!(left.is_empty(), "{left:#?}");
 }
