@@ -7,6 +7,7 @@
 //! stored.
 
 mod beats;
+mod own;
 mod settle;
 mod show;
 mod start;
@@ -21,7 +22,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use bellwether_agent::{Harvest, Own, Shown, Trace};
+use bellwether_agent::{Harvest, Shown, Trace};
 use bellwether_diagnose::detect::{Detector, Heard, Signal};
 use bellwether_diagnose::incidents::{self, Book, JudgedTrace, Update};
 use bellwether_diagnose::report::Seen;
@@ -370,14 +371,16 @@ impl Judge {
         }
         // Before anything follows from it for its vantage.
         let is_heard = self.vantages.is_heard(&run.vantage);
-        self.vantages.ran(run, now);
+        let heard = Heard::of(run);
+        let every = Duration::from_millis(u64::from(run.every));
+        self.vantages.heard(&heard, every, now);
         let is_news = self.shared.board_mut(|board| board.ran(run, now));
         let Some(is_news) = is_news else {
             return;
         };
         if is_heard {
             self.bursts.ran(run);
-            for signal in self.detector.step(&Heard::of(run), now) {
+            for signal in self.detector.step(&heard, now) {
                 self.signalled(run, &signal, judged, now);
             }
             judged.updates.extend(self.book.ran(run, now));
@@ -445,13 +448,24 @@ impl Judge {
         let Some(report) = self.report(&check, seen) else {
             return;
         };
-        let changes = self.vantages.traced(&check, &vantage, &report, now);
+        self.reported(&check, &vantage, &report, judged, now);
+    }
+
+    /// What a vantage that cannot be believed says of a target is no evidence; and what it says of
+    /// itself is told of the vantage, once.
+    fn reported(
+        &mut self,
+        check: &CheckId,
+        vantage: &VantageId,
+        report: &Report,
+        judged: &mut Judged,
+        now: Timestamp,
+    ) {
+        let changes = self.vantages.traced(check, vantage, report, now);
         self.stand(changes, judged, now);
-        // What a vantage that cannot be believed says of a target is no evidence; and what it says of
-        // itself is told of the vantage, once.
-        let of_itself = self.vantages.is_many() && vantages::blames_itself(&report);
-        if self.vantages.is_heard(&vantage) && !of_itself {
-            self.judge(&check, &vantage, &report, judged, now);
+        let of_itself = self.vantages.is_many() && vantages::blames_itself(report);
+        if self.vantages.is_heard(vantage) && !of_itself {
+            self.judge(check, vantage, report, judged, now);
         }
     }
 
@@ -557,66 +571,6 @@ impl Judge {
         let is_old = now.duration_since(kept.at) >= EVIDENCE_EVERY.try_into().unwrap_or_default();
         (kept.verdict, kept.cause) != (report.verdict, cause)
             || report.verdict != Verdict::Healthy && is_old
-    }
-
-    fn own(&mut self, own: &Own, vantage: &VantageId, now: Timestamp) {
-        match own {
-            Own::WorkerReplaced { why, under_way } => {
-                if vantage.as_str() == VantageId::LOCAL {
-                    let figures = &self.shared.figures;
-                    figures.workers_replaced.fetch_add(1, Ordering::Relaxed);
-                }
-                tracing::warn!(
-                    %vantage,
-                    why,
-                    under_way,
-                    "a worker was replaced; what it had under way is repeated"
-                );
-            }
-            Own::CheckPoisoned { check, why } => {
-                let why = &self.shared.configured.load().config.scrub(why);
-                tracing::error!(%check, why, "the probes of this check bring down their worker; it is asked apart from now on");
-                self.poison(check, vantage, Some(why.clone()), now);
-                self.poisoned(check, vantage, why, now);
-            }
-            Own::Began => self.shared.board_mut(|board| board.unpoison(vantage)),
-            Own::CheckWell { check } => {
-                tracing::info!(%check, "the probes of this check leave their worker alone again");
-                self.poison(check, vantage, None, now);
-            }
-        }
-    }
-
-    fn poison(&self, check: &CheckId, vantage: &VantageId, why: Option<String>, now: Timestamp) {
-        self.shared.board_mut(|board| {
-            if let Some(state) = board.checks.get_mut(check) {
-                state.at(vantage, |place| place.poisoned = why);
-                board.combine(check, now);
-            }
-        });
-    }
-
-    /// A check that brings down workers is an incident of ours, named at once.
-    fn poisoned(&mut self, check: &CheckId, vantage: &VantageId, why: &str, now: Timestamp) {
-        let report = freshness::poisoned(check, vantage, why, self.shared.version, now);
-        let mut judged = Judged::default();
-        self.ourselves(check, vantage, report, &mut judged, now);
-        self.settle(judged, now);
-    }
-
-    /// What is wrong with ourselves is judged like a trace; it is certain, so that it stands for the
-    /// second look too, which has to be a later one.
-    fn ourselves(
-        &mut self,
-        check: &CheckId,
-        vantage: &VantageId,
-        mut report: Report,
-        judged: &mut Judged,
-        now: Timestamp,
-    ) {
-        self.judge(check, vantage, &report, judged, now);
-        report.began += Duration::from_micros(1);
-        self.judge(check, vantage, &report, judged, now);
     }
 
     fn act(&mut self, act: Act, now: Timestamp) {

@@ -334,7 +334,7 @@ impl Book {
         let mut vantages = seen.map(|(_, v)| v);
         let first = vantages.next();
         let is_one = vantages.all(|v| Some(v) == first);
-        if matter.sort == Sort::Fault && first.is_some() && self.fleet.is_many() {
+        if matter.sort == Sort::Fault && first.is_some() && self.fleet.is_many_at(matter) {
             caveats.push(self.fleet.scope(matter));
         } else if matter.sort == Sort::Fault
             && first.is_some()

@@ -51,6 +51,20 @@ impl Fleet {
         self.networks.len() > 1
     }
 
+    /// Are several heard, or did several see a matter?
+    pub(super) fn is_many_at(&self, matter: &Matter) -> bool {
+        self.is_many() && self.heard_at(matter) > 1
+    }
+
+    /// How many are heard; one that sees a matter and is no longer heard counts as it did.
+    fn heard_at(&self, matter: &Matter) -> usize {
+        let seen = seeing(matter);
+        let heard = self.networks.keys();
+        heard
+            .filter(|v| self.is_heard(v) || seen.contains(v))
+            .count()
+    }
+
     pub(super) fn is_heard(&self, vantage: &VantageId) -> bool {
         !self.unheard.contains(vantage)
     }
@@ -63,12 +77,7 @@ impl Fleet {
             .iter()
             .map(|v| self.networks.get(*v).copied().flatten())
             .collect();
-        // One that sees it and is no longer heard counts as it did.
-        let heard = self
-            .networks
-            .keys()
-            .filter(|v| self.is_heard(v) || seen.contains(v));
-        words::scope(&names, &networks, heard.count())
+        words::scope(&names, &networks, self.heard_at(matter))
     }
 
     /// The chance that a user's attempt fails, wherever he is among the vantages that are heard.
@@ -261,7 +270,10 @@ impl Book {
         now: Timestamp,
     ) -> Vec<Update> {
         let mut changes = Changes::default();
-        self.fleet.unheard.insert(vantage.clone());
+        let is_new = self.fleet.unheard.insert(vantage.clone());
+        if !is_new && disbelieved.is_none() {
+            return Vec::new();
+        }
         for (id, rests_on_it) in self.seen_from(vantage) {
             if !rests_on_it {
                 let text = format!("{vantage} is not heard any more, and others judge: {why}");

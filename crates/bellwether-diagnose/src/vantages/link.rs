@@ -52,7 +52,7 @@ pub(super) struct Linked {
     /// Which start of it was seen last.
     pub boot: u64,
     /// When it went out of hearing.
-    gone: Option<Timestamp>,
+    pub gone: Option<Timestamp>,
 }
 
 impl Linked {
@@ -84,9 +84,10 @@ pub(super) fn look(
     known.link.came |= is_here;
     if !is_here {
         let gone = *known.link.gone.get_or_insert(now);
-        let since = said.max(link.heard.unwrap_or(known.from)).min(gone);
+        let since = said.min(gone);
         let is_gone = known.link.came
-            && is_older(since, (every * 2).max(GONE_MIN), now)
+            && is_older(said, every * 2, now)
+            && is_older(gone, GONE_MIN, now)
             && (link.heard.is_some() || is_older(known.from, COME_BACK, now));
         if is_gone {
             offline(known, id, since, changes);

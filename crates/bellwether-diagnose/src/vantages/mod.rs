@@ -29,12 +29,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bellwether_model::report::Severity;
-use bellwether_model::run::RunOutcome;
-use bellwether_model::{Cause, CheckId, Report, Run, VantageId};
+use bellwether_model::{Cause, CheckId, Report, VantageId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{CheckMeta, VantageMeta};
+use crate::detect::{CheckMeta, Heard, HeardKind, VantageMeta};
 pub use crate::incidents::Amiss;
 pub use burst::Bursts;
 pub use link::Link;
@@ -156,14 +155,18 @@ struct Known {
 }
 
 impl Known {
-    fn new(network: Option<u32>, now: Timestamp) -> Self {
+    /// Of one elsewhere nobody has come yet, and so nobody is heard.
+    fn new(network: Option<u32>, is_local: bool, now: Timestamp) -> Self {
         Self {
             network,
             from: now,
-            link: Linked::default(),
+            link: Linked {
+                came: is_local,
+                ..Linked::default()
+            },
             votes: Votes::default(),
             troubles: BTreeMap::new(),
-            unheard: None,
+            unheard: (!is_local).then_some(now),
         }
     }
 }
@@ -190,6 +193,8 @@ pub struct Vantages {
     others: Others,
     /// The shortest interval of any check: results are to come as often.
     every: Duration,
+    /// Is there something to be kept that was not asked for since?
+    is_news: bool,
 }
 
 /// What is kept over a restart.
@@ -214,9 +219,10 @@ impl Vantages {
     pub fn configure(&mut self, checks: &[CheckMeta], vantages: &[VantageMeta], now: Timestamp) {
         let mut before = std::mem::take(&mut self.known);
         for meta in vantages {
+            let is_local = meta.id.as_str() == VantageId::LOCAL;
             let mut known = before
                 .remove(&meta.id)
-                .unwrap_or_else(|| Known::new(meta.asn, now));
+                .unwrap_or_else(|| Known::new(meta.asn, is_local, now));
             known.network = meta.asn;
             self.known.insert(meta.id.clone(), known);
         }
@@ -268,21 +274,25 @@ impl Vantages {
     }
 
     /// A result came. One that is history says that its agent lives, and no more.
-    pub fn ran(&mut self, run: &Run, now: Timestamp) {
-        let Some(known) = self.known.get_mut(&run.vantage) else {
+    pub fn heard(&mut self, heard: &Heard, every: Duration, now: Timestamp) {
+        let Some(known) = self.known.get_mut(&heard.vantage) else {
             return;
         };
+        self.is_news |= !known.link.came;
         known.link.came = true;
-        let every = Duration::from_millis(u64::from(run.every));
-        if run.outcome == RunOutcome::NotRun || is_late(run.began(), every, now) {
+        let bad = match heard.kind {
+            HeardKind::Ok { .. } => false,
+            HeardKind::Bad => true,
+            HeardKind::Unknown => return,
+        };
+        if is_late(heard.at, every, now) {
             return;
         }
         known.link.said = known.link.said.max(Some(now));
         if self.is_many() {
             let known = &self.known;
             let is_heard = |v: &VantageId| known.get(v).is_some_and(|k| k.unheard.is_none());
-            let bad = run.outcome != RunOutcome::Ok;
-            self.others.ran(run, bad, is_heard);
+            self.others.heard(heard, bad, is_heard);
         }
     }
 
@@ -326,7 +336,7 @@ impl Vantages {
             let words = (since, summary, remedy);
             amiss(known, vantage, cause, words, &mut changes);
         }
-        self.settle(vantage, now, &mut changes);
+        self.settle(vantage, &mut changes);
         changes
     }
 
@@ -347,6 +357,7 @@ impl Vantages {
                 continue;
             };
             let is_local = id.as_str() == VantageId::LOCAL;
+            let before = (known.link.came, known.link.boot);
             link::look(
                 known,
                 &id,
@@ -355,6 +366,7 @@ impl Vantages {
                 now,
                 &mut changes,
             );
+            self.is_news |= before != (known.link.came, known.link.boot);
             if let Some(check) = known.votes.asks(self.every, now) {
                 changes.push(Change::WantTrace {
                     check,
@@ -362,7 +374,7 @@ impl Vantages {
                 });
             }
             self.look_at_others(&id, now, &mut changes);
-            self.settle(&id, now, &mut changes);
+            self.settle(&id, &mut changes);
         }
         changes
     }
@@ -431,7 +443,7 @@ impl Vantages {
     }
 
     /// Is it heard, by all that is known?
-    fn settle(&mut self, id: &VantageId, now: Timestamp, changes: &mut Vec<Change>) {
+    fn settle(&mut self, id: &VantageId, changes: &mut Vec<Change>) {
         let Some(known) = self.known.get_mut(id) else {
             return;
         };
@@ -439,22 +451,23 @@ impl Vantages {
         let worst = silencing().min_by_key(|(cause, _)| !belies(**cause));
         match (worst, known.unheard) {
             (Some((cause, trouble)), None) => {
+                let since = trouble.since;
                 changes.push(Change::Unheard {
                     vantage: id.clone(),
-                    since: trouble.since,
+                    since,
                     why: trouble.summary.clone(),
                     is_disbelieved: belies(*cause),
                 });
-                known.unheard = Some(now);
+                known.unheard = Some(since);
             }
-            (None, Some(since)) => {
+            (None, Some(since)) if known.link.came => {
                 known.unheard = None;
                 changes.push(Change::Heard {
                     vantage: id.clone(),
                     since,
                 });
             }
-            (Some(_), Some(_)) | (None, None) => {}
+            (Some(_) | None, Some(_)) | (None, None) => {}
         }
     }
 
@@ -470,6 +483,11 @@ impl Vantages {
             known.unheard = known.unheard.map(|at| at.min(now));
         }
         self.others.forget();
+    }
+
+    /// Is anything of what [`checkpoint`](Self::checkpoint) says new since this was asked?
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.is_news)
     }
 
     /// What is to be known after a restart.
@@ -502,7 +520,9 @@ impl Vantages {
             known.link.boot = one.boot;
             known.votes = one.votes;
             known.troubles = one.troubles.into_iter().collect();
-            known.unheard = one.unheard;
+            // Nobody is deaf to what nothing speaks against.
+            let is_silenced = known.troubles.keys().any(|cause| silences(*cause));
+            known.unheard = one.unheard.filter(|_| is_silenced || !one.came);
         }
     }
 }

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use bellwether_model::{CheckId, Run, VantageId};
+use bellwether_model::{CheckId, VantageId};
 use jiff::Timestamp;
 
-use crate::detect::CheckMeta;
+use crate::detect::{CheckMeta, Heard};
 
 /// Thousandths of a nat.
 type Milli = i32;
@@ -141,7 +141,12 @@ impl Others {
 
     /// A result. Those before it at other vantages are held against it, if its vantage is heard and saw
     /// the same before them.
-    pub(super) fn ran(&mut self, run: &Run, bad: bool, is_heard: impl Fn(&VantageId) -> bool) {
+    pub(super) fn heard(
+        &mut self,
+        heard: &Heard,
+        bad: bool,
+        is_heard: impl Fn(&VantageId) -> bool,
+    ) {
         let (
             Some(&Place {
                 number,
@@ -149,11 +154,14 @@ impl Others {
                 every,
             }),
             Some(&own),
-        ) = (self.checks.get(&run.check), self.vantages.get(&run.vantage))
+        ) = (
+            self.checks.get(&heard.check),
+            self.vantages.get(&heard.vantage),
+        )
         else {
             return;
         };
-        let began = run.began();
+        let began = heard.at;
         let at = began.as_microsecond();
         let from = number * self.vantages.len();
         let before = self.last[from + own];
@@ -161,10 +169,23 @@ impl Others {
             return;
         }
         let long = i64::try_from((every * 3).as_micros()).unwrap_or(i64::MAX);
-        if before.at > 0 && before.bad == bad && at - before.at <= long && is_heard(&run.vantage) {
+        if before.at > 0 && before.bad == bad && at - before.at <= long && is_heard(&heard.vantage)
+        {
+            // Two that see it fail are not each alone with it.
+            let see = self
+                .vantages
+                .iter()
+                .filter(|(vantage, _)| is_heard(vantage));
+            let see = see.filter(|(_, n)| {
+                let last = self.last[from + **n];
+                last.bad && last.at > before.at
+            });
+            let see: Vec<usize> = see.map(|(_, n)| *n).collect();
             for other in (0..self.vantages.len()).filter(|other| *other != own) {
                 let last = self.last[from + other];
-                if last.at > before.at && last.at < at {
+                let is_between = last.at > before.at && last.at < at;
+                let is_shared = !bad && last.bad && see.iter().any(|one| *one != other);
+                if is_between && !is_shared {
                     self.last[from + other] = self.held(last, own, other, (zone, bad), began);
                 }
             }

@@ -1,1 +1,263 @@
 //! Vantages, one trouble at a time.
+
+use bellwether_model::Run;
+use bellwether_model::run::{Phases, RunOutcome, Trigger};
+
+use super::*;
+
+const EVERY: Duration = Duration::from_secs(60);
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn id(vantage: &str) -> VantageId {
+    VantageId::new(vantage)
+}
+
+fn run(vantage: &str, service: &str, second: i64, is_ok: bool) -> Run {
+    Run {
+        check: CheckId::new(service, "main"),
+        vantage: id(vantage),
+        sequence: 1,
+        due: at(second),
+        late: 0,
+        every: 60_000,
+        trigger: Trigger::Schedule,
+        outcome: if is_ok {
+            RunOutcome::Ok
+        } else {
+            RunOutcome::Failed
+        },
+        layer: None,
+        symptom: None,
+        resolver: None,
+        address: None,
+        status: None,
+        size: None,
+        certificate: None,
+        certificate_ends: None,
+        evidence: None,
+        phases: Phases::default(),
+    }
+}
+
+/// `services` checks of as many zones at these vantages.
+fn fleet(services: usize, vantages: &[(&str, Option<u32>)]) -> Vantages {
+    let checks: Vec<CheckMeta> = (0..services)
+        .map(|n| CheckMeta {
+            id: CheckId::new(&format!("s{n}"), "main"),
+            every: EVERY,
+            depends: vec![format!("service s{n}"), format!("zone s{n}.test")],
+            vantages: Vec::new(),
+            canary: false,
+        })
+        .collect();
+    let vantages: Vec<VantageMeta> = vantages
+        .iter()
+        .map(|(vantage, network)| VantageMeta {
+            id: id(vantage),
+            region: None,
+            asn: *network,
+            country: None,
+        })
+        .collect();
+    let mut all = Vantages::default();
+    all.configure(&checks, &vantages, at(0));
+    all
+}
+
+/// Plays minutes: everybody runs everything, each vantage at its own second; `ok` says what comes of it.
+/// Tells which vantages were ever not heard.
+fn play(
+    all: &mut Vantages,
+    services: usize,
+    minutes: std::ops::Range<i64>,
+    ok: impl Fn(usize, usize, i64) -> bool,
+) -> Vec<String> {
+    let names: Vec<VantageId> = all.known.keys().cloned().collect();
+    let apart = 60 / i64::try_from(names.len()).unwrap();
+    let mut out = Vec::new();
+    for minute in minutes {
+        for (n, vantage) in names.iter().enumerate() {
+            let second = minute * 60 + i64::try_from(n).unwrap() * apart;
+            for service in 0..services {
+                let is_ok = ok(n, service, second);
+                let run = run(vantage.as_str(), &format!("s{service}"), second, is_ok);
+                all.heard(&Heard::of(&run), EVERY, at(second));
+            }
+            let here = |_: &VantageId| {
+                Some(Link {
+                    is_linked: true,
+                    since: Some(at(0)),
+                    heard: Some(at(second)),
+                    boot: 1,
+                    ..Link::default()
+                })
+            };
+            for change in all.tick(here, at(second)) {
+                if let Change::Unheard { vantage, .. } = change {
+                    out.push(vantage.to_string());
+                }
+            }
+        }
+    }
+    out
+}
+
+const THREE: [(&str, Option<u32>); 3] = [("a", Some(1)), ("b", Some(2)), ("c", Some(3))];
+
+#[test]
+fn an_outage_of_everything_makes_no_vantage_suspect() {
+    // Whoever sees its beginning and its end first sees it alone for a moment, for each of 100 targets.
+    let mut all = fleet(100, &THREE);
+    let out = play(&mut all, 100, 0..120, |_, _, second| {
+        !(1_013..3_037).contains(&second)
+    });
+    assert_eq!(out, Vec::<String>::new());
+}
+
+#[test]
+fn outages_that_begin_at_a_time_of_their_own_make_no_vantage_suspect() {
+    let mut all = fleet(100, &THREE);
+    let down = |service: usize, second: i64| {
+        let begins = 600 + i64::try_from(service).unwrap() * 37;
+        (begins..begins + 700).contains(&second)
+    };
+    let out = play(&mut all, 100, 0..120, |_, service, second| {
+        !down(service, second)
+    });
+    assert_eq!(out, Vec::<String>::new());
+}
+
+#[test]
+fn what_three_of_a_hundred_targets_do_from_one_vantage_is_theirs() {
+    // An access of a provider that does not reach one of their networks.
+    let mut all = fleet(100, &THREE);
+    let out = play(&mut all, 100, 0..240, |vantage, service, _| {
+        vantage != 0 || service > 2
+    });
+    assert_eq!(out, Vec::<String>::new());
+}
+
+#[test]
+fn a_tenth_that_fails_from_one_vantage_alone_is_its_own() {
+    let mut all = fleet(30, &THREE);
+    let lost =
+        |service: usize, second: i64| (second / 60 + i64::try_from(service).unwrap()) % 10 == 0;
+    let out = play(&mut all, 30, 0..60, |vantage, service, second| {
+        vantage != 1 || second < 600 || !lost(service, second)
+    });
+    assert_eq!(out, ["b"]);
+    assert!(!all.is_heard(&id("b")));
+    let standing = all.standings().find(|(v, _)| v.as_str() == "b").unwrap().1;
+    assert_eq!(standing.amiss.unwrap().0, Cause::MonitorVantageUplink);
+    // It is heard again after as much evidence as it took, and not before.
+    play(&mut all, 30, 60..62, |_, _, _| true);
+    assert!(!all.is_heard(&id("b")));
+    play(&mut all, 30, 62..80, |_, _, _| true);
+    assert!(all.is_heard(&id("b")));
+}
+
+#[test]
+fn a08_one_that_is_always_green_is_a_liar_to_two_networks_only() {
+    let down =
+        |vantage: usize, service: usize, second: i64| vantage != 0 && service < 3 && second > 900;
+    let mut all = fleet(12, &THREE);
+    let out = play(&mut all, 12, 0..40, |v, s, at| !down(v, s, at));
+    assert_eq!(out, ["a"]);
+    // What two of one network see may be the trouble of that.
+    let mut all = fleet(12, &[("a", Some(1)), ("b", Some(2)), ("c", Some(2))]);
+    let out = play(&mut all, 12, 0..40, |v, s, at| !down(v, s, at));
+    assert_eq!(out, Vec::<String>::new());
+}
+
+#[test]
+fn somebody_is_always_heard() {
+    let mut all = fleet(12, &[("a", Some(1)), ("b", Some(2))]);
+    // Each says of the other's half that it works.
+    let out = play(&mut all, 12, 0..200, |vantage, service, _| {
+        service % 2 == vantage
+    });
+    assert!(out.len() <= 1, "{out:?}");
+    assert!(all.is_heard(&id("a")) || all.is_heard(&id("b")));
+}
+
+#[test]
+fn one_vantage_is_heard_whatever_it_says() {
+    let mut all = fleet(12, &[("local", None)]);
+    let out = play(&mut all, 12, 0..30, |_, _, _| false);
+    assert_eq!(out, Vec::<String>::new());
+    assert!(all.is_heard(&id("local")));
+}
+
+#[test]
+fn what_is_known_survives_a_restart() {
+    let mut all = fleet(12, &THREE);
+    play(&mut all, 12, 0..40, |vantage, _, second| {
+        vantage != 2 || second < 600
+    });
+    assert!(!all.is_heard(&id("c")));
+    let bytes = all.checkpoint();
+    let mut again = fleet(12, &THREE);
+    again.restore(&bytes);
+    again.restore(b"damaged");
+    assert!(!again.is_heard(&id("c")));
+    assert!(again.standings().eq(all.standings()));
+}
+
+#[test]
+fn an_outage_of_everything_asks_no_storm() {
+    let mut bursts = Bursts::default();
+    let order: Vec<VantageId> = ["a", "b", "c", "d", "e", "f", "g", "a"].map(id).into();
+    let mut asked = 0;
+    for n in 0..5_000 {
+        let check = CheckId::new(&format!("s{n}"), "main");
+        asked += usize::from(
+            bursts
+                .suspect(&check, &id("a"), &order, |_| true, at(0))
+                .is_some(),
+        );
+    }
+    for second in 0..50 {
+        asked += bursts.tick(at(second)).len();
+    }
+    assert_eq!(asked, 600);
+    // The next minute has room again.
+    let check = CheckId::new("late", "main");
+    assert_eq!(
+        bursts.suspect(&check, &id("a"), &order, |_| true, at(100)),
+        Some(id("b"))
+    );
+}
+
+#[test]
+fn five_others_are_asked_one_after_another_until_one_is_served() {
+    let order: Vec<VantageId> = ["b", "c", "a", "d", "e", "f", "g"].map(id).into();
+    let check = CheckId::new("s", "main");
+    let not_e = |vantage: &VantageId| vantage.as_str() != "e";
+    let asked = |until: i64| {
+        let mut bursts = Bursts::default();
+        let mut asked: Vec<VantageId> = Vec::new();
+        asked.extend(bursts.suspect(&check, &id("a"), &order, not_e, at(0)));
+        for second in 1..30 {
+            if second == until {
+                let mut served = run("c", "s", second, true);
+                served.trigger = Trigger::Confirm;
+                bursts.ran(&served);
+            }
+            asked.extend(
+                bursts
+                    .tick(at(second))
+                    .into_iter()
+                    .map(|(_, vantage)| vantage),
+            );
+        }
+        asked
+            .iter()
+            .map(|v| v.as_str().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(asked(99), ["b", "c", "d", "f", "g"]);
+    assert_eq!(asked(3), ["b", "c"]);
+}

@@ -82,6 +82,7 @@ impl Judge {
         let networks = vantages.iter().map(|one| (one.id.clone(), one.asn));
         let networks = networks.collect();
         judged.updates.extend(self.book.set_vantages(networks, now));
+        self.tell_unheard(&mut judged, now);
         for check in forgotten {
             judged.updates.extend(self.book.gone(&check, now));
             self.detector.forget(&check);

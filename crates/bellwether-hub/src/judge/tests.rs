@@ -1,9 +1,11 @@
 //! The judge with a store in memory, and times that tests make.
 
+mod fleet;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use bellwether_agent::TraceWhy;
+use bellwether_agent::{Own, TraceWhy};
 use bellwether_diagnose::incidents::AlarmKind;
 use bellwether_model::incident::IncidentState;
 use bellwether_model::report::Context;
@@ -14,7 +16,6 @@ use tokio::sync::{broadcast, oneshot};
 use super::*;
 use crate::agents::Owner;
 use crate::board::Board;
-use crate::links::Links;
 use crate::testing::{self, Memory};
 
 const CONFIG: &str = "
@@ -50,7 +51,10 @@ fn judge(shared: &Arc<Shared>, now: Timestamp) -> (Judge, Owner) {
     let plan = bellwether_agent::settings::plan(&config, 1, &BTreeMap::new()).unwrap();
     let (harvest, _) = mpsc::channel(1);
     let worker = Arc::new(|| tokio::process::Command::new("false"));
-    let (agents, owner) = Agents::new(plan, worker, harvest, Arc::default(), Links::default());
+    let (agents, owner) = {
+        let links = shared.links.clone();
+        Agents::new(plan, worker, harvest, Arc::default(), links)
+    };
     let keeper = Keeper::start(shared.clone(), 1).unwrap();
     let judge = Judge::restore(shared.clone(), agents, keeper, now).unwrap();
     (judge, owner)
@@ -677,7 +681,7 @@ async fn an_act_that_is_refused_does_not_take_effect() {
         worker,
         harvest,
         shared.agent.clone(),
-        Links::default(),
+        crate::links::Links::default(),
     );
     let keeper = Keeper::start(shared.clone(), 1).unwrap();
     let mut judge = Judge::restore(shared.clone(), agents, keeper, now).unwrap();

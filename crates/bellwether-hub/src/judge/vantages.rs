@@ -52,18 +52,27 @@ impl Judge {
         if let Some(bytes) = self.shared.state.checkpoint(VANTAGES)? {
             self.vantages.restore(&bytes);
         }
-        let unheard = self.vantages.standings().filter(|(_, s)| !s.is_heard);
-        let unheard: Vec<_> = unheard.map(|(v, s)| (v.clone(), s)).collect();
         let mut judged = Judged::default();
-        for (vantage, standing) in unheard {
-            let why = standing.amiss.map(|(_, why)| why).unwrap_or_default();
-            judged
-                .updates
-                .extend(self.book.unheard(&vantage, &why, None, now));
-        }
-        self.show_vantages(&mut judged, now);
+        self.tell_unheard(&mut judged, now);
         self.settle(judged, now);
         Ok(())
+    }
+
+    /// Tells the book who is not heard, as far as it does not know.
+    pub(super) fn tell_unheard(&mut self, judged: &mut Judged, now: Timestamp) {
+        let all = self.vantages.standings();
+        let all: Vec<_> = all
+            .map(|(vantage, standing)| (vantage.clone(), standing))
+            .collect();
+        for (vantage, standing) in all {
+            let why = standing.amiss.map(|(_, why)| why).unwrap_or_default();
+            let updates = match standing.is_heard {
+                true => self.book.heard_again(&vantage, now, now),
+                false => self.book.unheard(&vantage, &why, None, now),
+            };
+            judged.updates.extend(updates);
+        }
+        self.show_vantages(judged, now);
     }
 
     /// Looks at each vantage: what it sent, how its agent is, and what time brings.
@@ -77,6 +86,9 @@ impl Judge {
             .tick(|vantage| all.get(vantage).map(link), now);
         let mut judged = Judged::default();
         self.stand(changes, &mut judged, now);
+        if self.vantages.take_news() {
+            judged.changes.push(self.known_of_vantages());
+        }
         let grown_old = self.shared.board_mut(|board| board.recount(now));
         judged.services.extend(grown_old);
         self.settle(judged, now);
@@ -156,10 +168,14 @@ impl Judge {
             judged.updates.extend(updates);
         }
         self.show_vantages(judged, now);
-        judged.changes.push(Change::Checkpoint {
+        judged.changes.push(self.known_of_vantages());
+    }
+
+    fn known_of_vantages(&self) -> Change {
+        Change::Checkpoint {
             key: VANTAGES.to_owned(),
             bytes: Some(self.vantages.checkpoint()),
-        });
+        }
     }
 
     /// Puts how vantages stand onto the board.

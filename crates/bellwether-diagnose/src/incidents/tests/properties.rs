@@ -66,7 +66,7 @@ fn without_a_checkpoint_no_alarm_is_repeated_and_nothing_has_healed() {
         let mut see = |book: &mut Book, report: &bellwether_model::Report, when: i64| {
             let mut report = report.clone();
             report.began = at(when);
-            let step = Step::Trace("shop/main", Box::new(report));
+            let step = Step::Trace("local", "shop/main", Box::new(report));
             let mut updates = act_out(book, &step, at(when));
             updates.extend(book.tick(at(when)));
             for update in updates {

@@ -262,11 +262,15 @@ pub(super) fn seeing(
 /// What happens.
 #[derive(Clone)]
 pub(super) enum Step {
-    Trace(&'static str, Box<Report>),
+    Trace(&'static str, &'static str, Box<Report>),
     Run(Box<Run>),
     Signal(Signal),
     Act(u64, Act),
     Gone(&'static str),
+    Unheard(&'static str, Option<i64>),
+    Heard(&'static str, i64),
+    Amiss(Box<Amiss>),
+    Mended(&'static str, Cause),
     Tick,
 }
 
@@ -275,14 +279,39 @@ pub(super) enum Step {
 pub(super) struct Story {
     pub steps: Vec<(Timestamp, Step)>,
     pub needs: BTreeMap<String, Vec<String>>,
+    /// With the numbers of their networks; none where there is one alone.
+    pub vantages: BTreeMap<VantageId, Option<u32>>,
 }
 
 impl Story {
     pub(super) fn trace(&mut self, when: i64, check: &'static str, report: &Report) {
+        self.trace_at(when, VantageId::LOCAL, check, report);
+    }
+
+    pub(super) fn trace_at(
+        &mut self,
+        when: i64,
+        vantage: &'static str,
+        check: &'static str,
+        report: &Report,
+    ) {
         let mut report = report.clone();
         report.began = at(when);
-        self.steps
-            .push((at(when), Step::Trace(check, Box::new(report))));
+        let step = Step::Trace(vantage, check, Box::new(report));
+        self.steps.push((at(when), step));
+    }
+
+    pub(super) fn run_at(
+        &mut self,
+        when: i64,
+        vantage: &'static str,
+        check: &'static str,
+        via: &str,
+        symptom: Option<&str>,
+    ) {
+        let mut run = run(when, check, via, symptom);
+        run.vantage = VantageId::new(vantage);
+        self.steps.push((at(when), Step::Run(Box::new(run))));
     }
 
     pub(super) fn run(&mut self, when: i64, check: &'static str, via: &str, symptom: Option<&str>) {
@@ -402,6 +431,7 @@ pub(super) fn play_with(story: &Story, restart: impl Fn(usize) -> bool) -> Told 
     let mut told = Told::default();
     let mut book = Book::new();
     book.set_needs(story.needs.clone());
+    fleet(&mut book, story);
     for (n, (now, step)) in story.steps.iter().enumerate() {
         if restart(n) {
             let is_open = |i: &&Incident| i.state != IncidentState::Resolved;
@@ -415,12 +445,22 @@ pub(super) fn play_with(story: &Story, restart: impl Fn(usize) -> bool) -> Told 
             }
             parts.recall(b"damaged");
             assert!(parts == again, "restarted from parts before step {n}");
+            let unheard = book.fleet.clone();
             book = again;
             book.set_needs(story.needs.clone());
+            // Whoever judges vantages says it again.
+            book.fleet = unheard;
         }
         told.take(act_out(&mut book, step, *now), *now);
     }
     told
+}
+
+fn fleet(book: &mut Book, story: &Story) {
+    if !story.vantages.is_empty() {
+        let told = book.set_vantages(story.vantages.clone(), at(0));
+        assert_eq!(told, []);
+    }
 }
 
 pub(super) fn play(story: &Story) -> Told {
@@ -429,7 +469,7 @@ pub(super) fn play(story: &Story) -> Told {
 
 pub(super) fn act_out(book: &mut Book, step: &Step, now: Timestamp) -> Vec<Update> {
     match step {
-        Step::Trace(id, report) => {
+        Step::Trace(vantage, id, report) => {
             let mut digest = [0; 32];
             let second = report.began.as_second().to_be_bytes();
             digest[..8].copy_from_slice(&second);
@@ -438,7 +478,7 @@ pub(super) fn act_out(book: &mut Book, step: &Step, now: Timestamp) -> Vec<Updat
             }
             let trace = JudgedTrace {
                 check: &check(id),
-                vantage: &local(),
+                vantage: &VantageId::new(vantage),
                 report,
                 evidence: Some(Digest(digest)),
                 depends: &[],
@@ -449,6 +489,15 @@ pub(super) fn act_out(book: &mut Book, step: &Step, now: Timestamp) -> Vec<Updat
         Step::Signal(signal) => book.signal(signal, now),
         Step::Act(id, act) => book.act(*id, act, "ann", now).unwrap(),
         Step::Gone(id) => book.gone(&check(id), now),
+        Step::Unheard(vantage, since) => {
+            let vantage = VantageId::new(vantage);
+            book.unheard(&vantage, "its controls fail", since.map(at), now)
+        }
+        Step::Heard(vantage, since) => book.heard_again(&VantageId::new(vantage), at(*since), now),
+        Step::Amiss(amiss) => book.amiss(amiss, now),
+        Step::Mended(vantage, cause) => {
+            book.mended(&VantageId::new(vantage), *cause, "well again", now)
+        }
         Step::Tick => book.tick(now),
     }
 }

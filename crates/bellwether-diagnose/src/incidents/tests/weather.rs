@@ -183,7 +183,7 @@ fn a_service_that_needs_a_broken_one_says_so() {
     assert!(told.notices[1].text.contains(behind), "{:?}", told.notices);
     // Seen the other way round the same comes out, a little later.
     story.steps.sort_by_key(|(when, step)| match step {
-        Step::Trace("db/main", _) => when.checked_add(jiff::Span::new().seconds(60)).unwrap(),
+        Step::Trace(_, "db/main", _) => when.checked_add(jiff::Span::new().seconds(60)).unwrap(),
         _ => *when,
     });
     let told = play(&story);

@@ -1,0 +1,311 @@
+//! Several vantages: one incident each time, told from where it is seen.
+
+use bellwether_model::incident::IncidentState;
+use bellwether_model::report::Severity;
+use bellwether_model::{Cause, Verdict};
+
+use super::super::*;
+use super::stage::*;
+
+const SHOP: &str = "shop/main";
+const ALL: [&str; 3] = ["fra", "local", "nyc"];
+
+fn story() -> Story {
+    let networks = [Some(64_500), None, Some(64_501)];
+    let named = ALL.into_iter().map(VantageId::new).zip(networks);
+    Story {
+        vantages: named.collect(),
+        ..Story::default()
+    }
+}
+
+fn refused() -> bellwether_model::Report {
+    let words = "203.0.113.3 refuses: nothing listens there";
+    bad(vec![
+        root(Cause::NetTcpRefused, words).addresses(&["203.0.113.3"]),
+    ])
+}
+
+/// Name servers of a stranger at the parent: each vantage asks a resolver of its own, and each of these
+/// forgets the right ones at another time.
+fn mashery() -> Story {
+    const WWW: &str = "www/main";
+    let servers = [
+        "ns65.dns-b.test.@198.51.100.34",
+        "ns66.dns-b.test.@198.51.100.201",
+    ];
+    let own = Says::Gives("203.0.113.229", "AS64501 Cloud A");
+    let strange = Says::Gives("203.0.113.3", "AS64502 Cloud B");
+    let third = Says::Gives("203.0.113.133", "AS64503 Cloud C");
+    let wrong = |resolver: &'static str, servers_say: [Says; 2], says: Says| {
+        let words = format!("the parent leads to dns-b.test; {resolver} follows");
+        let mut finding = root(Cause::DnsDelegationWrongNs, &words)
+            .servers(&servers)
+            .resolvers(&[resolver]);
+        finding.scope.share = 1.0;
+        let served: Vec<(&str, Says)> = servers.into_iter().zip(servers_say).collect();
+        seeing(bad(vec![finding]), &served, &[(resolver, says)])
+    };
+    let (quad9, level3, google) = ("9.9.9.9", "4.2.2.2", "8.8.8.8");
+    let mut story = story();
+    for (vantage, resolver) in ALL.into_iter().zip([quad9, google, level3]) {
+        let well = seeing(healthy(), &[], &[(resolver, own)]);
+        story.trace_at(0, vantage, WWW, &well);
+    }
+    // fra's resolver is the first to follow.
+    story.run_at(60, "fra", WWW, quad9, Some("tls.name_mismatch"));
+    for when in [62, 65] {
+        story.trace_at(when, "fra", WWW, &wrong(quad9, [strange; 2], strange));
+    }
+    // Five minutes later nyc's.
+    story.run_at(360, "nyc", WWW, level3, Some("tls.name_mismatch"));
+    for when in [362, 365] {
+        story.trace_at(when, "nyc", WWW, &wrong(level3, [strange; 2], strange));
+    }
+    // Somebody repairs: the strange servers know the name no longer.
+    let refuses = [Says::Rcode(4), Says::Rcode(5)];
+    story.trace_at(900, "fra", WWW, &wrong(quad9, refuses, Says::Rcode(2)));
+    story.trace_at(930, "nyc", WWW, &wrong(level3, refuses, Says::Rcode(2)));
+    // And then they lead to a third party.
+    story.trace_at(1_800, "fra", WWW, &wrong(quad9, [third; 2], third));
+    story.trace_at(1_830, "nyc", WWW, &wrong(level3, [third; 2], third));
+    // The last one follows when all is as good as told.
+    story.run_at(2_400, "local", WWW, google, Some("tls.name_mismatch"));
+    for when in [2_402, 2_405] {
+        story.trace_at(when, "local", WWW, &wrong(google, [third; 2], third));
+    }
+    for (n, (vantage, resolver)) in ALL.into_iter().zip([quad9, google, level3]).enumerate() {
+        let when = 4_000 + 60 * i64::try_from(n).unwrap();
+        let well = seeing(healthy(), &[], &[(resolver, own)]);
+        for when in [when, when + 5] {
+            story.run_at(when, vantage, WWW, resolver, None);
+            story.trace_at(when, vantage, WWW, &well);
+        }
+        story.run_at(4_400, vantage, WWW, resolver, None);
+        story.run_at(4_460, vantage, WWW, resolver, None);
+    }
+    story.ticks(60, 4_500, 10);
+    story
+}
+
+#[test]
+fn a_wrong_delegation_behind_three_resolvers_is_one_incident_with_the_phases_of_each() {
+    const TTL: i64 = 1_500;
+    let told = play(&mashery());
+    let incident = told.only();
+    let lines = lines(incident);
+    let has = |line: &str| assert!(lines.iter().any(|l| l == line), "{line}\n{lines:#?}");
+    has(
+        "60 first_failure www/main fails at tls (tls.name_mismatch) via 9.9.9.9 to 203.0.113.3, seen from fra",
+    );
+    has("360 growth check www/main fails too, from nyc");
+    has("360 growth resolver 4.2.2.2 fails too");
+    has("900 phase 9.9.9.9 answers SERVFAIL instead of NOERROR");
+    has("930 phase 4.2.2.2 answers SERVFAIL instead of NOERROR");
+    has("900 phase ns65.dns-b.test.@198.51.100.34 answers NOTIMP instead of NOERROR");
+    has("1800 phase 9.9.9.9 answers NOERROR instead of SERVFAIL");
+    has("1830 phase 4.2.2.2 answers NOERROR instead of SERVFAIL");
+    has("2400 growth check www/main fails too, from local");
+    has("2400 growth vantage local fails too");
+    let said = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(
+        said("ns65.dns-b.test.@198.51.100.34 answers NOTIMP"),
+        1,
+        "told once"
+    );
+    assert_eq!(incident.cause, Cause::DnsDelegationWrongNs);
+    // Named long before the last vantage broke.
+    let last = 2_400;
+    assert!(incident.opened.as_second() - at(0).as_second() <= last - TTL);
+    assert_eq!(incident.scope.vantages, ALL);
+    assert_eq!(incident.scope.resolvers, ["4.2.2.2", "8.8.8.8", "9.9.9.9"]);
+    assert_eq!(
+        incident.caveats,
+        ["seen from all 3 vantages, in 3 networks"]
+    );
+    assert_eq!(incident.state, IncidentState::Resolved);
+    assert_eq!(incident.mitigated, Some(at(4_120)), "when the last is well");
+}
+
+#[test]
+fn p12_nothing_is_everybodys_that_one_network_sees() {
+    let mut story = story();
+    story.vantages.insert(VantageId::new("fra2"), Some(64_500));
+    for vantage in ["fra", "fra2"] {
+        for when in [0, 5] {
+            story.trace_at(when, vantage, SHOP, &refused());
+        }
+    }
+    let told = play(&story);
+    let caveat = &told.only().caveats[0];
+    assert_eq!(
+        caveat,
+        "seen from fra and fra2 (2 of 4 vantages), which stand in one network as far as is configured: they cannot tell a fault near them from one at the service"
+    );
+    assert!(!caveat.contains("all"));
+}
+
+#[test]
+fn each_led_to_another_address_is_one_trouble_of_the_check() {
+    let mut story = story();
+    for (vantage, address) in ALL
+        .into_iter()
+        .zip(["203.0.113.3", "198.51.100.3", "192.0.2.3"])
+    {
+        let words = format!("{address} refuses: nothing listens there");
+        let report = bad(vec![
+            root(Cause::NetTcpRefused, &words).addresses(&[address]),
+        ]);
+        for when in [0, 5] {
+            story.trace_at(when, vantage, SHOP, &report);
+        }
+    }
+    let told = play(&story);
+    let incident = told.only();
+    assert_eq!(incident.scope.addresses.len(), 3);
+    assert_eq!(incident.scope.vantages, ALL);
+}
+
+#[test]
+fn what_is_at_a_resolver_near_each_vantage_is_each_ones_own() {
+    let mut story = story();
+    let silent = root(Cause::DnsResolverDown, "127.0.0.53 is silent").resolvers(&["127.0.0.53"]);
+    for vantage in ["fra", "nyc"] {
+        for when in [0, 5] {
+            story.trace_at(when, vantage, SHOP, &bad(vec![silent.clone()]));
+        }
+    }
+    assert_eq!(play(&story).kept.len(), 2);
+    let mut same = self::story();
+    let silent = root(Cause::DnsResolverDown, "9.9.9.9 is silent").resolvers(&["9.9.9.9"]);
+    for vantage in ["fra", "nyc"] {
+        for when in [0, 5] {
+            same.trace_at(when, vantage, SHOP, &bad(vec![silent.clone()]));
+        }
+    }
+    assert_eq!(play(&same).kept.len(), 1);
+}
+
+#[test]
+fn what_rests_on_one_that_is_not_believed_was_ourselves() {
+    let mut story = story();
+    for when in [0, 5] {
+        story.trace_at(when, "fra", SHOP, &refused());
+    }
+    story.push(20, Step::Unheard("fra", Some(15)));
+    let told = play(&story);
+    let incident = told.only();
+    assert_eq!(incident.state, IncidentState::Resolved);
+    let last = lines(incident).pop().unwrap();
+    assert!(
+        last.contains("it was ourselves: what fra says is not believed"),
+        "{last}"
+    );
+}
+
+#[test]
+fn what_others_see_too_goes_on_without_the_one_that_is_not_heard() {
+    let mut story = story();
+    for vantage in ["fra", "nyc"] {
+        for when in [0, 5] {
+            story.trace_at(when, vantage, SHOP, &refused());
+        }
+    }
+    story.push(100, Step::Unheard("fra", None));
+    story.push(700, Step::Heard("fra", 90));
+    for when in [800, 805] {
+        story.trace_at(when, "nyc", SHOP, &healthy());
+    }
+    story.run_at(810, "nyc", SHOP, "9.9.9.9", None);
+    let told = play(&story);
+    let incident = told.only();
+    let lines = lines(incident);
+    let has = |what: &str| assert!(lines.iter().any(|l| l.contains(what)), "{what}\n{lines:#?}");
+    has("100 monitor fra is not heard any more, and others judge");
+    has("700 monitor a gap of ours: fra was not heard from");
+    assert_eq!(incident.mitigated, Some(at(800)), "fra holds up nothing");
+}
+
+#[test]
+fn what_one_alone_saw_before_it_fell_silent_stays_open() {
+    let mut story = story();
+    for when in [0, 5] {
+        story.trace_at(when, "fra", SHOP, &refused());
+    }
+    story.push(1_000, Step::Unheard("fra", None));
+    let told = play(&story);
+    assert_eq!(told.only().state, IncidentState::Open);
+    // What it says is no longer believed, and others see the check well: then it is no incident.
+    let mut other = self::story();
+    for when in [0, 5] {
+        other.trace_at(when, "fra", SHOP, &refused());
+    }
+    other.run_at(990, "nyc", SHOP, "9.9.9.9", None);
+    other.push(1_000, Step::Unheard("fra", Some(1_000)));
+    assert_eq!(play(&other).only().state, IncidentState::Resolved);
+    // Nobody else asks it: it stays open, and unknown.
+    other
+        .steps
+        .retain(|(_, step)| !matches!(step, Step::Run(_)));
+    let told = play(&other);
+    assert_eq!(told.only().state, IncidentState::Open);
+    assert!(
+        lines(told.only())
+            .iter()
+            .any(|l| l.contains("whether it goes on is unknown"))
+    );
+}
+
+#[test]
+fn a_vantages_own_trouble_is_one_incident_of_no_check_and_survives_a_restart() {
+    let mut story = story();
+    let amiss = Amiss {
+        vantage: VantageId::new("fra"),
+        cause: Cause::MonitorVantageOffline,
+        severity: Severity::Warning,
+        since: at(0),
+        summary: "nothing comes from fra".to_owned(),
+        remedy: "look".to_owned(),
+    };
+    story.push(20, Step::Amiss(Box::new(amiss.clone())));
+    story.push(30, Step::Amiss(Box::new(amiss.clone())));
+    story.push(40, Step::Mended("fra", Cause::MonitorVantageOffline));
+    story.push(60, Step::Amiss(Box::new(amiss)));
+    story.push(80, Step::Mended("fra", Cause::MonitorVantageOffline));
+    story.ticks(20, 2_000, 10);
+    let told = play(&story);
+    let incident = told.only();
+    assert_eq!(
+        (incident.verdict, incident.state),
+        (Verdict::Unknown, IncidentState::Resolved)
+    );
+    assert_eq!(incident.scope.vantages, ["fra"]);
+    assert!(incident.checks.is_empty());
+    let opened = &told.notices[0].text;
+    assert!(
+        opened.starts_with("vantage fra (unknown, monitor.vantage_offline) since"),
+        "{opened}"
+    );
+    assert_eq!(
+        told.kinds(),
+        ["opened", "mitigated", "resolved"],
+        "{:#?}",
+        told.notices
+    );
+    // Restarted at each step it comes to the same; and without what was remembered it ends as well.
+    assert_eq!(play_with(&story, |_| true), told);
+    let mut book = Book::new();
+    let mut kept = Vec::new();
+    for (now, step) in &story.steps[..2] {
+        for update in act_out(&mut book, step, *now) {
+            if let Update::Changed { incident, .. } = update {
+                kept = vec![*incident];
+            }
+        }
+    }
+    let mut book = Book::restore(kept, None, 2);
+    let vantage = VantageId::new("fra");
+    book.mended(&vantage, Cause::MonitorVantageOffline, "well again", at(50));
+    book.tick(at(1_000));
+    assert_eq!(book.open().count(), 0);
+}
