@@ -153,8 +153,7 @@ impl Hub {
         let store = opened(&data_dir, now)?;
         let mut tasks = Tasks::new();
         let (acts, acts_in) = mpsc::channel(ACTS_MAX);
-        let notices = config.config.notices();
-        let named = config.files.clone();
+        let (notices, named) = (config.config.notices(), config.files.clone());
         let access = Access::for_listener(listener.local_addr().map_err(HubError::Listen)?);
         let generation = next_generation(&*store, &config, now)?;
         let configured = configured(generation, now, config, path);

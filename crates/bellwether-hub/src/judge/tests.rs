@@ -17,6 +17,8 @@ use crate::board::Board;
 use crate::links::Links;
 use crate::testing::{self, Memory};
 
+mod heartbeats;
+
 const CONFIG: &str = "
 services:
   - { name: shop, url: https://www.shop.example/, every: 10s }
