@@ -84,6 +84,11 @@ impl Api {
         Ok(wanted.map(figure).collect())
     }
 
+    /// Reports as a job does.
+    pub(super) async fn report(self, path: &str) -> Result<(), String> {
+        self.get(path).await.map(drop)
+    }
+
     async fn list<T: DeserializeOwned>(
         self,
         path: &str,

@@ -198,6 +198,9 @@ impl Stage {
             let within = step.within.unwrap_or_default();
             return Ok(self.serving.until(until, within).await);
         }
+        if let Some(path) = &step.ping {
+            return Ok(self.serving.ping(path).await);
+        }
         let Some(name) = &step.look else {
             return Ok(None);
         };

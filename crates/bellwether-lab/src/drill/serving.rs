@@ -192,6 +192,21 @@ impl Serving {
         }
     }
 
+    /// Reports as a job does; what is not answered well becomes a report.
+    pub(super) async fn ping(&mut self, path: &str) -> Option<StepReport> {
+        let reported = match self.running() {
+            Ok(_) => Api { at: LISTEN }.report(path).await,
+            Err(complaint) => Err(complaint),
+        };
+        reported.err().map(|complaint| StepReport {
+            name: format!("ping: {path}"),
+            expected: None,
+            as_expected: false,
+            missed: vec![complaint],
+            report: Value::Null,
+        })
+    }
+
     /// Waits for what is awaited; what does not come becomes a report.
     pub(super) async fn until(&mut self, until: &UntilSpec, within: Span) -> Option<StepReport> {
         let begun = Instant::now();

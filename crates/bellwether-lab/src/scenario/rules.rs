@@ -154,8 +154,7 @@ const STEPS: &str = "steps:";
 
 fn check_step(spec: &Spec, step: &StepSpec, zones: &BTreeSet<&str>) -> Result<(), Wrong> {
     let [kind] = step.kinds()[..] else {
-        let message =
-            "a step has exactly one of `check`, `set`, `wait`, `serve`, `run`, `until` and `look`";
+        let message = "a step has exactly one of `check`, `set`, `wait`, `serve`, `run`, `until`, `ping` and `look`";
         return Err(Wrong::new(STEPS, message));
     };
     let mut modifiers = step.modifiers().into_iter();
@@ -171,6 +170,14 @@ fn check_step(spec: &Spec, step: &StepSpec, zones: &BTreeSet<&str>) -> Result<()
     {
         let message = no_such("set", "zone", zone, zones.iter().copied());
         return Err(Wrong::new(zone, message));
+    }
+    if let Some(path) = &step.ping
+        && !["/ping/", "/api/push/"]
+            .iter()
+            .any(|begin| path.starts_with(begin))
+    {
+        let message = "ping: give the path that a job calls: `/ping/UUID`, `/ping/UUID/fail`";
+        return Err(Wrong::new("ping:", message.to_owned()));
     }
     until(spec, step)
 }
@@ -235,7 +242,8 @@ impl Course {
         if let Some(word) = step.serve {
             self.serve(spec, step, word)?;
         }
-        if !self.running && (step.until.is_some() || step.look.is_some()) {
+        let asks = step.until.is_some() || step.look.is_some() || step.ping.is_some();
+        if !self.running && asks {
             let kind = step.kinds()[0];
             let message = format!("`{kind}` asks a running program; `serve: start` comes before");
             return Err(Wrong::new(&format!("{kind}:"), message));
@@ -340,6 +348,12 @@ mod tests {
         );
         check("{ look: a }", "", "`serve: start` comes before");
         check("{ serve: stop }", "", "does not run");
+        check("{ ping: /ping/x }", "", "`serve: start` comes before");
+        check(
+            "{ serve: start }, { ping: x }",
+            "",
+            "the path that a job calls",
+        );
         check("{ serve: start }, { serve: start }", "", "runs already");
         check(
             "{ serve: start }, { serve: stop, every: 1s }",

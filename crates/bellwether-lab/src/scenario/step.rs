@@ -15,7 +15,7 @@ use super::signing::DsWords;
 use super::time::Span;
 use super::{HostPatch, ZonePatch};
 
-/// One step; exactly one of `check`, `set`, `wait`, `serve`, `run`, `until` and `look`.
+/// One step; exactly one of `check`, `set`, `wait`, `serve`, `run`, `until`, `ping` and `look`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepSpec {
@@ -79,6 +79,10 @@ pub struct StepSpec {
     /// Of `until`: how long at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<Span>,
+    /// Report to the running `serve` as a job does: the path of a URL, which must be answered by 200.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^/(ping|api/push)/"))]
+    pub ping: Option<String>,
     /// Take from the running `serve` what it says of services, incidents and itself; the step's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub look: Option<String>,
@@ -122,6 +126,7 @@ impl StepSpec {
             ("serve", self.serve.is_some()),
             ("run", self.run.is_some()),
             ("until", self.until.is_some()),
+            ("ping", self.ping.is_some()),
             ("look", self.look.is_some()),
         ];
         let given = kinds.into_iter().filter(|(_, given)| *given);
