@@ -444,6 +444,7 @@ pub(crate) const SERVE: &[Shipped] = scenarios! {
     "serve-bad-config.yaml",
     "serve-frozen-worker.yaml",
     "serve-healthy.yaml",
+    "serve-heartbeat.yaml",
     "serve-lost-packet.yaml",
     "serve-mashery.yaml",
     "serve-own-resolver.yaml",

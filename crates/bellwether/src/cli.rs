@@ -39,6 +39,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     Status(StatusArgs),
     Incidents(IncidentsArgs),
+    Heartbeats(HeartbeatsArgs),
     /// Copy or verify the data directory of `serve`.
     #[command(
         subcommand,
@@ -278,7 +279,8 @@ pub(crate) enum RemoteFormat {
     Json,
 }
 
-/// Print what is true now: services, configuration, open incidents; from a running hub.
+/// Print what is true now: services, configuration, open incidents, jobs that are late; from a running
+/// hub.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit codes: 0 all healthy, 1 some degraded or broken, 2 usage error or no \
@@ -306,6 +308,22 @@ pub(crate) struct IncidentsArgs {
     pub(crate) hub: HubArgs,
     /// How to print it
     #[arg(long, value_enum, default_value_t = RemoteFormat::Text, global = true)]
+    pub(crate) format: RemoteFormat,
+}
+
+/// Print who must report, how each of them stands and where it reports; from a running hub.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Where a job reports is told to a token with the scope `write`: whoever knows it may \
+    report in the name of that job.\n\n\
+    Exit codes: 0 all healthy, 1 some late or failed, 2 usage error or no hub, 3 some unknown, and none \
+    broken."
+)]
+pub(crate) struct HeartbeatsArgs {
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = RemoteFormat::Text)]
     pub(crate) format: RemoteFormat,
 }
 

@@ -5,7 +5,7 @@
 //!
 //! - `cli`: what may be typed
 //! - `check`, `diagnose`, `drill`, `explain`, `config`: one module each command
-//! - `serve`: the hub with its built-in agent; `status`, `incidents` (`remote`), `store`: to read and
+//! - `serve`: the hub with its built-in agent; `status`, `incidents`, `heartbeats` (`remote`), `store`: to read and
 //!   act on one, and to copy its data
 //! - `job`: from the command line to a job
 //! - `text`: a report for people
@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Status(args) => remote::status::run(&args),
         Command::Incidents(args) => remote::incidents::run(&args),
+        Command::Heartbeats(args) => remote::heartbeats::run(&args),
         Command::Store(command) => store::run(&command),
         Command::Drill(args) => drill::run(args),
         Command::Explain(args) => explain::run(&args),

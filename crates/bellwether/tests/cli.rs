@@ -54,6 +54,7 @@ fn help() {
         ("help-explain.txt", &["explain", "--help"]),
         ("help-serve.txt", &["serve", "--help"]),
         ("help-status.txt", &["status", "--help"]),
+        ("help-heartbeats.txt", &["heartbeats", "--help"]),
         ("help-incidents.txt", &["incidents", "--help"]),
         ("help-incidents-show.txt", &["incidents", "show", "--help"]),
         ("help-incidents-ack.txt", &["incidents", "ack", "--help"]),

@@ -95,6 +95,9 @@ pub struct Heard {
     /// Signals, of all kinds.
     #[serde(default)]
     pub pings: u64,
+    /// Ends that were well.
+    #[serde(default)]
+    pub successes: u64,
     /// The newest signal but those that only say something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_ping: Option<Timestamp>,
@@ -122,6 +125,7 @@ impl Heard {
         Self {
             known_since,
             pings: 0,
+            successes: 0,
             last_ping: None,
             last_success: None,
             ended: None,
@@ -187,6 +191,7 @@ impl Heard {
         }
         self.failing_since = if ok {
             self.last_success = Some(at);
+            self.successes = self.successes.saturating_add(1);
             None
         } else {
             self.failing_since.or(Some(at))

@@ -147,7 +147,9 @@ impl Heartbeat {
             Due::Every(every) => (Some(ms(*every)), None, None),
             Due::Cron(cron) => (None, Some(cron.pattern.clone()), Some(cron.zone.clone())),
         };
-        let log = ended.and_then(|end| end.log.as_ref()).or(heard.log.as_ref());
+        let log = ended
+            .and_then(|end| end.log.as_ref())
+            .or(heard.log.as_ref());
         let scrub = |log: &String| hub.shared.configured.load().config.scrub(log);
         let log = log.map(|log| excerpt(&scrub(log), LOG_SHOWN_MAX));
         // Where a run is held to its own limit, that is what is due.

@@ -107,9 +107,10 @@ impl Outcome {
             (Client::Healthchecks, _) => {
                 ("text/plain; charset=utf-8", self.words(client).to_owned())
             }
-            (Client::UptimeKuma, Self::Ok) => {
-                ("application/json; charset=utf-8", json!({ "ok": true }).to_string())
-            }
+            (Client::UptimeKuma, Self::Ok) => (
+                "application/json; charset=utf-8",
+                json!({ "ok": true }).to_string(),
+            ),
             (Client::UptimeKuma, _) => (
                 "application/json; charset=utf-8",
                 json!({ "ok": false, "msg": self.words(client) }).to_string(),

@@ -112,7 +112,10 @@ mod tests {
         let later = now + Duration::from_secs(1);
         let taken = (0..100).filter(|_| limits.take("a", from, later)).count();
         assert_eq!(taken, 10);
-        assert!(!limits.take("a", from, now), "a clock that goes back gives nothing");
+        assert!(
+            !limits.take("a", from, now),
+            "a clock that goes back gives nothing"
+        );
     }
 
     #[test]

@@ -29,9 +29,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
+use ids::Ids;
 pub use ids::{Asked, Found, Paths, Secret};
 pub(crate) use keep::run;
-use ids::Ids;
 use limits::Limits;
 
 /// Before a heartbeat's name: what was heard of it.
@@ -143,6 +143,8 @@ pub(crate) struct Brief {
     pub(crate) name: String,
     pub(crate) state: State,
     pub(crate) last_success: Option<Timestamp>,
+    /// How many there were.
+    pub(crate) successes: u64,
     /// When its newest run ended.
     pub(crate) ended: Option<Timestamp>,
 }
@@ -291,7 +293,8 @@ impl Beats {
                 },
             );
         }
-        held.dirty.extend(before.into_keys().chain(known.into_keys()));
+        held.dirty
+            .extend(before.into_keys().chain(known.into_keys()));
         held.ids = Ids::of(&self.secret, &config.heartbeats);
         let beats = &held.beats;
         held.limits.retain(|name| beats.contains_key(name));
@@ -323,15 +326,7 @@ impl Beats {
     /// The heartbeat is gone, or it could not be kept.
     pub async fn heard(&self, name: &str, ping: &Ping) -> Result<(), Refusal> {
         let mut written = self.written.subscribe();
-        let number = {
-            let mut held = self.held();
-            let beat = held.beats.get_mut(name).ok_or(Refusal::Gone)?;
-            beat.heard.ping(ping);
-            held.dirty.insert(name.to_owned());
-            held.number += 1;
-            held.taken += 1;
-            held.number
-        };
+        let number = self.take(name, ping)?;
         self.wake.notify_one();
         let tried = written.wait_for(|written| written.tried >= number);
         let kept = match tokio::time::timeout(KEPT_WITHIN, tried).await {
@@ -339,6 +334,17 @@ impl Beats {
             Ok(Err(_)) | Err(_) => false,
         };
         kept.then_some(()).ok_or(Refusal::NotKept)
+    }
+
+    /// Takes in a signal. Gives the number of the change that it is.
+    pub(crate) fn take(&self, name: &str, ping: &Ping) -> Result<u64, Refusal> {
+        let mut held = self.held();
+        let beat = held.beats.get_mut(name).ok_or(Refusal::Gone)?;
+        beat.heard.ping(ping);
+        held.dirty.insert(name.to_owned());
+        held.number += 1;
+        held.taken += 1;
+        Ok(held.number)
     }
 
     /// The wall clock was moved by so much: set, or the machine slept, and nobody was heard meanwhile.
@@ -397,6 +403,7 @@ impl Beats {
             name: beat.config.name.clone(),
             state: beat.judge(held.gap, now),
             last_success: beat.heard.last_success,
+            successes: beat.heard.successes,
             ended: beat.heard.ended.as_ref().map(|end| end.at),
         };
         held.beats.values().map(brief).collect()

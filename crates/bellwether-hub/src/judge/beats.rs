@@ -22,6 +22,8 @@ const APART: Duration = Duration::from_micros(1);
 pub(super) struct Fed {
     at: Timestamp,
     what: What,
+    /// Its successes by then.
+    successes: u64,
 }
 
 /// What is told of a heartbeat.
@@ -59,6 +61,11 @@ impl Judge {
         let last = self.book.last_trace(&check, &local());
         let is_held = !self.book.of_check(&check).is_empty();
         let fed = self.beats.get(&brief.name);
+        // After a restart times must tell; else clocks that are set have no say.
+        let newest = brief.last_success.filter(|success| match fed {
+            Some(fed) => brief.successes != fed.successes,
+            None => last.is_none_or(|last| *success > last),
+        });
         let is_since = |every| fed.is_none_or(|fed| now.duration_since(fed.at) >= every);
         let began = match what {
             What::Trouble { .. } if !is_held => state.since.unwrap_or(now),
@@ -74,9 +81,9 @@ impl Judge {
                 return;
             }
             // It is over by a success, and by nothing else: not by a time that was put off.
-            What::Well if is_held => match brief.last_success {
-                Some(success) if last.is_none_or(|last| success > last) => success,
-                Some(_) | None => return,
+            What::Well if is_held => match newest {
+                Some(success) => success,
+                None => return,
             },
             What::Well if is_since(WELL_EVERY) => now,
             What::Well => return,
@@ -91,7 +98,13 @@ impl Judge {
         } else {
             self.judge(&check, &local(), &report, judged, now);
         }
-        self.beats.insert(brief.name.clone(), Fed { at: now, what });
+        let successes = brief.successes;
+        let fed = Fed {
+            at: now,
+            what,
+            successes,
+        };
+        self.beats.insert(brief.name.clone(), fed);
     }
 
     /// The report of a heartbeat, without secrets: what a job says may hold some.

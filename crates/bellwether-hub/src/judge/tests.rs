@@ -18,6 +18,8 @@ use crate::agents::Owner;
 use crate::board::Board;
 use crate::testing::{self, Memory};
 
+mod heartbeats;
+
 const CONFIG: &str = "
 services:
   - { name: shop, url: https://www.shop.example/, every: 10s }

@@ -88,8 +88,15 @@ pub(super) fn encode(
         let samples = samples.filter_map(|stand| Some((labels(stand), value(stand, now)?)));
         gauges(out, name, help, samples)?;
     }
-    let pings = stands.iter().map(|stand| (labels(stand), stand.heard.pings));
-    counters(out, "heartbeat_pings", "Signals of a heartbeat, of all kinds", pings)?;
+    let pings = stands
+        .iter()
+        .map(|stand| (labels(stand), stand.heard.pings));
+    counters(
+        out,
+        "heartbeat_pings",
+        "Signals of a heartbeat, of all kinds",
+        pings,
+    )?;
     let help = "Signals of all heartbeats taken in since the start";
     counter(out, "heartbeats_taken", help, shared.beats.taken())
 }

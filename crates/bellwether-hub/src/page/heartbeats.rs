@@ -48,7 +48,12 @@ pub(super) fn section(hub: &Hub, now: Timestamp) -> Markup {
 }
 
 fn row(stand: &Stand, now: Timestamp) -> Markup {
-    let Stand { config, heard, state, .. } = stand;
+    let Stand {
+        config,
+        heard,
+        state,
+        ..
+    } = stand;
     html! {
         tr {
             td { b { (text(&config.name)) } }

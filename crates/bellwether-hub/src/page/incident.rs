@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use bellwether_model::{CheckId, Incident};
 use bellwether_model::incident::MomentKind;
+use bellwether_model::{CheckId, Incident};
 use jiff::Timestamp;
 use maud::{Markup, html};
 

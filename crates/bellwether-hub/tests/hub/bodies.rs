@@ -145,7 +145,9 @@ async fn p27_no_request_is_a_5xx() {
             "{method} {path}: {}",
             answer.status
         );
-        if answer.status.is_client_error() && method != "HEAD" && path.starts_with("/api") {
+        // Those whom jobs call answer as their clients expect it.
+        let is_ours = path.starts_with("/api") && !path.starts_with("/api/push/");
+        if answer.status.is_client_error() && method != "HEAD" && is_ours {
             answer.problem(answer.status.as_u16());
         }
         answers[usize::from(answer.status.as_u16())] += 1;

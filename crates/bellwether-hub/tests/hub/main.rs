@@ -9,6 +9,7 @@ mod door;
 mod events;
 mod metrics;
 mod page;
+mod pings;
 mod reading;
 mod start;
 mod writing;

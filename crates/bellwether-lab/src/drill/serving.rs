@@ -94,6 +94,9 @@ impl Serving {
 
     async fn try_ping(&mut self, name: &str, how: PingWord) -> Result<(), String> {
         let api = self.api()?;
+        if name.starts_with('/') {
+            return api.ping(name).await;
+        }
         let path = api.heartbeat(name, &self.token()?).await?;
         api.ping(&format!("{path}{}", how.suffix())).await
     }

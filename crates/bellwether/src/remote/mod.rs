@@ -1,11 +1,12 @@
 //! Commands that read and act on a running hub, through its API.
 //!
 //! - `client`: one request, one answer
-//! - `status`, `incidents`: the commands
+//! - `status`, `incidents`, `heartbeats`: the commands
 //! - `troubles`: what is wrong with the hub itself
 //! - `when`: times and ages in words
 
 mod client;
+pub(crate) mod heartbeats;
 pub(crate) mod incidents;
 pub(crate) mod status;
 mod troubles;

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::client::{Client, Page};
+use super::heartbeats::{self, Heartbeat};
 use super::incidents::Incidents;
 use super::troubles::{self, Trouble};
 use super::when::{clock, span};
@@ -75,14 +76,19 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
         service.since = began(service, &open).or(service.since);
     }
     let troubles = troubles::ask(&client)?;
-    let exit = exit(&services, &troubles);
+    let heartbeats = heartbeats::ask(&client)?;
+    let exit = exit(&services, &heartbeats, &troubles);
     if args.format == RemoteFormat::Json {
-        output::json(&serde_json::json!({ "services": services, "troubles": troubles }))?;
+        output::json(&serde_json::json!({
+            "services": services,
+            "heartbeats": heartbeats,
+            "troubles": troubles,
+        }))?;
         return Ok(exit);
     }
     let configuration: Configuration = client.get("/api/v1/configuration?brief=true")?;
     let now = Timestamp::now();
-    let text = text(
+    let mut text = text(
         client.place(),
         &troubles,
         &services,
@@ -90,6 +96,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
         &open,
         now,
     );
+    text.push_str(&heartbeats::broken(&heartbeats, now));
     output::print(&text)?;
     Ok(exit)
 }
@@ -112,10 +119,12 @@ fn began(service: &Service, open: &[Incident]) -> Option<Timestamp> {
     same.or_else(critical)
 }
 
-/// 1 where users fail, 3 where nothing is known or the hub itself is in trouble, 0 where all is well.
-fn exit(services: &[Service], troubles: &[Trouble]) -> Exit {
+/// 1 where users or jobs fail, 3 where nothing is known or the hub itself is in trouble, 0 where all is well.
+fn exit(services: &[Service], heartbeats: &[Heartbeat], troubles: &[Trouble]) -> Exit {
     let any = |wanted: &[Verdict]| services.iter().any(|s| wanted.contains(&s.verdict));
-    if any(&[Verdict::Broken, Verdict::Degraded]) {
+    // One that never reported yet is no trouble of its service.
+    let fails = heartbeats.iter().any(|one| one.verdict == Verdict::Broken);
+    if fails || any(&[Verdict::Broken, Verdict::Degraded]) {
         Exit::Broken
     } else if any(&[Verdict::Unknown]) || !troubles.is_empty() {
         Exit::Ourselves
@@ -281,7 +290,7 @@ hub 127.0.0.1:8400, configuration 4 in force since 2026-11-20 08:00:00 UTC
 3 services: 1 healthy, 1 degraded, 1 unknown
 ";
         assert_eq!(text, expected);
-        assert_eq!(exit(&services, &[]), Exit::Broken);
+        assert_eq!(exit(&services, &[], &[]), Exit::Broken);
     }
 
     #[test]
@@ -312,8 +321,8 @@ hub 127.0.0.1:8400, configuration 4 in force since 2026-11-20 08:00:00 UTC
             text.contains("UTC ! the hub itself is IN TROUBLE since 11:05:00 UTC (5 min), runs are not kept: no space left for `d/state.db` ✓ shop"),
             "{text}"
         );
-        assert_eq!(exit(&services, &troubles), Exit::Ourselves);
-        assert_eq!(exit(&services, &[]), Exit::Fine);
+        assert_eq!(exit(&services, &[], &troubles), Exit::Ourselves);
+        assert_eq!(exit(&services, &[], &[]), Exit::Fine);
     }
 
     #[test]

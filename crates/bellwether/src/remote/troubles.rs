@@ -52,6 +52,7 @@ fn of(part: &str) -> &str {
         "keep" => "runs are not kept",
         "state" => "incidents are not kept, and what is shown of them may be gone after a restart",
         "store" => "its data",
+        "heartbeats" => "what jobs report is not kept",
         "judge" => "nothing is judged",
         other => other,
     }
