@@ -48,9 +48,9 @@ pub const LIMIT_MIN: u64 = 16 * 1024 * 1024;
 /// are never thinned: the hub may have them as they are.
 pub const WINDOW: u64 = 16;
 /// A longer journal is sealed.
-const JOURNAL_LEN_MAX: u64 = 1024 * 1024;
+const JOURNAL_LEN_MAX: u64 = 4 * 1024 * 1024;
 /// One with more rows is too: what is sealed together is lost together when a disk forgets a bit.
-const JOURNAL_ROWS_MAX: usize = 8_192;
+const JOURNAL_ROWS_MAX: usize = 16_384;
 /// A journal that nobody needs any more goes when it is longer than this.
 const JOURNAL_LEN_DONE: u64 = 64 * 1024;
 /// What may wait in memory while the disk takes nothing, in rows; some 30 MiB.
@@ -65,13 +65,16 @@ pub(crate) const DELIVERY_ROWS_MAX: usize = 2_000;
 const READS_MAX: u32 = 3;
 
 /// The small file beside the deliveries.
-const KEPT: &str = "kept.json";
+const KEPT: &str = "kept";
 const SCHEMA: &str = "bellwether.spool/1";
 
 /// Deliveries, until the hub has them.
 pub struct Spool<D> {
     disk: D,
     limit: u64,
+    /// [`JOURNAL_ROWS_MAX`] and [`MEMORY_MAX`], or less in tests.
+    journal_rows: usize,
+    memory: usize,
     segments: VecDeque<Segment>,
     /// Is the last segment a journal that may be appended to?
     is_open: bool,
@@ -106,6 +109,22 @@ struct Kept {
     shift: u64,
     /// Which start this is.
     boot: u64,
+}
+
+impl Kept {
+    /// With a checksum before it: a number that is not what it was would let deliveries go that nobody
+    /// has.
+    fn write(&self) -> Vec<u8> {
+        let text = serde_json::to_string(self).expect("it is plain JSON");
+        format!("{:08x} {text}", crc32fast::hash(text.as_bytes())).into_bytes()
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (crc, text) = std::str::from_utf8(bytes).ok()?.split_once(' ')?;
+        let is_sound = u32::from_str_radix(crc, 16) == Ok(crc32fast::hash(text.as_bytes()));
+        let kept: Self = serde_json::from_str(text).ok().filter(|_| is_sound)?;
+        (kept.schema == SCHEMA).then_some(kept)
+    }
 }
 
 /// A file with deliveries.
@@ -160,6 +179,8 @@ impl<D: Disk> Spool<D> {
         let mut spool = Self {
             disk,
             limit: limit.max(LIMIT_MIN),
+            journal_rows: JOURNAL_ROWS_MAX,
+            memory: MEMORY_MAX,
             segments: VecDeque::new(),
             is_open: false,
             tail: VecDeque::new(),
@@ -328,8 +349,7 @@ impl<D: Disk> Spool<D> {
     }
 
     fn write_kept(&mut self) -> io::Result<()> {
-        let text = serde_json::to_vec(&self.kept).expect("it is plain JSON");
-        self.disk.replace(KEPT, &text)
+        self.disk.replace(KEPT, &self.kept.write())
     }
 
     /// Notes what the disk says. It is told once when it begins, and once when it is over.
@@ -367,7 +387,8 @@ impl<D: Disk> Spool<D> {
                 };
                 journal::write(&mut bytes, *number, &packed);
                 (last, rows, count) = (*number, rows + delivery.harvest.len(), count + 1);
-                if bytes.len() as u64 >= JOURNAL_LEN_MAX {
+                // A disk in trouble is tried with little.
+                if bytes.len() as u64 >= JOURNAL_LEN_MAX || self.trouble.is_some() {
                     break;
                 }
             }
@@ -441,7 +462,7 @@ impl<D: Disk> Spool<D> {
         journal.len += bytes.len() as u64;
         journal.last = last;
         journal.rows += rows;
-        if journal.len >= JOURNAL_LEN_MAX || journal.rows >= JOURNAL_ROWS_MAX {
+        if journal.len >= JOURNAL_LEN_MAX || journal.rows >= self.journal_rows {
             self.is_open = false;
             self.seal_last();
         }
@@ -463,7 +484,7 @@ impl<D: Disk> Spool<D> {
     /// Thins what waits in memory when it is too much. What was handed out stays as it is.
     fn bound_memory(&mut self) {
         for level in [Level::Usual, Level::Records, Level::Rows] {
-            if self.weight <= MEMORY_MAX {
+            if self.weight <= self.memory {
                 return;
             }
             let sent = self.sent;
