@@ -105,8 +105,11 @@ struct Kept {
     acked: u64,
     /// The next one, at least.
     next: u64,
-    /// What the hub's numbers are ahead.
-    shift: u64,
+    /// What the hub's numbers are ahead; behind, after another enrolment.
+    shift: i64,
+    /// The agent that these numbers are of.
+    #[serde(default)]
+    agent: String,
     /// Which start this is.
     boot: u64,
 }
@@ -190,6 +193,7 @@ impl<D: Disk> Spool<D> {
                 acked: 0,
                 next: 1,
                 shift: 0,
+                agent: String::new(),
                 boot: 0,
             },
             found: 0,
@@ -221,8 +225,18 @@ impl<D: Disk> Spool<D> {
     pub fn newest(&self) -> u64 {
         match self.kept.next - 1 {
             0 => 0,
-            newest => newest + self.kept.shift,
+            newest => self.number(newest),
         }
+    }
+
+    /// The number that the hub knows a delivery by.
+    fn number(&self, place: u64) -> u64 {
+        place.saturating_add_signed(self.kept.shift)
+    }
+
+    /// And back.
+    fn place(&self, number: u64) -> u64 {
+        number.saturating_add_signed(-self.kept.shift)
     }
 
     /// Takes a delivery in. It is durable when nothing is in [`trouble`](Fill::trouble).
@@ -258,31 +272,37 @@ impl<D: Disk> Spool<D> {
         self.tail.is_empty()
     }
 
-    /// The hub has everything up to this number, as it says when a link begins.
+    /// The hub has everything of this agent up to this number, as it says when a link begins.
     ///
     /// # Errors
-    /// It has more than was ever made here, and what follows from that cannot be written down. Nothing
-    /// may be sent then.
-    pub fn welcome(&mut self, number: u64) -> Result<(), SpoolError> {
+    /// It has more than was ever made here, or is another one, and what follows from that cannot be
+    /// written down. Nothing may be sent then.
+    pub fn welcome(&mut self, agent: &str, number: u64) -> Result<(), SpoolError> {
+        let before = self.kept.clone();
         let claimed = self.found.max(self.sent).max(self.kept.acked);
-        let most = claimed + self.kept.shift;
-        if number <= most {
-            if number < self.kept.acked + self.kept.shift && self.kept.acked > 0 {
-                let known = self.kept.acked + self.kept.shift;
+        if self.kept.agent.is_empty() {
+            agent.clone_into(&mut self.kept.agent);
+        }
+        if self.kept.agent != agent {
+            self.enrolled_anew(agent, number);
+        } else if number > self.number(claimed) {
+            let known = self.number(claimed);
+            tracing::warn!(
+                number,
+                known,
+                "the hub has more than this spool knows of: it was lost, or is an older copy; numbers go on from there"
+            );
+            self.kept.acked = claimed;
+            self.kept.next = self.kept.next.max(claimed + 1);
+            self.kept.shift = shift(number, claimed);
+        } else {
+            let known = self.number(self.kept.acked);
+            if number < known && self.kept.acked > 0 {
                 tracing::warn!(number, known, "the hub has less than it said that it had");
             }
             self.acknowledge(number);
             return Ok(());
         }
-        tracing::warn!(
-            number,
-            known = most,
-            "the hub has more than this spool knows of: it was lost, or is an older copy; numbers go on from there"
-        );
-        let before = self.kept.clone();
-        self.kept.acked = claimed;
-        self.kept.next = self.kept.next.max(claimed + 1);
-        self.kept.shift = number - claimed;
         if let Err(error) = self.write_kept() {
             self.kept = before;
             return Err(SpoolError::Write(error));
@@ -291,10 +311,30 @@ impl<D: Disk> Spool<D> {
         Ok(())
     }
 
+    /// Numbers begin anew; what waits is delivered by them. Of another vantage it says nothing.
+    fn enrolled_anew(&mut self, agent: &str, number: u64) {
+        let vantage = |agent: &str| {
+            agent
+                .rsplit_once('/')
+                .map(|(vantage, _)| vantage.to_owned())
+        };
+        if vantage(&self.kept.agent) != vantage(agent) {
+            let deliveries = self.kept.next - 1 - self.kept.acked;
+            let before = &self.kept.agent;
+            tracing::error!(
+                deliveries,
+                before,
+                "what waits here is of another vantage; it is left out"
+            );
+            self.kept.acked = self.kept.next - 1;
+        }
+        agent.clone_into(&mut self.kept.agent);
+        self.kept.shift = shift(number, self.kept.acked);
+    }
+
     /// The hub has everything up to this number.
     pub fn acknowledge(&mut self, number: u64) {
-        let number = number.saturating_sub(self.kept.shift);
-        let number = number.min(self.kept.next - 1);
+        let number = self.place(number).min(self.kept.next - 1);
         if number > self.kept.acked {
             self.kept.acked = number;
             self.drop_prefix();
@@ -307,18 +347,12 @@ impl<D: Disk> Spool<D> {
     /// # Errors
     /// The disk cannot be read now.
     pub fn after(&mut self, number: u64) -> Result<Option<Numbered>, SpoolError> {
-        let after = number.saturating_sub(self.kept.shift).max(self.kept.acked);
+        let after = self.place(number).max(self.kept.acked);
         let found = self.find_after(after).map_err(SpoolError::Read)?;
         Ok(found.map(|(number, delivery)| {
             self.sent = self.sent.max(number);
-            (number + self.kept.shift, delivery)
+            (self.number(number), delivery)
         }))
-    }
-
-    /// Does anything come after this number?
-    #[must_use]
-    pub fn has_after(&self, number: u64) -> bool {
-        self.newest() > number.max(self.kept.acked + self.kept.shift)
     }
 
     /// How full it is.
@@ -493,6 +527,12 @@ impl<D: Disk> Spool<D> {
             self.weight = self.tail.iter().map(|(_, delivery)| weight(delivery)).sum();
         }
     }
+}
+
+/// What a number is ahead of a place.
+fn shift(number: u64, place: u64) -> i64 {
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    signed(number).saturating_sub(signed(place))
 }
 
 fn weight(delivery: &Delivery) -> usize {

@@ -5,12 +5,14 @@
 //! not. A delivery stays in the spool until the hub says that it has it, so that a link may break at any
 //! byte. From the hub it takes checks and wishes, and nothing else: no code, no path, no command.
 //!
+//! - [`dial`]: reaching the hub; enrolment
 //! - [`gather`]: harvest to deliveries, deliveries to the spool
 //! - `session`: one link, from `Hello` to its end
 //! - [`plans`]: plans put together, and kept over starts
 //! - [`runner`]: whoever does what is planned and asked
 //! - [`simulation`]: the whole of it under a virtual clock, for tests
 
+pub mod dial;
 pub mod gather;
 pub mod plans;
 pub mod runner;
@@ -51,6 +53,9 @@ const WAIT_REFUSED: Duration = Duration::from_secs(300);
 const WAIT_SUPERSEDED: Duration = Duration::from_secs(45);
 /// Wishes that wait for whoever runs the checks.
 pub const WISHES_MAX: usize = 1_024;
+
+/// What it means that the hub does not take a certificate.
+const REFUSED: &str = "refuses this agent's certificate: it was revoked, replaced, or has ended";
 
 /// Reaches the hub.
 pub trait Dial: Send + 'static {
@@ -95,9 +100,7 @@ pub enum DialError {
         hub: String,
     },
     /// The hub does not take this agent's certificate.
-    #[error(
-        "the hub at {hub} refuses this agent's certificate: it was revoked, replaced, or has ended; enrol again with a new token"
-    )]
+    #[error("the hub at {hub} {why}", why = REFUSED)]
     Refused {
         /// Where it is.
         hub: String,

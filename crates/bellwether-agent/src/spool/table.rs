@@ -59,7 +59,11 @@ impl Table {
         let checks = groups(rows.iter().map(|row| row.get(CHECK)));
         let columns = names.into_iter().map(|name| {
             let values: Vec<Option<&Value>> = rows.iter().map(|row| row.get(&name)).collect();
-            let column = Column::of(&name, &values, &checks);
+            // Which rows belong together is known only once this one is read.
+            let column = match name.as_str() {
+                CHECK => Column::of(&name, &values, &vec![0; rows.len()]),
+                _ => Column::of(&name, &values, &checks),
+            };
             (name, column)
         });
         let table = Self {

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bellwether_link::{frame, parcel};
-use bellwether_model::link::{Hello, ToAgent, ToHub, VERSION, VERSION_MIN};
+use bellwether_link::frame::FrameError;
+use bellwether_link::{client, frame, parcel};
+use bellwether_model::link::{Hello, Refusal, ToAgent, ToHub, VERSION, VERSION_MIN};
 use jiff::{SignedDuration, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
@@ -37,7 +38,7 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 const DRAIN_MAX: Duration = Duration::from_secs(3);
 
 /// What is said by the hub, or why nothing more will be.
-type Heard = Result<ToAgent, String>;
+type Heard = Result<ToAgent, Ended>;
 
 struct Session<'a, L, D, C> {
     up: &'a mut Uplink<L, D, C>,
@@ -94,8 +95,12 @@ async fn listen<S: AsyncRead>(mut stream: ReadHalf<S>, tell: mpsc::Sender<Heard>
     loop {
         let heard = match frame::receive(&mut stream).await {
             Ok(Some(message)) => Ok(message),
-            Ok(None) => Err("the hub ended the link".to_owned()),
-            Err(error) => Err(super::words(&error)),
+            Ok(None) => Err(broken("the hub ended the link")),
+            // In TLS 1.3 an agent hears only now what the hub thinks of its certificate.
+            Err(FrameError::Io(error)) if client::is_refused(&error) => {
+                Err(Ended::Refused(Refusal::Denied, super::REFUSED.to_owned()))
+            }
+            Err(error) => Err(Ended::Broken(super::words(&error))),
         };
         let is_end = heard.is_err();
         if tell.send(heard).await.is_err() || is_end {
@@ -146,9 +151,8 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
             newest,
         }))?;
         if let Some(hello) = self.out.pop_front() {
-            out.send(hello)
-                .await
-                .map_err(|_| broken("the hub takes nothing"))?;
+            // Why it is not taken, if it is not, is heard below.
+            let _ = out.send(hello).await;
         }
         let first = tokio::select! {
             first = timeout(WELCOME_MAX, heard.recv()) => first,
@@ -170,7 +174,7 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
                 ..
             })) => (version, program, agent, vantage, kept),
             Some(Ok(ToAgent::Refused { code, why })) => return Err(Ended::Refused(code, why)),
-            Some(Err(why)) => return Err(Ended::Broken(why)),
+            Some(Err(ended)) => return Err(ended),
             Some(Ok(_)) => return Err(broken("the hub does not say what is said first")),
             None => return Err(broken("the hub ended the link")),
         };
@@ -184,7 +188,12 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
                 "the hub takes this agent for another vantage; enrol again",
             ));
         }
-        let welcomed = self.up.shared.spool(move |spool| spool.welcome(kept)).await;
+        let id = agent.clone();
+        let welcomed = self
+            .up
+            .shared
+            .spool(move |spool| spool.welcome(&id, kept))
+            .await;
         welcomed.map_err(|error| Ended::Broken(super::words(&error)))?;
         (self.sent, self.kept) = (kept, kept);
         self.heard = Instant::now();
@@ -219,9 +228,14 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
                     self.heard = Instant::now();
                     self.hear(message).await?;
                 }
-                Woke::Heard(Some(Err(why))) => return Err(Ended::Broken(why)),
+                Woke::Heard(Some(Err(ended))) => return Err(ended),
                 Woke::Heard(None) => return Err(broken("the hub ended the link")),
-                Woke::NoRoom => return Err(broken("the hub takes nothing")),
+                // Why it takes nothing more may be there to be heard.
+                Woke::NoRoom => match timeout(READ_AGAIN, heard.recv()).await {
+                    Ok(Some(Err(ended))) => return Err(ended),
+                    Ok(Some(Ok(message))) => self.hear(message).await?,
+                    Ok(None) | Err(_) => return Err(broken("the hub takes nothing")),
+                },
                 Woke::Silence => {
                     return Err(broken("nothing was heard of the hub for half a minute"));
                 }
