@@ -36,6 +36,7 @@ enum Request {
     Plan(Box<Plan>),
     Trace(CheckId),
     Follow(CheckId, Option<Duration>),
+    Confirm(CheckId),
     Baseline(CheckId, Option<Arc<Baseline>>),
     Stop(Instant),
 }
@@ -136,6 +137,11 @@ impl AgentHandle {
     /// Traces a check at this cadence, while an incident of it is open; `None` ends that.
     pub async fn follow(&self, check: &CheckId, cadence: Option<Duration>) {
         self.ask(Request::Follow(check.clone(), cadence)).await;
+    }
+
+    /// Asks for a run of a check at once, besides those that are due: somebody elsewhere sees it fail.
+    pub async fn confirm(&self, check: &CheckId) {
+        self.ask(Request::Confirm(check.clone())).await;
     }
 
     /// Says what is known good of a check from now on.
@@ -267,6 +273,9 @@ impl<W: Workers, C: Clock + Sync> Agent<W, C> {
             }
             Request::Follow(check, cadence) => {
                 self.engine.follow(&check, cadence);
+            }
+            Request::Confirm(check) => {
+                self.engine.ask_confirm(&check);
             }
             Request::Baseline(check, baseline) => self.engine.baseline(&check, baseline),
             Request::Stop(at) => {

@@ -10,7 +10,9 @@
 //! - `judge`: what a visit came to, in short
 //! - `workers`: whoever carries out what is asked: [`Workers`]
 //! - `clock`: the clocks, and the time that the agent goes by
-//! - [`settings`]: from a configuration to a plan
+//! - [`settings`]: from a configuration to a plan; from what a hub tells to one
+//! - [`spool`]: what was harvested, on disk until the hub has it
+//! - [`uplink`]: the link to the hub
 //! - `figures`, `lateness`: counts of itself
 
 mod agent;
@@ -19,11 +21,11 @@ mod engine;
 mod figures;
 mod judge;
 mod lateness;
-
 pub mod settings;
 pub mod spool;
 #[cfg(test)]
 mod testing;
+pub mod uplink;
 pub mod wheel;
 mod workers;
 

@@ -48,9 +48,9 @@ pub const LIMIT_MIN: u64 = 16 * 1024 * 1024;
 /// are never thinned: the hub may have them as they are.
 pub const WINDOW: u64 = 16;
 /// A longer journal is sealed.
-const JOURNAL_LEN_MAX: u64 = 1024 * 1024;
+const JOURNAL_LEN_MAX: u64 = 4 * 1024 * 1024;
 /// One with more rows is too: what is sealed together is lost together when a disk forgets a bit.
-const JOURNAL_ROWS_MAX: usize = 8_192;
+const JOURNAL_ROWS_MAX: usize = 16_384;
 /// A journal that nobody needs any more goes when it is longer than this.
 const JOURNAL_LEN_DONE: u64 = 64 * 1024;
 /// What may wait in memory while the disk takes nothing, in rows; some 30 MiB.
@@ -65,13 +65,16 @@ pub(crate) const DELIVERY_ROWS_MAX: usize = 2_000;
 const READS_MAX: u32 = 3;
 
 /// The small file beside the deliveries.
-const KEPT: &str = "kept.json";
+const KEPT: &str = "kept";
 const SCHEMA: &str = "bellwether.spool/1";
 
 /// Deliveries, until the hub has them.
 pub struct Spool<D> {
     disk: D,
     limit: u64,
+    /// [`JOURNAL_ROWS_MAX`] and [`MEMORY_MAX`], or less in tests.
+    journal_rows: usize,
+    memory: usize,
     segments: VecDeque<Segment>,
     /// Is the last segment a journal that may be appended to?
     is_open: bool,
@@ -102,10 +105,29 @@ struct Kept {
     acked: u64,
     /// The next one, at least.
     next: u64,
-    /// What the hub's numbers are ahead.
-    shift: u64,
+    /// What the hub's numbers are ahead; behind, after another enrolment.
+    shift: i64,
+    /// The agent that these numbers are of.
+    #[serde(default)]
+    agent: String,
     /// Which start this is.
     boot: u64,
+}
+
+impl Kept {
+    /// With a checksum before it: a number that is not what it was would let deliveries go that nobody
+    /// has.
+    fn write(&self) -> Vec<u8> {
+        let text = serde_json::to_string(self).expect("it is plain JSON");
+        format!("{:08x} {text}", crc32fast::hash(text.as_bytes())).into_bytes()
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (crc, text) = std::str::from_utf8(bytes).ok()?.split_once(' ')?;
+        let is_sound = u32::from_str_radix(crc, 16) == Ok(crc32fast::hash(text.as_bytes()));
+        let kept: Self = serde_json::from_str(text).ok().filter(|_| is_sound)?;
+        (kept.schema == SCHEMA).then_some(kept)
+    }
 }
 
 /// A file with deliveries.
@@ -160,6 +182,8 @@ impl<D: Disk> Spool<D> {
         let mut spool = Self {
             disk,
             limit: limit.max(LIMIT_MIN),
+            journal_rows: JOURNAL_ROWS_MAX,
+            memory: MEMORY_MAX,
             segments: VecDeque::new(),
             is_open: false,
             tail: VecDeque::new(),
@@ -169,6 +193,7 @@ impl<D: Disk> Spool<D> {
                 acked: 0,
                 next: 1,
                 shift: 0,
+                agent: String::new(),
                 boot: 0,
             },
             found: 0,
@@ -200,8 +225,18 @@ impl<D: Disk> Spool<D> {
     pub fn newest(&self) -> u64 {
         match self.kept.next - 1 {
             0 => 0,
-            newest => newest + self.kept.shift,
+            newest => self.number(newest),
         }
+    }
+
+    /// The number that the hub knows a delivery by.
+    fn number(&self, place: u64) -> u64 {
+        place.saturating_add_signed(self.kept.shift)
+    }
+
+    /// And back.
+    fn place(&self, number: u64) -> u64 {
+        number.saturating_add_signed(-self.kept.shift)
     }
 
     /// Takes a delivery in. It is durable when nothing is in [`trouble`](Fill::trouble).
@@ -237,31 +272,37 @@ impl<D: Disk> Spool<D> {
         self.tail.is_empty()
     }
 
-    /// The hub has everything up to this number, as it says when a link begins.
+    /// The hub has everything of this agent up to this number, as it says when a link begins.
     ///
     /// # Errors
-    /// It has more than was ever made here, and what follows from that cannot be written down. Nothing
-    /// may be sent then.
-    pub fn welcome(&mut self, number: u64) -> Result<(), SpoolError> {
+    /// It has more than was ever made here, or is another one, and what follows from that cannot be
+    /// written down. Nothing may be sent then.
+    pub fn welcome(&mut self, agent: &str, number: u64) -> Result<(), SpoolError> {
+        let before = self.kept.clone();
         let claimed = self.found.max(self.sent).max(self.kept.acked);
-        let most = claimed + self.kept.shift;
-        if number <= most {
-            if number < self.kept.acked + self.kept.shift && self.kept.acked > 0 {
-                let known = self.kept.acked + self.kept.shift;
+        if self.kept.agent.is_empty() {
+            agent.clone_into(&mut self.kept.agent);
+        }
+        if self.kept.agent != agent {
+            self.enrolled_anew(agent, number);
+        } else if number > self.number(claimed) {
+            let known = self.number(claimed);
+            tracing::warn!(
+                number,
+                known,
+                "the hub has more than this spool knows of: it was lost, or is an older copy; numbers go on from there"
+            );
+            self.kept.acked = claimed;
+            self.kept.next = self.kept.next.max(claimed + 1);
+            self.kept.shift = shift(number, claimed);
+        } else {
+            let known = self.number(self.kept.acked);
+            if number < known && self.kept.acked > 0 {
                 tracing::warn!(number, known, "the hub has less than it said that it had");
             }
             self.acknowledge(number);
             return Ok(());
         }
-        tracing::warn!(
-            number,
-            known = most,
-            "the hub has more than this spool knows of: it was lost, or is an older copy; numbers go on from there"
-        );
-        let before = self.kept.clone();
-        self.kept.acked = claimed;
-        self.kept.next = self.kept.next.max(claimed + 1);
-        self.kept.shift = number - claimed;
         if let Err(error) = self.write_kept() {
             self.kept = before;
             return Err(SpoolError::Write(error));
@@ -270,10 +311,30 @@ impl<D: Disk> Spool<D> {
         Ok(())
     }
 
+    /// Numbers begin anew; what waits is delivered by them. Of another vantage it says nothing.
+    fn enrolled_anew(&mut self, agent: &str, number: u64) {
+        let vantage = |agent: &str| {
+            agent
+                .rsplit_once('/')
+                .map(|(vantage, _)| vantage.to_owned())
+        };
+        if vantage(&self.kept.agent) != vantage(agent) {
+            let deliveries = self.kept.next - 1 - self.kept.acked;
+            let before = &self.kept.agent;
+            tracing::error!(
+                deliveries,
+                before,
+                "what waits here is of another vantage; it is left out"
+            );
+            self.kept.acked = self.kept.next - 1;
+        }
+        agent.clone_into(&mut self.kept.agent);
+        self.kept.shift = shift(number, self.kept.acked);
+    }
+
     /// The hub has everything up to this number.
     pub fn acknowledge(&mut self, number: u64) {
-        let number = number.saturating_sub(self.kept.shift);
-        let number = number.min(self.kept.next - 1);
+        let number = self.place(number).min(self.kept.next - 1);
         if number > self.kept.acked {
             self.kept.acked = number;
             self.drop_prefix();
@@ -286,18 +347,12 @@ impl<D: Disk> Spool<D> {
     /// # Errors
     /// The disk cannot be read now.
     pub fn after(&mut self, number: u64) -> Result<Option<Numbered>, SpoolError> {
-        let after = number.saturating_sub(self.kept.shift).max(self.kept.acked);
+        let after = self.place(number).max(self.kept.acked);
         let found = self.find_after(after).map_err(SpoolError::Read)?;
         Ok(found.map(|(number, delivery)| {
             self.sent = self.sent.max(number);
-            (number + self.kept.shift, delivery)
+            (self.number(number), delivery)
         }))
-    }
-
-    /// Does anything come after this number?
-    #[must_use]
-    pub fn has_after(&self, number: u64) -> bool {
-        self.newest() > number.max(self.kept.acked + self.kept.shift)
     }
 
     /// How full it is.
@@ -328,8 +383,7 @@ impl<D: Disk> Spool<D> {
     }
 
     fn write_kept(&mut self) -> io::Result<()> {
-        let text = serde_json::to_vec(&self.kept).expect("it is plain JSON");
-        self.disk.replace(KEPT, &text)
+        self.disk.replace(KEPT, &self.kept.write())
     }
 
     /// Notes what the disk says. It is told once when it begins, and once when it is over.
@@ -367,7 +421,8 @@ impl<D: Disk> Spool<D> {
                 };
                 journal::write(&mut bytes, *number, &packed);
                 (last, rows, count) = (*number, rows + delivery.harvest.len(), count + 1);
-                if bytes.len() as u64 >= JOURNAL_LEN_MAX {
+                // A disk in trouble is tried with little.
+                if bytes.len() as u64 >= JOURNAL_LEN_MAX || self.trouble.is_some() {
                     break;
                 }
             }
@@ -441,7 +496,7 @@ impl<D: Disk> Spool<D> {
         journal.len += bytes.len() as u64;
         journal.last = last;
         journal.rows += rows;
-        if journal.len >= JOURNAL_LEN_MAX || journal.rows >= JOURNAL_ROWS_MAX {
+        if journal.len >= JOURNAL_LEN_MAX || journal.rows >= self.journal_rows {
             self.is_open = false;
             self.seal_last();
         }
@@ -463,7 +518,7 @@ impl<D: Disk> Spool<D> {
     /// Thins what waits in memory when it is too much. What was handed out stays as it is.
     fn bound_memory(&mut self) {
         for level in [Level::Usual, Level::Records, Level::Rows] {
-            if self.weight <= MEMORY_MAX {
+            if self.weight <= self.memory {
                 return;
             }
             let sent = self.sent;
@@ -472,6 +527,12 @@ impl<D: Disk> Spool<D> {
             self.weight = self.tail.iter().map(|(_, delivery)| weight(delivery)).sum();
         }
     }
+}
+
+/// What a number is ahead of a place.
+fn shift(number: u64, place: u64) -> i64 {
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    signed(number).saturating_sub(signed(place))
 }
 
 fn weight(delivery: &Delivery) -> usize {

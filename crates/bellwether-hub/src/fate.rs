@@ -224,9 +224,10 @@ status_pages:
         );
         let fates = of(&config, &BTreeMap::new());
         let now = jiff::Timestamp::UNIX_EPOCH;
+        let local = VantageId::new(VantageId::LOCAL);
         let told = |service: &str| {
             let check = CheckId::new(service, "main");
-            let report = crate::freshness::no_result(&check, now, "0", now);
+            let report = crate::freshness::no_result(&check, &local, now, "0", now);
             let before = report.findings.len();
             warned(&fates, &check, &report).map(|report| report.findings.len() - before)
         };

@@ -40,6 +40,14 @@ pub(crate) enum Command {
     Status(StatusArgs),
     Incidents(IncidentsArgs),
     Heartbeats(HeartbeatsArgs),
+    /// Measure for a hub elsewhere: become one of its vantages, and be one.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  bellwether agent enrol --hub https://hub.example:8401 --token bwe_…    \
+        once; the hub prints the line\n  bellwether agent run                                                   \
+        for as long as it is to measure"
+    )]
+    Agent(AgentCommand),
     /// Copy or verify the data directory of `serve`.
     #[command(
         subcommand,
@@ -355,6 +363,68 @@ pub(crate) enum IncidentsCommand {
     },
 }
 
+/// What an agent does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentCommand {
+    Enrol(EnrolArgs),
+    Run(AgentRunArgs),
+}
+
+/// Makes a key here, and asks the hub to certify it for the vantage that the token was made for. The hub
+/// is known by the token: whoever else answers is not believed.
+#[derive(Args, Debug)]
+#[command(
+    about = "Become a vantage of a hub, by a token that it made",
+    after_help = "At the hub, `bellwether agents token VANTAGE` makes the token, good once and for 15 \
+    minutes.\n\nExit codes: 0 done, 2 not, with the reason."
+)]
+pub(crate) struct EnrolArgs {
+    /// Where the hub takes agents: `https://HOST` or `https://HOST:PORT`; port 8401 if left out
+    #[arg(long, value_name = "URL")]
+    pub(crate) hub: String,
+    /// The token
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "BELLWETHER_ENROL_TOKEN",
+        hide_env_values = true
+    )]
+    pub(crate) token: String,
+    /// Where key and certificate are kept [default: /var/lib/bellwether-agent if it can be written
+    /// to, else ~/.local/state/bellwether-agent]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// Runs the checks that the hub plans for this vantage, and delivers what they saw. Dials the hub, and
+/// listens nowhere. Without the hub it measures on by its last plan; results wait on disk.
+///
+/// Ends on SIGTERM and Ctrl-C, within ten seconds; what was not delivered by then is kept.
+#[derive(Args, Debug)]
+#[command(
+    about = "Measure for the hub, for as long as it runs",
+    after_help = "Exit codes: 0 ended as asked, 1 it could not go on, 2 usage error or not enrolled."
+)]
+pub(crate) struct AgentRunArgs {
+    /// Where key, certificate, plan and results are kept [default: where `enrol` put them]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// How many worker processes run the probes [default: what suits the number of checks and the
+    /// machine, at least 2]
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<std::num::NonZeroUsize>,
+    /// Most room on disk for results that the hub has not taken; 256 MiB hold a week of 1,500 checks a
+    /// minute
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = spool_size)]
+    pub(crate) spool_size: u64,
+    /// Owners of addresses: CSV with the header `prefix,asn,owner`, or MMDB
+    #[arg(long, value_name = "FILE")]
+    pub(crate) asn_table: Option<PathBuf>,
+    /// How the log on stderr is written; $BELLWETHER_LOG takes directives like `warn,agent=debug`
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log: LogFormat,
+}
+
 /// The data directory.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
@@ -535,6 +605,24 @@ fn deadline(text: &str) -> Result<f64, String> {
     }
 }
 
+fn spool_size(text: &str) -> Result<u64, String> {
+    const MIB: u64 = 1 << 20;
+    let units = [("KiB", 1 << 10), ("MiB", MIB), ("GiB", 1 << 30), ("", 1)];
+    let unit = units
+        .iter()
+        .find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
+    let bytes =
+        unit.and_then(|(number, bytes)| number.trim().parse::<u64>().ok()?.checked_mul(*bytes));
+    match bytes {
+        Some(bytes) if bytes >= bellwether_agent::spool::LIMIT_MIN => Ok(bytes),
+        Some(_) => Err(format!(
+            "give at least {}MiB",
+            bellwether_agent::spool::LIMIT_MIN / MIB
+        )),
+        None => Err("give a size like `256MiB` or `2GiB`".to_owned()),
+    }
+}
+
 fn time(text: &str) -> Result<Timestamp, String> {
     text.parse().map_err(|_| {
         format!("`{text}` is no time; write RFC 3339 with the zone: `2024-10-01T11:10:00Z`")
@@ -610,6 +698,16 @@ mod tests {
         assert!(told("refused").contains("`net.tcp.refused`"));
         assert!(told("dns").contains("--list"));
         assert!(cause("DNS.Delegation.Wrong_NS").is_ok());
+    }
+
+    #[test]
+    fn sizes_of_a_spool() {
+        assert_eq!(spool_size("256MiB"), Ok(256 << 20));
+        assert_eq!(spool_size("2 GiB"), Ok(2 << 30));
+        assert_eq!(spool_size("33554432"), Ok(32 << 20));
+        for text in ["", "1MiB", "MiB", "-1GiB", "99999999999999GiB", "256MB"] {
+            assert!(spool_size(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -7,11 +7,13 @@
 //! - `check`, `diagnose`, `drill`, `explain`, `config`: one module each command
 //! - `serve`: the hub with its built-in agent; `status`, `incidents`, `heartbeats` (`remote`), `store`: to read and
 //!   act on one, and to copy its data
+//! - `agent`: a vantage of a hub elsewhere
 //! - `job`: from the command line to a job
 //! - `text`: a report for people
 //! - `worker`: both ends of the killable child process, as far as they are the binary's
 //! - `allocator`: the last net against runaway allocation in a worker
 
+mod agent;
 mod allocator;
 mod check;
 mod cli;
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Status(args) => remote::status::run(&args),
         Command::Incidents(args) => remote::incidents::run(&args),
         Command::Heartbeats(args) => remote::heartbeats::run(&args),
+        Command::Agent(command) => agent::run(&command),
         Command::Store(command) => store::run(&command),
         Command::Drill(args) => drill::run(args),
         Command::Explain(args) => explain::run(&args),

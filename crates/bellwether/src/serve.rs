@@ -170,7 +170,7 @@ fn not_begun(error: HubError) -> Result<Exit> {
     Ok(Exit::Broken)
 }
 
-async fn beat(every: Option<Duration>) {
+pub(crate) async fn beat(every: Option<Duration>) {
     match every {
         Some(every) => tokio::time::sleep(every).await,
         None => std::future::pending().await,
@@ -219,16 +219,21 @@ fn data_dir(given: Option<&Path>, config: &Config) -> Result<PathBuf> {
     if let Some(dir) = given.or(config.hub.data_dir.as_deref()) {
         return Ok(dir.to_owned());
     }
-    let shared = Path::new(DATA_DIR);
+    place(Path::new(DATA_DIR), "bellwether")
+}
+
+/// A place for data: the one for all users of a machine that is set up for it, or `name` of one's own.
+pub(crate) fn place(shared: &Path, name: &str) -> Result<PathBuf> {
     let mut private = std::fs::DirBuilder::new();
     private.recursive(true).mode(0o700);
     if private.create(shared).is_ok() && writable(shared) {
         return Ok(shared.to_owned());
     }
-    match at_home() {
+    let all = shared.display();
+    match at_home(name) {
         Some(dir) => Ok(dir),
         None => bail!(
-            "no place for data: {DATA_DIR} cannot be written to, and there is no $HOME; name one by `--data-dir`"
+            "no place for data: {all} cannot be written to, and there is no $HOME; name one by `--data-dir`"
         ),
     }
 }
@@ -239,7 +244,7 @@ pub(crate) fn kept_in(given: Option<&Path>, config: &Config) -> Result<PathBuf> 
     let places: Vec<PathBuf> = match given.or(config.hub.data_dir.as_deref()) {
         Some(dir) => vec![dir.to_owned()],
         None => std::iter::once(PathBuf::from(DATA_DIR))
-            .chain(at_home())
+            .chain(at_home("bellwether"))
             .collect(),
     };
     if let Some(place) = places.iter().find(|place| place.join(STATE).exists()) {
@@ -255,18 +260,18 @@ pub(crate) fn kept_in(given: Option<&Path>, config: &Config) -> Result<PathBuf> 
     )
 }
 
-/// Where data is kept by whoever may not write to [`DATA_DIR`].
-fn at_home() -> Option<PathBuf> {
+/// Where data is kept by whoever may not write to the place for all.
+pub(crate) fn at_home(name: &str) -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    Some(state.or(home)?.join("bellwether"))
+    Some(state.or(home)?.join(name))
 }
 
 fn writable(dir: &Path) -> bool {
     tempfile::tempfile_in(dir).is_ok()
 }
 
-fn start_log(format: LogFormat) -> Result<()> {
+pub(crate) fn start_log(format: LogFormat) -> Result<()> {
     use tracing_subscriber::EnvFilter;
     let filter = match std::env::var(LOG_VARIABLE) {
         Ok(directives) => EnvFilter::try_new(&directives)

@@ -55,6 +55,8 @@ pub(super) struct Check {
     /// The last run whose records were handed on.
     shown: Option<LastShown>,
     pub(super) burst: Option<Burst>,
+    /// The run that somebody elsewhere asked for last.
+    pub(super) asked: Option<u64>,
     pub(super) known: Known,
     /// Resolvers that the privacy rule kept the last trace from asking.
     pub(super) private: Vec<String>,
@@ -205,6 +207,7 @@ impl Check {
             bad: None,
             shown: None,
             burst: None,
+            asked: None,
             known: Known::default(),
             private: Vec::new(),
             is_traced: false,

@@ -571,6 +571,36 @@ impl Engine {
         self.line_up(key, kind, false);
     }
 
+    /// A run at once, besides those that are due. One that is confirmed already, or brings down workers,
+    /// is not asked more often for that. Is there such a check?
+    pub(crate) fn ask_confirm(&mut self, id: &CheckId) -> bool {
+        let Some(at) = self.by_id.get(id).copied() else {
+            return false;
+        };
+        let ends = self.is_stopping || self.is_pressed();
+        let (Some(key), Some(check)) = (self.key(at), self.checks[at].as_mut()) else {
+            return false;
+        };
+        let is_open = |number: &u64| self.orders.get(number).is_some_and(|o| !o.is_closed);
+        let is_asked = check.asked.as_ref().is_some_and(is_open);
+        if ends || is_asked || check.burst.is_some() || check.is_poisoned() {
+            return true;
+        }
+        let turn = check.turn;
+        check.turn = turn.wrapping_add(1);
+        let kind = Kind::Run {
+            trigger: Trigger::Confirm,
+            due: 0,
+            turn,
+            is_turned: false,
+        };
+        let number = self.line_up(key, kind, false);
+        if let Some(check) = self.check(key) {
+            check.asked = number;
+        }
+        true
+    }
+
     fn confirmed(&mut self, about: &About, is_ok: bool) {
         let now = self.now;
         let Some(check) = self.check(about.key) else {

@@ -7,9 +7,7 @@ use jiff::Timestamp;
 
 use super::sealed::{self, Numbered};
 use super::thin::{self, Level};
-use super::{
-    Disk, JOURNAL_LEN_DONE, KEPT, Kept, READS_MAX, SCHEMA, Segment, Spool, WINDOW, journal,
-};
+use super::{Disk, JOURNAL_LEN_DONE, KEPT, Kept, READS_MAX, Segment, Spool, WINDOW, journal};
 
 /// Thinned segments that stand side by side are put together up to this size: the counts of one check
 /// then become one.
@@ -64,12 +62,12 @@ impl<D: Disk> Spool<D> {
     /// Finds what is there.
     pub(super) fn find(&mut self) -> io::Result<()> {
         if let Ok(text) = self.disk.read(KEPT) {
-            match serde_json::from_slice::<Kept>(&text) {
-                Ok(kept) if kept.schema == SCHEMA => {
+            match Kept::read(&text) {
+                Some(kept) => {
                     let next = kept.next.max(1).max(kept.acked.saturating_add(1));
                     self.kept = Kept { next, ..kept };
                 }
-                _ => {
+                None => {
                     tracing::error!("`{KEPT}` of the spool is damaged; the hub tells how far it is")
                 }
             }

@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bellwether_model::Run;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -33,9 +35,11 @@ enum Column {
     Counted(Vec<i64>),
     /// Microseconds; by how much more each is above the check's one before than that was.
     Moments(Vec<i64>),
-    /// Numbers as they are; nothing where there is none.
-    Numbers(Vec<Option<i64>>),
-    /// 0: as in the check's row before; 1: not there; 2 and above: that one of `words`.
+    /// Numbers that are not below 0, without those that are not there: all their lowest bytes, then all
+    /// their second ones, and so on, in base64. A bit of `there` says where there is one.
+    Numbers { there: String, planes: Vec<String> },
+    /// 0: what came last time after the word of the check's row before; 1: not there; 2 and above: that
+    /// one of `words`.
     Words { words: Vec<Value>, at: Vec<u32> },
 }
 
@@ -55,7 +59,11 @@ impl Table {
         let checks = groups(rows.iter().map(|row| row.get(CHECK)));
         let columns = names.into_iter().map(|name| {
             let values: Vec<Option<&Value>> = rows.iter().map(|row| row.get(&name)).collect();
-            let column = Column::of(&name, &values, &checks);
+            // Which rows belong together is known only once this one is read.
+            let column = match name.as_str() {
+                CHECK => Column::of(&name, &values, &vec![0; rows.len()]),
+                _ => Column::of(&name, &values, &checks),
+            };
             (name, column)
         });
         let table = Self {
@@ -118,15 +126,39 @@ impl Column {
         if let (true, Some(moments)) = (MOMENTS.contains(&name), moments()) {
             return Self::Moments(bends(&moments, checks));
         }
-        match numbers {
-            Some(numbers) if is_various(&numbers, checks) => Self::Numbers(numbers),
+        let positive = |numbers: &Vec<Option<i64>>| numbers.iter().flatten().all(|n| *n >= 0);
+        match numbers.filter(positive) {
+            Some(numbers) if is_various(&numbers, checks) => Self::numbers(&numbers),
             _ => Self::words(values, checks),
+        }
+    }
+
+    fn numbers(numbers: &[Option<i64>]) -> Self {
+        let bits = numbers.chunks(8).map(|chunk| {
+            let bits = chunk.iter().enumerate();
+            bits.fold(0_u8, |all, (at, number)| {
+                all | u8::from(number.is_some()) << at
+            })
+        });
+        let there = STANDARD.encode(bits.collect::<Vec<_>>());
+        let most = numbers.iter().flatten().max().copied().unwrap_or(0);
+        let bytes = 8 - most.leading_zeros() / 8;
+        let planes = (0..usize::try_from(bytes).unwrap_or(8)).map(|place| {
+            let plane = numbers
+                .iter()
+                .flatten()
+                .map(|number| number.to_le_bytes()[place]);
+            STANDARD.encode(plane.collect::<Vec<_>>())
+        });
+        Self::Numbers {
+            there,
+            planes: planes.collect(),
         }
     }
 
     fn words(values: &[Option<&Value>], checks: &[usize]) -> Self {
         let mut known: HashMap<String, u32> = HashMap::new();
-        let mut last: HashMap<usize, u32> = HashMap::new();
+        let mut turns = Turns::default();
         let (mut words, mut at) = (Vec::new(), Vec::new());
         for (value, check) in values.iter().zip(checks) {
             let place = match value {
@@ -136,8 +168,9 @@ impl Column {
                     u32::try_from(words.len() + 1).unwrap_or(u32::MAX)
                 }),
             };
-            let is_same = last.insert(*check, place) == Some(place);
-            at.push(if is_same { 0 } else { place });
+            let is_expected = turns.expected(*check) == Some(place);
+            turns.pass(*check, place);
+            at.push(if is_expected { 0 } else { place });
         }
         Self::Words { words, at }
     }
@@ -156,16 +189,16 @@ impl Column {
                 let all = unbent(bends, checks).into_iter();
                 all.map(|micros| Some(Some(stamp(micros)?))).collect()
             }
-            Self::Numbers(all) => Some(all.iter().map(|n| n.map(Value::from)).collect()),
+            Self::Numbers { there, planes } => numbers(there, planes, checks.len()),
             Self::Words { words, at } => {
-                let mut last: HashMap<usize, u32> = HashMap::new();
+                let mut turns = Turns::default();
                 let mut all = Vec::with_capacity(at.len());
                 for (place, check) in at.iter().zip(checks) {
                     let place = match place {
-                        0 => *last.get(check)?,
+                        0 => turns.expected(*check)?,
                         place => *place,
                     };
-                    last.insert(*check, place);
+                    turns.pass(*check, place);
                     let word = usize::try_from(place).ok()?.checked_sub(2);
                     all.push(match word {
                         None => None,
@@ -174,6 +207,47 @@ impl Column {
                 }
                 Some(all)
             }
+        }
+    }
+}
+
+fn numbers(there: &str, planes: &[String], rows: usize) -> Option<Vec<Option<Value>>> {
+    let there = STANDARD.decode(there).ok()?;
+    let planes: Result<Vec<Vec<u8>>, _> = planes.iter().map(|p| STANDARD.decode(p)).collect();
+    let planes = planes.ok().filter(|planes| planes.len() <= 8)?;
+    let mut place = 0;
+    let mut all = Vec::with_capacity(rows);
+    for row in 0..rows {
+        if there.get(row / 8)? >> (row % 8) & 1 == 0 {
+            all.push(None);
+            continue;
+        }
+        let mut number = [0; 8];
+        for (byte, plane) in number.iter_mut().zip(&planes) {
+            *byte = *plane.get(place)?;
+        }
+        all.push(Some(Value::from(i64::from_le_bytes(number))));
+        place += 1;
+    }
+    Some(all)
+}
+
+/// What comes after what, in the rows of a check: resolvers and addresses take turns.
+#[derive(Default)]
+struct Turns {
+    last: HashMap<usize, u32>,
+    after: HashMap<(usize, u32), u32>,
+}
+
+impl Turns {
+    fn expected(&self, check: usize) -> Option<u32> {
+        let last = self.last.get(&check)?;
+        Some(*self.after.get(&(check, *last)).unwrap_or(last))
+    }
+
+    fn pass(&mut self, check: usize, place: u32) {
+        if let Some(last) = self.last.insert(check, place) {
+            self.after.insert((check, last), place);
         }
     }
 }
