@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bellwether_agent::{Harvest, Plan};
 use bellwether_config::{Loaded, Problems};
-use bellwether_model::Digest;
 use bellwether_model::text::inert;
+use bellwether_model::{Digest, VantageId};
 use bellwether_store::embedded::{Embedded, Options};
 use bellwether_store::{Change, Retention, StateStore, StoreError};
 use jiff::Timestamp;
@@ -442,7 +442,8 @@ fn restore_board(shared: &Shared, configured: &Configured, now: Timestamp) -> Re
 
 /// What the built-in agent is to do.
 fn plan(shared: &Shared, configured: &Configured) -> Result<Plan, HubError> {
-    let baselines = judge::baselines(&*shared.state, &configured.config)?;
+    let local = VantageId::new(VantageId::LOCAL);
+    let baselines = judge::baselines(&*shared.state, &configured.config, &local)?;
     let mut plan =
         bellwether_agent::settings::plan(&configured.config, configured.generation, &baselines)?;
     if let Some(workers) = shared.workers {

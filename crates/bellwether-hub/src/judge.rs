@@ -41,7 +41,7 @@ use crate::signals;
 use crate::unsaved::Unsaved;
 use show::Show;
 use targets::Targets;
-pub use targets::baselines;
+pub use targets::{baseline_key, baselines};
 
 /// How often time alone is looked at: holds that end, results that did not come.
 const TICK: Duration = Duration::from_secs(1);

@@ -1,13 +1,11 @@
 //! What an agent elsewhere is to do, in messages that fit into frames.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use bellwether_agent::settings::{SettingsError, link_plan};
+use bellwether_model::VantageId;
 use bellwether_model::link::{LinkCheck, ToAgent};
-use bellwether_model::{Baseline, CheckId, VantageId};
 use bellwether_store::StoreError;
 
+use crate::judge;
 use crate::shared::{Configured, Shared};
 
 /// Bytes of checks in one part: half of what a frame holds, so that one that is larger than others
@@ -34,7 +32,7 @@ pub(super) fn messages(
     configured: &Configured,
     vantage: &VantageId,
 ) -> Result<Vec<ToAgent>, PlanError> {
-    let baselines = baselines(shared, configured, vantage)?;
+    let baselines = judge::baselines(&*shared.state, &configured.config, vantage)?;
     let generation = configured.generation;
     let (head, checks) = link_plan(&configured.config, generation, vantage, &baselines)?;
     let count = u64::try_from(checks.len()).unwrap_or(u64::MAX);
@@ -60,15 +58,6 @@ pub(super) fn messages(
         checks: count,
     });
     Ok(messages)
-}
-
-/// What was last known good from a vantage.
-fn baselines(
-    _shared: &Shared,
-    _configured: &Configured,
-    _vantage: &VantageId,
-) -> Result<BTreeMap<CheckId, Arc<Baseline>>, StoreError> {
-    Ok(BTreeMap::new())
 }
 
 #[cfg(test)]

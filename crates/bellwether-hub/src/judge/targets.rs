@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bellwether_config::Config;
-use bellwether_model::{Baseline, CheckId, Digest, Target};
+use bellwether_model::{Baseline, CheckId, Digest, Target, VantageId};
 use bellwether_store::{Change, StateStore, StoreError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -79,19 +79,36 @@ impl Targets {
     }
 }
 
-/// What was last known good of each check of a configuration, where it still aims at the same.
+/// Where it is kept what was last known good of a check from a vantage.
+#[must_use]
+pub fn baseline_key(check: &CheckId, vantage: &VantageId) -> String {
+    format!("{}{check}", baselines_at(vantage))
+}
+
+/// What the keys of a vantage's baselines begin with.
+fn baselines_at(vantage: &VantageId) -> String {
+    match vantage.as_str() {
+        VantageId::LOCAL => BASELINE.to_owned(),
+        elsewhere => format!("baseline@{elsewhere}/"),
+    }
+}
+
+/// What was last known good of each check of a configuration from a vantage, where it still aims at the
+/// same. What is right from one place may be wrong from another: each has its own.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn baselines(
     state: &dyn StateStore,
     config: &Config,
+    vantage: &VantageId,
 ) -> Result<BTreeMap<CheckId, Arc<Baseline>>, StoreError> {
     let targets = Targets::of(config);
     let moved = Targets::stored(state)?.moved(&targets);
     let mut baselines = BTreeMap::new();
-    for (key, bytes) in state.checkpoints(BASELINE)? {
-        let id = key.strip_prefix(BASELINE).and_then(CheckId::parse);
+    let begin = baselines_at(vantage);
+    for (key, bytes) in state.checkpoints(&begin)? {
+        let id = key.strip_prefix(&*begin).and_then(CheckId::parse);
         let Some(id) = id.filter(|id| targets.contains(id) && !moved.contains(id)) else {
             continue;
         };
