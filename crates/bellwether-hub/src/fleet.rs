@@ -134,6 +134,15 @@ impl Fleet {
         }
     }
 
+    /// The same, with an authority that is written down nowhere.
+    #[must_use]
+    pub fn with_authority(self, authority: Authority) -> Self {
+        Self {
+            authority: Mutex::new(Some(Arc::new(authority))),
+            ..self
+        }
+    }
+
     /// The hub's authority; it is made when it is first asked for. Blocks.
     ///
     /// # Errors

@@ -6,8 +6,10 @@
 //!
 //! - [`overview`][]: services × layers, and open incidents
 //! - [`incident`][], [`service`][]: one of them
+//! - [`agents`][]: agents elsewhere
 //! - [`frame`][]: what all of them share
 
+mod agents;
 mod frame;
 mod incident;
 mod overview;

@@ -39,6 +39,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     Status(StatusArgs),
     Incidents(IncidentsArgs),
+    Agents(AgentsArgs),
     /// Copy or verify the data directory of `serve`.
     #[command(
         subcommand,
@@ -334,6 +335,40 @@ pub(crate) enum IncidentsCommand {
         id: u64,
         /// The note
         text: String,
+    },
+}
+
+/// List the agents of a running hub, make a token for a new one, or revoke one.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  bellwether agents\n  bellwether agents token fra       prints the line to type on the other machine\n  \
+    bellwether agents revoke fra\n\n\
+    Exit codes: 0 done, and every agent is linked; 1 some are not; 2 usage error or no hub."
+)]
+pub(crate) struct AgentsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<AgentsCommand>,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = RemoteFormat::Text, global = true)]
+    pub(crate) format: RemoteFormat,
+}
+
+/// What to do with agents.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentsCommand {
+    /// List them: state, version, when heard, clock, spool, checks.
+    List,
+    /// Make a token by which another machine becomes the agent of a vantage, once, within 15 minutes.
+    Token {
+        /// The vantage, by its name in `vantages:`
+        vantage: String,
+    },
+    /// Revoke the agent of a vantage: its link ends at once.
+    Revoke {
+        /// The vantage
+        vantage: String,
     },
 }
 

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Status(args) => remote::status::run(&args),
         Command::Incidents(args) => remote::incidents::run(&args),
+        Command::Agents(args) => remote::agents::run(&args),
         Command::Store(command) => store::run(&command),
         Command::Drill(args) => drill::run(args),
         Command::Explain(args) => explain::run(&args),

@@ -44,11 +44,11 @@ pub(crate) struct Agent {
     #[schema(example = "linked")]
     pub(crate) state: &'static str,
     /// The part of the world it stands in.
-    region: Option<String>,
+    pub(crate) region: Option<String>,
     /// The number of its autonomous system.
     network: Option<u32>,
     /// Its version.
-    version: Option<String>,
+    pub(crate) version: Option<String>,
     /// When it started: the built-in one.
     #[schema(value_type = Option<String>, format = DateTime)]
     started: Option<Timestamp>,
@@ -74,7 +74,7 @@ pub(crate) struct Agent {
     /// The generation of the configuration that it goes by.
     generation: Option<u64>,
     /// Is that an older one than the one in force?
-    behind: bool,
+    pub(crate) behind: bool,
     /// What waits on its disk.
     pub(crate) spool: Option<Spool>,
     /// Runs that it left out for want of room, as counts: ours, and never the targets'.
@@ -85,16 +85,16 @@ pub(crate) struct Agent {
     refused: BTreeMap<&'static str, u64>,
     /// When two programs were last seen with its key.
     #[schema(value_type = Option<String>, format = DateTime)]
-    copied: Option<Timestamp>,
+    pub(crate) copied: Option<Timestamp>,
     /// Checks that it runs.
     pub(crate) checks: Option<u64>,
     /// When its newest run was due, as far as the hub has it.
     #[schema(value_type = Option<String>, format = DateTime)]
-    last_run: Option<Timestamp>,
+    pub(crate) last_run: Option<Timestamp>,
     /// The 99th percentile of how late its runs began in the last minute, milliseconds.
     late_p99_ms: Option<f64>,
     /// Why it can spool nothing, where it cannot.
-    trouble: Option<String>,
+    pub(crate) trouble: Option<String>,
 }
 
 /// What waits on an agent's disk.

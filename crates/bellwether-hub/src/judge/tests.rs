@@ -514,7 +514,9 @@ fn what_is_known_of_another_target_is_not_known_of_this_one() {
     stage.shared.state.commit(&[known]).unwrap();
     stage.judge.checkpoint(0);
     let moved = CONFIG.replace("www.shop.example", "new.shop.example");
-    let of = |stage: &Stage, text: &str| baselines(&*stage.shared.state, &config(text)).unwrap();
+    let of = |stage: &Stage, text: &str| {
+        baselines(&*stage.shared.state, &config(text), &local()).unwrap()
+    };
     assert_eq!(of(&stage, CONFIG).len(), 1);
     assert_eq!(of(&stage, &moved).len(), 0, "the plan is made without it");
     // While it runs, and by a start.
