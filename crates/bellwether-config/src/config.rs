@@ -331,7 +331,6 @@ impl Config {
             ("route", self.route.is_some()),
             ("maintenance", !self.maintenance.is_empty()),
             ("status_pages", !self.status_pages.is_empty()),
-            ("vantages", !self.vantages.is_empty()),
         ];
         for (section, _) in waiting.iter().filter(|(_, is_there)| *is_there) {
             notices.push(format!(

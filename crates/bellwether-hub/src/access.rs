@@ -48,11 +48,19 @@ pub enum Scope {
     Counters,
     /// Naming private addresses as targets.
     Private,
+    /// Making agents of other machines, and revoking them.
+    Agents,
 }
 
 impl Scope {
     /// All of them: what the first token has.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Counters, Self::Private];
+    pub const ALL: [Self; 5] = [
+        Self::Read,
+        Self::Write,
+        Self::Counters,
+        Self::Private,
+        Self::Agents,
+    ];
 
     /// Its name, as it is kept with a token.
     #[must_use]
@@ -62,6 +70,7 @@ impl Scope {
             Self::Write => "write",
             Self::Counters => "counters",
             Self::Private => "private",
+            Self::Agents => "agents",
         }
     }
 

@@ -7,6 +7,7 @@
 //! The OpenAPI document is made from the handlers, and what a route needs is read from the
 //! document: there is no second list to forget. Every answer, also every refusal, stands in it.
 
+pub(crate) mod agents;
 pub(crate) mod body;
 pub(crate) mod checks;
 pub(crate) mod configuration;
@@ -155,6 +156,8 @@ fn api() -> OpenApiRouter<Arc<Hub>> {
         .routes(routes!(fleet::vantages))
         .routes(routes!(fleet::agents))
         .routes(routes!(heartbeats::heartbeats))
+        .routes(routes!(agents::token))
+        .routes(routes!(agents::revoke))
         .routes(routes!(incidents::list))
         .routes(routes!(incidents::one))
         .routes(routes!(incidents::acknowledge))

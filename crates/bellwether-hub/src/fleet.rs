@@ -15,6 +15,7 @@
 //! - `plan`: what an agent is to do
 //! - `offset`: by how much its clock is off
 //! - `given`: checks that agents were ever given
+//! - [`roster`]: how each of them is, as it is told
 //! - [`counts`]: what became of it all, in numbers
 
 pub mod counts;
@@ -25,6 +26,7 @@ mod intake;
 mod offset;
 mod plan;
 pub mod registry;
+pub mod roster;
 mod session;
 pub mod sift;
 #[cfg(test)]
@@ -129,6 +131,15 @@ impl Fleet {
             configured: watch::Sender::new(()),
             questions: Semaphore::new(QUESTIONS_AT_ONCE),
             clock,
+        }
+    }
+
+    /// The same, with an authority that is written down nowhere.
+    #[must_use]
+    pub fn with_authority(self, authority: Authority) -> Self {
+        Self {
+            authority: Mutex::new(Some(Arc::new(authority))),
+            ..self
         }
     }
 

@@ -4,10 +4,11 @@
 //! is no second copy to keep true. Labels are names from the configuration, vantages and closed
 //! sets of words; what the network said is no label, so that no target can add series.
 //!
-//! - `beats`: who must report
+//! - `beats`: who must report; `fleet`: agents elsewhere
 //! - `seen`: what of the board is written, where there is very much of it
 
 mod beats;
+mod fleet;
 mod seen;
 
 use std::fmt;
@@ -31,6 +32,7 @@ use prometheus_client::registry::Registry;
 use crate::api::Hub;
 use crate::api::problem::Problem;
 use crate::api::query::Query;
+use crate::fleet::roster::{Row, roster};
 use crate::shared::{Lateness, Shared};
 use seen::{IN_FULL_MAX, Seen};
 
@@ -66,6 +68,10 @@ pub(crate) async fn metrics(State(hub): State<Arc<Hub>>, uri: Uri) -> Result<Res
         Some(_) => None,
         None => hub.ask_soon(|shared| shared.open_incidents()).await,
     };
+    let agents = match &of_one {
+        Some(_) => None,
+        None => hub.ask_soon(roster).await,
+    };
     let shared = Arc::clone(&hub.shared);
     // Of many thousands of checks it takes a while: nobody else waits for it meanwhile.
     let written = tokio::task::spawn_blocking(move || {
@@ -76,6 +82,7 @@ pub(crate) async fn metrics(State(hub): State<Arc<Hub>>, uri: Uri) -> Result<Res
             shared,
             now,
             incidents,
+            agents,
             is_all,
         };
         let mut text = String::with_capacity(scrape.len());
@@ -92,6 +99,7 @@ struct Scrape {
     shared: Arc<Shared>,
     now: Timestamp,
     incidents: Option<Vec<Incident>>,
+    agents: Option<Vec<Row>>,
     seen: Seen,
     /// Of all services, and of ourselves.
     is_all: bool,
@@ -112,6 +120,7 @@ impl Collector for Scrape {
             self.counts(&mut encoder)?;
             lateness(&mut encoder, &self.shared.figures.lateness)?;
             self.agent(&mut encoder)?;
+            fleet::encode(&mut encoder, &self.shared, self.agents.as_deref(), self.now)?;
             self.incidents(&mut encoder)?;
             beats::encode(&mut encoder, &self.shared, self.now)?;
         }

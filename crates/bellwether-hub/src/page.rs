@@ -7,8 +7,10 @@
 //! - [`overview`][]: services × layers, and open incidents
 //! - [`heartbeats`][]: who must report
 //! - [`incident`][], [`service`][]: one of them
+//! - [`agents`][]: agents elsewhere
 //! - [`frame`][]: what all of them share
 
+mod agents;
 mod frame;
 mod heartbeats;
 mod incident;

@@ -199,7 +199,8 @@ impl Shared {
         let troubles = self.troubles.read();
         let troubles = troubles.unwrap_or_else(PoisonError::into_inner);
         let mut parts = troubles.keys();
-        parts.any(|part| ![DAMAGE, fleet::TROUBLE].contains(part))
+        let is_served = parts.all(|part| [DAMAGE, fleet::TROUBLE].contains(part));
+        self.health.trouble().is_some() && (troubles.is_empty() || !is_served)
     }
 
     /// What is wrong with ourselves, by part.

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use bellwether_link::authority::{Authority, Issued};
 use bellwether_model::incident::{AffectedCheck, IncidentState, Moment, MomentKind};
 use bellwether_model::report::{LayerReport, LayerState, Scope, Severity};
 use bellwether_model::run::{Phases, RunOutcome, Trigger};
@@ -81,6 +82,27 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Makes somebody the agent of a vantage, by a token as people do.
+    ///
+    /// # Panics
+    /// The store takes nothing.
+    pub fn enrol(&self, vantage: &str) {
+        let (registry, now) = (&self.shared.fleet.registry, self.shared.started);
+        let made = registry.ticket(&VantageId::new(vantage), vantage, "test", now);
+        made.expect("memory takes everything");
+        let sign = |_: &str| {
+            Ok(Issued {
+                chain: Vec::new(),
+                fingerprint: Digest([7; 32]),
+                ends: now + Duration::from_secs(30 * 86_400),
+            })
+        };
+        let made = registry.enrol(vantage, "1f0c3a", now, |_| true, sign);
+        made.expect("the token is good");
+    }
+}
+
 /// A hub that holds nothing.
 #[must_use]
 pub fn empty(now: Timestamp) -> Hub {
@@ -110,6 +132,12 @@ pub fn hub(now: Timestamp, configuration: &str) -> Hub {
     health.ready.store(true, Ordering::Release);
     let beats = Beats::new(Secret::new([7; 32]), now);
     beats.configure(&configured.config, now);
+    let authority = Authority::generate(now).expect("a key can be made");
+    let fleet = Fleet::new(
+        Arc::clone(&memory) as _,
+        &data_dir(),
+        Clock::new(move || now),
+    );
     let shared = Shared {
         board: RwLock::new(Board::default()),
         configured: ArcSwap::from_pointee(configured),
@@ -121,12 +149,8 @@ pub fn hub(now: Timestamp, configuration: &str) -> Hub {
         agent: Arc::default(),
         fates: arc_swap::ArcSwap::default(),
         links: crate::links::Links::default(),
-        fleet: Fleet::new(
-            Arc::clone(&memory) as _,
-            &data_dir(),
-            Clock::new(move || now),
-        ),
         beats,
+        fleet: fleet.with_authority(authority),
         health,
         unkept: RwLock::default(),
         unsaved: std::sync::Mutex::default(),

@@ -48,6 +48,7 @@ pub(crate) enum Command {
         for as long as it is to measure"
     )]
     Agent(AgentCommand),
+    Agents(AgentsArgs),
     /// Copy or verify the data directory of `serve`.
     #[command(
         subcommand,
@@ -423,6 +424,40 @@ pub(crate) struct AgentRunArgs {
     /// How the log on stderr is written; $BELLWETHER_LOG takes directives like `warn,agent=debug`
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log: LogFormat,
+}
+
+/// List the agents of a running hub, make a token for a new one, or revoke one.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  bellwether agents\n  bellwether agents token fra       prints the line to type on the other machine\n  \
+    bellwether agents revoke fra\n\n\
+    Exit codes: 0 done, and every agent is linked; 1 some are not; 2 usage error or no hub."
+)]
+pub(crate) struct AgentsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<AgentsCommand>,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = RemoteFormat::Text, global = true)]
+    pub(crate) format: RemoteFormat,
+}
+
+/// What to do with agents.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentsCommand {
+    /// List them: state, version, when heard, clock, spool, checks.
+    List,
+    /// Make a token by which another machine becomes the agent of a vantage, once, within 15 minutes.
+    Token {
+        /// The vantage, by its name in `vantages:`
+        vantage: String,
+    },
+    /// Revoke the agent of a vantage: its link ends at once.
+    Revoke {
+        /// The vantage
+        vantage: String,
+    },
 }
 
 /// The data directory.

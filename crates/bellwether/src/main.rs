@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         Command::Incidents(args) => remote::incidents::run(&args),
         Command::Heartbeats(args) => remote::heartbeats::run(&args),
         Command::Agent(command) => agent::run(&command),
+        Command::Agents(args) => remote::agents::run(&args),
         Command::Store(command) => store::run(&command),
         Command::Drill(args) => drill::run(args),
         Command::Explain(args) => explain::run(&args),

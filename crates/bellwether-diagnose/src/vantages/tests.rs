@@ -38,6 +38,7 @@ fn run(vantage: &str, service: &str, second: i64, is_ok: bool) -> Run {
         certificate: None,
         certificate_ends: None,
         evidence: None,
+        clock_offset_ms: None,
         phases: Phases::default(),
     }
 }

@@ -54,12 +54,25 @@ pub fn first_token(
     now: Timestamp,
     random: [u8; 32],
 ) -> Result<Option<String>, StoreError> {
-    if !state.tokens()?.is_empty() {
+    let tokens = state.tokens()?;
+    if !tokens.is_empty() {
+        // The first token opens everything, also what did not exist when it was made.
+        if let Some(first) = tokens.into_iter().find(is_of_former_version) {
+            let scopes = Scope::ALL.map(|scope| scope.name().to_owned()).to_vec();
+            state.commit(&[Change::Token(Token { scopes, ..first })])?;
+        }
         return Ok(None);
     }
     let (token, secret) = mint(FIRST_NAME, &Scope::ALL, now, random);
     state.commit(&[Change::Token(token)])?;
     Ok(Some(secret))
+}
+
+/// Is it the first token, with every scope that there was before agents could stand elsewhere?
+fn is_of_former_version(token: &Token) -> bool {
+    let mut scopes = Scope::ALL.into_iter();
+    let had = |scope: Scope| token.scopes.iter().any(|has| has == scope.name());
+    token.name == FIRST_NAME && scopes.all(|scope| had(scope) != (scope == Scope::Agents))
 }
 
 /// The token that has this secret. Every one is compared, and each in constant time.
@@ -144,6 +157,32 @@ mod tests {
         assert_eq!(found, Some(FIRST_NAME));
         assert_eq!(find(&tokens, &secret[..45], now), None);
         assert_eq!(find(&tokens, "", now), None);
+    }
+
+    #[test]
+    fn the_first_token_of_a_former_version_opens_what_is_new_too() {
+        let state = Memory::default();
+        let now = Timestamp::UNIX_EPOCH;
+        let former = Scope::ALL[..4].to_vec();
+        for (name, scopes) in [
+            (FIRST_NAME, &former[..]),
+            ("other", &former[..]),
+            ("few", &former[..1]),
+        ] {
+            let (token, _) = mint(name, scopes, now, [7; 32]);
+            state.commit(&[Change::Token(token)]).unwrap();
+        }
+        assert_eq!(first_token(&state, now, [8; 32]).unwrap(), None);
+        let scopes = |name: &str| {
+            let tokens = state.tokens().unwrap();
+            tokens
+                .iter()
+                .find(|token| token.name == name)
+                .unwrap()
+                .scopes
+                .len()
+        };
+        assert_eq!([FIRST_NAME, "other", "few"].map(scopes), [5, 4, 1]);
     }
 
     #[test]

@@ -55,7 +55,7 @@ const WITH_BODY: &[(&str, &str)] = &[
 ];
 
 /// What clients write: a key that is not known is refused, and so the document says.
-const WRITTEN: &[&str] = &["Counters", "Row", "NewNote", "Nothing"];
+const WRITTEN: &[&str] = &["Counters", "Row", "NewNote", "NewAgentToken", "Nothing"];
 
 /// Stand-ins for types of the model, which say their own schema.
 macro_rules! by_their_own_schema {
@@ -125,7 +125,7 @@ pub(super) fn complete(document: &OpenApi) -> Value {
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "A token, `bw_…`. Its scopes: `read`, `write`, `counters`, `private`. \
+            "description": "A token, `bw_…`. Its scopes: `read`, `write`, `counters`, `private`, `agents`. \
                             For reading it may also be the password of HTTP Basic.",
         },
     });

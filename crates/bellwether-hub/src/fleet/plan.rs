@@ -1,8 +1,8 @@
 //! What an agent elsewhere is to do, in messages that fit into frames.
 
 use bellwether_agent::settings::{SettingsError, link_plan};
-use bellwether_model::link::{LinkCheck, ToAgent};
 use bellwether_model::VantageId;
+use bellwether_model::link::{LinkCheck, ToAgent};
 use bellwether_store::StoreError;
 
 use crate::judge;

@@ -149,7 +149,11 @@ impl Offset {
         let bounded = |millis: i64| i32::try_from(millis.clamp(i32::MIN.into(), i32::MAX.into()));
         Self {
             measured: millis.and_then(|millis| bounded(millis).ok()),
-            by: if is_kept { SignedDuration::ZERO } else { measured },
+            by: if is_kept {
+                SignedDuration::ZERO
+            } else {
+                measured
+            },
         }
     }
 }
@@ -178,12 +182,7 @@ fn row(mut run: Run, of: &Of<'_>, offset: Offset, labels: &mut Labels) -> Result
     Ok(run)
 }
 
-fn record(
-    shown: Shown,
-    of: &Of<'_>,
-    offset: Offset,
-    labels: &mut Labels,
-) -> Result<Harvest, Why> {
+fn record(shown: Shown, of: &Of<'_>, offset: Offset, labels: &mut Labels) -> Result<Harvest, Why> {
     let Shown {
         run,
         mut context,

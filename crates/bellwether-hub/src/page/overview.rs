@@ -37,12 +37,14 @@ pub(super) async fn overview(State(hub): State<Arc<Hub>>, uri: Uri) -> Response 
         Err(problem) => return frame::problem(&hub, &problem),
     };
     let incidents = hub.ask_soon(|shared| shared.open_incidents()).await;
+    let agents = super::agents::section(&hub, skipped > 0).await;
     let now = hub.now();
     let table = table(&hub.board(), skipped, now);
     let body = html! {
         @if skipped == 0 { (open_incidents(incidents.as_deref(), now)) }
         (services(&table, now))
         @if skipped == 0 { (heartbeats::section(&hub, now)) }
+        (agents)
     };
     page(&hub, "Overview", &body).into_response()
 }

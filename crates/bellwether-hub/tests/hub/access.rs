@@ -23,6 +23,12 @@ enum Wanted {
 const ROUTES: &[(&str, &str, Wanted)] = &[
     ("GET", "/", Wanted::Of(Scope::Read)),
     ("GET", "/api/v1/agents", Wanted::Of(Scope::Read)),
+    ("POST", "/api/v1/agents/tokens", Wanted::Of(Scope::Agents)),
+    (
+        "POST",
+        "/api/v1/agents/{vantage}/revoke",
+        Wanted::Of(Scope::Agents),
+    ),
     ("GET", "/api/v1/checks", Wanted::Of(Scope::Read)),
     (
         "GET",
@@ -76,6 +82,7 @@ fn filled_in(path: &str, client: &Client) -> String {
     path.replace("{service}", "pay")
         .replace("{check}", "api")
         .replace("{name}", "pay")
+        .replace("{vantage}", "fra")
         .replace("{id}", "1")
         .replace("{sha256}", &client.evidence.to_string())
 }
@@ -109,9 +116,11 @@ fn p26_the_matrix_names_every_route() {
 #[tokio::test]
 async fn p26_every_route_by_every_scope() {
     for open_reading in [true, false] {
-        let mut client = Client::at(open_reading, crate::client::now());
+        let hub = bellwether_hub::testing::filled(crate::client::now());
+        hub.enrol("fra");
+        let mut client = Client::of(hub, open_reading, crate::client::now());
         let mut tokens: Vec<(Vec<Scope>, Option<String>)> = vec![(vec![], None)];
-        for bits in 0..16u8 {
+        for bits in 0..32u8 {
             let scopes: Vec<Scope> = Scope::ALL
                 .into_iter()
                 .enumerate()

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 mod access;
+mod agents;
 mod bodies;
 mod client;
 mod door;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::running::{FAR, Serve, Site, Start, bellwether, config, send};
+use crate::running::{Serve, Site, Start, bellwether, config, send};
 
 /// Where the hub listens for agents if nothing else is said.
 const HUB: &str = "https://127.0.0.1:8401";

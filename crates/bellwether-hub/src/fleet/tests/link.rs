@@ -254,6 +254,7 @@ async fn a_clock_that_is_off_is_measured_and_put_right() {
         from: start(),
         to: start(),
         runs: [40, 2, 0, 0],
+        traces: 0,
     };
     let delivery = Delivery {
         boot: 1,

@@ -1,0 +1,106 @@
+//! How each agent elsewhere is, as API, page and metrics tell it.
+
+use std::collections::BTreeSet;
+
+use bellwether_config::config::Vantage;
+use bellwether_model::VantageId;
+use bellwether_store::StoreError;
+
+use super::counts::Counts;
+use super::registry::Enrolled;
+use crate::links::Presence;
+use crate::shared::Shared;
+
+/// The agent of a vantage.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Where it stands.
+    pub vantage: VantageId,
+    /// What the configuration says of that, if it does.
+    pub configured: Option<Vantage>,
+    /// Who was made its agent, if anybody was.
+    pub enrolled: Option<Enrolled>,
+    /// How it is; nothing, where it was not seen since the hub started.
+    pub presence: Presence,
+    /// What became of what it said.
+    pub counts: Counts,
+}
+
+/// In a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is linked.
+    Linked,
+    /// It is not, and was before.
+    Away,
+    /// It was enrolled, and never came.
+    Enrolled,
+    /// It was revoked.
+    Revoked,
+    /// Its vantage is configured, and nobody was enrolled for it.
+    Missing,
+    /// It was enrolled for a vantage that is no longer configured.
+    Unconfigured,
+}
+
+impl State {
+    /// The word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Linked => "linked",
+            Self::Away => "away",
+            Self::Enrolled => "enrolled",
+            Self::Revoked => "revoked",
+            Self::Missing => "missing",
+            Self::Unconfigured => "unconfigured",
+        }
+    }
+}
+
+impl Row {
+    /// In a word.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let Some(enrolled) = &self.enrolled else {
+            return State::Missing;
+        };
+        if enrolled.revoked.is_some() {
+            State::Revoked
+        } else if self.configured.is_none() {
+            State::Unconfigured
+        } else if self.presence.is_linked {
+            State::Linked
+        } else if enrolled.seen.is_some() {
+            State::Away
+        } else {
+            State::Enrolled
+        }
+    }
+}
+
+/// Every agent elsewhere that is configured or enrolled, by vantage. Blocks where the store was not
+/// read yet.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn roster(shared: &Shared) -> Result<Vec<Row>, StoreError> {
+    let mut enrolled = shared.fleet.registry.agents()?;
+    let mut presences = shared.links.all();
+    let mut counts = shared.fleet.tally.agents();
+    let configured = shared.configured.load_full();
+    let wanted = &configured.config.vantages;
+    let mut all: BTreeSet<VantageId> = enrolled.keys().cloned().collect();
+    all.extend(wanted.iter().map(|vantage| VantageId::new(&vantage.name)));
+    let rows = all.into_iter().map(|vantage| Row {
+        configured: wanted
+            .iter()
+            .find(|own| own.name == vantage.as_str())
+            .cloned(),
+        enrolled: enrolled.remove(&vantage),
+        presence: presences.remove(&vantage).unwrap_or_default(),
+        counts: counts.remove(&vantage).unwrap_or_default(),
+        vantage,
+    });
+    Ok(rows.collect())
+}
