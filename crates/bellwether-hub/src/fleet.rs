@@ -224,6 +224,13 @@ impl Fleet {
         }
     }
 
+    /// Ends all links.
+    fn end_all(&self, code: Refusal, why: &str) {
+        self.seats()
+            .values_mut()
+            .for_each(|seat| seat.end(code, why));
+    }
+
     /// An agent takes its place; whoever had it loses it. Which place it is, and what to listen to for
     /// its end.
     fn sit(

@@ -16,7 +16,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::body::{Fields, Json as Body, MaybeJson};
-use super::fleet::seen;
+use super::fleet::{Seen, seen};
 use super::incidents::Nothing;
 use super::problem::Problem;
 use super::query::Query;
@@ -122,7 +122,7 @@ pub(crate) async fn all(hub: &Hub) -> Result<Vec<Agent>, Problem> {
 pub(crate) fn told(hub: &Hub, rows: Vec<Row>) -> Vec<Agent> {
     let seen = seen(hub);
     let generation = hub.shared.configured.load().generation;
-    let mut agents = vec![local(hub)];
+    let mut agents = vec![local(hub, &seen)];
     agents.extend(rows.into_iter().map(|row| {
         let last_run = seen.get(&row.vantage).and_then(|seen| seen.last_run);
         Agent::of(row, last_run, generation)
@@ -131,8 +131,10 @@ pub(crate) fn told(hub: &Hub, rows: Vec<Row>) -> Vec<Agent> {
 }
 
 /// The one that is built in.
-fn local(hub: &Hub) -> Agent {
-    let last_run = seen(hub)[&VantageId::new(VantageId::LOCAL)].last_run;
+fn local(hub: &Hub, seen: &BTreeMap<VantageId, Seen>) -> Agent {
+    let last_run = seen
+        .get(&VantageId::new(VantageId::LOCAL))
+        .and_then(|seen| seen.last_run);
     let figures = hub.shared.agent.read();
     let figures = figures.unwrap_or_else(std::sync::PoisonError::into_inner);
     let checks = hub.board().checks.len();

@@ -49,7 +49,8 @@ pub(crate) async fn readyz(State(hub): State<Arc<Hub>>) -> Result<Json<Well>, Pr
 /// Something that is wrong with the hub itself.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HubTrouble {
-    /// Which part: `keep` (runs), `state` (incidents), `store` (its files), `judge`.
+    /// Which part: `keep` (runs), `intake` (what agents deliver), `state` (incidents), `store` (its files),
+    /// `judge`, `agents` (they cannot link).
     part: String,
     /// Since when.
     #[schema(value_type = String, format = DateTime)]

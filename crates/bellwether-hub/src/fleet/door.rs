@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_link::server;
+use bellwether_model::link::Refusal;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -38,6 +39,8 @@ const HALF_OPEN: Limits = Limits {
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long agents may take to hear that the hub ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How soon an address that could not be listened at is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -69,6 +72,9 @@ pub(super) async fn listen(host: Arc<Host>, mut stopped: watch::Receiver<bool>) 
         }
     }
     host.fleet().listens.send_replace(None);
+    host.fleet().end_all(Refusal::Busy, "the hub ends");
+    let rest = async { while links.join_next().await.is_some() {} };
+    let _ = timeout(LAST_WORDS, rest).await;
     links.shutdown().await;
     std::future::pending().await
 }

@@ -302,6 +302,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 
     /// Says hello, and what there is to do.
     async fn welcome(&mut self, version: u32) -> Result<(), Over> {
+        // Between its being let in and its sitting down it may have been revoked: whoever did that found
+        // nobody to send away.
+        let peer = self.peer.clone();
+        let looked = self
+            .host
+            .ask(move |shared| shared.fleet.registry.in_force(&peer));
+        if let Ok(Err(why)) = looked.await {
+            let (code, why) = (Refusal::Denied, why.to_string());
+            return Err(Over::End(End { code, why }));
+        }
         let welcome = ToAgent::Welcome {
             version,
             program: self.host.shared.version.to_owned(),

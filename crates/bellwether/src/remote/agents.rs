@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bellwether_model::text::inert;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,16 +20,19 @@ const WORDS_SHOWN_MAX: usize = 300;
 /// A clock that is off by less is right, milliseconds.
 const OFFSET_RIGHT_MAX: u64 = 1_000;
 
+/// What is said where an answer has another shape.
+const NO_HUB: &str = "the answer is not what a hub answers; is it one, of a like version?";
+
 /// Agents, as the API has them.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 struct Agents {
     agents: Vec<Agent>,
     #[serde(default)]
     listen: Option<String>,
 }
 
-/// An agent, as far as it is shown; the rest is handed on as it is.
-#[derive(Deserialize, Serialize)]
+/// An agent, as far as it is shown.
+#[derive(Deserialize)]
 struct Agent {
     name: String,
     state: String,
@@ -37,8 +40,6 @@ struct Agent {
     version: Option<String>,
     #[serde(default)]
     heard: Option<Timestamp>,
-    #[serde(default)]
-    since: Option<Timestamp>,
     #[serde(default)]
     offset_ms: Option<i64>,
     #[serde(default)]
@@ -56,19 +57,13 @@ struct Agent {
     #[serde(default)]
     checks: Option<u64>,
     #[serde(default)]
-    last_run: Option<Timestamp>,
-    #[serde(default)]
-    certificate_ends: Option<Timestamp>,
-    #[serde(default)]
     trouble: Option<String>,
 }
 
 /// What waits on an agent's disk.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 struct Spool {
     deliveries: u64,
-    #[serde(default)]
-    bytes: u64,
     #[serde(default)]
     oldest: Option<Timestamp>,
 }
@@ -90,10 +85,11 @@ pub(crate) fn run(args: &AgentsArgs) -> Result<Exit> {
     let now = Timestamp::now();
     match args.command.as_ref().unwrap_or(&AgentsCommand::List) {
         AgentsCommand::List => {
-            let agents: Agents = client.get("/api/v1/agents")?;
+            let answer: serde_json::Value = client.get("/api/v1/agents")?;
+            let agents = Agents::deserialize(&answer).context(NO_HUB)?;
             match args.format {
                 RemoteFormat::Text => output::print(&list(&agents, client.place(), now))?,
-                RemoteFormat::Json => output::json(&agents)?,
+                RemoteFormat::Json => output::json(&answer)?,
             }
             let is_well = |agent: &Agent| ["linked", "revoked"].contains(&agent.state.as_str());
             Ok(match agents.agents.iter().all(is_well) {
@@ -114,14 +110,13 @@ pub(crate) fn run(args: &AgentsArgs) -> Result<Exit> {
             let name: String = url::form_urlencoded::byte_serialize(vantage.as_bytes()).collect();
             // A space is `+` in a form, and not in a path.
             let path = format!("/api/v1/agents/{}/revoke", name.replace('+', "%20"));
-            let agent: Agent = client.post(&path, &serde_json::json!({}))?;
+            let agent: serde_json::Value = client.post(&path, &serde_json::json!({}))?;
             match args.format {
-                RemoteFormat::Text => {
-                    let name = inert(&agent.name, NAME_SHOWN_MAX);
-                    output::print(&format!(
-                        "the agent of `{name}` is revoked; `bellwether agents token {name}` makes a token for a new one\n"
-                    ))?;
-                }
+                RemoteFormat::Text => output::print(&format!(
+                    "the agent of `{}` is revoked; a token for a new one: bellwether agents token {}\n",
+                    inert(vantage, NAME_SHOWN_MAX),
+                    quoted(vantage)
+                ))?,
                 RemoteFormat::Json => output::json(&agent)?,
             }
             Ok(Exit::Fine)
@@ -222,6 +217,15 @@ fn cells(agent: &Agent, now: Timestamp) -> [String; HEAD.len()] {
     ]
 }
 
+/// A name as a shell takes it for one word. Names hold no quotes.
+fn quoted(name: &str) -> String {
+    let name = inert(name, NAME_SHOWN_MAX);
+    match name.contains(' ') {
+        true => format!("'{name}'"),
+        false => name,
+    }
+}
+
 /// By how much an agent's clock is off, in words.
 fn offset(offset_ms: i64) -> String {
     let off = offset_ms.unsigned_abs();
@@ -236,7 +240,6 @@ fn offset(offset_ms: i64) -> String {
 /// What somebody should know of an agent.
 fn notes(agent: &Agent, now: Timestamp) -> Vec<String> {
     let mut notes = Vec::new();
-    let name = inert(&agent.name, NAME_SHOWN_MAX);
     match agent.state.as_str() {
         "missing" => notes.push(format!(
             "nobody measures from there: bellwether agents token {name}"
@@ -293,7 +296,7 @@ mod tests {
             { "name": "fra", "state": "linked", "version": "0.1.0", "checks": 3, "offset_ms": -61_000,
               "heard": "2026-11-22T10:59:58Z",
               "spool": { "deliveries": 4, "oldest": "2026-11-22T10:55:00Z" } },
-            { "name": "nyc", "state": "missing", "refused": { "vantage": 2 } },
+            { "name": "n yc", "state": "missing", "refused": { "vantage": 2 } },
         ] });
         let agents: Agents = serde_json::from_value(agents).unwrap();
         let wanted = "\
@@ -301,9 +304,9 @@ hub 127.0.0.1:8400, agents link to 0.0.0.0:8401
   vantage  state    version  heard    clock         spool            checks
   local    linked   0.1.0    –        –             –                3
   fra      linked   0.1.0    2 s ago  61.0 s ahead  4, oldest 5 min  3
-  nyc      missing  –        –        –             –                –
-! nyc: nobody measures from there: bellwether agents token nyc
-! nyc: 2 refused (vantage): the hub's log says more
+  n yc     missing  –        –        –             –                –
+! n yc: nobody measures from there: bellwether agents token 'n yc'
+! n yc: 2 refused (vantage): the hub's log says more
 ";
         assert_eq!(list(&agents, "127.0.0.1:8400", now()), wanted);
     }

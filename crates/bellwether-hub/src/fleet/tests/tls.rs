@@ -197,6 +197,16 @@ async fn a13_other_hub_a15_mitm_and_a10_expired() {
 }
 
 #[tokio::test]
+async fn agents_hear_that_the_hub_ends() {
+    let room = room_at(free());
+    let (at, stop) = listening(&room).await;
+    let identity = enrolled(&room, at, "fra").await;
+    let mut wire = linked(&room, at, &identity).await;
+    stop.send(true).unwrap();
+    assert_eq!(wire.refused().await.0, Refusal::Busy);
+}
+
+#[tokio::test]
 async fn a05_half_open() {
     let room = room_at(free());
     let (at, _stop) = listening(&room).await;
