@@ -34,6 +34,14 @@ pub(super) struct Taken {
     pub(super) wrong: Option<String>,
 }
 
+/// What comes in on one link.
+#[derive(Default)]
+struct Parcels {
+    assembly: Assembly,
+    /// The delivery that was put off: what comes behind it is not taken before it.
+    put_off: Option<u64>,
+}
+
 pub(super) struct Hub {
     taken: Mutex<Taken>,
     random: Mutex<fastrand::Rng>,
@@ -103,12 +111,12 @@ impl Hub {
         )
         .await?;
         self.plan(write).await?;
-        let mut assembly = Assembly::default();
+        let mut parcels = Parcels::default();
         let mut times = tokio::time::interval(TIME_EVERY);
         times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                said = heard.recv() => self.hear(said?, &mut assembly, write).await?,
+                said = heard.recv() => self.hear(said?, &mut parcels, write).await?,
                 _ = times.tick() => {
                     let offset_ms = lock(&self.taken).offset_ms;
                     say(write, &ToAgent::Time { at: self.now(), offset_ms }).await?;
@@ -144,7 +152,7 @@ impl Hub {
     async fn hear(
         &self,
         said: ToHub,
-        assembly: &mut Assembly,
+        parcels: &mut Parcels,
         write: &mut WriteHalf<DuplexStream>,
     ) -> Option<()> {
         match said {
@@ -153,9 +161,15 @@ impl Hub {
                 part,
                 parts,
                 bytes,
-            } => match assembly.take(number, part, parts, &bytes) {
+            } => match parcels.assembly.take(number, part, parts, &bytes) {
                 Ok(None) => Some(()),
-                Ok(Some((number, packed))) => self.delivered(number, &packed, write).await,
+                Ok(Some((number, _))) if parcels.put_off.is_some_and(|first| number > first) => {
+                    Some(())
+                }
+                Ok(Some((number, packed))) => {
+                    parcels.put_off = self.delivered(number, &packed, write).await?;
+                    Some(())
+                }
                 Err(error) => self.wrong(error.to_string()),
             },
             ToHub::Time { asked, at } => {
@@ -169,26 +183,27 @@ impl Hub {
         }
     }
 
+    /// Takes a delivery, or puts it off: then its number is the answer.
     async fn delivered(
         &self,
         number: u64,
         packed: &[u8],
         write: &mut WriteHalf<DuplexStream>,
-    ) -> Option<()> {
+    ) -> Option<Option<u64>> {
         if self.is_time(200) {
-            let why = "busy".to_owned();
-            return say(
-                write,
-                &ToAgent::Later {
-                    wait_ms: 5_000,
-                    why,
-                },
-            )
-            .await;
+            let later = ToAgent::Later {
+                wait_ms: 5_000,
+                why: "busy".to_owned(),
+            };
+            say(write, &later).await?;
+            return Some(Some(number));
         }
         let delivery = match parcel::unpack(packed) {
             Ok(delivery) => delivery,
-            Err(error) => return self.wrong(error.to_string()),
+            Err(error) => {
+                self.wrong(error.to_string());
+                return None;
+            }
         };
         let kept = {
             let mut taken = lock(&self.taken);
@@ -214,7 +229,8 @@ impl Hub {
         if self.is_time(100) {
             tokio::time::sleep(Duration::from_secs(40)).await;
         }
-        say(write, &ToAgent::Kept { number: kept }).await
+        say(write, &ToAgent::Kept { number: kept }).await?;
+        Some(None)
     }
 
     fn wrong(&self, why: String) -> Option<()> {
