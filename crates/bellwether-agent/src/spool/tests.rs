@@ -373,7 +373,7 @@ fn p02_a_full_spool_thins_successes_and_tells() {
     let mut random = fastrand::Rng::with_seed(2);
     let disk = Memory::default();
     let mut spool = short(&disk);
-    (spool.limit, spool.journal_rows) = (whole(150) / 2, 300);
+    (spool.limit, spool.journal_rows) = (whole(150) * 3 / 4, 300);
     let (mut made, mut failed) = (0, 0);
     for n in 0..150 {
         let delivery = mixed(n * 20, 20, &mut random);
@@ -387,7 +387,7 @@ fn p02_a_full_spool_thins_successes_and_tells() {
         assert!(spool.bytes() <= spool.limit, "within the limit");
     }
     let fill = spool.fill();
-    assert!(fill.thinned > 300 && fill.damaged == 0, "{fill:?}");
+    assert!(fill.thinned > 100 && fill.damaged == 0, "{fill:?}");
     let all = all_after(&mut spool, 0);
     assert_eq!(all.len(), 150, "no number is missing");
     let (mut ok, mut bad, mut kept_shown, mut counted) = (0, 0, 0, 0);
