@@ -123,6 +123,20 @@ enum Truth {
         #[arg(long, default_value_t = 300)]
         trials: usize,
     },
+    /// The link between agent and hub: days under a virtual clock, with a network that breaks, agents
+    /// that are killed, clocks that are set and disks that are full. Fails with the seeds at which a row
+    /// was lost, came twice or out of order.
+    Link {
+        /// How many days.
+        #[arg(long, default_value_t = 1_000)]
+        seeds: u64,
+        /// Hours of each.
+        #[arg(long, default_value_t = 24)]
+        hours: u64,
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -137,6 +151,14 @@ fn main() -> ExitCode {
         Task::Truth {
             what: Truth::Detect { days, seed, trials },
         } => truth::detect::run(days, seed, trials),
+        Task::Truth {
+            what:
+                Truth::Link {
+                    seeds,
+                    hours,
+                    first,
+                },
+        } => link_days(seeds, hours, first),
         Task::Limbo { file } => limbo::run(&file),
         Task::Mutate { count, seed } => mutate(count, seed),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
@@ -206,6 +228,19 @@ fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
+}
+
+fn link_days(seeds: u64, hours: u64, first: u64) -> Result<()> {
+    let numbers = [seeds, hours, first].map(|number| number.to_string());
+    let built = [
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "bellwether-agent",
+    ];
+    let which = ["--features", "simulation", "--example", "link_days", "--"];
+    succeed(cargo().args(built).args(which).args(numbers))
 }
 
 /// Runs a command to its end; `Err` if it fails.

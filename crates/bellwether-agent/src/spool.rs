@@ -61,6 +61,9 @@ const FRESH_MAX: usize = 8_000;
 const WEIGHTS: (usize, usize) = (100, 2_000);
 /// Rows of one delivery, at most.
 pub(crate) const DELIVERY_ROWS_MAX: usize = 2_000;
+/// After so many deliveries it is written down how far the hub is. It knows that itself, but for who
+/// enrols anew.
+const NOTED_EVERY: u64 = 64;
 /// Tries to read a file before it counts as damaged.
 const READS_MAX: u32 = 3;
 
@@ -83,6 +86,8 @@ pub struct Spool<D> {
     /// What that weighs, in rows.
     weight: usize,
     kept: Kept,
+    /// How far the hub was when that was last written down.
+    noted: u64,
     /// The newest that was found on the disk at the start.
     found: u64,
     /// The newest that was handed out.
@@ -196,6 +201,7 @@ impl<D: Disk> Spool<D> {
                 agent: String::new(),
                 boot: 0,
             },
+            noted: 0,
             found: 0,
             sent: 0,
             trouble: None,
@@ -260,6 +266,10 @@ impl<D: Disk> Spool<D> {
     /// Hands to the disk what waits for it. Tells whether nothing waits any more.
     pub fn flush(&mut self) -> bool {
         if self.tail.is_empty() {
+            if self.trouble.is_some() {
+                let written = self.write_kept();
+                self.note(written);
+            }
             return true;
         }
         let written = self.write_tail();
@@ -282,6 +292,8 @@ impl<D: Disk> Spool<D> {
         let claimed = self.found.max(self.sent).max(self.kept.acked);
         if self.kept.agent.is_empty() {
             agent.clone_into(&mut self.kept.agent);
+            let written = self.write_kept();
+            self.note(written);
         }
         if self.kept.agent != agent {
             self.enrolled_anew(agent, number);
@@ -338,6 +350,10 @@ impl<D: Disk> Spool<D> {
         if number > self.kept.acked {
             self.kept.acked = number;
             self.drop_prefix();
+            if number.saturating_sub(self.noted) >= NOTED_EVERY {
+                let written = self.write_kept();
+                self.note(written);
+            }
         }
     }
 
@@ -383,6 +399,7 @@ impl<D: Disk> Spool<D> {
     }
 
     fn write_kept(&mut self) -> io::Result<()> {
+        self.noted = self.kept.acked;
         self.disk.replace(KEPT, &self.kept.write())
     }
 

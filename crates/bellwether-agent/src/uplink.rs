@@ -19,6 +19,8 @@ pub mod runner;
 mod session;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::io;

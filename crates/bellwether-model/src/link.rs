@@ -223,7 +223,9 @@ pub enum ToAgent {
         /// The number.
         number: u64,
     },
-    /// No delivery is taken for so long: what was sent and is not said to be kept comes again then.
+    /// No delivery is taken for so long: what was sent and is not said to be kept comes again then, from
+    /// the first on. What is on its way behind the one that was put off is not taken, or its number
+    /// would say that the hub has that one too.
     Later {
         /// How long, milliseconds.
         wait_ms: u64,

@@ -15,8 +15,8 @@ const MAGIC: &[u8; 4] = b"BWS1";
 /// Bytes before the content: magic, level, numbers of the first and the last delivery, when the first
 /// was made, checksum of the content, checksum of this.
 const HEAD: usize = 4 + 1 + 8 + 8 + 8 + 4 + 4;
-/// It happens some times an hour, and what it saves is kept for days.
-const COMPRESSION: i32 = 15;
+/// It happens some times an hour, and what it saves is kept for days; more takes long for little.
+const COMPRESSION: i32 = 7;
 /// Longest content, bytes: thousands of rows and some traces.
 const CONTENT_LEN_MAX: u64 = 256 * 1024 * 1024;
 

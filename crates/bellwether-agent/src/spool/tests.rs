@@ -373,9 +373,9 @@ fn p02_a_full_spool_thins_successes_and_tells() {
     let mut random = fastrand::Rng::with_seed(2);
     let disk = Memory::default();
     let mut spool = short(&disk);
-    (spool.limit, spool.journal_rows) = (whole(400) / 2, 300);
+    (spool.limit, spool.journal_rows) = (whole(150) * 3 / 4, 300);
     let (mut made, mut failed) = (0, 0);
-    for n in 0..400 {
+    for n in 0..150 {
         let delivery = mixed(n * 20, 20, &mut random);
         made += 20;
         failed += delivery
@@ -387,9 +387,9 @@ fn p02_a_full_spool_thins_successes_and_tells() {
         assert!(spool.bytes() <= spool.limit, "within the limit");
     }
     let fill = spool.fill();
-    assert!(fill.thinned > 1_000 && fill.damaged == 0, "{fill:?}");
+    assert!(fill.thinned > 100 && fill.damaged == 0, "{fill:?}");
     let all = all_after(&mut spool, 0);
-    assert_eq!(all.len(), 400, "no number is missing");
+    assert_eq!(all.len(), 150, "no number is missing");
     let (mut ok, mut bad, mut kept_shown, mut counted) = (0, 0, 0, 0);
     for (_, delivery) in &all {
         for one in &delivery.harvest {
@@ -425,37 +425,32 @@ fn p02_a_full_spool_thins_successes_and_tells() {
 #[test]
 fn when_all_successes_are_counted_records_go_and_then_rows() {
     let mut random = fastrand::Rng::with_seed(2);
-    let mut spool = short(&Memory::default());
-    (spool.limit, spool.journal_rows) = (whole(600) / 6, 300);
-    let mut rows = 0;
-    for n in 0..600 {
-        let delivery = mixed(n * 20, 20, &mut random);
-        rows += delivery
-            .harvest
-            .iter()
-            .filter(|one| matches!(one, Harvest::Run(_) | Harvest::Shown(_)))
-            .count() as u64;
-        spool.append(delivery);
-        assert!(spool.bytes() <= spool.limit);
+    let mut deliveries: Vec<Delivery> = (0..6).map(|n| mixed(n * 50, 50, &mut random)).collect();
+    let mut left_out = 0;
+    // Rows, records, traces and what the agent says of itself that are left, then runs and traces counted.
+    for (level, wanted) in [
+        (Level::Usual, ([6, 6, 6, 1], [294, 0])),
+        (Level::Records, ([12, 0, 0, 1], [294, 6])),
+        (Level::Rows, ([0, 0, 0, 1], [306, 6])),
+    ] {
+        left_out += thin::thin(deliveries.iter_mut(), level);
+        let mut left = [0; 4];
+        for one in deliveries.iter().flat_map(|delivery| &delivery.harvest) {
+            left[match one {
+                Harvest::Run(_) => 0,
+                Harvest::Shown(_) => 1,
+                Harvest::Trace(_) => 2,
+                Harvest::Own(_) => 3,
+            }] += 1;
+        }
+        let (last, before) = deliveries.split_last().unwrap();
+        assert!(before.iter().all(|delivery| delivery.thinned.is_empty()));
+        let runs = last.thinned.iter().flat_map(|t| t.runs).sum::<u64>();
+        let traces = last.thinned.iter().map(|t| t.traces).sum::<u64>();
+        assert_eq!((left, [runs, traces]), wanted, "{level:?}");
+        assert!(last.thinned.iter().all(|t| t.from <= t.to));
     }
-    let fill = spool.fill();
-    let (mut left, mut counted, mut traces) = (0, 0, 0);
-    for (_, delivery) in all_after(&mut spool, 0) {
-        left += delivery
-            .harvest
-            .iter()
-            .filter(|one| matches!(one, Harvest::Run(_) | Harvest::Shown(_)))
-            .count() as u64;
-        counted += delivery
-            .thinned
-            .iter()
-            .map(|t| t.runs.iter().sum::<u64>())
-            .sum::<u64>();
-        traces += delivery.thinned.iter().map(|t| t.traces).sum::<u64>();
-    }
-    assert!(traces > 0);
-    assert_eq!(fill.damaged, 0, "{fill:?}");
-    assert_eq!(left + counted, rows, "every run is there, or counted");
+    assert_eq!(left_out, 306 + 6);
 }
 
 /// What a spool is put through: deliveries, of which the hub takes some. Tells the newest that was said
@@ -531,6 +526,7 @@ fn p17_a_write_that_fails_is_never_taken_for_one_that_did_not() {
             let disk = Memory::fails(at, fault);
             let mut spool = short(&disk);
             let (durable, acked) = story(&mut spool);
+            spool.flush();
             assert_eq!(spool.fill().trouble, None, "{at}: it is over");
             assert!(durable >= spool.newest(), "{at}");
             let all = all_after(&mut spool, acked);
@@ -734,6 +730,7 @@ fn p24_numbers_begin_anew_with_each_enrolment() {
             spool.append(mixed(n * 10, 10, &mut random));
         }
         spool.acknowledge(5);
+        spool.close();
         let mut spool = opened(&disk.well());
         spool.welcome(agent, 0).unwrap();
         let numbers: Vec<u64> = all_after(&mut spool, 0)

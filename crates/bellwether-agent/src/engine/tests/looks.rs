@@ -382,3 +382,30 @@ fn a_run_without_a_way_goes_to_the_other_family() {
     );
     sim.assert_numbered(0);
 }
+
+/// Somebody elsewhere sees a check fail: one run more, at once, and no more than one at a time.
+#[test]
+fn a_run_that_others_ask_for_comes_at_once() {
+    let mut sim = Sim::well(plan(3, 60), 5);
+    sim.run(3 * MINUTE);
+    let before = sim.runs.len();
+    for _ in 0..10 {
+        assert!(sim.engine.ask_confirm(&id(1)));
+    }
+    assert!(!sim.engine.ask_confirm(&id(99)));
+    sim.run(SECOND);
+    let confirms: Vec<&Run> = sim.runs[before..]
+        .iter()
+        .filter(|run| run.trigger == Trigger::Confirm)
+        .collect();
+    assert_eq!(confirms.len(), 1);
+    assert_eq!(confirms[0].check, id(1));
+    // The next one is one more again, and those that are due lie where they lay.
+    assert!(sim.engine.ask_confirm(&id(1)));
+    sim.run(3 * MINUTE);
+    let of = |trigger| {
+        let all = sim.runs.iter().filter(|run| run.trigger == trigger);
+        all.filter(|run| run.check == id(1)).count()
+    };
+    assert_eq!((of(Trigger::Confirm), of(Trigger::Schedule)), (2, 6));
+}
