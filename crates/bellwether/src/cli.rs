@@ -279,7 +279,7 @@ pub(crate) enum RemoteFormat {
     Json,
 }
 
-/// Print what is true now: services, open incidents, jobs that are late; from a running hub.
+/// Print what is true now: services, open incidents, late jobs; from a running hub.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit codes: 0 all healthy, 1 some degraded or broken, 2 usage error or no \
