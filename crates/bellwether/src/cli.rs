@@ -288,8 +288,7 @@ pub(crate) enum RemoteFormat {
     Json,
 }
 
-/// Print what is true now: services, configuration, open incidents, jobs that are late; from a running
-/// hub.
+/// Print what is true now: services, open incidents, late jobs; from a running hub.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit codes: 0 all healthy, 1 some degraded or broken, 2 usage error or no \
@@ -320,7 +319,7 @@ pub(crate) struct IncidentsArgs {
     pub(crate) format: RemoteFormat,
 }
 
-/// Print who must report, how each of them stands and where it reports; from a running hub.
+/// Print who must report, how each stands and where it reports; from a running hub.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Where a job reports is told to a token with the scope `write`: whoever knows it may \

@@ -173,6 +173,10 @@ pub(super) fn failing_run((check, vantage): &Key, path: &Path) -> String {
 
 /// The first failing round, as a trace saw it.
 pub(super) fn failing_trace((check, vantage): &Key, brief: &Brief, blamed: &Blamed) -> String {
+    if check.as_heartbeat().is_some() {
+        // It reports by itself, or does not: nobody looks at it.
+        return format!("{check} is {}", brief.verdict.name());
+    }
     let resolvers: Vec<&str> = blamed.scope.resolvers.iter().map(String::as_str).collect();
     let via = if resolvers.is_empty() {
         String::new()

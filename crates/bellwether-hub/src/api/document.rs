@@ -16,7 +16,8 @@ use crate::access::{Needs, Scope};
 const ABOUT: &str = "What bellwether knows. Lists are `{\"<plural>\": […], \"next\": null}`: where \
 `next` is not null, it is the `page` to ask for next. Times are RFC 3339 in UTC, durations `_ms`. \
 Errors are RFC 9457. On a loopback address reading is open, and the Host header must be a loopback \
-name; writing needs a token. On any other address everything but `/healthz` and `/readyz` does.";
+name; writing needs a token. On any other address everything does but `/healthz`, `/readyz` and the \
+URLs at which jobs report.";
 
 /// Answers that any route may give: all of it is what HTTP demands, or our own fault.
 const ALWAYS: &[(&str, &str)] = &[

@@ -12,7 +12,7 @@ use crate::beats::Brief;
 
 /// What stays broken in the same way is taken in again so often: incidents of which nothing is seen any
 /// more say so.
-const AGAIN_EVERY: SignedDuration = SignedDuration::from_secs(60);
+const AGAIN_EVERY: SignedDuration = SignedDuration::from_secs(300);
 /// What is well again is taken in so often until its incident is over.
 const WELL_EVERY: SignedDuration = SignedDuration::from_secs(5);
 /// Two reports of one heartbeat differ by so much at least.

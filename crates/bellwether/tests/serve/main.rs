@@ -8,6 +8,7 @@ mod clock;
 mod disk;
 mod edges;
 mod egress;
+mod heartbeats;
 mod hostile;
 mod load;
 mod requests;

@@ -16,7 +16,10 @@ const METHODS: [&str; 9] = [
     "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "get", "G\0T", "CONNECT",
 ];
 
-const PATHS: [&str; 24] = [
+const PATHS: [&str; 27] = [
+    "/ping/11111111-2222-4333-8444-555555555555/start?rid=%00",
+    "/ping/key/slug/255",
+    "/api/push/token?status=up&msg=%ff&ping=1e999",
     "/",
     "/services/shop",
     "/services/%3Cscript%3E",
