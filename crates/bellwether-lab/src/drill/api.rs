@@ -44,9 +44,8 @@ pub(super) struct Listed {
 /// An agent as it is told.
 #[derive(Clone, Debug, Deserialize)]
 struct Agent {
-    /// Where it stands; told as its name too.
-    #[serde(alias = "name")]
-    vantage: String,
+    /// That of its vantage.
+    name: String,
     #[serde(default)]
     linked: bool,
 }
@@ -127,7 +126,7 @@ impl Api {
     /// How the agents are that it knows: is each of them linked?
     pub(super) async fn agents(self) -> Result<BTreeMap<String, bool>, String> {
         let (_, listed): (_, Vec<Agent>) = self.list("/api/v1/agents", "agents").await?;
-        Ok(listed.into_iter().map(|a| (a.vantage, a.linked)).collect())
+        Ok(listed.into_iter().map(|a| (a.name, a.linked)).collect())
     }
 
     /// When the kept runs of a check from a vantage began, and their numbers, oldest first.

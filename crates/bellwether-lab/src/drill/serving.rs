@@ -98,7 +98,7 @@ impl Serving {
         api.ping(&format!("{path}{}", how.suffix())).await
     }
 
-    /// The world is about to change.
+    /// The world, or what becomes of an agent, is about to change.
     pub(super) fn changes(&mut self, now: Timestamp) {
         self.past.sets.push(now);
     }
