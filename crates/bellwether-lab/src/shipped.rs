@@ -441,6 +441,15 @@ const SHIPPED: &[Shipped] = scenarios! {
 
 /// Scenarios of a running `serve`.
 pub(crate) const SERVE: &[Shipped] = scenarios! {
+    "m08-poison-beside-others.yaml",
+    "m09-handshake-stall-target.yaml",
+    "m17-expired-certificate-stays.yaml",
+    "m18-keep-alive-hides.yaml",
+    "n02-rotating-addresses.yaml",
+    "n06-declared-status-503.yaml",
+    "n08-steering-within-policy.yaml",
+    "n21-zsk-roll-watched.yaml",
+    "n24-always-slow.yaml",
     "serve-bad-config.yaml",
     "serve-frozen-worker.yaml",
     "serve-healthy.yaml",

@@ -158,7 +158,7 @@ impl Stage {
         let anchors = [world.root_key(), world.other_root_key()];
         let directory = folder::make(&spec, &authorities, &anchors)?;
         let world = Arc::new(Mutex::new(world));
-        let agents = Agents::new(&job.program, directory.path(), &spec.world.vantages)?;
+        let agents = Agents::new(&job.program, directory.path(), &spec)?;
         let mut stage = Self {
             path: job.path.clone(),
             program: job.program.clone(),

@@ -32,6 +32,9 @@ impl Fleet {
 
 /// Hears agents.
 pub(super) async fn hub(fleet: Fleet) {
+    // Resolvers of a vantage elsewhere are none of the hub's.
+    let own = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    assert!(!own.contains("192.0.2.53"), "{own}");
     let listener = TcpListener::bind(HUB).await.unwrap();
     while let Ok((stream, peer)) = listener.accept().await {
         let fleet = fleet.clone();
@@ -81,6 +84,8 @@ pub(super) async fn agent(words: &[&str]) {
             from,
         ] => {
             assert!(Path::new(table).is_file(), "{words:?}");
+            let own = std::fs::read_to_string("/etc/resolv.conf").unwrap();
+            assert_eq!(own, "nameserver 192.0.2.53\n");
             let id = std::fs::read_to_string(Path::new(data).join("id")).unwrap();
             let (name, hub) = id.split_once(' ').unwrap();
             if from != "192.0.2.10" {
@@ -130,7 +135,7 @@ name: x
 fixed: true
 world:
   vantages: [{ name: fra, address: 192.0.2.10, region: eu }]
-  resolvers: [{ address: 9.9.9.9, from: [fra, local] }]
+  resolvers: [{ address: 9.9.9.9, from: [fra, local] }, { address: 192.0.2.53, system: true, from: [fra] }]
   hosts: [{ address: 203.0.113.80, port: 80 }]
 services: [{ name: www, url: "http://203.0.113.80/" }]
 "#;
