@@ -69,6 +69,14 @@ fn map_ids(uid: u32, gid: u32) -> Result<(), LabError> {
 /// Where the system says which resolvers are its own.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
+/// Makes a file the `resolv.conf` of a program that is to be started, and of its children.
+pub(crate) fn give_resolv_conf(
+    command: &mut tokio::process::Command,
+    file: &Path,
+) -> std::io::Result<()> {
+    sys::sees(command, file, Path::new(RESOLV_CONF))
+}
+
 /// Makes a file the `resolv.conf` of this process and its children.
 pub(crate) fn set_resolv_conf(file: &Path) -> Result<(), LabError> {
     sys::mount_over(file, Path::new(RESOLV_CONF)).map_err(|source| LabError::Namespace {

@@ -33,6 +33,25 @@ pub(crate) fn mount_memory(place: &Path, mib: u32) -> io::Result<()> {
     mount(None, place, libc::MS_NOSUID | libc::MS_NODEV, Some(kind))
 }
 
+/// Lets a program see one file in place of another. Nobody else does.
+pub(crate) fn sees(
+    command: &mut tokio::process::Command,
+    file: &Path,
+    place: &Path,
+) -> io::Result<()> {
+    let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other);
+    let (file, place) = (text(file)?, text(place)?);
+    let put = move || {
+        unshare(libc::CLONE_NEWNS)?;
+        mount_text(None, c"/", libc::MS_REC | libc::MS_PRIVATE, [None, None])?;
+        mount_text(Some(&file), &place, libc::MS_BIND, [None, None])
+    };
+    // SAFETY: between fork and exec only unshare(2) and mount(2) are called, with strings that were
+    // made before, which allocates nothing and takes no lock.
+    unsafe { command.pre_exec(put) };
+    Ok(())
+}
+
 /// Takes away what is mounted at a place, whoever still uses it.
 pub(crate) fn unmount(place: &Path) -> io::Result<()> {
     let place = CString::new(place.as_os_str().as_bytes()).map_err(io::Error::other)?;
@@ -61,12 +80,24 @@ fn mount(
         .as_ref()
         .map(|(_, options)| CString::new(options.as_str()));
     let options = options.transpose().map_err(io::Error::other)?;
+    let kind = kind.as_ref().map(|(kind, _)| *kind);
+    mount_text(
+        source.as_deref(),
+        &target,
+        flags,
+        [kind, options.as_deref()],
+    )
+}
+
+/// The same with texts as the kernel takes them; allocates nothing but for an error.
+fn mount_text(
+    source: Option<&CStr>,
+    target: &CStr,
+    flags: libc::c_ulong,
+    [kind, options]: [Option<&CStr>; 2],
+) -> io::Result<()> {
     let pointer = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
-    let (from, kind) = (
-        pointer(source.as_deref()),
-        pointer(kind.as_ref().map(|(k, _)| *k)),
-    );
-    let options = pointer(options.as_deref()).cast();
+    let (from, kind, options) = (pointer(source), pointer(kind), pointer(options).cast());
     // SAFETY: every pointer is null or of a string that lives until the call returns, and mount(2)
     // keeps none of them.
     match unsafe { libc::mount(from, target.as_ptr(), kind, flags, options) } {

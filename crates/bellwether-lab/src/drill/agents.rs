@@ -18,7 +18,7 @@ use super::folder;
 use super::process::{Process, workers_of};
 use super::serving::{STOP_MAX, Serving, gone, unsent, wrong};
 use crate::LabError;
-use crate::scenario::{AgentWord, LinkWord, VantageSpec};
+use crate::scenario::{AgentWord, LinkWord, Spec, VantageSpec};
 use crate::service::forward::Forwarder;
 use crate::sys::{self, Recipient, Signal};
 
@@ -43,6 +43,8 @@ pub(super) struct Agents {
 /// An agent, running or not.
 struct Agent {
     addresses: Vec<IpAddr>,
+    /// Where it finds the resolvers that are its own.
+    resolv_conf: Option<PathBuf>,
     link: Forwarder,
     is_enrolled: bool,
     process: Option<Process>,
@@ -51,19 +53,16 @@ struct Agent {
 }
 
 impl Agents {
-    pub(super) fn new(
-        program: &Path,
-        folder: &Path,
-        vantages: &[VantageSpec],
-    ) -> Result<Self, LabError> {
+    pub(super) fn new(program: &Path, folder: &Path, spec: &Spec) -> Result<Self, LabError> {
         let mut all = BTreeMap::new();
-        for (number, vantage) in (1..).zip(vantages) {
+        for (number, vantage) in (1..).zip(&spec.world.vantages) {
             let at = SocketAddr::new(Ipv4Addr::from_bits(LINKS + number).into(), HUB.port());
             // The hub sees the agent come from its own address.
             let addresses = vantage.address.0.clone();
             let from = addresses.iter().copied().find(IpAddr::is_ipv4);
             let agent = Agent {
                 addresses,
+                resolv_conf: folder::own_resolvers(spec, folder, &vantage.name)?,
                 link: Forwarder::new(at, HUB, from)?,
                 is_enrolled: false,
                 process: None,
@@ -124,7 +123,8 @@ impl Agents {
             arguments.extend(["--from".to_owned(), address.to_string()]);
         }
         let log = format!("agent-{name}");
-        let process = Process::start(&program, &arguments, &folder, &log);
+        let own = agent.resolv_conf.as_deref();
+        let process = Process::start(&program, &arguments, &folder, &log, own);
         let program = program.display();
         agent.process = Some(process.map_err(|e| format!("failed to start `{program}`: {e}"))?);
         Ok(())

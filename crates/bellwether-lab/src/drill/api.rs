@@ -22,8 +22,6 @@ const ANSWER_LEN_MAX: u64 = 16 * 1024 * 1024;
 
 /// How much of what is said instead of an answer is shown, characters.
 const PROBLEM_LEN_MAX: usize = 300;
-/// Where a heartbeat is told with its URL.
-const HEARTBEAT_URLS: [&str; 2] = ["url", "ping_url"];
 
 /// A service as it is told.
 #[derive(Clone, Debug, Deserialize)]
@@ -46,9 +44,8 @@ pub(super) struct Listed {
 /// An agent as it is told.
 #[derive(Clone, Debug, Deserialize)]
 struct Agent {
-    /// Where it stands; told as its name too.
-    #[serde(alias = "name")]
-    vantage: String,
+    /// That of its vantage.
+    name: String,
     #[serde(default)]
     linked: bool,
 }
@@ -129,7 +126,7 @@ impl Api {
     /// How the agents are that it knows: is each of them linked?
     pub(super) async fn agents(self) -> Result<BTreeMap<String, bool>, String> {
         let (_, listed): (_, Vec<Agent>) = self.list("/api/v1/agents", "agents").await?;
-        Ok(listed.into_iter().map(|a| (a.vantage, a.linked)).collect())
+        Ok(listed.into_iter().map(|a| (a.name, a.linked)).collect())
     }
 
     /// When the kept runs of a check from a vantage began, and their numbers, oldest first.
@@ -160,9 +157,9 @@ impl Api {
         let all = page["heartbeats"].as_array().map_or(&[][..], Vec::as_slice);
         let found = all.iter().find(|item| item["name"] == name);
         let found = found.ok_or_else(|| format!("GET {path}: there is no heartbeat `{name}`"))?;
-        let url = HEARTBEAT_URLS.iter().find_map(|key| found[*key].as_str());
-        let url = url.ok_or_else(|| format!("GET {path}: `{name}` is told without its URL"))?;
-        Ok(path_of(url).to_owned())
+        let place = found["report_to"]["ping"].as_str();
+        let place = place.ok_or_else(|| format!("GET {path}: `{name}` is told without its URL"))?;
+        Ok(place.to_owned())
     }
 
     /// Asks for a path as anybody may who knows it.
@@ -235,14 +232,6 @@ impl Api {
 
 fn typed<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, String> {
     T::deserialize(value).map_err(|e| format!("GET {path}: not as the format says: {e}"))
-}
-
-/// The path of a URL, or the path that it is already.
-fn path_of(url: &str) -> &str {
-    let Some((_, rest)) = url.split_once("://") else {
-        return url;
-    };
-    rest.find('/').map_or("/", |at| &rest[at..])
 }
 
 /// What a `look` asks for besides what every one of them takes.
@@ -376,17 +365,6 @@ mod tests {
     #[track_caller]
     fn check(selector: &str, figure: Option<f64>) {
         assert_eq!(sum(METRICS, selector), figure, "{selector}");
-    }
-
-    #[test]
-    fn urls_have_paths() {
-        for (url, path) in [
-            ("http://127.0.0.1:8400/ping/x", "/ping/x"),
-            ("/ping/x", "/ping/x"),
-            ("https://hub.example", "/"),
-        ] {
-            assert_eq!(path_of(url), path, "{url}");
-        }
     }
 
     #[test]

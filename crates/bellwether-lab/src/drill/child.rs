@@ -158,7 +158,7 @@ impl Stage {
         let anchors = [world.root_key(), world.other_root_key()];
         let directory = folder::make(&spec, &authorities, &anchors)?;
         let world = Arc::new(Mutex::new(world));
-        let agents = Agents::new(&job.program, directory.path(), &spec.world.vantages)?;
+        let agents = Agents::new(&job.program, directory.path(), &spec)?;
         let mut stage = Self {
             path: job.path.clone(),
             program: job.program.clone(),
@@ -186,6 +186,9 @@ impl Stage {
     async fn agent(&mut self, step: &StepSpec) -> Vec<StepReport> {
         let mut told = Vec::new();
         let names = step.agent.iter().flat_map(|names| &names.0);
+        if step.agent.is_some() {
+            self.serving.changes(Timestamp::now());
+        }
         for (name, word) in names.filter_map(|name| Some((name, step.deed?))) {
             told.extend(self.agents.act(name, word, &mut self.serving).await);
         }

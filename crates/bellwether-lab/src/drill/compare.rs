@@ -73,6 +73,7 @@ pub(crate) fn missed(expect: &ExpectSpec, report: &Report) -> Vec<String> {
         services: _,
         incidents: _,
         metrics: _,
+        no_target: _,
         agents: _,
         runs: _,
         refused: _,

@@ -1,15 +1,16 @@
 //! The folder of a world: what the program is given by its flags or its configuration, as files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::agents;
 use crate::LabError;
 use crate::netns;
+use crate::scenario::vantage::LOCAL;
 use crate::scenario::{ResolverSpec, Spec};
 use crate::service::ca::Authorities;
 
@@ -92,14 +93,17 @@ pub(super) fn configuration(spec: &Spec, folder: &Path, resolvers: &[String]) ->
     whole
 }
 
-/// Who asks a resolver; empty: everybody.
-fn asked_from<'a>(spec: &'a Spec, address: &str) -> &'a [String] {
+/// Who asks a resolver; empty: everybody. Vantages' own ones are one to the configuration.
+fn asked_from(spec: &Spec, address: &str) -> BTreeSet<String> {
     let is_it = |r: &&ResolverSpec| match r.system {
         true => address == SYSTEM,
         false => address == r.address.0.text,
     };
-    let found = spec.world.resolvers.iter().find(is_it);
-    found.map_or(&[], |resolver| &resolver.from)
+    let found = spec.world.resolvers.iter().filter(is_it);
+    if found.clone().any(|resolver| resolver.from.is_empty()) {
+        return BTreeSet::new();
+    }
+    found.flat_map(|resolver| resolver.from.clone()).collect()
 }
 
 fn trust(folder: &Path) -> Value {
@@ -125,18 +129,32 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), LabError> {
     })
 }
 
-/// The resolvers that are the vantage's own, where it looks for them.
+/// The resolvers that are the built-in vantage's own, where it looks for them.
 pub(super) fn resolv_conf(spec: &Spec, directory: &Path) -> Result<(), LabError> {
+    match own_resolvers(spec, directory, LOCAL)? {
+        Some(file) => netns::set_resolv_conf(&file),
+        None => Ok(()),
+    }
+}
+
+/// A `resolv.conf` of the resolvers that are a vantage's own; `None` if it has none.
+pub(super) fn own_resolvers(
+    spec: &Spec,
+    directory: &Path,
+    vantage: &str,
+) -> Result<Option<PathBuf>, LabError> {
+    let is_here = |r: &&ResolverSpec| r.from.is_empty() || r.from.iter().any(|v| v == vantage);
     let own = spec.world.resolvers.iter().filter(|r| r.system);
     let lines: String = own
+        .filter(is_here)
         .map(|r| format!("nameserver {}\n", r.address.0.address.ip()))
         .collect();
     if lines.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
-    let file = directory.join("resolv.conf");
+    let file = directory.join(format!("resolv-{vantage}.conf"));
     write(&file, &lines)?;
-    netns::set_resolv_conf(&file)
+    Ok(Some(file))
 }
 
 /// `prefix,asn,owner` (formats.md section 3).

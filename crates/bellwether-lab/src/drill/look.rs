@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_model::incident::Moment;
-use bellwether_model::{Cause, Incident, Scope};
+use bellwether_model::{Cause, Incident, Layer, Scope};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -22,7 +22,7 @@ const DUE_BEFORE: Duration = Duration::from_secs(1);
 /// What earlier steps left.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Past {
-    /// When the world was changed.
+    /// When the world was changed, or something was done with agents.
     pub(super) sets: Vec<Timestamp>,
     /// The incidents of each look.
     pub(super) looks: BTreeMap<String, Vec<u64>>,
@@ -71,15 +71,20 @@ pub(super) fn missed(expect: &ExpectSpec, seen: &Seen, past: &Past) -> Vec<Strin
                 .map(|d| format!("incident {id}: {d}")),
         );
     }
-    if expect.nothing_else {
-        let others = seen.incidents.iter().enumerate();
-        for (_, other) in others.filter(|(at, _)| !pairs.contains(&Some(*at))) {
-            let (id, cause, state) = (other.id, other.cause, other.state.name());
-            let summary = &other.summary;
-            missed.push(format!(
-                "nothing_else: incident {id} {cause} ({state}) besides: {summary}"
-            ));
-        }
+    let all = seen.incidents.iter().enumerate();
+    let others = all.filter(|(at, _)| !pairs.contains(&Some(*at)));
+    for (_, other) in others {
+        let is_ours = other.layer == Layer::Monitor;
+        let word = match (expect.nothing_else, expect.no_target) {
+            (true, _) => "nothing_else",
+            (false, true) if !is_ours => "no_target",
+            (false, _) => continue,
+        };
+        let (id, cause, state) = (other.id, other.cause, other.state.name());
+        let summary = &other.summary;
+        missed.push(format!(
+            "{word}: incident {id} {cause} ({state}) besides: {summary}"
+        ));
     }
     missed.extend(figures(&expect.metrics, &seen.metrics));
     missed.extend(agents(&expect.agents, &seen.agents));
@@ -364,7 +369,7 @@ fn word(item: impl Serialize) -> String {
 pub(super) fn found<'a>(
     wanted: &[IncidentExpect],
     got: &'a [Incident],
-) -> Vec<Option<(Cause, bellwether_model::Layer, &'a Scope)>> {
+) -> Vec<Option<(Cause, Layer, &'a Scope)>> {
     let named = |at: usize| (got[at].cause, got[at].layer, &got[at].scope);
     let pairs = pairs(wanted, got);
     pairs.into_iter().map(|at| at.map(named)).collect()
@@ -447,8 +452,12 @@ mod tests {
     #[test]
     fn agents_and_runs_that_differ() {
         check(
-            "{ agents: { fra: linked, nyc: offline }, runs: { www/main: { fra: { at_least: 5, gap_at_most: 7s } } } }",
+            "{ incidents: [{ cause: dns.delegation.wrong_ns }, { cause: net.tcp.refused }], no_target: true, agents: { fra: linked, nyc: offline }, runs: { www/main: { fra: { at_least: 5, gap_at_most: 7s } } } }",
             &[],
+        );
+        check(
+            "{ incidents: [{ cause: dns.delegation.wrong_ns }], no_target: true }",
+            &["no_target: incident 2 net.tcp.refused (resolved) besides: s"],
         );
         check(
             "{ agents: { fra: offline, sin: linked }, runs: { www/main: { fra: { at_least: 6, gap_at_most: 6s, once: true }, nyc: { at_least: 1 } } } }",

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
 
+use crate::netns;
 use crate::real::tail;
 use crate::sys::{self, Recipient, Signal};
 
@@ -28,12 +29,14 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts it in a folder; what it prints goes to a file there, which is named after it.
+    /// Starts it in a folder; what it prints goes to a file there, which is named after it. It may
+    /// have resolvers of its own.
     pub(super) fn start(
         program: &Path,
         arguments: &[String],
         folder: &Path,
         name: &str,
+        resolv_conf: Option<&Path>,
     ) -> io::Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let out = fs::File::options().create(true).append(true).open(&log)?;
@@ -47,6 +50,9 @@ impl Process {
             .stderr(err)
             .process_group(0)
             .kill_on_drop(true);
+        if let Some(file) = resolv_conf {
+            netns::give_resolv_conf(&mut command, file)?;
+        }
         sys::ends_with_us(&mut command);
         let child = command.spawn()?;
         let pid = child

@@ -94,14 +94,14 @@ impl Serving {
 
     async fn try_ping(&mut self, name: &str, how: PingWord) -> Result<(), String> {
         let api = self.api()?;
-        if name.starts_with('/') {
-            return api.ping(name).await;
-        }
-        let path = api.heartbeat(name, &self.token()?).await?;
+        let path = match name.starts_with('/') {
+            true => name.to_owned(),
+            false => api.heartbeat(name, &self.token()?).await?,
+        };
         api.ping(&format!("{path}{}", how.suffix())).await
     }
 
-    /// The world is about to change.
+    /// The world, or what becomes of an agent, is about to change.
     pub(super) fn changes(&mut self, now: Timestamp) {
         self.past.sets.push(now);
     }
@@ -168,7 +168,7 @@ impl Serving {
             &listen,
         ]
         .map(str::to_owned);
-        let process = Process::start(&self.program, &arguments, &self.folder, SERVE);
+        let process = Process::start(&self.program, &arguments, &self.folder, SERVE, None);
         let program = self.program.display();
         let mut process = process.map_err(|e| format!("failed to start `{program}`: {e}"))?;
         let begun = Instant::now();

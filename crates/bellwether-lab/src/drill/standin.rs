@@ -1,6 +1,8 @@
 //! Steps about a running program, rehearsed on a small one: it is started as `serve` is, connects
 //! to the services of its configuration, and answers the few routes that the lab asks.
 
+mod elsewhere;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -34,10 +36,13 @@ fn stand_in() {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().build().unwrap();
     let words: Vec<&str> = arguments.split(' ').collect();
-    let ["serve", "-c", file, "--data-dir", data, "--listen", listen] = words[..] else {
-        panic!("{words:?}");
-    };
-    runtime.block_on(serve(Path::new(file), Path::new(data), listen));
+    match words[..] {
+        ["serve", "-c", file, "--data-dir", data, "--listen", listen] => {
+            runtime.block_on(serve(Path::new(file), Path::new(data), listen));
+        }
+        ["agent", ref words @ ..] => runtime.block_on(elsewhere::agent(words)),
+        _ => panic!("{words:?}"),
+    }
     std::process::exit(0);
 }
 
@@ -47,6 +52,11 @@ async fn serve(file: &Path, data: &Path, listen: &str) {
     let mut hangup = signal(SignalKind::hangup()).unwrap();
     let mut terminate = signal(SignalKind::terminate()).unwrap();
     let mut state = State::read(file, data);
+    println!(
+        "The token for writing, shown this once:\n\n    {}\n",
+        elsewhere::ADMIN
+    );
+    tokio::spawn(elsewhere::hub(state.fleet.clone()));
     let mut worker = Worker::start();
     let mut round = tokio::time::interval(state.every);
     loop {
@@ -62,7 +72,7 @@ async fn serve(file: &Path, data: &Path, listen: &str) {
             }
             Ok((stream, _)) = listener.accept() => {
                 // Who asks and goes away is no matter of the server's.
-                let _ = timeout(PATIENCE, answer(stream, &state)).await;
+                let _ = timeout(PATIENCE, answer(stream, &mut state)).await;
             }
         }
     }
@@ -106,6 +116,8 @@ struct State {
     incidents: Vec<Value>,
     refused: Option<String>,
     replaced: u32,
+    fleet: elsewhere::Fleet,
+    pinged: Vec<String>,
 }
 
 impl State {
@@ -124,6 +136,8 @@ impl State {
             incidents,
             refused: None,
             replaced: 0,
+            fleet: elsewhere::Fleet::default(),
+            pinged: Vec::new(),
         };
         state.configure(file);
         assert_eq!(state.refused, None);
@@ -132,7 +146,16 @@ impl State {
 
     fn configure(&mut self, file: &Path) {
         let config: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-        let known = ["version", "trust", "defaults", "resolvers", "services"];
+        let known = [
+            "version",
+            "trust",
+            "defaults",
+            "resolvers",
+            "services",
+            "hub",
+            "vantages",
+            "heartbeats",
+        ];
         let keys = config.as_object().unwrap().keys();
         self.refused = keys.clone().find(|k| !known.contains(&k.as_str())).cloned();
         if self.refused.is_some() {
@@ -204,6 +227,7 @@ impl State {
             return self.incidents.iter().find(|i| i["id"] == id).cloned();
         }
         match path {
+            "/api/v1/agents" => Some(json!({ "agents": self.fleet.told(), "next": null })),
             "/readyz" => Some(json!("ready")),
             "/api/v1/services" => Some(json!({ "services": self.services(), "next": null })),
             "/api/v1/incidents" => Some(json!({ "incidents": self.incidents, "next": null })),
@@ -230,7 +254,7 @@ async fn is_served(url: &str) -> bool {
     matches!(connected, Ok(Ok(_)))
 }
 
-async fn answer(mut stream: TcpStream, state: &State) -> std::io::Result<()> {
+async fn answer(mut stream: TcpStream, state: &mut State) -> std::io::Result<()> {
     let mut request = [0; 1024];
     let len = stream.read(&mut request).await?;
     let request = String::from_utf8_lossy(&request[..len]).into_owned();
@@ -239,7 +263,25 @@ async fn answer(mut stream: TcpStream, state: &State) -> std::io::Result<()> {
         "{request}"
     );
     let path = request.split(' ').nth(1).unwrap();
-    let metrics = format!("bellwether_workers_replaced_total {}\n", state.replaced);
+    let metrics = format!(
+        "bellwether_workers_replaced_total {}\npings_total {}\n",
+        state.replaced,
+        state.pinged.len()
+    );
+    let is_admin = request.contains(&format!(
+        "\r\nAuthorization: Bearer {}\r\n",
+        elsewhere::ADMIN
+    ));
+    if let (true, Some(answer)) = (is_admin, elsewhere::asked(path, &request)) {
+        let head = "HTTP/1.0 201 Created\r\nContent-Type: application/json\r\n\r\n";
+        return stream
+            .write_all((head.to_owned() + &answer).as_bytes())
+            .await;
+    }
+    if let Some(ping) = path.strip_prefix("/ping/") {
+        state.pinged.push(ping.to_owned());
+        return stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nOK").await;
+    }
     let (status, body) = match state.answer(path) {
         Some(body) => ("200 OK", body.to_string()),
         None if path == "/metrics" => ("200 OK", metrics),
@@ -251,6 +293,11 @@ async fn answer(mut stream: TcpStream, state: &State) -> std::io::Result<()> {
 
 /// What becomes of a scenario with these steps and expectations.
 async fn rehearse(steps: &str, expect: &str) -> ScenarioReport {
+    rehearse_in(WORLD, steps, expect).await
+}
+
+/// The same in another world.
+async fn rehearse_in(world: &str, steps: &str, expect: &str) -> ScenarioReport {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("bellwether");
     let this = std::env::current_exe().unwrap();
@@ -262,7 +309,7 @@ async fn rehearse(steps: &str, expect: &str) -> ScenarioReport {
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let job = WorldJob {
         path: "x.yaml".to_owned(),
-        text: format!("{WORLD}steps: [{steps}]\nexpect: {{{expect}}}\n"),
+        text: format!("{world}steps: [{steps}]\nexpect: {{{expect}}}\n"),
         seed: 1,
         program,
         exec: None,

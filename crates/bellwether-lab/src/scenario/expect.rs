@@ -11,7 +11,7 @@ use super::look::{IncidentExpect, MetricExpect, ServiceExpect};
 use super::vantage::{PresenceWord, RunsExpect};
 
 /// What a step must find. What is left out is not compared. `services`, `incidents`, `metrics`,
-/// `agents`, `runs` and `refused` are for a `look`, `nothing_else` for both, the others for a `check`.
+/// `agents`, `runs`, `no_target` and `refused` are for a `look`, `nothing_else` for both, the others for a `check`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExpectSpec {
@@ -46,6 +46,10 @@ pub struct ExpectSpec {
     /// Of a check: no root and no consequence besides those named, and no warning if no cause is
     /// named. Of a look: no incident besides those listed.
     pub nothing_else: bool,
+    /// Of a look: no incident of a target besides those listed. What else there is is trouble of
+    /// the monitor's own.
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_target: bool,
     /// How services stand, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<String, ServiceExpect>,
@@ -64,6 +68,14 @@ pub struct ExpectSpec {
     /// Was the newest configuration refused?
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<bool>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl ExpectSpec {
@@ -89,6 +101,7 @@ impl ExpectSpec {
             ("services", !self.services.is_empty()),
             ("incidents", self.incidents.is_some()),
             ("metrics", !self.metrics.is_empty()),
+            ("no_target", self.no_target),
             ("agents", !self.agents.is_empty()),
             ("runs", !self.runs.is_empty()),
             ("refused", self.refused.is_some()),

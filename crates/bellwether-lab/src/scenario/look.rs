@@ -70,7 +70,7 @@ pub struct IncidentExpect {
     /// Parts of caveats that it must have, among others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub caveats: Vec<String>,
-    /// The first failing round came at most so long after the last `set` before it.
+    /// The first failing round came at most so long after the last `set` or `agent` step before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub began_within: Option<Span>,
     /// It was opened at most so long after the last `set` before it began.

@@ -381,7 +381,7 @@ pub struct ResolverSpec {
     /// Forged answers that arrive before its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub injected: Option<InjectedSpec>,
-    /// It is the vantage's own, from its `resolv.conf`.
+    /// It is the vantage's own, from its `resolv.conf`; of those that it is `from`, if any are named.
     #[serde(default)]
     pub system: bool,
     /// The vantages that ask it, `local` among them; all of them if left out.

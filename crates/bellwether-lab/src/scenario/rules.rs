@@ -16,6 +16,9 @@ const WITHIN_MAX: Duration = Duration::from_secs(120);
 /// signatures of the box, renewed each day by the world's clock, begin a day before they are made.
 const WAIT_MAX: Duration = Duration::from_secs(20 * 3600);
 
+/// What paths of heartbeats begin with.
+const PING_PATHS: [&str; 2] = ["/ping/", "/api/push/"];
+
 /// What is wrong, and a word to look for in the text.
 pub(super) struct Wrong {
     pub(super) word: String,
@@ -173,6 +176,13 @@ fn check_step(spec: &Spec, step: &StepSpec, zones: &BTreeSet<&str>) -> Result<()
     {
         let message = no_such("set", "zone", zone, zones.iter().copied());
         return Err(Wrong::new(zone, message));
+    }
+    let path = step.ping.as_ref().filter(|ping| ping.starts_with('/'));
+    let known = |path: &&String| PING_PATHS.iter().any(|begin| path.starts_with(begin));
+    if path.is_some_and(|path| !known(&path)) {
+        let message =
+            "ping: give a heartbeat's name, or the path that a job calls: `/ping/UUID/fail`";
+        return Err(Wrong::new("ping:", message));
     }
     vantages::check_step(spec, step)?;
     until(spec, step)
@@ -355,6 +365,9 @@ mod tests {
             "{said}"
         );
         check("{ look: a }", "", "`serve: start` comes before");
+        check("{ ping: /ping/x }", "", "`serve: start` comes before");
+        let other = "{ serve: start }, { ping: /pong/x }";
+        check(other, "", "the path that a job calls");
         check("{ serve: stop }", "", "does not run");
         check("{ serve: start }, { serve: start }", "", "runs already");
         check(

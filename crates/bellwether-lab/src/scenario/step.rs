@@ -81,8 +81,8 @@ pub struct StepSpec {
     /// Of `agent`: what is done.
     #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
     pub deed: Option<AgentWord>,
-    /// Report as the heartbeat of this name, by the URL that the running `serve` tells; or call this
-    /// path as a job does: `/ping/UUID/fail`, `/api/push/TOKEN?status=down`.
+    /// Report as the heartbeat of this name, by the URL that the running `serve` tells; or by the
+    /// path of a URL that is written here, `/ping/UUID/fail`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ping: Option<String>,
     /// Of `ping`: how it went; `success` if left out.

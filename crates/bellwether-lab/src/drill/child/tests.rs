@@ -117,7 +117,11 @@ async fn ask(server: SocketAddr) -> Option<Vec<u8>> {
     } else {
         "[::]:0"
     };
-    let socket = UdpSocket::bind(from).await.unwrap();
+    ask_from(from, server).await
+}
+
+async fn ask_from(from: &str, server: SocketAddr) -> Option<Vec<u8>> {
+    let socket = bound(from);
     let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x03svc\x04test\x00\x00\x01\x00\x01";
     socket.send_to(query, server).await.unwrap();
     let mut buffer = vec![0; 1500];
@@ -130,6 +134,112 @@ async fn ask(server: SocketAddr) -> Option<Vec<u8>> {
     Some(buffer)
 }
 
+/// A socket at any address of the box.
+fn bound(from: &str) -> UdpSocket {
+    crate::net::udp_socket(from.parse().unwrap()).unwrap()
+}
+
 async fn connect(to: &str) -> Option<std::io::Result<TcpStream>> {
     timeout(PATIENCE, TcpStream::connect(to)).await.ok()
+}
+
+/// A world with two vantages, of which one comes to harm.
+const PLACES: &str = r#"
+schema: bellwether.scenario/1
+name: places
+fixed: true
+world:
+  vantages:
+    - { name: fra, address: [192.0.2.10, "2001:db8:9::10"] }
+    - { name: nyc, address: 192.0.2.20 }
+  zones:
+    - name: ours
+      apex: svc.test
+      servers: { ns1.dns.test: [203.0.113.1, "2001:db8:1::1"] }
+      records: ["www 60 A 203.0.113.80"]
+  hosts:
+    - { address: 203.0.113.80, port: 80, http: { status: 418, body: teapot } }
+    - { address: 203.0.113.99, port: 80, http: { status: 511, body: log in } }
+"#;
+
+#[test]
+fn a_vantage_comes_to_harm_alone() {
+    let name = "drill::child::tests::a_vantage_comes_to_harm_alone";
+    in_a_namespace(name, harm());
+}
+
+async fn harm() {
+    let job = WorldJob {
+        path: "places".to_owned(),
+        text: PLACES.to_owned(),
+        seed: 1,
+        program: "/bin/true".into(),
+        exec: None,
+    };
+    let spec = parse(PLACES, "places").unwrap();
+    let mut stage = Stage::new(&job, spec).await.unwrap();
+    let (fra, nyc, fra6) = ("192.0.2.10", "192.0.2.20", "2001:db8:9::10");
+    let (server, server6) = ("203.0.113.1:53", "[2001:db8:1::1]:53");
+    for (from, to) in [(fra, server), (nyc, server), (fra6, server6)] {
+        assert!(heard(from, to).await, "{from} is answered");
+    }
+    set(&mut stage, "{ vantages: { fra: { cut: true } } }").await;
+    assert!(!heard(fra, server).await && !heard(fra6, server6).await);
+    assert!(heard(nyc, server).await, "the other one is answered");
+    assert_eq!(page(fra).await, None);
+    assert!(page(nyc).await.unwrap().contains("teapot"));
+    set(
+        &mut stage,
+        "{ vantages: { fra: { cut: false, loss: 0.5 } } }",
+    )
+    .await;
+    let mut got = 0;
+    for _ in 0..40 {
+        got += u32::from(heard(fra, server).await);
+        assert!(heard(nyc, server).await);
+    }
+    // All or nothing of 40 comes to pass once in 2^39 times.
+    assert!((1..40).contains(&got), "{got}");
+    set(
+        &mut stage,
+        "{ vantages: { fra: { loss: 0, portal: 203.0.113.99 } } }",
+    )
+    .await;
+    assert!(page(fra).await.unwrap().contains("log in"));
+    assert!(page(nyc).await.unwrap().contains("teapot"));
+    set(&mut stage, "{ vantages: { fra: { portal: null } } }").await;
+    assert!(page(fra).await.unwrap().contains("teapot"));
+}
+
+async fn set(stage: &mut Stage, yaml: &str) {
+    let step = format!("{{ set: {yaml} }}");
+    let step: StepSpec = serde_saphyr::from_str(&step).unwrap();
+    assert!(stage.step(&step).await.unwrap().is_none());
+}
+
+/// Does a server answer a question over UDP that comes from an address?
+async fn heard(from: &str, server: &str) -> bool {
+    ask_from(&format!("{}:0", literal(from)), server.parse().unwrap())
+        .await
+        .is_some()
+}
+
+fn literal(address: &str) -> String {
+    match address.contains(':') {
+        true => format!("[{address}]"),
+        false => address.to_owned(),
+    }
+}
+
+/// What the site says to somebody at an address.
+async fn page(from: &str) -> Option<String> {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    let site = socket.connect("203.0.113.80:80".parse().unwrap());
+    let mut site = timeout(PATIENCE, site).await.ok()?.unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: www.svc.test\r\nConnection: close\r\n\r\n";
+    site.write_all(request).await.unwrap();
+    let mut said = String::new();
+    site.read_to_string(&mut said).await.unwrap();
+    Some(said)
 }
