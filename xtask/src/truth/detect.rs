@@ -29,6 +29,10 @@ pub(super) struct False {
     pub(super) alarms: usize,
     /// Alarms of a deployment: the target was away.
     pub(super) real: usize,
+    /// Vantages that were not believed any more, and those of them where all was well.
+    pub(super) silenced: [usize; 2],
+    /// Of how many vantage-days, where that is judged.
+    pub(super) vantage_days: Option<usize>,
     /// Visits of bursts for each scheduled probe.
     pub(super) extra: f64,
     /// Nanoseconds of CPU for each result, the simulation included.
@@ -45,6 +49,8 @@ pub(super) struct Found {
     pub(super) onset: Vec<f64>,
     /// Alarms whose channel fits the fault.
     pub(super) fits: usize,
+    /// Alarms that speak of a region or a network.
+    pub(super) groups: usize,
 }
 
 impl Found {
@@ -172,6 +178,15 @@ fn of(vantages: usize) -> Shape {
     }
 }
 
+/// Vantages in so many networks, and it is judged who may be heard.
+pub(super) fn judged(vantages: usize, networks: usize) -> Shape {
+    Shape {
+        networks: Some(networks),
+        judged: true,
+        ..of(vantages)
+    }
+}
+
 fn alone() -> Shape {
     Shape {
         targets: 1,
@@ -195,6 +210,15 @@ fn quiet_worlds(days: usize) -> Vec<(&'static str, Shape, usize)> {
         ("12 vantages, no noise", silent, days),
         ("5 vantages, N1", of(5), days),
         ("3 vantages, N1", of(3), days),
+        (
+            "12 vantages in 12 networks, judged, N1",
+            judged(12, 12),
+            days,
+        ),
+        ("12 vantages in 5 networks, judged, N1", judged(12, 5), days),
+        ("12 vantages in 2 networks, judged, N1", judged(12, 2), days),
+        ("5 vantages in 5 networks, judged, N1", judged(5, 5), days),
+        ("3 vantages in 2 networks, judged, N1", judged(3, 2), days),
         ("1 vantage, 50 canaries, N1", of(1), days),
         ("1 vantage alone, N1", alone(), days),
         ("1 vantage alone, single losses only", lossy, days),
@@ -208,6 +232,11 @@ fn faulty_worlds() -> Vec<(&'static str, Shape)> {
         ("12 vantages, failures take 3 s", SLOW),
         ("5 vantages", of(5)),
         ("3 vantages", of(3)),
+        ("12 vantages in 12 networks, judged", judged(12, 12)),
+        ("12 vantages in 5 networks, judged", judged(12, 5)),
+        ("12 vantages in 2 networks, judged", judged(12, 2)),
+        ("5 vantages in 5 networks, judged", judged(5, 5)),
+        ("3 vantages in 2 networks, judged", judged(3, 2)),
         ("1 vantage, 50 canaries", of(1)),
         ("1 vantage alone", alone()),
     ]
@@ -220,6 +249,7 @@ pub(super) fn false_alarms(name: &str, shape: Shape, check_days: usize, seed: u6
     let mut world = World::new(shape, seed, days as f64 + 1.0);
     world.run(world.now + WARM, |_, _, _| Go::On);
     world.probes = [0, 0];
+    world.silenced = [0, 0];
     let (began, from) = (Instant::now(), world.now);
     let mut alarms = Vec::new();
     let until = from + Micros::try_from(days).unwrap_or(1) * DAY;
@@ -239,6 +269,8 @@ pub(super) fn false_alarms(name: &str, shape: Shape, check_days: usize, seed: u6
         check_days: days * shape.targets,
         alarms: alarms.len(),
         real,
+        silenced: world.silenced,
+        vantage_days: shape.judged.then_some(days * shape.vantages),
         extra: extra as f64 / due as f64,
         nanos: began.elapsed().as_nanos() as f64 / (due + extra) as f64,
     }
@@ -310,6 +342,7 @@ pub(super) fn time_to(
         seconds: vec![],
         onset: vec![],
         fits: 0,
+        groups: 0,
     };
     let mut rng = Rng::with_seed(seed);
     for trial in 0..trials {
@@ -331,6 +364,7 @@ pub(super) fn time_to(
             found
                 .onset
                 .push((alarm.onset.as_microsecond() - from).abs() as f64 / 1e6);
+            found.groups += usize::from(alarm.channel != Channel::Global);
             found.fits += usize::from((alarm.channel == Channel::Global) == (kind != Kind::Region));
             Go::Stop
         });

@@ -91,7 +91,7 @@ pub(super) fn page(measured: &Measured) -> String {
         in a column of its own), agents that hang for 90 s and tell afterwards, clocks two minutes wrong, results that come twice or late.\n\
         An unexpected result is confirmed by up to five visits 2 s apart that end at the first success; the\n\
         first comes 2 s after the failure, and asked on while more than one failure stands or all results\n\
-        together speak for a grey failure.\n\n\
+        together speak for a grey failure. Below six vantages no region and no network is named: an alarm speaks of all.\n\n\
         What a group has to show, what all together have to say and when to ask on were chosen on the seeds\n\
         101 to 104; the figures below are of seed {seed}.\n\n\
         Intervals are Wilson's at 95 %. Check-days of one world share its episodes, so they are a little too\n\
@@ -116,6 +116,7 @@ pub(super) fn page(measured: &Measured) -> String {
             row.extra * 100.0,
         );
     }
+    silenced(&mut out, measured);
     replayed(&mut out, &measured.replayed);
     let nanos: Vec<f64> = measured.falses.iter().map(|row| row.nanos).collect();
     let _ = write!(
@@ -174,6 +175,32 @@ fn flapping(out: &mut String, measured: &Measured) {
         told.sort_unstable();
         let most = told.last().copied().unwrap_or(0);
         let _ = writeln!(out, "| {name} | {} | {most} |", told[told.len() / 2]);
+    }
+}
+
+/// Who was not believed.
+fn silenced(out: &mut String, measured: &Measured) {
+    let _ = write!(
+        out,
+        "\nWhere it is **judged** who may be heard, `bellwether_diagnose::vantages` stands before detection, as in the\n\
+        hub with several vantages; those of one network share their episodes. A vantage that is not believed is\n\
+        no evidence until it is heard again. It was well where it had lost less than 10 % for 15 minutes.\n\n\
+        | world | vantage-days | not believed | of these well | in 1,000 days | 95 % |\n|---|---|---|---|---|---|\n"
+    );
+    for row in &measured.falses {
+        let Some(days) = row.vantage_days else {
+            continue;
+        };
+        let [all, well] = row.silenced;
+        let (low, high) = wilson(well, days);
+        let _ = writeln!(
+            out,
+            "| {} | {days} | {all} | {well} | {:.1} | {:.1}–{:.1} |",
+            row.name,
+            share(well, days) * 10.0,
+            low * 1000.0,
+            high * 1000.0,
+        );
     }
 }
 

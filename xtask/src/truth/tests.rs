@@ -1,7 +1,7 @@
 //! A small part of what `truth detect` measures, as a test that fails when the figures get worse.
 //! The bounds are the goals, widened by what so few trials scatter.
 
-use super::detect::{false_alarms, flaps, replayed, time_to};
+use super::detect::{false_alarms, flaps, judged, replayed, time_to};
 use super::noise::{MINUTE, Model};
 use super::world::{Kind, Shape};
 
@@ -75,4 +75,36 @@ fn lost_packets_alone_never_raise_anything_at_one_vantage() {
 fn an_hour_of_flapping_is_told_of_four_times_at_most() {
     let told = flaps(Shape::REFERENCE, 2 * MINUTE, 1);
     assert!(told.iter().all(|told| (1..=4).contains(told)), "{told:?}");
+}
+
+#[test]
+fn below_six_vantages_no_region_is_claimed() {
+    for (vantages, networks) in [(5, 5), (5, 2), (3, 2)] {
+        for kind in [Kind::Full, Kind::Region] {
+            let found = time_to("", judged(vantages, networks), kind, HOUR, 10, 1);
+            assert_eq!(found.groups, 0, "{kind:?} at {vantages} in {networks}");
+        }
+    }
+    let found = time_to("", judged(12, 12), Kind::Region, HOUR, 10, 1);
+    assert_eq!(found.groups, 10, "with twelve it is");
+}
+
+#[test]
+fn outages_are_found_in_time_in_however_many_networks() {
+    for (vantages, networks, median) in [(12, 12, 10.0), (12, 5, 10.0), (12, 2, 12.0), (5, 5, 18.0)]
+    {
+        let found = time_to("", judged(vantages, networks), Kind::Full, HOUR, 20, 1);
+        assert_eq!(found.missed(), 0, "{vantages} in {networks}");
+        let told = found.at(50);
+        assert!(told <= median, "{vantages} in {networks}: {told}");
+    }
+}
+
+#[test]
+fn a_day_of_noise_silences_nobody_who_is_well() {
+    for networks in [12, 2] {
+        let told = false_alarms("", judged(12, networks), 51, 1);
+        assert!(told.alarms <= 2, "{told:?}");
+        assert_eq!(told.silenced[1], 0, "{told:?}");
+    }
 }

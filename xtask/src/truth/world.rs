@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bellwether_diagnose::detect::{CheckMeta, Detector, Heard, HeardKind, Signal, VantageMeta};
+use bellwether_diagnose::vantages::{Change, Link, Vantages};
 use bellwether_model::run::{Phases, Trigger};
 use bellwether_model::{CheckId, VantageId};
 use fastrand::Rng;
@@ -20,11 +21,22 @@ pub(super) const BEGIN: Micros = 1_700_000_000 * SECOND;
 /// Visits of a burst are this far apart, and the first is this long after the failure.
 const BURST_EVERY: Micros = 2 * SECOND;
 
+/// How often it is looked who may be heard.
+const LOOK_EVERY: Micros = 5 * SECOND;
+
+/// A vantage that lost less than this, for so long, was well.
+const EPISODE_MIN: f64 = 0.1;
+const WELL_FOR: Micros = 15 * MINUTE;
+
 /// What a world looks like.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     pub(super) vantages: usize,
     pub(super) regions: usize,
+    /// Vantages of one network share their episodes; none: each stands in its own.
+    pub(super) networks: Option<usize>,
+    /// Is it judged who may be heard, as the hub does with several vantages?
+    pub(super) judged: bool,
     /// The judged one, and the others.
     pub(super) targets: usize,
     pub(super) every: Micros,
@@ -38,6 +50,8 @@ impl Shape {
     pub(super) const REFERENCE: Self = Self {
         vantages: 12,
         regions: 4,
+        networks: None,
+        judged: false,
         targets: 51,
         every: MINUTE,
         timeout: 0,
@@ -46,6 +60,10 @@ impl Shape {
 
     fn region(&self, vantage: usize) -> usize {
         vantage % self.regions
+    }
+
+    fn network(&self, vantage: usize) -> usize {
+        self.networks.map_or(vantage, |networks| vantage % networks)
     }
 }
 
@@ -105,6 +123,11 @@ pub(super) struct World {
     /// Probes made by schedule, and by bursts.
     pub(super) probes: [usize; 2],
     detector: Detector,
+    /// Who may be heard.
+    fleet: Vantages,
+    looked: Micros,
+    /// How often a vantage was not believed, and whether that was while all was well there.
+    pub(super) silenced: [usize; 2],
     checks: Vec<CheckId>,
     vantages: Vec<VantageId>,
     rng: Rng,
@@ -133,12 +156,23 @@ impl World {
             .collect();
         let mut detector = Detector::default();
         detector.configure(&metas(&checks, shape), &places(&vantages, shape));
+        let mut fleet = Vantages::default();
+        if shape.judged {
+            fleet.configure(
+                &metas(&checks, shape),
+                &places(&vantages, shape),
+                stamp(BEGIN),
+            );
+        }
         let noise = draw(shape, BEGIN, days, &mut rng);
         let mut world = Self {
             shape,
             now: BEGIN,
             probes: [0, 0],
             detector,
+            fleet,
+            looked: BEGIN,
+            silenced: [0, 0],
             checks,
             vantages,
             rng,
@@ -322,7 +356,9 @@ impl World {
                 (self.now - fault.span.start) % period < period / 2,
             )),
         });
-        let loss = self.noise.loss(vantage, region, check, self.now);
+        let loss = self
+            .noise
+            .loss(self.shape.network(vantage), region, check, self.now);
         let drawn = self.rng.f64();
         drawn < 1.0 - (1.0 - fails) * (1.0 - loss)
     }
@@ -360,6 +396,9 @@ impl World {
                 Trigger::Schedule
             },
         };
+        if !self.is_believed(&heard) {
+            return Go::On;
+        }
         for signal in self.detector.step(&heard, stamp(self.now)) {
             if let Signal::Suspect { vantages, .. } = &signal {
                 let number = |id| {
@@ -384,6 +423,52 @@ impl World {
             }
         }
         Go::On
+    }
+
+    /// Is the vantage heard, as the hub judges it? What is not believed is no evidence.
+    fn is_believed(&mut self, heard: &Heard) -> bool {
+        if !self.shape.judged {
+            return true;
+        }
+        let is_heard = self.fleet.is_heard(&heard.vantage);
+        let every = Duration::from_micros(self.shape.every.unsigned_abs());
+        self.fleet.heard(heard, every, stamp(self.now));
+        if self.now - self.looked >= LOOK_EVERY {
+            self.looked = self.now;
+            self.look();
+        }
+        is_heard
+    }
+
+    fn look(&mut self) {
+        let now = stamp(self.now);
+        let here = Link {
+            is_linked: true,
+            since: Some(stamp(BEGIN)),
+            heard: Some(now),
+            boot: 1,
+            ..Link::default()
+        };
+        for change in self.fleet.tick(|_| Some(here.clone()), now) {
+            let Change::Unheard {
+                vantage,
+                is_disbelieved: true,
+                ..
+            } = change
+            else {
+                continue;
+            };
+            self.detector.mute(&vantage);
+            let number = self.vantages.iter().position(|one| *one == vantage);
+            let number = number.expect("it is ours");
+            let was_well = (0..WELL_FOR / MINUTE).all(|minute| {
+                let at = self.now - minute * MINUTE;
+                let (network, region) = (self.shape.network(number), self.shape.region(number));
+                self.noise.loss(network, region, 0, at) < EPISODE_MIN
+            });
+            self.silenced[0] += 1;
+            self.silenced[1] += usize::from(was_well);
+        }
     }
 
     fn later(&mut self, at: Micros, event: Event) {
@@ -419,7 +504,7 @@ pub(super) fn places(vantages: &[VantageId], shape: Shape) -> Vec<VantageMeta> {
     let place = |(i, id): (usize, &VantageId)| VantageMeta {
         id: id.clone(),
         region: Some(format!("region-{}", shape.region(i))),
-        asn: u32::try_from(64_500 + i).ok(),
+        asn: u32::try_from(64_500 + shape.network(i)).ok(),
         country: None,
     };
     vantages.iter().enumerate().map(place).collect()
