@@ -16,6 +16,7 @@ pub mod blame;
 pub mod candidates;
 pub mod detect;
 pub mod facts;
+pub mod fate;
 pub mod incidents;
 pub mod judge;
 pub mod layers;

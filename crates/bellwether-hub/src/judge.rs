@@ -6,6 +6,7 @@
 //! hears of is worse than one that a restart forgets. Should it panic, it is made again from what was
 //! stored.
 
+mod fate;
 mod own;
 mod settle;
 mod show;
@@ -627,6 +628,7 @@ impl Judge {
         self.update(updates, now);
         self.watch_vantages(now);
         self.watch_freshness(now);
+        self.look_at_fate(now);
         if !self.unsaved(|unsaved| unsaved.is_empty()) {
             self.save(Vec::new());
         }

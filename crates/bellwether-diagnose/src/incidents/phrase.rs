@@ -200,6 +200,9 @@ fn concerned(incident: &Incident) -> String {
     if !checks.is_empty() {
         return names(&checks);
     }
+    if incident.cause == Cause::MonitorSharedFate {
+        return "the watching itself".to_owned();
+    }
     let vantages = incident.scope.vantages.iter().map(String::as_str);
     format!("vantage {}", names(&vantages.collect::<Vec<_>>()))
 }

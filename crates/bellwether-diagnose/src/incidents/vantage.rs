@@ -196,7 +196,8 @@ impl Book {
                     at: amiss.since,
                     text: amiss.summary.clone(),
                 };
-                self.admit(Sort::Ours, &key, member, first, now, &mut changes);
+                let sort = sort_of(amiss.cause);
+                self.admit(sort, &key, member, first, now, &mut changes);
             }
         }
         self.close(changes, now)
@@ -255,7 +256,7 @@ impl Book {
 
     /// The matter of ours that holds a vantage as a whole for this cause.
     fn whole_in(&self, key: &Key, cause: Cause) -> Option<u64> {
-        let held = self.held(key, Sort::Ours).into_iter();
+        let held = self.held(key, sort_of(cause)).into_iter();
         let mut of_it = held.filter(|id| self.matters[id].incident.cause == cause);
         of_it.next()
     }
@@ -333,11 +334,22 @@ impl Book {
         sounds.map(|(vantage, _)| vantage.clone()).collect()
     }
 
+    /// What services lean on, as traces showed it: service and thing, some more than once.
+    pub fn leans(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.watches.iter();
+        all.flat_map(|(check, _, watch)| {
+            let leans = watch.depends.iter();
+            leans.map(move |lean| (check.service(), &**lean))
+        })
+    }
+
     /// Matters by which checks fail or are slow at a vantage, and whether they rest on it alone.
     fn seen_from(&self, vantage: &VantageId) -> Vec<(u64, bool)> {
         let mut found = Vec::new();
         for (id, matter) in &self.matters {
-            if matter.sort == Sort::Ours || !matter.active().any(|((_, v), _)| v == vantage) {
+            let mut of_it = matter.active().filter(|((_, v), _)| v == vantage);
+            let is_of_checks = of_it.any(|((check, _), _)| !is_whole(check));
+            if matter.sort == Sort::Ours || !is_of_checks {
                 continue;
             }
             let mut others = matter
@@ -421,6 +433,14 @@ impl Book {
     }
 }
 
+/// What watches shares the fate of what it watches: that is a warning, and nobody is blind yet.
+pub(super) fn sort_of(cause: Cause) -> Sort {
+    match cause == Cause::MonitorSharedFate {
+        true => Sort::Warning,
+        false => Sort::Ours,
+    }
+}
+
 /// A vantage as a member of what is wrong with it.
 fn member_of(amiss: &Amiss, now: Timestamp) -> Member {
     let vantage = amiss.vantage.as_str().to_owned();
@@ -442,7 +462,10 @@ fn member_of(amiss: &Amiss, now: Timestamp) -> Member {
             cause: amiss.cause,
             layer: Layer::Monitor,
             severity: amiss.severity,
-            verdict: Verdict::Unknown,
+            verdict: match sort_of(amiss.cause) {
+                Sort::Warning => Verdict::Healthy,
+                Sort::Ours | Sort::Fault | Sort::Slow => Verdict::Unknown,
+            },
             confidence: 0.99,
             summary: amiss.summary.clone(),
             remedy: amiss.remedy.clone(),

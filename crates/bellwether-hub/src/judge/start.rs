@@ -83,6 +83,7 @@ impl Judge {
         let networks = networks.collect();
         judged.updates.extend(self.book.set_vantages(networks, now));
         self.tell_unheard(&mut judged, now);
+        self.look_at_fate_soon(now);
         for check in forgotten {
             judged.updates.extend(self.book.gone(&check, now));
             self.detector.forget(&check);

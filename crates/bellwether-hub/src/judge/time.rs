@@ -23,6 +23,7 @@ impl Judge {
         tracing::warn!(seconds, "the wall clock was moved; times go by the new one");
         self.shared.board_mut(|board| board.clock_moved(now));
         self.vantages.clock_moved(now);
+        self.look_at_fate_soon(now);
         self.since.heard.values_mut().for_each(|at| *at = now);
         if moved.is_negative() {
             self.nothing_is_to_come(now);

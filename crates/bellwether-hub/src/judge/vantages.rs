@@ -18,6 +18,8 @@ pub(super) use bellwether_diagnose::vantages::blames_itself;
 /// Since when.
 #[derive(Default)]
 pub(super) struct Since {
+    /// From then on it is looked whether what watches depends on what it watches.
+    pub fate: Timestamp,
     /// Each vantage is heard again: what did not come before is no silence of its checks.
     pub heard: BTreeMap<VantageId, Timestamp>,
     /// Each agent elsewhere is linked.

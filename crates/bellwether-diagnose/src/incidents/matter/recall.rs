@@ -115,7 +115,7 @@ impl Matter {
             party::is_ours(incident.cause, incident.layer),
             incident.severity,
         ) {
-            (true, _) => Sort::Ours,
+            (true, _) => vantage::sort_of(incident.cause),
             (false, Severity::Critical) => Sort::Fault,
             (false, Severity::Warning | Severity::Notice) => Sort::Warning,
         };
@@ -127,7 +127,7 @@ impl Matter {
             let key = (check, vantage_of(&incident));
             members.insert(key.clone(), member_of(&incident, affected, sort, &key));
         }
-        if members.is_empty() && sort == Sort::Ours {
+        if members.is_empty() && party::is_ours(incident.cause, incident.layer) {
             // A vantage as a whole.
             let vantage = vantage_of(&incident);
             let key = vantage::whole(&vantage);

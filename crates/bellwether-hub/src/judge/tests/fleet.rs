@@ -631,3 +631,27 @@ fn each_vantage_has_a_baseline_of_its_own() {
         "baseline@fra/shop/main"
     );
 }
+
+#[test]
+fn what_watches_and_shares_fate_with_what_it_watches_is_a_warning() {
+    let receivers = |host: &str| {
+        format!(
+            "{CONFIG}receivers:\n  - {{ name: pager, slack: {{ webhook: \"https://{host}/x\" }} }}\n"
+        )
+    };
+    let mut fleet = Fleet::well();
+    fleet.stage.configure(&receivers("hooks.shop.example"));
+    fleet.rounds(8, &[], &[LOCAL, "fra", "nyc"]);
+    assert_eq!(fleet.open(), ["monitor.shared_fate"]);
+    let incident = fleet.incident(Cause::MonitorSharedFate).clone();
+    assert_eq!(incident.severity, Severity::Warning);
+    assert_eq!(incident.verdict, Verdict::Healthy);
+    let told = "receiver pager is at hooks.shop.example, in the zone of shop: when that fails, nobody is told by it";
+    assert!(incident.summary.contains(told), "{}", incident.summary);
+    assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
+    assert!(fleet.stage.judge.vantages.is_heard(&local()));
+    // It is no reason to believe less, and it ends with its cause.
+    fleet.stage.configure(&receivers("hooks.pager.test"));
+    fleet.rounds(8, &[], &[LOCAL, "fra", "nyc"]);
+    assert_eq!(fleet.stage.judge.book.open().count(), 0);
+}
