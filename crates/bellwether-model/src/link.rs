@@ -135,6 +135,17 @@ pub struct Thinned {
     pub to: Timestamp,
     /// Runs by outcome: ok, wrong, failed, not run.
     pub runs: [u64; 4],
+    /// Traces.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub traces: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands on a reference"
+)]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How an agent is.
@@ -212,7 +223,9 @@ pub enum ToAgent {
         /// The number.
         number: u64,
     },
-    /// No delivery is taken for so long: what was sent and is not said to be kept comes again then.
+    /// No delivery is taken for so long: what was sent and is not said to be kept comes again then, from
+    /// the first on. What is on its way behind the one that was put off is not taken, or its number
+    /// would say that the hub has that one too.
     Later {
         /// How long, milliseconds.
         wait_ms: u64,
