@@ -46,6 +46,9 @@ const ASKS_MAX: usize = 65_536;
 const JUDGE_WAIT: Duration = Duration::from_secs(5);
 /// How long an agent is told to wait with deliveries that were not taken.
 const LATER: Duration = Duration::from_secs(5);
+/// How long what comes behind a delivery that was put off is taken for what was on its way: what a slow
+/// line holds of a few deliveries.
+const PUT_OFF_MAX: Duration = Duration::from_secs(60);
 /// How far a delivery's number may be ahead of the one before. What is missing is a gap for good; more
 /// than that are in no spool.
 const LEAP_MAX: u64 = 1_000_000_000;
@@ -105,6 +108,14 @@ struct Memory {
     told: [bool; Why::ALL.len()],
 }
 
+/// A delivery that the agent was told to send later.
+struct PutOff {
+    number: u64,
+    /// The last one behind it that was passed over.
+    passed_over: Option<u64>,
+    at: Instant,
+}
+
 /// A whole delivery, packed.
 struct Parcel {
     number: u64,
@@ -130,6 +141,9 @@ struct Session<S> {
     assembly: Assembly,
     /// Deliveries that came whole and wait for the one under way.
     parcels: VecDeque<Parcel>,
+    put_off: Option<PutOff>,
+    /// The number of the delivery under way, or of the last one.
+    taking: u64,
     memory: Memory,
     offsets: Offsets,
     /// The hub's time that was told last, and when that was; until it is answered.
@@ -185,6 +199,8 @@ where
         kept,
         assembly: Assembly::default(),
         parcels: VecDeque::new(),
+        put_off: None,
+        taking: kept,
         memory: Memory::default(),
         offsets: Offsets::default(),
         asked: None,
@@ -370,7 +386,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             } => {
                 let taken = self.assembly.take(number, part, parts, &bytes);
                 let whole = taken.map_err(|error| self.broken(&error.to_string()))?;
-                if let Some((number, packed)) = whole {
+                if let Some((number, packed)) = whole
+                    && !self.is_behind_put_off(number)
+                {
                     self.parcels.push_back(Parcel { number, packed });
                 }
                 Ok(())
@@ -399,6 +417,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         }
     }
 
+    /// Is a delivery on its way behind one that was put off? It comes again after that one. Taken before
+    /// it, its number would say that the hub has both.
+    fn is_behind_put_off(&mut self, number: u64) -> bool {
+        let Some(put_off) = &mut self.put_off else {
+            return false;
+        };
+        // What goes back is sent again. Where that begins later than what was put off, the agent has
+        // that one no more.
+        let is_again = put_off.passed_over.is_some_and(|last| number <= last);
+        if number <= put_off.number || is_again || put_off.at.elapsed() >= PUT_OFF_MAX {
+            self.put_off = None;
+            return false;
+        }
+        put_off.passed_over = Some(number);
+        true
+    }
+
     /// Begins to take in a delivery, unless it is known already.
     async fn begin(&mut self, parcel: Parcel) -> Result<Option<JoinHandle<(Done, Memory)>>, Over> {
         let Parcel { number, packed } = parcel;
@@ -425,6 +460,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             missing,
         };
         let memory = std::mem::take(&mut self.memory);
+        self.taking = number;
         Ok(Some(tokio::spawn(taking.take(number, packed, memory))))
     }
 
@@ -450,7 +486,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             }
             Done::Later(why) => {
                 // What waits behind it comes again too, in order.
-                self.parcels.clear();
+                self.put_off = Some(PutOff {
+                    number: self.taking,
+                    passed_over: self.parcels.drain(..).map(|parcel| parcel.number).max(),
+                    at: Instant::now(),
+                });
                 let wait_ms = u64::try_from(LATER.as_millis()).unwrap_or(u64::MAX);
                 self.say(&ToAgent::Later { wait_ms, why }).await
             }

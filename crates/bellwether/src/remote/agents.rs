@@ -242,7 +242,8 @@ fn notes(agent: &Agent, now: Timestamp) -> Vec<String> {
     let mut notes = Vec::new();
     match agent.state.as_str() {
         "missing" => notes.push(format!(
-            "nobody measures from there: bellwether agents token {name}"
+            "nobody measures from there: bellwether agents token {}",
+            quoted(&agent.name)
         )),
         "away" => notes.push(match agent.heard {
             Some(at) => format!("not linked; last heard {} ago", span(at, now)),

@@ -101,6 +101,42 @@ async fn a_disk_that_takes_nothing_ends_no_link() {
     assert_eq!(room.runs(&check(), "fra").len(), 1);
 }
 
+#[tokio::test]
+async fn what_is_on_its_way_behind_a_delivery_that_was_put_off_makes_no_gap() {
+    let room = room();
+    let peer = room.enrol("fra");
+    let mut wire = room.link(&peer).await;
+    room.hub.memory.set_broken(true);
+    wire.deliver(1, &packed("fra", 1)).await;
+    wire.hear_until(|heard| matches!(heard, ToAgent::Later { .. }).then_some(()))
+        .await;
+    room.hub.memory.set_broken(false);
+    // On their way already, before the agent heard of it; then everything again.
+    for number in [2, 3, 4, 1, 2, 3, 4] {
+        wire.deliver(number, &packed("fra", number)).await;
+    }
+    for number in 1..=4 {
+        assert_eq!(wire.kept().await, number);
+    }
+    assert_eq!(room.counts("fra").missing, 0);
+    let sequences = room
+        .runs(&check(), "fra")
+        .into_iter()
+        .map(|run| run.sequence);
+    assert_eq!(sequences.collect::<Vec<_>>(), [1, 2, 3, 4]);
+    // One that the agent has lost meanwhile holds up nothing.
+    room.hub.memory.set_broken(true);
+    wire.deliver(5, &packed("fra", 5)).await;
+    wire.hear_until(|heard| matches!(heard, ToAgent::Later { .. }).then_some(()))
+        .await;
+    room.hub.memory.set_broken(false);
+    for number in [6, 7, 6, 7] {
+        wire.deliver(number, &packed("fra", number)).await;
+    }
+    assert_eq!((wire.kept().await, wire.kept().await), (6, 7));
+    assert_eq!(room.counts("fra").missing, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_judge_that_is_behind_takes_nothing_into_the_store() {
     let mut room = room();
