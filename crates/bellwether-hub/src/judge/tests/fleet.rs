@@ -655,3 +655,29 @@ fn what_watches_and_shares_fate_with_what_it_watches_is_a_warning() {
     fleet.rounds(8, &[], &[LOCAL, "fra", "nyc"]);
     assert_eq!(fleet.stage.judge.book.open().count(), 0);
 }
+
+#[test]
+fn one_that_is_no_longer_configured_judges_nothing() {
+    let mut fleet = Fleet::well();
+    let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
+    for _ in 0..2 {
+        fleet.second();
+        fleet.trace("fra", "shop", &report);
+    }
+    assert_eq!(fleet.told("shop").0, Verdict::Degraded);
+    let (head, tail) = CONFIG.split_once("services:").unwrap();
+    assert!(head.contains("fra"));
+    fleet.stage.configure(&format!("services:{tail}"));
+    assert_eq!(fleet.open(), Vec::<&str>::new(), "nobody sees it any more");
+    for service in SERVICES {
+        fleet.run("fra", service, RunOutcome::Failed);
+    }
+    fleet.rounds(12, &[], &[LOCAL]);
+    assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
+    assert_eq!(fleet.open(), Vec::<&str>::new());
+    // And from one to several again.
+    fleet.stage.configure(CONFIG);
+    fleet.link("fra", 3);
+    fleet.rounds(3, &[], &[LOCAL, "fra", "nyc"]);
+    assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
+}
