@@ -681,3 +681,28 @@ fn one_that_is_no_longer_configured_judges_nothing() {
     fleet.rounds(3, &[], &[LOCAL, "fra", "nyc"]);
     assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
 }
+
+#[test]
+fn a01_what_is_sent_a_second_time_is_no_second_run() {
+    let mut fleet = Fleet::well();
+    fleet.second();
+    let first = fleet.now();
+    fleet.run("fra", "shop", RunOutcome::Ok);
+    fleet.second();
+    let served = |board: &Board| {
+        let places = board.checks[&shop()].places().unwrap();
+        places.get(&at("fra")).unwrap().served
+    };
+    let before = fleet.stage.shared.board(served);
+    for outcome in [RunOutcome::Ok, RunOutcome::Failed] {
+        fleet.run_of("fra", "shop", outcome, first);
+    }
+    assert_eq!(fleet.stage.shared.board(served), before);
+    // The clock of the hub is set back by an hour: what comes then is heard.
+    let elapsed = fleet.stage.shared.started_at.elapsed();
+    fleet.stage.now -= Duration::from_secs(3_600);
+    let now = fleet.now();
+    fleet.stage.judge.look_at_clock(now, elapsed);
+    fleet.rounds(1, &[], &[LOCAL, "fra", "nyc"]);
+    assert_eq!(fleet.stage.shared.board(served), before + 1);
+}
