@@ -1,6 +1,7 @@
 //! From a configuration to what an agent is to do.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -144,6 +145,8 @@ pub struct Local {
     pub workers: Option<NonZeroUsize>,
     /// Its own table of prefixes, AS numbers and owners.
     pub asn_table: Option<PathBuf>,
+    /// Addresses to dial from, at most one for each family.
+    pub sources: Vec<IpAddr>,
 }
 
 /// The plan that the hub told, as this agent goes by it: with the resolvers of its own system, where
@@ -172,6 +175,7 @@ pub fn plan_of(head: PlanHead, checks: Vec<LinkCheck>, local: &Local) -> Result<
         once_each(&mut common.resolvers);
     }
     common.asn_table.clone_from(&local.asn_table);
+    common.sources.clone_from(&local.sources);
     common.now = Timestamp::now();
     let checks: Vec<PlannedCheck> = checks.into_iter().map(planned_of).collect();
     let mut seen = std::collections::HashSet::new();
@@ -407,6 +411,7 @@ services:
             vantage: VantageId::new(vantage),
             workers: None,
             asn_table: Some("/etc/owners.csv".into()),
+            sources: vec!["192.0.2.7".parse().unwrap()],
         }
     }
 

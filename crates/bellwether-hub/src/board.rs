@@ -239,7 +239,11 @@ impl Board {
     pub(crate) fn ran(&mut self, run: &Run, now: Timestamp) -> Option<bool> {
         let check = self.checks.get_mut(&run.check)?;
         let began = run.began();
-        let is_current = began >= check.known_since && !is_late(began, check.every, now);
+        // What an agent elsewhere sends a second time is no second run.
+        let is_local = run.vantage.as_str() == VantageId::LOCAL;
+        let last = check.last.get(&run.vantage).filter(|_| !is_local);
+        let is_new = last.is_none_or(|last| run.due > last.due);
+        let is_current = is_new && began >= check.known_since && !is_late(began, check.every, now);
         is_current.then(|| check.ran(run.clone(), &self.vantages, now))
     }
 
@@ -362,6 +366,7 @@ impl Board {
             if let Some(places) = &mut check.places {
                 places.clock_moved(now);
             }
+            check.last.clock_moved(now);
         }
         self.sum_all_up();
         for service in self.services.values_mut() {

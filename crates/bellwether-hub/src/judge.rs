@@ -300,6 +300,10 @@ impl Judge {
     /// What came from elsewhere is kept already, and stands for where its agent stands.
     fn take_far(&mut self, far: Far, now: Timestamp) {
         let Far { vantage, harvest } = far;
+        // One that was taken out of the configuration meanwhile is history.
+        if !self.vantages.is_known(&vantage) {
+            return;
+        }
         let mut judged = Judged::default();
         for one in harvest {
             match one {

@@ -232,6 +232,7 @@ fn begin(args: &AgentRunArgs, dir: &Path, identity: Identity) -> Result<Parts> {
         vantage: identity.vantage.clone(),
         workers: args.workers,
         asn_table: args.asn_table.clone(),
+        sources: crate::job::sources(&args.sources)?,
     };
     let plan_file = PlanFile(dir.join(PLAN));
     let plan = plan_file.load(&local).unwrap_or_else(|why| {

@@ -420,6 +420,9 @@ pub(crate) struct AgentRunArgs {
     /// Owners of addresses: CSV with the header `prefix,asn,owner`, or MMDB
     #[arg(long, value_name = "FILE")]
     pub(crate) asn_table: Option<PathBuf>,
+    /// Measure from this address of ours; once for each family
+    #[arg(long = "from", value_name = "SOURCE_IP", value_parser = address)]
+    pub(crate) sources: Vec<IpAddr>,
     /// How the log on stderr is written; $BELLWETHER_LOG takes directives like `warn,agent=debug`
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log: LogFormat,

@@ -174,7 +174,8 @@ fn trust_anchor(args: &CheckArgs) -> Result<Vec<Record>> {
     parse_trust_anchor(&text).with_context(|| format!("{what} `{}`", path.display()))
 }
 
-fn sources(sources: &[IpAddr]) -> Result<Vec<IpAddr>> {
+/// Addresses to ask from: of this machine, one for each family.
+pub(crate) fn sources(sources: &[IpAddr]) -> Result<Vec<IpAddr>> {
     for (at, source) in sources.iter().enumerate() {
         if let Some(other) = sources[..at]
             .iter()

@@ -237,6 +237,7 @@ impl World {
                 vantage: VantageId::new("sim"),
                 workers: None,
                 asn_table: None,
+                sources: Vec::new(),
             },
             plan_file: None,
             generation: 0,

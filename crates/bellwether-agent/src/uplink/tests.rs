@@ -43,6 +43,7 @@ fn local() -> Local {
         vantage: VantageId::new("fra"),
         workers: None,
         asn_table: None,
+        sources: Vec::new(),
     }
 }
 

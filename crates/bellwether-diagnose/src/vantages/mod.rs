@@ -246,6 +246,12 @@ impl Vantages {
         self.known.len() > 1
     }
 
+    /// Is it configured?
+    #[must_use]
+    pub fn is_known(&self, vantage: &VantageId) -> bool {
+        self.known.contains_key(vantage)
+    }
+
     /// May it be heard?
     #[must_use]
     pub fn is_heard(&self, vantage: &VantageId) -> bool {

@@ -262,3 +262,103 @@ fn five_others_are_asked_one_after_another_until_one_is_served() {
     assert_eq!(asked(99), ["b", "c", "d", "f", "g"]);
     assert_eq!(asked(3), ["b", "c"]);
 }
+
+/// What is wrong with `b` by what its link is like, where all else is well.
+fn amiss_by(all: &mut Vantages, link: Option<Link>, second: i64) -> Vec<Cause> {
+    let well = Link {
+        is_linked: true,
+        since: Some(at(0)),
+        heard: Some(at(second)),
+        boot: 1,
+        ..Link::default()
+    };
+    for vantage in ["a", "c"] {
+        all.heard(
+            &Heard::of(&run(vantage, "s0", second, true)),
+            EVERY,
+            at(second),
+        );
+    }
+    all.tick(
+        |v| {
+            if v.as_str() == "b" {
+                link.clone()
+            } else {
+                Some(well.clone())
+            }
+        },
+        at(second),
+    );
+    all.known[&id("b")].troubles.keys().copied().collect()
+}
+
+#[test]
+fn m10_what_waits_at_an_agent_is_late_and_what_comes_in_time_counts() {
+    let mut all = fleet(3, &THREE);
+    let link = |second: i64, waits: u64, trouble: Option<&str>| {
+        Some(Link {
+            is_linked: true,
+            since: Some(at(0)),
+            heard: Some(at(second)),
+            boot: 1,
+            spooled: waits / 10,
+            waits: Some(Duration::from_secs(waits)),
+            trouble: trouble.map(str::to_owned),
+            ..Link::default()
+        })
+    };
+    assert_eq!(amiss_by(&mut all, link(10, 5, None), 10), []);
+    assert_eq!(amiss_by(&mut all, link(110, 115, None), 110), []);
+    assert_eq!(
+        amiss_by(&mut all, link(130, 130, None), 130),
+        [Cause::MonitorPipelineLag]
+    );
+    assert!(all.is_heard(&id("b")), "what is late makes nothing wrong");
+    // While it is late it is not said that nothing runs there, and it is over when little waits.
+    assert_eq!(
+        amiss_by(&mut all, link(400, 100, None), 400),
+        [Cause::MonitorPipelineLag]
+    );
+    all.heard(&Heard::of(&run("b", "s0", 430, true)), EVERY, at(430));
+    assert_eq!(amiss_by(&mut all, link(440, 0, None), 440), []);
+    let full = link(450, 0, Some("no space left on device"));
+    assert_eq!(amiss_by(&mut all, full, 450), [Cause::MonitorPipelineLag]);
+    assert_eq!(amiss_by(&mut all, link(460, 0, None), 460), []);
+}
+
+#[test]
+fn agents_have_time_to_come_back_and_who_never_came_is_not_missed() {
+    let mut never = fleet(3, &THREE);
+    for second in (0..600).step_by(10) {
+        assert_eq!(amiss_by(&mut never, None, second), []);
+    }
+    assert!(!never.is_heard(&id("b")), "nor is it heard");
+    // It came once, and then the hub was started anew.
+    let here = Link {
+        is_linked: true,
+        since: Some(at(0)),
+        heard: Some(at(1)),
+        boot: 7,
+        ..Link::default()
+    };
+    let mut before = fleet(3, &THREE);
+    assert_eq!(amiss_by(&mut before, Some(here), 1), []);
+    assert!(before.take_news());
+    let mut again = fleet(3, &THREE);
+    again.restore(&before.checkpoint());
+    assert_eq!(amiss_by(&mut again, None, 50), []);
+    let gone = [Cause::MonitorVantageOffline];
+    assert_eq!(amiss_by(&mut again, None, 121), gone);
+    // The same start of it comes back: it was cut off.
+    let back = Link {
+        is_linked: true,
+        since: Some(at(200)),
+        heard: Some(at(200)),
+        boot: 7,
+        ..Link::default()
+    };
+    let changes = again.tick(|v| (v.as_str() == "b").then(|| back.clone()), at(200));
+    let rejudged = |change: &Change| matches!(change, Change::Rejudged { amiss, .. } if amiss.cause == Cause::MonitorVantageUplink);
+    assert!(changes.iter().any(rejudged), "{changes:#?}");
+    assert!(again.is_heard(&id("b")));
+}

@@ -4,6 +4,7 @@
 use std::ops::Index;
 
 use bellwether_model::{Run, VantageId};
+use jiff::Timestamp;
 
 /// The last run at each vantage.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,13 @@ impl LastRuns {
     #[must_use]
     pub fn get(&self, vantage: &VantageId) -> Option<&Run> {
         self.place(vantage).ok().map(|at| &self.0[at])
+    }
+
+    /// None of them is later than now: what comes next is newer.
+    pub(super) fn clock_moved(&mut self, now: Timestamp) {
+        for run in &mut self.0 {
+            run.due = run.due.min(now);
+        }
     }
 
     /// Where it was run, in order.
@@ -64,7 +72,6 @@ impl<'l> IntoIterator for &'l LastRuns {
 mod tests {
     use bellwether_model::CheckId;
     use bellwether_model::run::RunOutcome;
-    use jiff::Timestamp;
 
     use super::*;
     use crate::testing;

@@ -79,7 +79,7 @@ pub type Standings = BTreeMap<VantageId, Standing>;
 pub struct Places {
     /// In order of the vantages.
     all: Vec<(VantageId, Judgement)>,
-    /// Which of them counted when the check was last put together, a bit for each.
+    /// Which of them counted when the check was last put together, as a number.
     counted: u64,
     /// Were all told as they are now?
     is_told: bool,
@@ -148,17 +148,28 @@ impl Places {
         self.is_told = false;
     }
 
-    /// Which of them can say what is true now.
-    fn counting(&self, standings: &Standings, every: Duration, now: Timestamp) -> u64 {
-        let mut counting = 0;
-        for (n, (vantage, judgement)) in self.all.iter().enumerate().take(64) {
+    /// Those that can say what is true now.
+    fn saying<'p>(
+        &'p self,
+        standings: &'p Standings,
+        every: Duration,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (usize, &'p (VantageId, Judgement))> {
+        self.all.iter().enumerate().filter(move |(_, place)| {
+            let (vantage, judgement) = place;
             let is_heard = standings.get(vantage).is_some_and(|s| s.is_heard);
             let says = judgement.since.is_some() && judgement.verdict() != Verdict::Unknown;
-            if is_heard && says && !judgement.is_stale(every, now) {
-                counting |= 1 << n;
-            }
-        }
-        counting
+            is_heard && says && !judgement.is_stale(every, now)
+        })
+    }
+
+    /// The same, as a number that is another where others can.
+    fn counting(&self, standings: &Standings, every: Duration, now: Timestamp) -> u64 {
+        let saying = self.saying(standings, every, now);
+        // FNV-1a over their places.
+        saying.fold(0xcbf2_9ce4_8422_2325, |mixed: u64, (n, _)| {
+            (mixed ^ (n as u64 + 1)).wrapping_mul(0x0100_0000_01b3)
+        })
     }
 
     pub(super) fn kept(&self) -> Vec<KeptPlace> {
@@ -278,7 +289,9 @@ impl CheckState {
         places.is_told = true;
         places.counted = counting;
         let places = &*places;
-        let told = Told::of(places, counting, standings);
+        let saying = places.saying(standings, self.every, now);
+        let saying: Vec<&(VantageId, Judgement)> = saying.map(|(_, place)| place).collect();
+        let told = Told::of(places, &saying, standings);
         let is_news = self.verdict != told.verdict || self.cause != told.cause;
         if self.verdict != told.verdict || self.since.is_none() {
             self.since = told.since;
@@ -311,11 +324,7 @@ struct Told {
 }
 
 impl Told {
-    fn of(places: &Places, counting: u64, standings: &Standings) -> Self {
-        let counts = |n: &usize| *n < 64 && counting & (1 << n) != 0;
-        let all = places.all.iter().enumerate();
-        let saying = all.filter(|(n, _)| counts(n)).map(|(_, place)| place);
-        let saying: Vec<&(VantageId, Judgement)> = saying.collect();
+    fn of(places: &Places, saying: &[&(VantageId, Judgement)], standings: &Standings) -> Self {
         let is_heard = |v: &VantageId| standings.get(v).is_some_and(|s| s.is_heard);
         let heard = || places.all.iter().filter(|(v, _)| is_heard(v));
         let judged_at = heard().filter_map(|(_, j)| j.judged_at).max();

@@ -631,3 +631,54 @@ fn each_vantage_has_a_baseline_of_its_own() {
         "baseline@fra/shop/main"
     );
 }
+
+#[test]
+fn one_that_is_no_longer_configured_judges_nothing() {
+    let mut fleet = Fleet::well();
+    let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
+    for _ in 0..2 {
+        fleet.second();
+        fleet.trace("fra", "shop", &report);
+    }
+    assert_eq!(fleet.told("shop").0, Verdict::Degraded);
+    let (head, tail) = CONFIG.split_once("services:").unwrap();
+    assert!(head.contains("fra"));
+    fleet.stage.configure(&format!("services:{tail}"));
+    assert_eq!(fleet.open(), Vec::<&str>::new(), "nobody sees it any more");
+    for service in SERVICES {
+        fleet.run("fra", service, RunOutcome::Failed);
+    }
+    fleet.rounds(12, &[], &[LOCAL]);
+    assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
+    assert_eq!(fleet.open(), Vec::<&str>::new());
+    // And from one to several again.
+    fleet.stage.configure(CONFIG);
+    fleet.link("fra", 3);
+    fleet.rounds(3, &[], &[LOCAL, "fra", "nyc"]);
+    assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
+}
+
+#[test]
+fn a01_what_is_sent_a_second_time_is_no_second_run() {
+    let mut fleet = Fleet::well();
+    fleet.second();
+    let first = fleet.now();
+    fleet.run("fra", "shop", RunOutcome::Ok);
+    fleet.second();
+    let served = |board: &Board| {
+        let places = board.checks[&shop()].places().unwrap();
+        places.get(&at("fra")).unwrap().served
+    };
+    let before = fleet.stage.shared.board(served);
+    for outcome in [RunOutcome::Ok, RunOutcome::Failed] {
+        fleet.run_of("fra", "shop", outcome, first);
+    }
+    assert_eq!(fleet.stage.shared.board(served), before);
+    // The clock of the hub is set back by an hour: what comes then is heard.
+    let elapsed = fleet.stage.shared.started_at.elapsed();
+    fleet.stage.now -= Duration::from_secs(3_600);
+    let now = fleet.now();
+    fleet.stage.judge.look_at_clock(now, elapsed);
+    fleet.rounds(1, &[], &[LOCAL, "fra", "nyc"]);
+    assert_eq!(fleet.stage.shared.board(served), before + 1);
+}
