@@ -9,6 +9,7 @@
 //! - `door`: the listener, and what a connection may cost before it is known
 //! - `visit`: the first word, and what follows from it
 //! - `session`: one linked agent
+//! - `taking`: one delivery: looked through, kept, and handed to the judge
 //! - [`sift`]: what of a delivery is taken in
 //! - `intake`: deliveries, until they are durable
 //! - `evidence`: what proves a row
@@ -29,6 +30,7 @@ pub mod registry;
 pub mod roster;
 mod session;
 pub mod sift;
+mod taking;
 #[cfg(test)]
 mod tests;
 mod visit;

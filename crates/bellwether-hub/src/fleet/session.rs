@@ -11,26 +11,23 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bellwether_link::frame::{self, FrameError};
-use bellwether_link::parcel::{self, Assembly};
+use bellwether_link::parcel::Assembly;
 use bellwether_link::server::Peer;
-use bellwether_model::harvest::Harvest;
-use bellwether_model::link::{AgentState, Asked, Hello, Refusal, Thinned, ToAgent, ToHub};
+use bellwether_model::VantageId;
+use bellwether_model::link::{AgentState, Asked, Hello, Refusal, ToAgent, ToHub};
 use bellwether_model::text::inert;
-use bellwether_model::{Envelope, Run, VantageId};
-use bellwether_store::Change;
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
-use super::intake::Bundle;
 use super::offset::Offsets;
 use super::registry::RenewError;
-use super::sift::{self, Labels, Sifted, Why};
+use super::taking::{Done, Memory, Taking};
 use super::visit::{WORDS_LEN_MAX, refuse};
-use super::{End, Host, evidence, plan};
-use crate::links::{Far, Presence};
+use super::{End, Host, plan};
+use crate::links::Presence;
 
 /// How long nothing may be heard: agents say how they are every few seconds.
 const IDLE: Duration = Duration::from_secs(60);
@@ -42,8 +39,6 @@ const SEND: Duration = Duration::from_secs(30);
 const AHEAD: usize = 2;
 /// What is asked of an agent and waits to be sent; each is small.
 const ASKS_MAX: usize = 65_536;
-/// How long the judge may take until it has room, before the agent is told to come later.
-const JUDGE_WAIT: Duration = Duration::from_secs(5);
 /// How long an agent is told to wait with deliveries that were not taken.
 const LATER: Duration = Duration::from_secs(5);
 /// How long what comes behind a delivery that was put off is taken for what was on its way: what a slow
@@ -100,14 +95,6 @@ fn protocol(why: &str) -> Over {
     })
 }
 
-/// What a link remembers from one delivery to the next.
-#[derive(Default)]
-struct Memory {
-    labels: Labels,
-    /// What is refused is told in the log once a link, and counted after that.
-    told: [bool; Why::ALL.len()],
-}
-
 /// A delivery that the agent was told to send later.
 struct PutOff {
     number: u64,
@@ -120,14 +107,6 @@ struct PutOff {
 struct Parcel {
     number: u64,
     packed: Vec<u8>,
-}
-
-/// What became of a delivery.
-enum Done {
-    /// It is durable.
-    Kept(u64),
-    /// It is not known to be.
-    Later(String),
 }
 
 struct Session<S> {
@@ -611,177 +590,5 @@ fn limited(state: AgentState) -> AgentState {
     AgentState {
         trouble: state.trouble.map(|words| inert(&words, TROUBLE_LEN_MAX)),
         ..state
-    }
-}
-
-/// A delivery that is taken in.
-struct Taking {
-    host: Arc<Host>,
-    vantage: VantageId,
-    agent: Arc<str>,
-    boot: u64,
-    offset_ms: Option<i64>,
-    /// Deliveries before it that never came.
-    missing: u64,
-}
-
-impl Taking {
-    /// Looks it through, keeps it, and hands it to the judge: in this order, and each whole. There is
-    /// room with the judge before anything is kept, so that what is kept is judged.
-    async fn take(self, number: u64, packed: Vec<u8>, memory: Memory) -> (Done, Memory) {
-        let room = timeout(JUDGE_WAIT, self.host.far.clone().reserve_owned());
-        let Ok(Ok(room)) = room.await else {
-            let why = "the hub is behind with judging".to_owned();
-            return (Done::Later(why), memory);
-        };
-        let (looked, memory) = self.look_through(packed, memory).await;
-        let Looked {
-            boot,
-            evidence,
-            runs,
-            harvest,
-        } = looked;
-        let rows = u64::try_from(runs.len()).unwrap_or(u64::MAX);
-        let envelope = Envelope {
-            agent: self.agent.clone(),
-            boot,
-            number,
-            runs,
-        };
-        let kept = self.host.intake.keep(Bundle { envelope, evidence });
-        if let Err(error) = kept.await {
-            tracing::debug!(vantage = %self.vantage, error, "a delivery could not be kept");
-            return (Done::Later("the hub cannot keep it now".to_owned()), memory);
-        }
-        self.host.fleet().tally.of(&self.vantage, |counts| {
-            counts.deliveries += 1;
-            counts.rows += rows;
-            counts.missing += self.missing;
-        });
-        if !harvest.is_empty() {
-            room.send(Far {
-                vantage: self.vantage,
-                harvest,
-            });
-        }
-        (Done::Kept(number), memory)
-    }
-
-    /// What of it is taken in. One that cannot be unpacked, or that our own code panics over, is kept as
-    /// an empty one: to ask for it again would bring the same, for ever.
-    async fn look_through(&self, packed: Vec<u8>, mut memory: Memory) -> (Looked, Memory) {
-        let (host, vantage) = (self.host.clone(), self.vantage.clone());
-        let (boot, offset_ms) = (self.boot, self.offset_ms);
-        let told = memory.told;
-        let permit = self.host.sifting.clone().acquire_owned().await;
-        let looked = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            let looked = look_through(&host, &vantage, offset_ms, &packed, &mut memory);
-            (looked, memory)
-        });
-        let (looked, memory) = match looked.await {
-            Ok((looked, memory)) => (looked, memory),
-            Err(error) => {
-                let labels = Labels::new();
-                (Err(error.to_string()), Memory { labels, told })
-            }
-        };
-        let looked = looked.unwrap_or_else(|error| {
-            let tally = &self.host.fleet().tally;
-            tally.of(&self.vantage, |counts| counts.broken += 1);
-            tracing::error!(vantage = %self.vantage, error, "a delivery of an agent is none: what it held is lost, and the gap ours");
-            Looked {
-                boot,
-                ..Looked::default()
-            }
-        });
-        (looked, memory)
-    }
-}
-
-/// What of a delivery is kept, and what is judged.
-#[derive(Default)]
-struct Looked {
-    /// Which start of the agent made it.
-    boot: u64,
-    evidence: Vec<Change>,
-    runs: Vec<Run>,
-    harvest: Vec<Harvest>,
-}
-
-fn look_through(
-    host: &Host,
-    vantage: &VantageId,
-    offset_ms: Option<i64>,
-    packed: &[u8],
-    memory: &mut Memory,
-) -> Result<Looked, String> {
-    let delivery = parcel::unpack(packed).map_err(|error| error.to_string())?;
-    let fleet = host.fleet();
-    let now = host.now();
-    let boot = delivery.boot;
-    let of = sift::Of {
-        vantage,
-        now,
-        offset_ms,
-        is_given: &|check| fleet.given.is_given(check),
-    };
-    let sifted = sift::sift(delivery, &of, &mut memory.labels);
-    fleet.tally.sifted(vantage, &sifted);
-    tell(vantage, &sifted, &mut memory.told);
-    let mut looked = Looked {
-        boot,
-        ..Looked::default()
-    };
-    for one in sifted.harvest {
-        let one = match one {
-            Harvest::Run(run) => run,
-            Harvest::Shown(shown) => {
-                let (run, proof) = evidence::of(&host.shared, *shown, now);
-                looked.evidence.extend(proof);
-                run
-            }
-            other @ (Harvest::Trace(_) | Harvest::Own(_)) => {
-                looked.harvest.push(other);
-                continue;
-            }
-        };
-        looked.runs.push(one.clone());
-        looked.harvest.push(Harvest::Run(one));
-    }
-    Ok(looked)
-}
-
-/// What is not taken in, in the log: the first of each kind, on each link.
-fn tell(vantage: &VantageId, sifted: &Sifted, told: &mut [bool; Why::ALL.len()]) {
-    for why in Why::ALL {
-        let count = sifted.refused_for(why);
-        if count == 0 || std::mem::replace(&mut told[why as usize], true) {
-            continue;
-        }
-        match why {
-            Why::Vantage => {
-                tracing::error!(%vantage, count, "an agent speaks for another vantage: what it says of it is not taken in; somebody has its key, or it is not ours")
-            }
-            Why::Check => {
-                tracing::warn!(%vantage, count, "an agent brings results of checks that it was never given; they are not taken in")
-            }
-            Why::Time => {
-                tracing::warn!(%vantage, count, "an agent brings results of times that cannot be; they are not taken in")
-            }
-            Why::Unsound => {
-                tracing::warn!(%vantage, count, "an agent brings results that none of our code would; they are not taken in")
-            }
-        }
-    }
-    for thinned in &sifted.thinned {
-        let Thinned {
-            check,
-            from,
-            to,
-            runs,
-            traces,
-        } = thinned;
-        tracing::info!(%vantage, %check, %from, %to, ?runs, traces, "an agent had no room for results: ours, and not the target's");
     }
 }
