@@ -304,7 +304,7 @@ fn greet(identity: &Identity, plan: Option<&Plan>, waiting: u64) {
     ));
     if waiting > 0 {
         say(&format!(
-            "note: {waiting} deliveries wait for the hub since the last time"
+            "note: up to {waiting} deliveries wait for the hub since the last time"
         ));
     }
 }
