@@ -434,6 +434,7 @@ services:
         assert_eq!(labels(&told), labels(&here));
         assert_eq!((told.generation, told.workers), (7, here.workers));
         assert_eq!(told.common.asn_table, Some("/etc/owners.csv".into()));
+        assert_eq!(told.common.sources.len(), 1);
         let ids = |plan: &Plan| plan.checks.iter().map(|c| c.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&told), ids(&here));
         assert_eq!(told.checks[0].ask, here.checks[0].ask);

@@ -63,7 +63,7 @@ fn enrol(args: &EnrolArgs) -> Result<Exit> {
         Ok(identity) => identity,
         Err(error) => {
             let cure = cure(&error);
-            return Err(anyhow::Error::from(error).context(cure));
+            bail!("not enrolled: {:#}\n{cure}", anyhow::Error::from(error));
         }
     };
     if let Ok(before) = Identity::load(&dir) {
@@ -91,21 +91,22 @@ fn enrol(args: &EnrolArgs) -> Result<Exit> {
 fn cure(error: &EnrolError) -> &'static str {
     match error {
         EnrolError::Unreachable { .. } => {
-            "not enrolled: is the hub running there, does it listen for agents at an address that this machine reaches (`hub.agents_listen`), and does no firewall stand between?"
+            "Does the hub run there, does it listen for agents at an address that this machine reaches \
+             (`hub.agents_listen` in its configuration), and does no firewall stand between?"
         }
         EnrolError::NoHub { .. } => {
-            "not enrolled: agents have a port of their own, 8401 unless `hub.agents_listen` says otherwise"
+            "Agents have a port of their own at the hub: 8401, unless its `hub.agents_listen` says otherwise."
         }
         EnrolError::AnotherHub { .. } => {
-            "not enrolled: check the address, and take a token from that hub; if both are right, somebody stands between"
+            "Check the address, or take a token from the hub that is there. If both are right, somebody \
+             stands between."
         }
         EnrolError::Refused { .. } => {
-            "not enrolled: a token is good once and for 15 minutes; make a new one at the hub by `bellwether agents token VANTAGE`"
+            "A token is good once and for 15 minutes: `bellwether agents token VANTAGE` makes a new one at \
+             the hub."
         }
-        EnrolError::Link { .. } => {
-            "not enrolled: try it again, with a new token if this one is refused"
-        }
-        EnrolError::Identity(_) => "not enrolled",
+        EnrolError::Link { .. } => "Try it again, with a new token if this one is refused then.",
+        EnrolError::Identity(_) => "Nothing was changed; a new token is needed to try again.",
     }
 }
 
@@ -304,7 +305,7 @@ fn greet(identity: &Identity, plan: Option<&Plan>, waiting: u64) {
     ));
     if waiting > 0 {
         say(&format!(
-            "note: {waiting} deliveries wait for the hub since the last time"
+            "note: up to {waiting} deliveries wait for the hub since the last time"
         ));
     }
 }

@@ -43,9 +43,9 @@ pub(crate) enum Command {
     /// Measure for a hub elsewhere: become one of its vantages, and be one.
     #[command(
         subcommand,
-        after_help = "Examples:\n  bellwether agent enrol --hub https://hub.example:8401 --token bwe_…    \
-        once; the hub prints the line\n  bellwether agent run                                                   \
-        for as long as it is to measure"
+        after_help = "Examples:\n  bellwether agents token fra    at the hub; prints the next line as it is to be typed\n  \
+        bellwether agent enrol --hub https://hub.example --token bwe_…\n  \
+        bellwether agent run           for as long as it is to measure"
     )]
     Agent(AgentCommand),
     Agents(AgentsArgs),

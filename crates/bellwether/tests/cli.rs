@@ -48,6 +48,9 @@ fn golden(name: &str, text: &str) {
 fn help() {
     for (name, args) in [
         ("help.txt", &["--help"][..]),
+        ("help-agent.txt", &["agent", "--help"]),
+        ("help-agent-enrol.txt", &["agent", "enrol", "--help"]),
+        ("help-agent-run.txt", &["agent", "run", "--help"]),
         ("help-check.txt", &["check", "--help"]),
         ("help-diagnose.txt", &["diagnose", "--help"]),
         ("help-drill.txt", &["drill", "--help"]),

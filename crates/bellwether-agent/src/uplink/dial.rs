@@ -291,7 +291,81 @@ fn is_host(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use bellwether_link::names::fingerprint;
+    use bellwether_model::VantageId;
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair,
+    };
+    use rustls_pki_types::CertificateSigningRequestDer;
+
     use super::*;
+
+    struct Authority {
+        der: Vec<u8>,
+        issuer: Issuer<'static, KeyPair>,
+    }
+
+    impl Authority {
+        fn make() -> Self {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let der = params.self_signed(&key).unwrap().der().to_vec();
+            let issuer = Issuer::new(params, key);
+            Self { der, issuer }
+        }
+
+        /// A certificate for thirty days of a month.
+        fn sign(&self, request: &str, month: u8) -> Vec<String> {
+            let request = CertificateSigningRequestDer::from(STANDARD.decode(request).unwrap());
+            let mut asked = CertificateSigningRequestParams::from_der(&request).unwrap();
+            asked.params.not_before = rcgen::date_time_ymd(2026, month, 1);
+            asked.params.not_after = rcgen::date_time_ymd(2026, month, 31);
+            let own = asked.signed_by(&self.issuer).unwrap();
+            vec![STANDARD.encode(own.der()), STANDARD.encode(&self.der)]
+        }
+    }
+
+    /// Keys rotate by themselves: asked for after a third of a certificate's life, in use once it is on
+    /// disk, and never for a certificate of somebody else.
+    #[test]
+    fn p24_a_key_is_renewed_after_a_third_of_its_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::make();
+        let request = Request::make().unwrap();
+        let chain = authority.sign(&request.text, 1);
+        let (fra, agent) = (VantageId::new("fra"), "fra/1".into());
+        let pin = fingerprint(&authority.der);
+        let first = request
+            .answered("hub:8401", fra, agent, chain, &pin)
+            .unwrap();
+        first.store(dir.path()).unwrap();
+        let mut dialler = Dialler::new(dir.path().to_owned(), first.clone());
+        let at = |day: u8| format!("2026-01-{day:02}T00:00:00Z").parse().unwrap();
+        assert_eq!(dialler.renewal(at(10)), None);
+        let request = dialler.renewal(at(12)).unwrap();
+        // Of another authority, for another key, and twice.
+        let other = Authority::make().sign(&request, 3);
+        assert!(dialler.renewed(other).is_err());
+        let request = dialler.renewal(at(12)).unwrap();
+        let stranger = authority.sign(&Request::make().unwrap().text, 3);
+        assert!(dialler.renewed(stranger).is_err());
+        assert!(
+            Identity::load(dir.path()).unwrap() == first,
+            "the one before stays"
+        );
+        assert!(
+            dialler.renewed(authority.sign(&request, 3)).is_err(),
+            "nobody asked"
+        );
+        let request = dialler.renewal(at(12)).unwrap();
+        dialler.renewed(authority.sign(&request, 3)).unwrap();
+        let second = Identity::load(dir.path()).unwrap();
+        assert!(second != first && second.agent == first.agent);
+        assert_eq!(dialler.renewal(at(31)), None, "the new one is young");
+    }
 
     #[test]
     fn a_hub_is_written_in_many_ways() {

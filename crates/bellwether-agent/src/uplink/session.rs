@@ -1,6 +1,7 @@
 //! One link, from `Hello` to its end.
 
 use std::collections::VecDeque;
+use std::io;
 use std::time::Duration;
 
 use bellwether_link::frame::FrameError;
@@ -99,6 +100,9 @@ async fn listen<S: AsyncRead>(mut stream: ReadHalf<S>, tell: mpsc::Sender<Heard>
             // In TLS 1.3 an agent hears only now what the hub thinks of its certificate.
             Err(FrameError::Io(error)) if client::is_refused(&error) => {
                 Err(Ended::Refused(Refusal::Denied, super::REFUSED.to_owned()))
+            }
+            Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(broken("the connection to the hub broke off"))
             }
             Err(error) => Err(Ended::Broken(super::words(&error))),
         };
