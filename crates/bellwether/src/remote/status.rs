@@ -179,12 +179,11 @@ fn text(
     .filter(|v| of(*v) > 0)
     .map(|v| format!("{} {}", of(v), v.name()))
     .collect();
-    let _ = writeln!(
-        text,
-        "{}: {}",
-        count(services.len(), "service"),
-        counts.join(", ")
-    );
+    // Where jobs alone are watched there is none.
+    if !counts.is_empty() {
+        let number = count(services.len(), "service");
+        let _ = writeln!(text, "{number}: {}", counts.join(", "));
+    }
     for incident in open {
         let _ = writeln!(
             text,
