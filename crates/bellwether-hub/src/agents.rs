@@ -21,6 +21,7 @@ const FIGURES_EVERY: Duration = Duration::from_millis(500);
 enum Ask {
     Plan(Box<Plan>),
     Trace(CheckId),
+    Confirm(CheckId),
     Follow(CheckId, Option<Duration>),
     Baseline(CheckId, Option<Arc<Baseline>>),
     Stop(Duration, oneshot::Sender<()>),
@@ -88,7 +89,7 @@ impl Agents {
     /// Asks for a run at a vantage, now: another one sees the check fail.
     pub fn confirm(&self, check: &CheckId, vantage: &VantageId) {
         if is_local(vantage) {
-            return self.trace(check, vantage);
+            return self.ask(Ask::Confirm(check.clone()));
         }
         let check = check.clone();
         self.ask_afar(vantage, Asked::Confirm { check });
@@ -144,6 +145,7 @@ impl Owner {
             asked.push(match ask {
                 Ask::Plan(plan) => format!("plan {}", plan.generation),
                 Ask::Trace(check) => format!("trace {check}"),
+                Ask::Confirm(check) => format!("confirm {check}"),
                 Ask::Follow(check, every) => format!("follow {check} {every:?}"),
                 Ask::Baseline(check, baseline) => {
                     format!("baseline {check} {}", baseline.is_some())
@@ -216,6 +218,7 @@ impl Owner {
                 agent.plan(*plan).await;
             }
             Ask::Trace(check) => agent.trace(&check).await,
+            Ask::Confirm(check) => agent.confirm(&check).await,
             Ask::Follow(check, every) => {
                 match every {
                     Some(every) => self.following.insert(check.clone(), every),

@@ -185,7 +185,6 @@ impl Hub {
         spawn_agent(&mut tasks, &shared, owner);
         spawn_judge(&mut tasks, &shared, &agents, &keeper, inbox, judged_out);
         spawn_maintenance(&mut tasks, &shared);
-        crate::fate::spawn(&mut tasks, &shared);
         let reload = Arc::new(Reload::default());
         let source = Source { read, named };
         spawn_reload(
@@ -498,6 +497,7 @@ fn spawn_beats(tasks: &mut Tasks, shared: &Arc<Shared>) {
 
 /// What is done to the store besides appending runs.
 fn spawn_maintenance(tasks: &mut Tasks, shared: &Arc<Shared>) {
+    crate::fate::spawn(tasks, shared);
     spawn_beats(tasks, shared);
     let shared = shared.clone();
     let restarted = shared.figures.tasks_restarted.clone();

@@ -36,6 +36,8 @@ pub struct Amiss {
     pub summary: String,
     /// What to do.
     pub remedy: String,
+    /// The vantage's resolvers that are at fault, where it is that.
+    pub resolvers: Vec<String>,
 }
 
 /// The vantages, as far as incidents have to know them.
@@ -426,6 +428,7 @@ fn member_of(amiss: &Amiss, now: Timestamp) -> Member {
     let vantage = amiss.vantage.as_str().to_owned();
     let scope = Scope {
         vantages: vec![vantage.clone()],
+        resolvers: amiss.resolvers.clone(),
         since: Some(amiss.since),
         ..Scope::default()
     };

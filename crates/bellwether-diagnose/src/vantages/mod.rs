@@ -340,7 +340,12 @@ impl Vantages {
             let (summary, remedy) = known.votes.words(vantage);
             let since = known.votes.since().unwrap_or(now);
             let words = (since, summary, remedy);
+            let resolvers = known.votes.resolvers().to_vec();
+            let before = changes.len();
             amiss(known, vantage, cause, words, &mut changes);
+            if let Some(Change::Amiss(amiss)) = changes.get_mut(before) {
+                amiss.resolvers = resolvers;
+            }
         }
         self.settle(vantage, &mut changes);
         changes
@@ -568,6 +573,7 @@ fn of(vantage: &VantageId, cause: Cause, (since, summary, remedy): Words) -> Ami
         since,
         summary,
         remedy,
+        resolvers: Vec::new(),
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Votes {
     since: Option<Timestamp>,
     /// What the newest of them blames.
     blames: Option<(Cause, String, String)>,
+    /// The resolvers that it blames, where it blames some.
+    resolvers: Vec<String>,
     stands: Option<Cause>,
     /// The check whose trace said so, and when one was last asked for.
     check: Option<CheckId>,
@@ -46,8 +48,10 @@ impl Votes {
                     cause,
                     summary,
                     remedy,
+                    scope,
                     ..
                 } = finding;
+                self.resolvers.clone_from(&scope.resolvers);
                 self.blames = Some((*cause, summary.clone(), remedy.clone()));
                 self.check = Some(check.clone());
                 if self.bad >= VOTES {
@@ -83,6 +87,11 @@ impl Votes {
 
     pub(super) fn since(&self) -> Option<Timestamp> {
         self.since
+    }
+
+    /// The resolvers that are at fault, where that is known.
+    pub(super) fn resolvers(&self) -> &[String] {
+        &self.resolvers
     }
 
     /// The sentence, and what to do.

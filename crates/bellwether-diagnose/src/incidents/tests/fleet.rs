@@ -266,6 +266,7 @@ fn a_vantages_own_trouble_is_one_incident_of_no_check_and_survives_a_restart() {
         since: at(0),
         summary: "nothing comes from fra".to_owned(),
         remedy: "look".to_owned(),
+        resolvers: Vec::new(),
     };
     story.push(20, Step::Amiss(Box::new(amiss.clone())));
     story.push(30, Step::Amiss(Box::new(amiss.clone())));
