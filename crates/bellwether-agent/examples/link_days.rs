@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let (seeds, hours, first) = (number(20), number(24), number(1));
     let begun = Instant::now();
     let (mut rows, mut lost, mut links, mut starts, mut again) = (0, 0, 0, 0, 0);
+    let mut gaps = 0;
     let mut bad = Vec::new();
     for seed in first..first + seeds {
         let memory = std::path::Path::new("/dev/shm");
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
             Ok(told) => {
                 rows += told.rows;
                 lost += told.lost;
+                gaps += told.gaps;
                 links += told.links;
                 starts += told.starts;
                 again += told.again;
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     }
     println!(
         "{seeds} seeds of {hours} h in {:.1} s: {rows} rows made, {lost} lost with killed processes before the disk had them, \
-         {links} links, {starts} starts, {again} deliveries given again; every other row once and in order, no number missing: {}",
+         {links} links, {starts} starts, {again} deliveries given again, {gaps} numbers missing, all lost with a process while its disk was full; every other row once and in order: {}",
         begun.elapsed().as_secs_f64(),
         if bad.is_empty() { "yes" } else { "no" },
     );
