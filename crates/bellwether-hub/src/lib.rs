@@ -57,4 +57,6 @@ pub const TOLD_BY_SERVE: &[bellwether_model::Cause] = &[
     bellwether_model::Cause::MonitorProbeHung,
     bellwether_model::Cause::MonitorCheckPoisoned,
     bellwether_model::Cause::MonitorSharedFate,
+    bellwether_model::Cause::MonitorVantageOffline,
+    bellwether_model::Cause::MonitorPipelineLag,
 ];
