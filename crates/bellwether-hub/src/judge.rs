@@ -196,6 +196,7 @@ impl Judge {
             is_memory_due: false,
         };
         let configured = judge.shared.configured.load_full();
+        judge.recall_vantages(&configured, now)?;
         let moved = judge.configure(&configured, now);
         // One of another version is learned anew.
         for bytes in of(parts::DETECTION) {
@@ -207,7 +208,6 @@ impl Judge {
             judge.detector.forget(check);
         }
         judge.nothing_is_to_come(now);
-        judge.recall_vantages(now)?;
         judge.reconcile(now);
         for (check, vantage, every) in judge.book.followed() {
             if check.as_heartbeat().is_some() {

@@ -19,6 +19,8 @@ use super::{Dial, Ended, Uplink, Wish, lock};
 use crate::clock::Clock;
 use crate::spool::{Disk, WINDOW};
 
+/// A certificate that did not come, or could not be kept, is asked for again: there are weeks for it.
+const RENEW_AGAIN: Duration = Duration::from_secs(3_600);
 /// How long the hub has for its first word.
 const WELCOME_MAX: Duration = Duration::from_secs(10);
 /// A hub of which nothing is heard for so long is gone: it says something every ten seconds.
@@ -56,7 +58,8 @@ struct Session<'a, L, D, C> {
     heard: Instant,
     plan: Assembly,
     /// A certificate was asked for.
-    is_renewing: bool,
+    /// When another certificate was last asked for.
+    renewing: Option<Instant>,
 }
 
 /// Runs a link over this stream.
@@ -83,7 +86,7 @@ pub(super) async fn run<L: Dial, D: Disk, C: Clock + Sync>(
         later: None,
         heard: now,
         plan: Assembly::default(),
-        is_renewing: false,
+        renewing: None,
     };
     match session.begin_and_go_on(heard, out, started, stop).await {
         Ok(()) => Ended::Stopped,
@@ -348,10 +351,11 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
         let now = wall
             .checked_add(SignedDuration::from_millis(ahead))
             .unwrap_or(wall);
-        if !self.is_renewing
+        let asked = self.renewing;
+        if asked.is_none_or(|at| at.elapsed() >= RENEW_AGAIN)
             && let Some(request) = self.up.dial.renewal(now)
         {
-            self.is_renewing = true;
+            self.renewing = Some(Instant::now());
             self.say(&ToHub::Renew { request })?;
         }
         Ok(())
@@ -375,16 +379,13 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
             }
             ToAgent::PlanEnd { generation, checks } => self.plan_ended(generation, checks).await?,
             ToAgent::Ask(asked) => self.wish(Wish::Asked(asked)).await,
-            ToAgent::Renewed { chain } => {
-                self.is_renewing = false;
-                match self.up.dial.renewed(chain) {
-                    Ok(()) => tracing::info!("this agent has a new certificate"),
-                    Err(why) => tracing::error!(
-                        why,
-                        "a new certificate cannot be used; the one before stays in use"
-                    ),
-                }
-            }
+            ToAgent::Renewed { chain } => match self.up.dial.renewed(chain) {
+                Ok(()) => tracing::info!("this agent has a new certificate"),
+                Err(why) => tracing::error!(
+                    why,
+                    "a new certificate cannot be used; the one before stays in use"
+                ),
+            },
             ToAgent::Time { at, offset_ms } => {
                 if offset_ms.is_some() {
                     *lock(&self.up.shared.offset_ms) = offset_ms;

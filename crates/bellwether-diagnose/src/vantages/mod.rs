@@ -178,7 +178,8 @@ fn silences(cause: Cause) -> bool {
 }
 
 /// Is what a vantage says wrong by this trouble, and not only missing?
-fn belies(cause: Cause) -> bool {
+#[must_use]
+pub fn belies(cause: Cause) -> bool {
     silences(cause)
         && !matches!(
             cause,
@@ -238,6 +239,34 @@ impl Vantages {
             .map(|(id, known)| (id.clone(), known.network));
         self.others
             .configure(if is_many { checks } else { &[] }, all);
+    }
+
+    /// Where one vantage is left, nobody tells what is wrong with it any more, as of one among several:
+    /// what stood is over, and each trace says so of itself.
+    pub fn left_alone(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if self.is_many() {
+            return changes;
+        }
+        for (id, known) in &mut self.known {
+            known.votes = Votes::default();
+            for (cause, _) in std::mem::take(&mut known.troubles) {
+                changes.push(Change::Mended {
+                    vantage: id.clone(),
+                    cause,
+                    words: "it is the only vantage now, and each check says so of itself"
+                        .to_owned(),
+                });
+                self.is_news = true;
+            }
+            if let Some(since) = known.unheard.take() {
+                changes.push(Change::Heard {
+                    vantage: id.clone(),
+                    since,
+                });
+            }
+        }
+        changes
     }
 
     /// Is there more than one?
@@ -359,7 +388,8 @@ impl Vantages {
         now: Timestamp,
     ) -> Vec<Change> {
         let mut changes = Vec::new();
-        if !self.is_many() {
+        // Where nothing is to be run, nobody is silent.
+        if !self.is_many() || self.every.is_zero() {
             return changes;
         }
         let ids: Vec<VantageId> = self.known.keys().cloned().collect();

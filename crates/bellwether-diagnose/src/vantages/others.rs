@@ -36,6 +36,8 @@ const ZONES_MIN: usize = 3;
 const ZONES_ENOUGH: usize = 8;
 /// A target differs for as long after its last result that did; or for three intervals.
 const LATELY: Duration = Duration::from_secs(300);
+/// After so long without anything that speaks against it, a vantage is believed again.
+const FORGOTTEN: Duration = Duration::from_secs(1_800);
 
 /// Targets that differ at a vantage.
 pub(super) struct Differing {
@@ -171,20 +173,21 @@ impl Others {
         let long = i64::try_from((every * 3).as_micros()).unwrap_or(i64::MAX);
         if before.at > 0 && before.bad == bad && at - before.at <= long && is_heard(&heard.vantage)
         {
-            // Two that see it fail are not each alone with it.
+            // Two that see the same are not each alone with it.
             let see = self
                 .vantages
                 .iter()
                 .filter(|(vantage, _)| is_heard(vantage));
-            let see = see.filter(|(_, n)| {
-                let last = self.last[from + **n];
-                last.bad && last.at > before.at
-            });
-            let see: Vec<usize> = see.map(|(_, n)| *n).collect();
+            let see = see.filter(|(_, n)| self.last[from + **n].at > before.at);
+            let see: Vec<(usize, bool)> =
+                see.map(|(_, n)| (*n, self.last[from + *n].bad)).collect();
             for other in (0..self.vantages.len()).filter(|other| *other != own) {
                 let last = self.last[from + other];
                 let is_between = last.at > before.at && last.at < at;
-                let is_shared = !bad && last.bad && see.iter().any(|one| *one != other);
+                let is_shared = last.bad != bad
+                    && see
+                        .iter()
+                        .any(|(one, saw)| *one != other && *saw == last.bad && *one != own);
                 if is_between && !is_shared {
                     self.last[from + other] = self.held(last, own, other, (zone, bad), began);
                 }
@@ -237,7 +240,11 @@ impl Others {
     pub(super) fn fails_alone(&mut self, vantage: &VantageId, now: Timestamp) -> Option<Differing> {
         let zones = self.zones;
         let place = *self.vantages.get(vantage)?;
-        self.alone.get_mut(place)?.differs(THRESHOLD, zones, now)
+        let half = zones.div_ceil(2);
+        let few = if zones >= ZONES_ENOUGH { 0 } else { half };
+        self.alone
+            .get_mut(place)?
+            .differs(THRESHOLD, zones, few, now)
     }
 
     /// Does it say of many targets that they work, which fail from two other networks?
@@ -248,9 +255,11 @@ impl Others {
     ) -> Option<Differing> {
         let zones = self.zones;
         let place = *self.vantages.get(vantage)?;
-        // However few of all fail, those that do are told wrong.
+        // Who is well where a part fails for others may be spared by what they share: only an outage of
+        // most shows who does not look.
+        let half = zones.div_ceil(2);
         let green = self.green.get_mut(place)?;
-        green.differs(THRESHOLD_GREEN, zones.max(ZONES_ENOUGH), now)
+        green.differs(THRESHOLD_GREEN, zones, half, now)
     }
 }
 
@@ -265,7 +274,19 @@ impl Side {
         self.sum = (self.sum + evidence).clamp(0, threshold.max(MOST));
     }
 
-    fn differs(&mut self, threshold: Milli, of: usize, now: Timestamp) -> Option<Differing> {
+    /// Is the evidence enough, of so many targets at least?
+    fn differs(
+        &mut self,
+        threshold: Milli,
+        of: usize,
+        least: usize,
+        now: Timestamp,
+    ) -> Option<Differing> {
+        // Who is believed no more is looked at anew when nothing was held against it for long.
+        let is_old = |last: &Timestamp| super::is_older(*last, FORGOTTEN, now);
+        if self.is_out && self.zones.values().all(is_old) {
+            self.sum = 0;
+        }
         if self.sum == 0 {
             self.is_out = false;
             self.zones.clear();
@@ -275,8 +296,7 @@ impl Side {
             self.zones
                 .retain(|_, last| !super::is_older(*last, LATELY, now));
             let differ = self.zones.len();
-            let enough = of >= ZONES_ENOUGH || differ * 2 >= of;
-            self.is_out = self.sum >= threshold && differ >= ZONES_MIN && enough;
+            self.is_out = self.sum >= threshold && differ >= ZONES_MIN.max(least);
         }
         self.is_out.then(|| Differing {
             failing: self.zones.len(),

@@ -163,10 +163,28 @@ fn a_tenth_that_fails_from_one_vantage_alone_is_its_own() {
 #[test]
 fn a08_one_that_is_always_green_is_a_liar_to_two_networks_only() {
     let down =
-        |vantage: usize, service: usize, second: i64| vantage != 0 && service < 3 && second > 900;
+        |vantage: usize, service: usize, second: i64| vantage != 0 && service < 8 && second > 900;
     let mut all = fleet(12, &THREE);
     let out = play(&mut all, 12, 0..40, |v, s, at| !down(v, s, at));
     assert_eq!(out, ["a"]);
+    // Whoever is spared what a part of all is hit by may be right.
+    let part =
+        |vantage: usize, service: usize, second: i64| vantage != 0 && service < 3 && second > 900;
+    let mut all = fleet(12, &THREE);
+    let out = play(&mut all, 12, 0..40, |v, s, at| !part(v, s, at));
+    assert_eq!(out, Vec::<String>::new());
+    // Two that see it well are not silenced by two that do not.
+    let four = [
+        ("a", Some(1)),
+        ("b", Some(2)),
+        ("c", Some(3)),
+        ("d", Some(4)),
+    ];
+    let half =
+        |vantage: usize, service: usize, second: i64| vantage > 1 && service < 8 && second > 900;
+    let mut all = fleet(12, &four);
+    let out = play(&mut all, 12, 0..40, |v, s, at| !half(v, s, at));
+    assert_eq!(out, Vec::<String>::new());
     // What two of one network see may be the trouble of that.
     let mut all = fleet(12, &[("a", Some(1)), ("b", Some(2)), ("c", Some(2))]);
     let out = play(&mut all, 12, 0..40, |v, s, at| !down(v, s, at));

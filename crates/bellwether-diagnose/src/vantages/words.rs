@@ -39,6 +39,9 @@ pub fn scope(seen: &[&str], networks: &[Option<u32>], heard: usize) -> String {
             "seen {told}, which stand in one network as far as is configured: they {}",
             near.replace(" it ", " them ")
         ),
+        (_, apart) if networks.contains(&None) => {
+            format!("seen {told}, in {apart} networks as far as is configured")
+        }
         (_, networks) => format!("seen {told}, in {networks} networks"),
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellwether_diagnose::vantages::{Standing, words};
+use bellwether_diagnose::vantages::{Standing, belies, words};
 use bellwether_model::report::LayerReport;
 use bellwether_model::run::RunOutcome;
 use bellwether_model::{Cause, Digest, Run, VantageId, Verdict};
@@ -161,6 +161,29 @@ impl Places {
             let says = judgement.since.is_some() && judgement.verdict() != Verdict::Unknown;
             is_heard && says && !judgement.is_stale(every, now)
         })
+    }
+
+    /// The vantage that last saw the check fail, and says nothing now: too old, or out of hearing. What
+    /// one says that is not believed does not count.
+    fn last_seen_failing<'p>(
+        &'p self,
+        saying: &[&(VantageId, Judgement)],
+        standings: &Standings,
+    ) -> Option<(&'p VantageId, &'p Judgement)> {
+        let says = |of: &VantageId| saying.iter().any(|(vantage, _)| vantage == of);
+        let is_believed = |of: &VantageId| {
+            let standing = standings.get(of);
+            standing.is_some_and(|s| !s.amiss.as_ref().is_some_and(|(cause, _)| belies(*cause)))
+        };
+        let fails = |judgement: &Judgement| {
+            let verdict = judgement.verdict();
+            judgement.since.is_some() && matches!(verdict, Verdict::Degraded | Verdict::Broken)
+        };
+        let mut all = self
+            .all
+            .iter()
+            .map(|(vantage, judgement)| (vantage, judgement));
+        all.find(|(vantage, judgement)| fails(judgement) && !says(vantage) && is_believed(vantage))
     }
 
     /// The same, as a number that is another where others can.
@@ -356,6 +379,20 @@ impl Told {
             _ if saying.iter().all(is_broken) => Verdict::Broken,
             _ => Verdict::Degraded,
         };
+        // Who alone saw it fail, and is not heard of any more, may be right still.
+        if verdict == Verdict::Healthy
+            && let Some((silent, last)) = places.last_seen_failing(saying, standings)
+        {
+            return Self {
+                cause: last.cause,
+                summary: Cow::Owned(format!(
+                    "{}; seen from {silent} alone, of which nothing is heard now",
+                    last.summary.trim_end().trim_end_matches('.')
+                )),
+                since: last.since,
+                ..rest
+            };
+        }
         let summary = match (failing.len(), saying.len()) {
             (0, _) | (_, 1) => worst.summary.clone(),
             (_, heard) => {

@@ -27,6 +27,8 @@ pub const TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
 /// from one that never was.
 const TOKEN_REMEMBERED: Duration = Duration::from_secs(86_400);
 
+/// Certificates of an agent beside the one in use: made, and not used yet.
+const UNUSED_MAX: usize = 2;
 /// Tokens that are remembered; the one that ended first goes first.
 const TOKENS_MAX: usize = 1_024;
 
@@ -377,8 +379,14 @@ impl Registry {
         let (vantage, at) = place(known, peer)?;
         let issued = sign(&peer.agent)?;
         let mut enrolled = known.agents[&vantage].clone();
-        // One that was made before and never used is made in vain.
-        enrolled.certificates = vec![enrolled.certificates[at], in_force(&issued)];
+        // One that was made before and not used yet may be all that the agent has on its disk; of those
+        // that never came the oldest goes.
+        let mut certificates = enrolled.certificates.split_off(at);
+        if certificates.len() > UNUSED_MAX {
+            certificates.remove(1);
+        }
+        certificates.push(in_force(&issued));
+        enrolled.certificates = certificates;
         self.put(known, &vantage, enrolled)
             .map_err(NotInForce::from)?;
         Ok(issued)
@@ -711,13 +719,21 @@ mod tests {
                 ..old.clone()
             }
         };
-        let lost = renewed(&room);
+        let forgotten = renewed(&room);
+        let first = renewed(&room);
+        // The answer was lost: what the agent has is the one before.
         let new = renewed(&room);
         room.again();
         let admit = |peer: &Peer| room.registry.admit(peer, "1.0.0", room.now);
-        assert!(admit(&old).is_ok(), "good until the new one was used");
-        assert!(matches!(admit(&lost), Err(NotInForce::Renewed(_))));
+        assert!(admit(&old).is_ok(), "good until a new one was used");
+        assert!(matches!(admit(&forgotten), Err(NotInForce::Renewed(_))));
+        assert!(
+            admit(&first).is_ok(),
+            "one that came is good, though another was made"
+        );
+        assert!(matches!(admit(&old), Err(NotInForce::Renewed(_))));
         assert!(admit(&new).is_ok());
+        assert!(matches!(admit(&first), Err(NotInForce::Renewed(_))));
         assert!(matches!(admit(&old), Err(NotInForce::Renewed(_))));
         assert!(admit(&new).is_ok());
     }

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::offset::Offsets;
-use super::registry::RenewError;
+use super::registry::{NotInForce, RenewError};
 use super::taking::{Done, Memory, Taking};
 use super::visit::{WORDS_LEN_MAX, refuse};
 use super::{End, Host, plan};
@@ -41,8 +41,8 @@ const AHEAD: usize = 2;
 const ASKS_MAX: usize = 65_536;
 /// How long an agent is told to wait with deliveries that were not taken.
 const LATER: Duration = Duration::from_secs(5);
-/// How long what comes behind a delivery that was put off is taken for what was on its way: what a slow
-/// line holds of a few deliveries.
+/// How long what comes behind a delivery that was put off is taken for what was on its way (what a slow
+/// line holds of a few deliveries), before the agent is told once more to begin with that one.
 const PUT_OFF_MAX: Duration = Duration::from_secs(60);
 /// How far a delivery's number may be ahead of the one before. What is missing is a gap for good; more
 /// than that are in no spool.
@@ -121,6 +121,8 @@ struct Session<S> {
     /// Deliveries that came whole and wait for the one under way.
     parcels: VecDeque<Parcel>,
     put_off: Option<PutOff>,
+    /// When the agent's newest certificate ends: the link outlives the one that it began with.
+    ends: Timestamp,
     /// The number of the delivery under way, or of the last one.
     taking: u64,
     memory: Memory,
@@ -179,6 +181,7 @@ where
         assembly: Assembly::default(),
         parcels: VecDeque::new(),
         put_off: None,
+        ends,
         taking: kept,
         memory: Memory::default(),
         offsets: Offsets::default(),
@@ -186,9 +189,7 @@ where
         renewed: None,
     };
     let mut words = Words::of(reader);
-    let over = session
-        .run(version, ends, &mut words, asked, &mut end)
-        .await;
+    let over = session.run(version, &mut words, asked, &mut end).await;
     session.over(over).await;
 }
 
@@ -237,13 +238,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     async fn run(
         &mut self,
         version: u32,
-        certificate_ends: Timestamp,
         words: &mut Words,
         mut asked: mpsc::Receiver<Asked>,
         end: &mut watch::Receiver<Option<End>>,
     ) -> Over {
         let mut configured = self.host.fleet().configured.subscribe();
-        if let Err(over) = self.welcome(version).await {
+        // Whoever is revoked is told no more of what there is to do.
+        let welcomed = tokio::select! {
+            biased;
+            ended = ended(end) => return ended,
+            welcomed = self.welcome(version) => welcomed,
+        };
+        if let Err(over) = welcomed {
             return over;
         }
         let mut ticks = tokio::time::interval(TIME_EVERY);
@@ -254,12 +260,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             let done = tokio::select! {
                 biased;
                 ended = ended(end) => return ended,
-                _ = configured.changed() => self.plan().await,
+                _ = configured.changed() => tokio::select! {
+                    biased;
+                    ended = ended(end) => return ended,
+                    planned = self.plan() => planned,
+                },
                 _ = ticks.tick() => {
                     if self.parcels.is_empty() && heard.elapsed() >= IDLE {
                         return protocol("nothing was heard for a minute");
                     }
-                    if self.host.now() >= certificate_ends {
+                    if self.host.now() >= self.ends {
                         return Over::End(End { code: Refusal::Denied, why: "the certificate has ended".to_owned() });
                     }
                     self.ask_time().await
@@ -365,12 +375,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             } => {
                 let taken = self.assembly.take(number, part, parts, &bytes);
                 let whole = taken.map_err(|error| self.broken(&error.to_string()))?;
-                if let Some((number, packed)) = whole
-                    && !self.is_behind_put_off(number)
-                {
+                let Some((number, packed)) = whole else {
+                    return Ok(());
+                };
+                if !self.is_behind_put_off(number) {
                     self.parcels.push_back(Parcel { number, packed });
+                    return Ok(());
                 }
-                Ok(())
+                // What was put off did not come again in all that time: it is asked for once more.
+                match &mut self.put_off {
+                    Some(put_off) if put_off.at.elapsed() >= PUT_OFF_MAX => {
+                        put_off.at = Instant::now();
+                        self.later("what was put off comes first".to_owned()).await
+                    }
+                    _ => Ok(()),
+                }
             }
             ToHub::State(state) => {
                 self.note(|presence| presence.state = Some(limited(state)));
@@ -405,7 +424,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         // What goes back is sent again. Where that begins later than what was put off, the agent has
         // that one no more.
         let is_again = put_off.passed_over.is_some_and(|last| number <= last);
-        if number <= put_off.number || is_again || put_off.at.elapsed() >= PUT_OFF_MAX {
+        if number <= put_off.number || is_again {
             self.put_off = None;
             return false;
         }
@@ -470,10 +489,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                     passed_over: self.parcels.drain(..).map(|parcel| parcel.number).max(),
                     at: Instant::now(),
                 });
-                let wait_ms = u64::try_from(LATER.as_millis()).unwrap_or(u64::MAX);
-                self.say(&ToAgent::Later { wait_ms, why }).await
+                self.later(why).await
             }
         }
+    }
+
+    /// Says that deliveries are to come again later, from the first that is not kept.
+    async fn later(&mut self, why: String) -> Result<(), Over> {
+        let wait_ms = u64::try_from(LATER.as_millis()).unwrap_or(u64::MAX);
+        self.say(&ToAgent::Later { wait_ms, why }).await
     }
 
     /// Asks what time it is there.
@@ -495,7 +519,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 
     async fn renew(&mut self, request: String) -> Result<(), Over> {
         if self.renewed.is_some_and(|at| at.elapsed() < RENEW_EVERY) {
-            return Err(protocol("a certificate was made just now"));
+            // One was made just now. The agent asks again in its time.
+            return Ok(());
         }
         self.renewed = Some(Instant::now());
         let peer = self.peer.clone();
@@ -512,12 +537,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         match made.await {
             Ok(Ok(issued)) => {
                 tracing::info!(vantage = %self.vantage, ends = %issued.ends, "an agent's certificate was renewed");
+                self.ends = issued.ends;
                 let chain = issued
                     .chain
                     .iter()
                     .map(|der| STANDARD.encode(der))
                     .collect();
                 self.say(&ToAgent::Renewed { chain }).await
+            }
+            Ok(Err(RenewError::NotInForce(NotInForce::Store(error)))) => {
+                tracing::error!(%error, "a certificate could not be renewed now");
+                Ok(())
             }
             Ok(Err(RenewError::NotInForce(why))) => Err(Over::End(End {
                 code: Refusal::Denied,

@@ -119,6 +119,9 @@ impl Taking {
     }
 }
 
+/// Most that an agent brings at once: its own bound is 2,000 rows, with words about itself beside them.
+const HARVEST_MAX: usize = 16_384;
+
 /// What of a delivery is kept, and what is judged.
 #[derive(Default)]
 struct Looked {
@@ -137,6 +140,9 @@ fn look_through(
     memory: &mut Memory,
 ) -> Result<Looked, String> {
     let delivery = parcel::unpack(packed).map_err(|error| error.to_string())?;
+    if delivery.harvest.len() > HARVEST_MAX {
+        return Err(format!("{} results at once", delivery.harvest.len()));
+    }
     let fleet = host.fleet();
     let now = host.now();
     let boot = delivery.boot;
@@ -194,14 +200,13 @@ fn tell(vantage: &VantageId, sifted: &Sifted, told: &mut [bool; Why::ALL.len()])
             }
         }
     }
-    for thinned in &sifted.thinned {
-        let Thinned {
-            check,
-            from,
-            to,
-            runs,
-            traces,
-        } = thinned;
-        tracing::info!(%vantage, %check, %from, %to, ?runs, traces, "an agent had no room for results: ours, and not the target's");
+    if let Some(Thinned {
+        check, from, to, ..
+    }) = sifted.thinned.first()
+    {
+        let runs: u64 = sifted.thinned.iter().flat_map(|thinned| thinned.runs).sum();
+        let traces: u64 = sifted.thinned.iter().map(|thinned| thinned.traces).sum();
+        let checks = sifted.thinned.len();
+        tracing::info!(%vantage, runs, traces, checks, first = %check, %from, %to, "an agent had no room for results: ours, and not the target's");
     }
 }

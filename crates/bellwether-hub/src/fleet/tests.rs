@@ -209,6 +209,14 @@ fn run(vantage: &str, sequence: u64) -> Run {
     }
 }
 
+/// The same as it is kept: with what was measured of its agent's clock.
+fn stored(vantage: &str, sequence: u64) -> Run {
+    Run {
+        clock_offset_ms: Some(0),
+        ..run(vantage, sequence)
+    }
+}
+
 /// A delivery of one run, as it is spooled.
 fn packed(vantage: &str, sequence: u64) -> Vec<u8> {
     packed_of(vec![Harvest::Run(run(vantage, sequence))])

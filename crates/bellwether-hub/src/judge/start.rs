@@ -82,6 +82,8 @@ impl Judge {
         let networks = vantages.iter().map(|one| (one.id.clone(), one.asn));
         let networks = networks.collect();
         judged.updates.extend(self.book.set_vantages(networks, now));
+        let left_alone = self.vantages.left_alone();
+        self.stand(left_alone, &mut judged, now);
         self.tell_unheard(&mut judged, now);
         for check in forgotten {
             judged.updates.extend(self.book.gone(&check, now));

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Judge, Judged};
 use crate::links::Presence;
+use crate::shared::Configured;
 
 /// The key of what is known of vantages.
 const VANTAGES: &str = "vantages";
@@ -48,13 +49,17 @@ impl Judge {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub(super) fn recall_vantages(&mut self, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) fn recall_vantages(
+        &mut self,
+        configured: &Configured,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        // Before the book is told anything: agents that were heard are not told to be silent first.
+        let (checks, vantages) = crate::settings::detection(&configured.config);
+        self.vantages.configure(&checks, &vantages, now);
         if let Some(bytes) = self.shared.state.checkpoint(VANTAGES)? {
             self.vantages.restore(&bytes);
         }
-        let mut judged = Judged::default();
-        self.tell_unheard(&mut judged, now);
-        self.settle(judged, now);
         Ok(())
     }
 

@@ -130,7 +130,13 @@ fn runs(serve: &Serve, service: &str, vantage: &str) -> Vec<Value> {
     let mut all = Vec::new();
     let mut page = String::new();
     loop {
-        let told = serve.get(&format!("{path}{page}"));
+        let (status, body) = serve.get_raw(&format!("{path}{page}"));
+        // Nothing has come from there yet.
+        if status == 404 {
+            return all;
+        }
+        assert_eq!(status, 200, "{body}");
+        let told: Value = serde_json::from_str(&body).unwrap();
         all.extend(told["observations"].as_array().unwrap().iter().cloned());
         match told["next"].as_str() {
             Some(next) => page = format!("&page={next}"),
@@ -360,7 +366,8 @@ fn hostile_c07_what_was_seen_without_the_hub_comes_later() {
 /// One directory, one agent; one that was never enrolled says how that is done.
 #[test]
 fn an_agent_that_cannot_run_says_why() {
-    let serve = Serve::start(&config(&[], VANTAGES));
+    let site = Site::start();
+    let serve = Serve::start(&config(&[("shop", &site.url())], VANTAGES));
     let empty = tempfile::tempdir().unwrap();
     let path = empty.path().to_str().unwrap();
     let (code, _, err) = bellwether(&["agent", "run", "--data-dir", path]);

@@ -254,6 +254,7 @@ fn answer(target: &str, services: u64, incidents: u64) -> Option<Value> {
             Some(json!({ "generation": 1, "since": "2026-11-21T10:00:00Z" }))
         }
         "/api/v1/troubles" => Some(json!({ "troubles": [] })),
+        "/api/v1/heartbeats" => Some(json!({ "heartbeats": [], "next": null })),
         _ => None,
     }
 }

@@ -121,7 +121,7 @@ fn a_wrong_delegation_behind_three_resolvers_is_one_incident_with_the_phases_of_
     assert_eq!(incident.scope.resolvers, ["4.2.2.2", "8.8.8.8", "9.9.9.9"]);
     assert_eq!(
         incident.caveats,
-        ["seen from all 3 vantages, in 3 networks"]
+        ["seen from all 3 vantages, in 3 networks as far as is configured"]
     );
     assert_eq!(incident.state, IncidentState::Resolved);
     assert_eq!(incident.mitigated, Some(at(4_120)), "when the last is well");

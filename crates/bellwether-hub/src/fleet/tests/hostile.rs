@@ -24,8 +24,8 @@ async fn p24_a_stolen_agent_lies_about_itself_alone() {
     assert_eq!(thief.kept().await, 1);
     other.deliver(1, &packed("nyc", 2)).await;
     assert_eq!(other.kept().await, 1);
-    assert_eq!(room.runs(&check(), "fra"), [run("fra", 1)]);
-    assert_eq!(room.runs(&check(), "nyc"), [run("nyc", 2)]);
+    assert_eq!(room.runs(&check(), "fra"), [stored("fra", 1)]);
+    assert_eq!(room.runs(&check(), "nyc"), [stored("nyc", 2)]);
     assert!(room.runs(&check(), "local").is_empty());
     assert_eq!(room.counts("fra").refused[Why::Vantage as usize], 2);
     let judged = room.judged.recv().await.unwrap();
@@ -54,7 +54,10 @@ async fn hostile_a01_replayed_batch() {
     assert_eq!(kept, 2);
     wire.deliver(1, &packed("fra", 9)).await;
     assert_eq!(wire.kept().await, 2);
-    assert_eq!(room.runs(&check(), "fra"), [run("fra", 1), run("fra", 2)]);
+    assert_eq!(
+        room.runs(&check(), "fra"),
+        [stored("fra", 1), stored("fra", 2)]
+    );
     assert_eq!(room.counts("fra").repeated, 4);
     assert!(room.judged.try_recv().is_ok() && room.judged.try_recv().is_ok());
     assert!(room.judged.try_recv().is_err(), "nothing is judged twice");

@@ -51,7 +51,7 @@ async fn what_is_delivered_is_kept_then_told_then_judged() {
     assert_eq!(wire.kept().await, 1);
     let runs = room.runs(&check(), "fra");
     assert_eq!(runs.len(), 2);
-    assert_eq!(runs[0], run("fra", 1));
+    assert_eq!(runs[0], stored("fra", 1));
     let evidence = runs[1].evidence.expect("what was shown proves it");
     let bytes = room.hub.shared.state.evidence(&evidence).unwrap().unwrap();
     let report: bellwether_model::Report = serde_json::from_slice(&bytes).unwrap();

@@ -481,7 +481,7 @@ fn n07_one_timeout_at_one_vantage_opens_nothing() {
                 .stage
                 .owner
                 .asked()
-                .contains(&format!("trace {}", shop()))
+                .contains(&format!("confirm {}", shop()))
     };
     assert!(asks(&mut fleet), "somebody else is asked at once");
     // Whoever is asked is served; it is asked on three times, and no more.
@@ -538,7 +538,7 @@ fn p12_what_one_vantage_sees_is_told_of_that_one() {
     assert_eq!(incident.scope.vantages, ["fra", "local", "nyc"]);
     assert_eq!(
         incident.caveats,
-        ["seen from all 3 vantages, in 3 networks"]
+        ["seen from all 3 vantages, in 3 networks as far as is configured"]
     );
     let grown = "check shop/main fails too, from nyc";
     assert!(
