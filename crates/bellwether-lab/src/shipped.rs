@@ -450,6 +450,7 @@ pub(crate) const SERVE: &[Shipped] = scenarios! {
     "m08-poison-beside-others.yaml",
     "m09-handshake-stall-target.yaml",
     "m10-hub-takes-nothing.yaml",
+    "m15-status-page-in-the-watched-zone.yaml",
     "m16-heartbeat-missed.yaml",
     "m17-expired-certificate-stays.yaml",
     "m18-keep-alive-hides.yaml",

@@ -153,7 +153,8 @@ fn began(run: &Value) -> Timestamp {
 #[test]
 fn a_new_vantage_shows_up_among_agents_and_in_the_next_incident() {
     let site = Site::start();
-    let serve = Serve::start(&config(&[("shop", &site.url())], VANTAGES));
+    let one = "vantages: [{ name: fra, region: eu, network: AS3320 }]\n";
+    let serve = Serve::start(&config(&[("shop", &site.url())], one));
     let place = format!("http://{}", serve.at);
     let secret = serve.dir.path().join("token");
     fs::write(&secret, serve.token.as_deref().unwrap()).unwrap();
