@@ -633,6 +633,26 @@ fn each_vantage_has_a_baseline_of_its_own() {
 }
 
 #[test]
+fn p05_nothing_is_healthy_because_its_only_witness_fell_silent() {
+    let mut fleet = Fleet::well();
+    let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
+    for _ in 0..2 {
+        fleet.second();
+        fleet.trace("fra", "shop", &report);
+    }
+    assert_eq!(fleet.told("shop").0, Verdict::Degraded);
+    fleet.rounds(40, &[], &[LOCAL, "nyc"]);
+    assert_eq!(fleet.told("shop").0, Verdict::Unknown);
+    // It comes back, and sees it well.
+    let healthy = healthy(&fleet, "fra");
+    for _ in 0..3 {
+        fleet.rounds(2, &[], &[LOCAL, "fra", "nyc"]);
+        fleet.trace("fra", "shop", &healthy);
+    }
+    assert_eq!(fleet.told("shop").0, Verdict::Healthy);
+}
+
+#[test]
 fn one_that_is_no_longer_configured_judges_nothing() {
     let mut fleet = Fleet::well();
     let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
