@@ -10,7 +10,7 @@
 //! - `session`: one link, from `Hello` to its end
 //! - [`plans`]: plans put together, and kept over starts
 //! - [`runner`]: whoever does what is planned and asked
-//! - [`simulation`]: the whole of it under a virtual clock, for tests
+//! - `simulation`: the whole of it under a virtual clock, for tests
 
 pub mod dial;
 pub mod gather;
