@@ -12,7 +12,6 @@
 //! - `taking`: one delivery: looked through, kept, and handed to the judge
 //! - [`sift`]: what of a delivery is taken in
 //! - `intake`: deliveries, until they are durable
-//! - `evidence`: what proves a row
 //! - `plan`: what an agent is to do
 //! - `offset`: by how much its clock is off
 //! - `given`: checks that agents were ever given
@@ -21,7 +20,6 @@
 
 pub mod counts;
 mod door;
-mod evidence;
 mod given;
 mod intake;
 mod offset;

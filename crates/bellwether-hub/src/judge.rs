@@ -58,8 +58,6 @@ const EVIDENCE_EVERY: Duration = Duration::from_secs(600);
 const GATHER: Duration = Duration::from_millis(10);
 /// What was harvested at once is taken at once, up to this many.
 const AT_ONCE: usize = 256;
-/// Largest report of a run that is kept: several times that of a long chain of certificates.
-const RUN_EVIDENCE_LEN_MAX: usize = 256 * 1024;
 /// What began so much later than now was stamped before the wall clock was set back.
 const AHEAD: SignedDuration = SignedDuration::from_secs(5);
 
@@ -491,27 +489,8 @@ impl Judge {
 
     /// A run, with a report of its records as its evidence: what proves the row, to be judged again.
     fn shown(&mut self, shown: Shown, judged: &mut Judged, now: Timestamp) -> Run {
-        let Shown {
-            mut run,
-            context,
-            took_ms,
-            queries,
-            observations,
-        } = shown;
-        let seen = Seen {
-            context,
-            began: run.began(),
-            took_ms,
-            queries,
-            peak_kib: None,
-            observations,
-        };
-        let report = self.report(&run.check, seen);
-        let bytes = report.and_then(|report| serde_json::to_vec(&report).ok());
-        if let Some(bytes) = bytes.filter(|b| b.len() <= RUN_EVIDENCE_LEN_MAX) {
-            run.evidence = Some(Digest(Sha256::digest(&bytes).into()));
-            judged.changes.push(Change::Evidence { at: now, bytes });
-        }
+        let (run, proof) = crate::evidence::of(&self.shared, shown, now);
+        judged.changes.extend(proof);
         run
     }
 

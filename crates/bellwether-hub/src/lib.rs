@@ -19,6 +19,7 @@
 //! - [`api`]: the API under `/api/v1`, and the router of everything that is served
 //! - [`access`]: who may do what
 //! - [`counters`]: somebody else's totals
+//! - `evidence`: what proves a row
 //! - [`fate`]: what of ours would fall together with what it watches
 //! - [`page`]: the page for people
 //! - [`metrics`]: what Prometheus reads
@@ -31,6 +32,7 @@ pub mod api;
 pub mod beats;
 pub mod board;
 pub mod counters;
+mod evidence;
 pub mod fate;
 pub mod fleet;
 pub mod freshness;

@@ -281,7 +281,7 @@ pub fn agent_of(certificate: &CertificateDer<'_>) -> Option<String> {
 }
 
 /// An id as a URI. Names of vantages may hold what URIs may not (RFC 3986 section 2).
-fn agent_uri(agent: &str) -> String {
+pub(crate) fn agent_uri(agent: &str) -> String {
     let mut uri = AGENT_URI.to_owned();
     for byte in agent.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_./".contains(&byte) {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde::{Deserialize, Serialize};
 
-use crate::names::{agent_of, agent_uri, fingerprint};
+use crate::names::fingerprint;
 use crate::private;
 
 /// The file in an agent's data directory.
@@ -122,9 +122,8 @@ impl Request {
         if bellwether_pki::read(own).malformed.is_some() {
             return Err(bad("it cannot be read"));
         }
-        let uri = agent_uri(&agent);
-        let stands = agent_of(&uri).and_then(|agent| agent.rsplit_once('/'));
-        if stands.is_none_or(|(at, _)| at != vantage.as_str()) {
+        let stands = agent.rsplit_once('/');
+        if stands.is_none_or(|(at, of)| at != vantage.as_str() || of.is_empty()) {
             return Err(bad("it is for another agent"));
         }
         let identity = Identity {
@@ -279,7 +278,7 @@ pub(crate) mod tests {
             let request = STANDARD.decode(request).unwrap();
             let request = CertificateSigningRequestDer::from(request);
             let mut asked = CertificateSigningRequestParams::from_der(&request).unwrap();
-            let uri = agent_uri(agent).try_into().unwrap();
+            let uri = crate::authority::agent_uri(agent).try_into().unwrap();
             asked.params.subject_alt_names = vec![SanType::URI(uri)];
             asked.params.not_before = rcgen::date_time_ymd(2026, 1, 1);
             asked.params.not_after = rcgen::date_time_ymd(2026, 1, 31);

@@ -14,28 +14,11 @@ pub const ALPN: &[u8] = b"bellwether/1";
 /// The port at which hubs listen for agents.
 pub const PORT: u16 = 8401;
 
-/// How an agent is named in its certificate, a URI as alternative name: `bellwether:agent/fra/1f0c…`.
-const AGENT_URI: &str = "bellwether:agent/";
-
 /// What a token begins with: whoever finds one knows what it is.
 const TOKEN_HEAD: &str = "bwe_";
 
 /// Characters of the secret of a token: 32 bytes in base64.
 const SECRET_LEN: usize = 43;
-
-/// The URI that stands for an agent in its certificate. `agent` is its id, `fra/1f0c…`.
-#[must_use]
-pub fn agent_uri(agent: &str) -> String {
-    format!("{AGENT_URI}{agent}")
-}
-
-/// The agent's id that a URI stands for: a vantage and an enrolment.
-#[must_use]
-pub fn agent_of(uri: &str) -> Option<&str> {
-    let agent = uri.strip_prefix(AGENT_URI)?;
-    let (vantage, enrolment) = agent.rsplit_once('/')?;
-    (!vantage.is_empty() && !enrolment.is_empty()).then_some(agent)
-}
 
 /// What makes somebody an agent, once: `bwe_SECRET.AUTHORITY`, both in base64 for URLs.
 #[derive(Clone, PartialEq, Eq)]
@@ -113,20 +96,6 @@ mod tests {
         assert_eq!(format!(" {text}\n").parse(), Ok(token));
         for cut in 0..text.len() {
             assert_eq!(text[..cut].parse::<EnrolToken>(), Err(NoToken), "{cut}");
-        }
-    }
-
-    #[test]
-    fn an_agent_is_named_by_a_uri() {
-        let uri = agent_uri("fra/1f0c");
-        assert_eq!(uri, "bellwether:agent/fra/1f0c");
-        assert_eq!(agent_of(&uri), Some("fra/1f0c"));
-        for none in [
-            "bellwether:agent/fra",
-            "bellwether:agent//1",
-            "https://fra/1f",
-        ] {
-            assert_eq!(agent_of(none), None, "{none}");
         }
     }
 }

@@ -10,9 +10,9 @@ use bellwether_model::{Envelope, Run, VantageId};
 use bellwether_store::Change;
 use tokio::time::timeout;
 
+use super::Host;
 use super::intake::Bundle;
 use super::sift::{self, Labels, Sifted, Why};
-use super::{Host, evidence};
 use crate::links::Far;
 
 /// How long the judge may take until it has room, before the agent is told to come later.
@@ -163,7 +163,7 @@ fn look_through(
         let one = match one {
             Harvest::Run(run) => run,
             Harvest::Shown(shown) => {
-                let (run, proof) = evidence::of(&host.shared, *shown, now);
+                let (run, proof) = crate::evidence::of(&host.shared, *shown, now);
                 looked.evidence.extend(proof);
                 run
             }

@@ -1,4 +1,4 @@
-//! What proves a row that came from elsewhere: the report of its records, as it is kept for our own.
+//! What proves a row: the report of its records, to be judged again.
 
 use std::panic::catch_unwind;
 use std::sync::atomic::Ordering;
@@ -12,11 +12,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::shared::Shared;
 
-/// Largest report of a run that is kept: as of our own.
+/// Largest report of a run that is kept: several times that of a long chain of certificates.
 const LEN_MAX: usize = 256 * 1024;
 
 /// The row, naming what proves it, and that.
-pub(super) fn of(shared: &Shared, shown: Shown, now: Timestamp) -> (Run, Option<Change>) {
+pub(crate) fn of(shared: &Shared, shown: Shown, now: Timestamp) -> (Run, Option<Change>) {
     let Shown {
         mut run,
         context,
