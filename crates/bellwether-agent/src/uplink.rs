@@ -6,12 +6,14 @@
 //! byte. From the hub it takes checks and wishes, and nothing else: no code, no path, no command.
 //!
 //! - [`dial`]: reaching the hub; enrolment
+//! - `ahead`: by how much the hub's clock is ahead
 //! - [`gather`]: harvest to deliveries, deliveries to the spool
 //! - `session`: one link, from `Hello` to its end
 //! - [`plans`]: plans put together, and kept over starts
 //! - [`runner`]: whoever does what is planned and asked
 //! - `simulation`: the whole of it under a virtual clock, for tests
 
+mod ahead;
 pub mod dial;
 pub mod gather;
 pub mod plans;
@@ -39,6 +41,7 @@ use crate::settings::Local;
 use crate::spool::{Disk, Spool};
 use crate::{Figures, Plan};
 
+use ahead::Ahead;
 use plans::PlanFile;
 
 /// The wait before dialling again: from here, twice as long each time, up to there.
@@ -130,8 +133,8 @@ pub struct Shared<D> {
     /// What the spool's newest number is, and whether there is a link.
     newest: watch::Sender<u64>,
     linked: watch::Sender<bool>,
-    /// By how much the hub's clock is ahead, milliseconds, as last measured.
-    offset_ms: Mutex<Option<i64>>,
+    /// By how much the hub's clock is ahead.
+    ahead: Mutex<Ahead>,
     /// When the newest run was made.
     last_run: Mutex<Option<Timestamp>>,
     figures: Arc<RwLock<Figures>>,
@@ -146,7 +149,7 @@ impl<D: Disk> Shared<D> {
             spool: Mutex::new(spool),
             newest: watch::Sender::new(newest),
             linked: watch::Sender::new(false),
-            offset_ms: Mutex::new(None),
+            ahead: Mutex::default(),
             last_run: Mutex::new(None),
             figures,
         })

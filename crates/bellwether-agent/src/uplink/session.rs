@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::ahead::Lain;
 use super::plans::Assembly;
 use super::{Dial, Ended, Uplink, Wish, lock};
 use crate::clock::Clock;
@@ -347,7 +348,8 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
         let wall = self.up.clock.wall();
         let state = self.up.shared.state(wall);
         self.say(&ToHub::State(state))?;
-        let ahead = lock(&self.up.shared.offset_ms).unwrap_or(0);
+        let lain = Lain::of(&self.up.clock);
+        let ahead = lock(&self.up.shared.ahead).now(lain).unwrap_or(0);
         let now = wall
             .checked_add(SignedDuration::from_millis(ahead))
             .unwrap_or(wall);
@@ -387,10 +389,14 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
                 ),
             },
             ToAgent::Time { at, offset_ms } => {
-                if offset_ms.is_some() {
-                    *lock(&self.up.shared.offset_ms) = offset_ms;
-                }
+                let lain = Lain::of(&self.up.clock);
                 let now = self.up.clock.wall();
+                let mut ahead = lock(&self.up.shared.ahead);
+                if let Some(offset_ms) = offset_ms {
+                    ahead.told(offset_ms, lain);
+                }
+                ahead.answers(lain, self.up.clock.elapsed());
+                drop(ahead);
                 self.say(&ToHub::Time { asked: at, at: now })?;
             }
             ToAgent::Refused { code, why } => return Err(Ended::Refused(code, why)),

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
-use super::offset::Offsets;
+use super::offset::{Now, Offsets};
 use super::registry::{NotInForce, RenewError};
 use super::taking::{Done, Memory, Taking};
 use super::visit::{WORDS_LEN_MAX, refuse};
@@ -127,8 +127,8 @@ struct Session<S> {
     taking: u64,
     memory: Memory,
     offsets: Offsets,
-    /// The hub's time that was told last, and when that was; until it is answered.
-    asked: Option<(Timestamp, Instant)>,
+    /// When the agent was last told the hub's time; until it answers.
+    asked: Option<Now>,
     renewed: Option<Instant>,
 }
 
@@ -454,7 +454,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             vantage: self.vantage.clone(),
             agent: self.peer.agent.as_str().into(),
             boot: self.boot,
-            offset_ms: self.offsets.best(),
+            offset_ms: self.offsets.best(self.now()),
             missing,
         };
         let memory = std::mem::take(&mut self.memory);
@@ -502,18 +502,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 
     /// Asks what time it is there.
     async fn ask_time(&mut self) -> Result<(), Over> {
-        let at = self.host.now();
+        let now = self.now();
         // One that is not answered is as good as none.
-        self.asked = Some((at, Instant::now()));
-        let offset_ms = self.offsets.best();
+        self.asked = Some(now);
+        let offset_ms = self.offsets.best(now);
+        let at = now.wall;
         self.say(&ToAgent::Time { at, offset_ms }).await
     }
 
+    fn now(&self) -> Now {
+        Now {
+            wall: self.host.now(),
+            at: Instant::now(),
+        }
+    }
+
     fn time(&mut self, asked: Timestamp, at: Timestamp) {
-        let Some((told, when)) = self.asked.take_if(|(told, _)| *told == asked) else {
+        let now = self.now();
+        let Some(asked) = self.asked.take_if(|told| told.wall == asked) else {
             return;
         };
-        let offset_ms = self.offsets.measured(told, when.elapsed(), at);
+        let offset_ms = self.offsets.measured(asked, at, now);
         self.note(|presence| presence.offset_ms = offset_ms);
     }
 
