@@ -36,6 +36,9 @@ const HEARD_MAX: usize = 16;
 const OUT_MAX: usize = 1_024;
 /// Longest time that a hub puts deliveries off.
 const LATER_MAX: Duration = Duration::from_secs(60);
+/// How long the hub has to ask what time it is, before it is brought anything: what it is brought is
+/// stamped by what it measured.
+const TIME_MAX: Duration = Duration::from_secs(5);
 /// The wait before a disk that could not be read is read again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 /// How long what waits is delivered when the agent ends.
@@ -56,6 +59,8 @@ struct Session<'a, L, D, C> {
     kept: u64,
     /// Nothing is delivered before then.
     later: Option<Instant>,
+    /// Did the hub ask what time it is?
+    is_asked: bool,
     heard: Instant,
     plan: Assembly,
     /// A certificate was asked for.
@@ -84,7 +89,8 @@ pub(super) async fn run<L: Dial, D: Disk, C: Clock + Sync>(
         flying: VecDeque::new(),
         sent: 0,
         kept: 0,
-        later: None,
+        later: Some(now + WELCOME_MAX),
+        is_asked: false,
         heard: now,
         plan: Assembly::default(),
         renewing: None,
@@ -205,6 +211,7 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
         welcomed.map_err(|error| Ended::Broken(super::words(&error)))?;
         (self.sent, self.kept) = (kept, kept);
         self.heard = Instant::now();
+        self.later = Some(self.heard + TIME_MAX);
         self.up.shared.linked.send_replace(true);
         tracing::info!(%agent, hub = program, kept, "linked to the hub");
         Ok(())
@@ -398,6 +405,9 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
                 ahead.answers(lain, self.up.clock.elapsed());
                 drop(ahead);
                 self.say(&ToHub::Time { asked: at, at: now })?;
+                if !std::mem::replace(&mut self.is_asked, true) {
+                    self.later = None;
+                }
             }
             ToAgent::Refused { code, why } => return Err(Ended::Refused(code, why)),
             ToAgent::Enrolled { .. } | ToAgent::Welcome { .. } => {

@@ -404,10 +404,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 tracing::error!(vantage = %self.vantage, generation, why, "an agent cannot go by its plan; the one before stays in force there");
                 Ok(())
             }
-            ToHub::Time { asked, at } => {
-                self.time(asked, at);
-                Ok(())
-            }
+            ToHub::Time { asked, at } => self.time(asked, at).await,
             ToHub::Renew { request } => self.renew(request).await,
             ToHub::Enrol { .. } | ToHub::Hello(_) => {
                 Err(protocol("`enrol` and `hello` are first words"))
@@ -517,13 +514,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         }
     }
 
-    fn time(&mut self, asked: Timestamp, at: Timestamp) {
+    async fn time(&mut self, asked: Timestamp, at: Timestamp) -> Result<(), Over> {
         let now = self.now();
         let Some(asked) = self.asked.take_if(|told| told.wall == asked) else {
-            return;
+            return Ok(());
         };
+        let is_first = self.offsets.best(now).is_none();
         let offset_ms = self.offsets.measured(asked, at, now);
         self.note(|presence| presence.offset_ms = offset_ms);
+        // An agent that knows it goes by it from now on, whatever becomes of its clock.
+        if is_first && offset_ms.is_some() {
+            return self.ask_time().await;
+        }
+        Ok(())
     }
 
     async fn renew(&mut self, request: String) -> Result<(), Over> {
