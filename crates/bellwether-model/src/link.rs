@@ -262,6 +262,9 @@ pub enum ToAgent {
         /// By how much the hub's clock is ahead of the agent's, milliseconds, as last measured.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         offset_ms: Option<i64>,
+        /// The answer from which that follows: what `at` was in the question. Not said by hubs of 0.1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<Timestamp>,
     },
 }
 

@@ -13,14 +13,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::clock::Clock;
 
 /// A wall clock that is moved by more than this was set.
-const SET_MIN: SignedDuration = SignedDuration::from_millis(SET_MIN_MS.cast_signed());
-const SET_MIN_MS: u64 = 1_000;
+const SET_MIN: SignedDuration = SignedDuration::from_secs(1);
 /// Stamps lie on a grid of their own, which is less than this ahead of the clock.
 const GRID: SignedDuration = SignedDuration::from_secs(1);
 /// From its stamp to a delivery: the run itself, and a disk that takes its time.
 const AGE_MAX: Duration = Duration::from_secs(600);
-/// How long an answer may be on its way to the hub.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// Answers that are remembered: the hub looks at the last eight of a link.
+const ANSWERS: usize = 16;
 /// Settings of the clock within that time that are remembered.
 const SET_MAX: usize = 8;
 
@@ -112,41 +111,29 @@ impl Stamps {
 /// What was measured.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ahead {
-    /// How the clocks lay when the hub was told the time, and when it was last told so.
-    answered: VecDeque<(Lain, Duration)>,
+    /// What the hub asked last, and how the clocks lay when it was answered.
+    answered: VecDeque<(Timestamp, Lain)>,
     /// Milliseconds, and how the clocks lay then.
     measured: Option<(i64, Lain)>,
 }
 
 impl Ahead {
-    /// The hub is told the time.
-    pub(super) fn answers(&mut self, lain: Lain, elapsed: Duration) {
-        self.answered
-            .retain(|(_, at)| elapsed.saturating_sub(*at) <= ANSWER_MAX);
-        if self
-            .answered
-            .back()
-            .is_some_and(|(last, _)| !last.is_set(lain))
-        {
-            self.answered.pop_back();
-        }
-        self.answered.push_back((lain, elapsed));
-        if self.answered.len() > SET_MAX {
+    /// The hub is told the time, as it `asked`.
+    pub(super) fn answers(&mut self, asked: Timestamp, lain: Lain) {
+        self.answered.push_back((asked, lain));
+        if self.answered.len() > ANSWERS {
             self.answered.pop_front();
         }
     }
 
-    /// The hub says what follows from an answer: from the last one, unless that is still on its way and
-    /// the one before fits what is known.
-    pub(super) fn told(&mut self, offset_ms: i64, now: Lain) {
-        let known = self.now(now);
-        let fits = |then: &Lain| {
-            let follows = Self::since(offset_ms, *then, now);
-            known.is_some_and(|known| follows.abs_diff(known) <= SET_MIN_MS)
+    /// The hub says what follows from an answer: from which, or else from the last one.
+    pub(super) fn told(&mut self, offset_ms: i64, of: Option<Timestamp>, now: Lain) {
+        let mut answers = self.answered.iter().rev();
+        let then = match of {
+            Some(of) => answers.find(|(asked, _)| *asked == of),
+            None => answers.next(),
         };
-        let mut answers = self.answered.iter().rev().map(|(lain, _)| *lain);
-        let then = answers.clone().find(fits).or_else(|| answers.next());
-        self.measured = Some((offset_ms, then.unwrap_or(now)));
+        self.measured = Some((offset_ms, then.map_or(now, |(_, lain)| *lain)));
     }
 
     /// Milliseconds; `None` where nothing was ever measured.
@@ -170,37 +157,42 @@ mod tests {
         Lain(SignedDuration::from_millis(millis))
     }
 
+    fn asked(n: i64) -> Timestamp {
+        Timestamp::from_second(n).unwrap()
+    }
+
     #[test]
     fn a_clock_that_is_set_is_followed_at_once() {
         let mut ahead = Ahead::default();
         assert_eq!(ahead.now(lain(0)), None);
-        ahead.answers(lain(0), Duration::ZERO);
-        ahead.told(40, lain(0));
+        ahead.answers(asked(1), lain(0));
+        ahead.told(40, Some(asked(1)), lain(0));
         assert_eq!(ahead.now(lain(0)), Some(40));
         assert_eq!(ahead.now(lain(3_600_000)), Some(40 - 3_600_000));
         assert_eq!(ahead.now(lain(-3_600_000)), Some(40 + 3_600_000));
     }
 
-    /// What the hub says follows from an answer that was given before the clock was set.
+    /// What the hub says follows from an answer that was given before the clock was set, whatever was
+    /// answered since.
     #[test]
-    fn what_is_told_is_of_the_last_answer() {
+    fn what_is_told_is_of_one_answer() {
         let mut ahead = Ahead::default();
-        ahead.answers(lain(0), Duration::ZERO);
-        ahead.told(40, lain(3_600_000));
-        ahead.answers(lain(3_600_000), Duration::from_secs(10));
-        assert_eq!(ahead.now(lain(3_600_000)), Some(40 - 3_600_000));
-        // That answer is still on its way.
-        ahead.told(41, lain(3_600_000));
-        assert_eq!(ahead.now(lain(3_600_000)), Some(41 - 3_600_000));
-        ahead.told(42 - 3_600_000, lain(3_600_000));
-        assert_eq!(ahead.now(lain(3_600_000)), Some(42 - 3_600_000));
-        // The hub's own clock was set.
-        ahead.told(42 + 60_000, lain(3_600_000));
-        assert_eq!(ahead.now(lain(3_600_000)), Some(42 + 60_000));
-        // Both were, long after: no answer of before is on its way any more.
-        ahead.answers(lain(7_200_000), Duration::from_secs(100));
-        ahead.told(42, lain(7_200_000));
-        assert_eq!(ahead.now(lain(7_200_000)), Some(42));
+        let set = lain(3_600_000);
+        ahead.answers(asked(1), lain(0));
+        ahead.answers(asked(2), set);
+        ahead.told(40, Some(asked(1)), set);
+        assert_eq!(ahead.now(set), Some(40 - 3_600_000));
+        ahead.told(41 - 3_600_000, Some(asked(2)), set);
+        assert_eq!(ahead.now(set), Some(41 - 3_600_000));
+        // A hub that does not say which: the last one.
+        ahead.told(42 - 3_600_000, None, set);
+        assert_eq!(ahead.now(set), Some(42 - 3_600_000));
+        for n in 3..40 {
+            ahead.answers(asked(n), set);
+        }
+        assert_eq!(ahead.answered.len(), ANSWERS);
+        ahead.told(43, Some(asked(1)), set);
+        assert_eq!(ahead.now(set), Some(43), "of before all that is remembered");
     }
 
     struct Set {
@@ -276,9 +268,9 @@ mod tests {
         let first = Timestamp::MIN.duration_since(Timestamp::UNIX_EPOCH);
         let last = Timestamp::MAX.duration_since(Timestamp::UNIX_EPOCH);
         for at in [first, SignedDuration::ZERO, last] {
-            ahead.answers(Lain(at), Duration::ZERO);
+            ahead.answers(asked(1), Lain(at));
             for told in [i64::MIN, 0, i64::MAX] {
-                ahead.told(told, Lain(at));
+                ahead.told(told, None, Lain(at));
                 assert!(ahead.now(lain(1)).is_some());
                 assert!(ahead.now(Lain(first)).is_some());
             }

@@ -395,14 +395,14 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
                     "a new certificate cannot be used; the one before stays in use"
                 ),
             },
-            ToAgent::Time { at, offset_ms } => {
+            ToAgent::Time { at, offset_ms, of } => {
                 let lain = Lain::of(&self.up.clock);
                 let now = self.up.clock.wall();
                 let mut ahead = lock(&self.up.shared.ahead);
                 if let Some(offset_ms) = offset_ms {
-                    ahead.told(offset_ms, lain);
+                    ahead.told(offset_ms, of, lain);
                 }
-                ahead.answers(lain, self.up.clock.elapsed());
+                ahead.answers(at, lain);
                 drop(ahead);
                 self.say(&ToHub::Time { asked: at, at: now })?;
                 if !std::mem::replace(&mut self.is_asked, true) {

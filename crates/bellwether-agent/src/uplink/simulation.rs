@@ -369,7 +369,7 @@ impl World {
         let set = self.clock.set_ms.load(Ordering::Relaxed);
         if taken
             .offset_ms
-            .is_none_or(|offset| (offset + set).abs() > 1_500)
+            .is_none_or(|(offset, _)| (offset + set).abs() > 1_500)
         {
             return Err(format!(
                 "the clock was set by {set} ms, told was {:?}",

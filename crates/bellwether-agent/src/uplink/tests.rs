@@ -243,6 +243,7 @@ async fn the_wait_grows_to_a_minute_and_shrinks_after_a_good_link() {
             &ToAgent::Time {
                 at,
                 offset_ms: None,
+                of: None,
             },
         )
         .await;

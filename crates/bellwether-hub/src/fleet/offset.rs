@@ -77,8 +77,16 @@ impl Offsets {
 
     /// What is best known, milliseconds.
     pub(crate) fn best(&self, now: Now) -> Option<i64> {
-        let best = self.0.iter().min_by_key(|sample| sample.round_trip)?;
-        i64::try_from(best.offset(now).as_millis()).ok()
+        i64::try_from(self.least_delayed()?.offset(now).as_millis()).ok()
+    }
+
+    /// When the agent was asked what that follows from.
+    pub(crate) fn best_asked(&self) -> Option<Timestamp> {
+        self.least_delayed().map(|sample| sample.asked.wall)
+    }
+
+    fn least_delayed(&self) -> Option<&Sample> {
+        self.0.iter().min_by_key(|sample| sample.round_trip)
     }
 }
 

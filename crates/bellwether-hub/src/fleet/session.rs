@@ -502,9 +502,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         let now = self.now();
         // One that is not answered is as good as none.
         self.asked = Some(now);
-        let offset_ms = self.offsets.best(now);
-        let at = now.wall;
-        self.say(&ToAgent::Time { at, offset_ms }).await
+        let time = ToAgent::Time {
+            at: now.wall,
+            offset_ms: self.offsets.best(now),
+            of: self.offsets.best_asked(),
+        };
+        self.say(&time).await
     }
 
     fn now(&self) -> Now {

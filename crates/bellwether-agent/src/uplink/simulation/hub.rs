@@ -33,7 +33,8 @@ pub(super) struct Taken {
     pub(super) gaps: u64,
     pub(super) again: usize,
     pub(super) links: usize,
-    pub(super) offset_ms: Option<i64>,
+    /// By how much it is ahead, and when it asked for what that follows from.
+    pub(super) offset_ms: Option<(i64, Timestamp)>,
     pub(super) wrong: Option<String>,
 }
 
@@ -135,8 +136,8 @@ impl Hub {
             tokio::select! {
                 said = heard.recv() => self.hear(said?, &mut parcels, write).await?,
                 _ = times.tick() => {
-                    let offset_ms = lock(&self.taken).offset_ms;
-                    say(write, &ToAgent::Time { at: self.now(), offset_ms }).await?;
+                    let (offset_ms, of) = lock(&self.taken).offset_ms.unzip();
+                    say(write, &ToAgent::Time { at: self.now(), offset_ms, of }).await?;
                 }
             }
         }
@@ -191,10 +192,10 @@ impl Hub {
             },
             ToHub::Time { asked, at } => {
                 // The answer took as long as the question: what lies between is in the middle.
-                let (asked, now) = (asked.as_millisecond(), self.now().as_millisecond());
-                if now - asked <= ROUND_TRIP_MAX {
-                    let middle = i64::midpoint(asked, now);
-                    lock(&self.taken).offset_ms = Some(middle - at.as_millisecond());
+                let (begun, now) = (asked.as_millisecond(), self.now().as_millisecond());
+                if now - begun <= ROUND_TRIP_MAX {
+                    let offset_ms = i64::midpoint(begun, now) - at.as_millisecond();
+                    lock(&self.taken).offset_ms = Some((offset_ms, asked));
                 }
                 Some(())
             }

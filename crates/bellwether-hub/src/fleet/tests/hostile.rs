@@ -246,7 +246,7 @@ async fn a18_frozen_clock() {
     let mut told = Vec::new();
     while told.len() < 10 {
         let heard = wire.hear().await.expect("the link holds");
-        if let ToAgent::Time { at, offset_ms } = heard {
+        if let ToAgent::Time { at, offset_ms, .. } = heard {
             told.extend(offset_ms);
             let frozen = start();
             wire.say(&ToHub::Time {

@@ -279,7 +279,7 @@ async fn a_clock_that_is_off_is_measured_and_put_right() {
     let mut wire = room.link(&peer).await;
     let (asked, _) = wire
         .hear_until(|heard| match heard {
-            ToAgent::Time { at, offset_ms } => Some((at, offset_ms)),
+            ToAgent::Time { at, offset_ms, .. } => Some((at, offset_ms)),
             _ => None,
         })
         .await;
