@@ -126,14 +126,19 @@ impl Ahead {
         }
     }
 
-    /// The hub says what follows from an answer: from which, or else from the last one.
+    /// The hub says what follows from an answer: from which, or else from the last one. What follows from
+    /// one of long ago says nothing new: no later one came through.
     pub(super) fn told(&mut self, offset_ms: i64, of: Option<Timestamp>, now: Lain) {
         let mut answers = self.answered.iter().rev();
         let then = match of {
-            Some(of) => answers.find(|(asked, _)| *asked == of),
-            None => answers.next(),
+            Some(of) => answers
+                .find(|(asked, _)| *asked == of)
+                .map(|(_, lain)| *lain),
+            None => Some(answers.next().map_or(now, |(_, lain)| *lain)),
         };
-        self.measured = Some((offset_ms, then.map_or(now, |(_, lain)| *lain)));
+        if let Some(then) = then {
+            self.measured = Some((offset_ms, then));
+        }
     }
 
     /// Milliseconds; `None` where nothing was ever measured.
@@ -192,7 +197,7 @@ mod tests {
         }
         assert_eq!(ahead.answered.len(), ANSWERS);
         ahead.told(43, Some(asked(1)), set);
-        assert_eq!(ahead.now(set), Some(43), "of before all that is remembered");
+        assert_eq!(ahead.now(set), Some(42 - 3_600_000), "of long ago");
     }
 
     struct Set {
