@@ -31,7 +31,11 @@ impl Vantages {
                             trouble.summary.clone(),
                             trouble.remedy.clone(),
                         );
-                        changes.push(Change::Amiss(super::of(id, *cause, words)));
+                        let mut amiss = super::of(id, *cause, words);
+                        if known.votes.stands() == Some(*cause) {
+                            amiss.resolvers = known.votes.resolvers().to_vec();
+                        }
+                        changes.push(Change::Amiss(amiss));
                     }
                 }
                 self.is_news = true;

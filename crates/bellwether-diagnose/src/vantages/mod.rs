@@ -29,7 +29,7 @@ pub mod words;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_model::report::Severity;
@@ -207,6 +207,8 @@ pub struct Vantages {
     paces: Paces,
     /// Is nobody heard, and was that told?
     is_blind: bool,
+    /// No longer configured, and not asked for since.
+    gone: BTreeSet<VantageId>,
     hub_clock: HubClock,
     /// Is there something to be kept that was not asked for since?
     is_news: bool,
@@ -275,6 +277,7 @@ impl Vantages {
             known.network = meta.asn;
             self.known.insert(meta.id.clone(), known);
         }
+        self.gone.extend(before.into_keys());
         self.paces = Paces::of(checks);
         let is_many = self.is_many();
         let all = self
@@ -601,6 +604,11 @@ impl Vantages {
         self.noted = None;
     }
 
+    /// Those that are no longer configured, since this was asked.
+    pub fn take_gone(&mut self) -> BTreeSet<VantageId> {
+        std::mem::take(&mut self.gone)
+    }
+
     /// Is anything of what [`checkpoint`](Self::checkpoint) says new since this was asked?
     pub fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.is_news)
@@ -634,6 +642,7 @@ impl Vantages {
         let kept: Vec<Kept> = serde_json::from_slice(bytes).unwrap_or_default();
         for one in kept {
             let Some(known) = self.known.get_mut(&one.vantage) else {
+                self.gone.insert(one.vantage);
                 continue;
             };
             known.link.came = one.came;

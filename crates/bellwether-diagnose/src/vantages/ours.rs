@@ -52,10 +52,12 @@ impl HubClock {
         let middle = group.map(|group| (group[group.len() / 2], group.len()));
         self.is_right = middle.is_some_and(|(ahead, _)| ahead.unsigned_abs() <= limit);
         self.ahead = match middle {
-            Some((ahead, agree)) if !self.is_right && agree >= AGREE_MIN => Some((ahead, agree)),
-            // Too few are linked to tell: what was known stands.
-            None if self.ahead.is_some() => self.ahead,
-            Some(_) | None => None,
+            // Once it is known, those that are left need not be as many.
+            Some((_, agree)) if !self.is_right && (agree >= AGREE_MIN || self.ahead.is_some()) => {
+                middle
+            }
+            Some(_) => None,
+            None => self.ahead,
         };
     }
 }

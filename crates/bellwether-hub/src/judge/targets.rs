@@ -15,8 +15,6 @@ use super::BASELINE;
 
 /// The key of the checkpoint.
 const TARGETS: &str = "targets";
-/// Before the name of a vantage elsewhere: its baselines.
-pub(super) const ELSEWHERE: &str = "baseline@";
 
 /// What each check aims at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,17 +91,11 @@ pub fn baseline_key(check: &CheckId, vantage: &VantageId) -> String {
 }
 
 /// What the keys of a vantage's baselines begin with.
-fn baselines_at(vantage: &VantageId) -> String {
+pub(super) fn baselines_at(vantage: &VantageId) -> String {
     match vantage.as_str() {
         VantageId::LOCAL => BASELINE.to_owned(),
-        elsewhere => format!("{ELSEWHERE}{elsewhere}/"),
+        elsewhere => format!("baseline@{elsewhere}/"),
     }
-}
-
-/// The vantage of which a key of a baseline elsewhere is.
-pub(super) fn vantage_of(key: &str) -> Option<VantageId> {
-    let (vantage, _) = key.strip_prefix(ELSEWHERE)?.split_once('/')?;
-    Some(VantageId::new(vantage))
 }
 
 /// What was last known good of each check of a configuration from a vantage, where it still aims at the

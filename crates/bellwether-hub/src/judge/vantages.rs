@@ -8,7 +8,8 @@ use bellwether_model::{CheckId, VantageId};
 use bellwether_store::{Change, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Judge, Judged, targets};
+use super::targets::baselines_at;
+use super::{Judge, Judged};
 use crate::links::Presence;
 use crate::shared::Configured;
 
@@ -156,6 +157,7 @@ impl Judge {
             let before = self.since.linked.get(vantage).copied();
             match linked {
                 Some(since) if before != Some(since) => {
+                    is_other = true;
                     self.since.linked.insert(vantage.clone(), since);
                     for (check, at, every) in self.book.followed() {
                         if at == *vantage {
@@ -261,19 +263,32 @@ impl Judge {
 
     /// What is known from vantages that are no longer configured goes.
     pub(super) fn forget_gone(&mut self, judged: &mut Judged) {
-        let vantages = &self.vantages;
-        let is_gone = |vantage: &VantageId| !vantages.is_known(vantage);
-        self.kept.retain(|(_, vantage), _| !is_gone(vantage));
-        self.silent.retain(|(_, vantage)| !is_gone(vantage));
-        self.since.heard.retain(|vantage, _| !is_gone(vantage));
-        self.since.planned.retain(|vantage, _| !is_gone(vantage));
-        // One that cannot be read now is found at the next start.
-        let kept = self.shared.state.checkpoints(targets::ELSEWHERE);
-        for (key, _) in kept.unwrap_or_default() {
-            if targets::vantage_of(&key).is_none_or(|vantage| is_gone(&vantage)) {
-                judged.changes.push(Change::Checkpoint { key, bytes: None });
+        let gone = self.vantages.take_gone();
+        if gone.is_empty() {
+            return;
+        }
+        self.kept.retain(|(_, vantage), _| !gone.contains(vantage));
+        self.silent.retain(|(_, vantage)| !gone.contains(vantage));
+        self.since
+            .heard
+            .retain(|vantage, _| !gone.contains(vantage));
+        self.since
+            .planned
+            .retain(|vantage, _| !gone.contains(vantage));
+        for vantage in gone.iter().filter(|v| !self.vantages.is_known(v)) {
+            match self.shared.state.checkpoints(&baselines_at(vantage)) {
+                Ok(kept) => {
+                    let keys = kept.into_iter().map(|(key, _)| key);
+                    let removed = keys.map(|key| Change::Checkpoint { key, bytes: None });
+                    judged.changes.extend(removed);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, %vantage, "what was known good from a vantage that is gone cannot be read, and stays");
+                }
             }
         }
+        // By which they are known to be gone at the next start.
+        judged.changes.push(self.known_of_vantages());
     }
 
     /// Did a trace begin so long ago that nothing follows from it for now?

@@ -760,6 +760,19 @@ fn what_is_known_of_a_vantage_goes_with_it() {
     fleet.stage.configure(&format!("{without}services:{tail}"));
     let is_kept = |vantage| memory_checkpoint(&fleet.stage.memory, &key(vantage)).is_some();
     assert_eq!(["fra", "nyc", LOCAL].map(is_kept), [false, true, true]);
+    // And what went while nobody looked.
+    let text = format!("services:{tail}");
+    fleet.stage.judge.save(vec![put("nyc")]);
+    fleet.stage.judge.watch_vantages(begin());
+    let mut configured = Configured::clone(&fleet.stage.shared.configured.load());
+    configured.config = config(&text);
+    fleet.stage.shared.configured.store(Arc::new(configured));
+    let fleet = Fleet {
+        stage: fleet.stage.again(),
+        linked: fleet.linked,
+    };
+    let is_kept = |vantage| memory_checkpoint(&fleet.stage.memory, &key(vantage)).is_some();
+    assert_eq!(["fra", "nyc", LOCAL].map(is_kept), [false, false, true]);
 }
 
 #[test]
