@@ -1,7 +1,9 @@
 //! What judging costs: a judge over a store on disk takes in runs of very many checks, some of which
 //! fail and are traced, and tells CPU by thread and memory by part. Nothing is asked of any target.
 //!
-//! `load [services=20000] [failing=10] [rounds=2] [rate=8000] [idle=5] [scrape=1]`
+//! With `vantages=N` agents elsewhere bring the same as the built-in one.
+//!
+//! `load [services=20000] [failing=10] [rounds=2] [rate=8000] [idle=5] [scrape=1] [vantages=1]`
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,13 +17,14 @@ use bellwether_hub::access::Access;
 use bellwether_hub::agents::Agents;
 use bellwether_hub::judge::{Inbox, Judge};
 use bellwether_hub::keep::Keeper;
+use bellwether_hub::links::{Far, Linked};
 use bellwether_hub::shared::Shared;
 use bellwether_hub::{api, testing};
 use bellwether_model::net::{TcpResult, TcpSeen};
 use bellwether_model::observation::{Observation, Outcome, ProbeKind};
 use bellwether_model::report::Context;
 use bellwether_model::run::RunOutcome;
-use bellwether_model::{CheckId, Target, VantageId};
+use bellwether_model::{CheckId, Run, Target, VantageId};
 use bellwether_store::{Embedded, Options};
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
@@ -36,6 +39,8 @@ const FAILING: [&str; 2] = ["tcp", "web"];
 const ADDRESSES: u32 = 16;
 /// What is handed on at once.
 const LUMP: usize = 8;
+/// Runs that an agent elsewhere delivers at once.
+const DELIVERY: usize = 500;
 
 fn word(name: &str, usual: u64) -> u64 {
     let mut words = std::env::args().filter_map(|word| {
@@ -108,8 +113,21 @@ fn is_failing(service: u64, failing: u64) -> bool {
     (service + 1) * share / 100 > service * share / 100
 }
 
-fn configuration(services: u64) -> String {
-    let mut text = "controls: []\nservices:\n".to_owned();
+/// Vantages beside the built-in one.
+fn elsewhere(vantages: u64) -> Vec<VantageId> {
+    let names = (1..vantages).map(|n| VantageId::new(&format!("v{n:02}")));
+    names.collect()
+}
+
+fn configuration(services: u64, vantages: u64) -> String {
+    let mut text = "controls: []\n".to_owned();
+    if vantages > 1 {
+        text += "vantages:\n";
+    }
+    for vantage in elsewhere(vantages) {
+        let _ = writeln!(text, "  - {{ name: {vantage} }}");
+    }
+    text += "services:\n";
     for service in 0..services {
         let address = 1 + service % u64::from(ADDRESSES);
         let name = format!("s{service:05}");
@@ -161,10 +179,45 @@ fn trace(check: &CheckId, target: &Target, address: u64, now: Timestamp) -> Trac
     }
 }
 
+/// Agents elsewhere, and what they bring.
+struct Elsewhere {
+    all: Vec<VantageId>,
+    far: mpsc::Sender<Far>,
+    waits: Vec<Run>,
+}
+
+impl Elsewhere {
+    /// Each of them saw the same.
+    fn saw(&mut self, run: &Run) {
+        if self.all.is_empty() {
+            return;
+        }
+        self.waits.push(run.clone());
+        if self.waits.len() == DELIVERY {
+            self.bring();
+        }
+    }
+
+    fn bring(&mut self) {
+        for vantage in &self.all {
+            let runs = self.waits.iter().map(|run| Run {
+                vantage: vantage.clone(),
+                ..run.clone()
+            });
+            let far = Far {
+                vantage: vantage.clone(),
+                harvest: runs.map(Harvest::Run).collect(),
+            };
+            self.far.blocking_send(far).expect("a judge");
+        }
+        self.waits.clear();
+    }
+}
+
 /// Hands on a round of runs at a rate, with traces of what fails.
 fn feed(
     shared: &Shared,
-    harvest: &mpsc::Sender<Harvest>,
+    (harvest, elsewhere): (&mpsc::Sender<Harvest>, &mut Elsewhere),
     sequence: &mut u64,
     failing: u64,
     rate: u64,
@@ -187,6 +240,7 @@ fn feed(
             let now = Timestamp::now();
             let mut run = testing::run(&id, *sequence, now, outcome);
             run.late = 0;
+            elsewhere.saw(&run);
             harvest.blocking_send(Harvest::Run(run)).expect("a judge");
             if fails {
                 let trace = trace(&id, &check.target, number % u64::from(ADDRESSES) + 1, now);
@@ -200,6 +254,7 @@ fn feed(
             }
         }
     }
+    elsewhere.bring();
 }
 
 /// What readers ask for, and what that costs.
@@ -224,9 +279,14 @@ fn scrape(says: &mut Says, shared: &Arc<Shared>, runtime: &Runtime) {
 }
 
 /// A hub over a store on disk that nobody runs anything for.
-fn hub(folder: &Path, services: u64, now: Timestamp, says: &mut Says) -> Arc<Shared> {
+fn hub(
+    folder: &Path,
+    (services, vantages): (u64, u64),
+    now: Timestamp,
+    says: &mut Says,
+) -> Arc<Shared> {
     let checks = services as f64 * CHECKS.len() as f64;
-    let hub = testing::hub(now, &configuration(services));
+    let hub = testing::hub(now, &configuration(services, vantages));
     says.say("configuration", checks, "µs a check");
     let store = Arc::new(Embedded::open(folder, Options::new(now)).expect("a store"));
     let mut shared = Arc::into_inner(hub.shared).expect("nobody else has it");
@@ -238,8 +298,52 @@ fn hub(folder: &Path, services: u64, now: Timestamp, says: &mut Says) -> Arc<Sha
     Arc::new(shared)
 }
 
+/// Agents elsewhere are linked.
+fn linked(shared: &Shared, all: &[VantageId]) -> Vec<Linked> {
+    let generation = shared.configured.load().generation;
+    let linked = all.iter().map(|vantage| {
+        let asks = mpsc::channel(1).0;
+        let linked = shared.links.enter(vantage, 1, asks, Timestamp::now);
+        shared
+            .links
+            .heard(vantage, |presence| presence.generation = generation);
+        linked
+    });
+    linked.collect()
+}
+
+/// They say that they are there.
+fn hear(shared: &Shared, all: &[VantageId]) {
+    for vantage in all {
+        let now = Timestamp::now();
+        shared
+            .links
+            .heard(vantage, |presence| presence.heard = Some(now));
+    }
+}
+
+/// Until so many runs are judged.
+fn await_taken(shared: &Shared, all: &[VantageId], runs: u64) {
+    let figures = &shared.figures.runs;
+    let taken = || figures.iter().map(|n| n.load(Ordering::Relaxed));
+    while taken().sum::<u64>() < runs {
+        hear(shared, all);
+        std::thread::yield_now();
+    }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("judge")
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
 fn main() {
     let (services, failing) = (word("services", 20_000), word("failing", 10));
+    let vantages = word("vantages", 1);
     let (rounds, rate, idle) = (word("rounds", 2), word("rate", 8_000), word("idle", 5));
     let mut says = Says {
         cpu: cpu(),
@@ -249,16 +353,11 @@ fn main() {
     let now = Timestamp::now();
     let folder = tempfile::tempdir().expect("a folder");
     let checks = services as f64 * CHECKS.len() as f64;
-    let shared = hub(folder.path(), services, now, &mut says);
+    let shared = hub(folder.path(), (services, vantages), now, &mut says);
     let config = shared.configured.load().config.clone();
     let plan = bellwether_agent::settings::plan(&config, 1, &BTreeMap::new()).expect("a plan");
     says.say("plan", checks, "µs a check");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("judge")
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime();
     let (harvest, harvest_in) = mpsc::channel(4_096);
     let worker = Arc::new(|| tokio::process::Command::new("false"));
     let (agents, owner) = Agents::new(
@@ -272,12 +371,19 @@ fn main() {
     let keeper = Keeper::start(shared.clone(), 1).expect("a keeper");
     let judge = Judge::restore(shared.clone(), agents, keeper.clone(), now).expect("a judge");
     says.say("judge", checks, "µs a check");
+    let (far, far_in) = mpsc::channel(64);
+    let mut elsewhere = Elsewhere {
+        all: elsewhere(vantages),
+        far,
+        waits: Vec::new(),
+    };
+    let linked = linked(&shared, &elsewhere.all);
     let (_acts, acts) = mpsc::channel(1);
     let (_configured, configured) = mpsc::channel(1);
     let (ends, is_ending) = watch::channel(false);
     let mut inbox = Inbox {
         harvest: harvest_in,
-        far: mpsc::channel(1).1,
+        far: far_in,
         acts,
         configured,
         ends: is_ending,
@@ -286,19 +392,12 @@ fn main() {
     let judging = runtime.spawn(async move { judge.run(&mut inbox).await });
     let mut sequence = 0;
     for round in 1..=rounds {
-        feed(&shared, &harvest, &mut sequence, failing, rate);
-        let taken = || {
-            shared
-                .figures
-                .runs
-                .iter()
-                .map(|n| n.load(Ordering::Relaxed))
-        };
-        while taken().sum::<u64>() < sequence {
-            std::thread::yield_now();
-        }
+        let feeds = (&harvest, &mut elsewhere);
+        feed(&shared, feeds, &mut sequence, failing, rate);
+        await_taken(&shared, &elsewhere.all, sequence * vantages);
         says.say(&format!("round {round}"), checks, "µs a run");
     }
+    hear(&shared, &elsewhere.all);
     std::thread::sleep(Duration::from_secs(idle));
     says.say("idle", idle as f64, "µs a second");
     if word("scrape", 1) > 0 {
@@ -306,7 +405,7 @@ fn main() {
     }
     ends.send_replace(true);
     runtime.block_on(judging).expect("no panic");
-    drop(owner);
+    drop((owner, linked));
     assert!(keeper.flush(Duration::from_secs(30)), "all is kept");
     says.say("end", checks, "µs a check");
 }

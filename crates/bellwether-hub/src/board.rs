@@ -252,23 +252,44 @@ impl Board {
         let before = std::mem::replace(&mut self.vantages, standings);
         match self.vantages == before {
             true => BTreeSet::new(),
-            false => self.recount(now),
+            false => {
+                self.look_anew();
+                self.recount(now)
+            }
         }
     }
 
-    /// Puts together anew what the vantages say, where one of them grew too old. Tells of which services
-    /// the verdict may be another.
+    /// Puts together anew what the vantages say. Tells of which services the verdict may be another.
     pub fn recount(&mut self, now: Timestamp) -> BTreeSet<String> {
+        self.recount_of(|_| true, now)
+    }
+
+    /// The same, of those checks only of which what a vantage says grew too old: nothing else becomes
+    /// another by time alone.
+    pub fn grow_old(&mut self, now: Timestamp) -> BTreeSet<String> {
+        self.recount_of(|places| !places.is_fresh(now), now)
+    }
+
+    fn recount_of(&mut self, is_due: impl Fn(&Places) -> bool, now: Timestamp) -> BTreeSet<String> {
         let mut services = BTreeSet::new();
         if self.vantages.len() < 2 {
             return services;
         }
         for (id, check) in self.checks.iter_mut() {
-            if check.combine(&self.vantages, now) {
+            let is_due = check.places().is_some_and(&is_due);
+            if is_due && check.combine(&self.vantages, now) {
                 services.insert(id.service().to_owned());
             }
         }
         services
+    }
+
+    /// Another vantage is to give results, or gives none by what is wrong with it: which checks are in
+    /// time is to be looked at anew.
+    pub fn look_anew(&mut self) {
+        for check in self.checks.values_mut() {
+            check.in_time_until(Timestamp::MIN);
+        }
     }
 
     /// Nothing said before of checks that bring down workers at a vantage holds any longer.

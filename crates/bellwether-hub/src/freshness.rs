@@ -46,11 +46,21 @@ pub fn silent_since(
     judged_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    // What this process has not had the time to ask yet is not its silence.
+    (silent_after(check, judged_at) < now).then(|| asked_since(check, judged_at))
+}
+
+/// Until when it is in time.
+#[must_use]
+pub fn silent_after(check: &CheckState, judged_at: Option<Timestamp>) -> Timestamp {
+    let since = asked_since(check, judged_at);
+    let after = since.checked_add(check.every * 2 + STALE_GRACE);
+    after.unwrap_or(Timestamp::MAX)
+}
+
+/// What this process has not had the time to ask yet is not its silence.
+fn asked_since(check: &CheckState, judged_at: Option<Timestamp>) -> Timestamp {
     let since = judged_at.unwrap_or(check.known_since);
-    let since = since.max(check.known_since);
-    let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-    (age > check.every * 2 + STALE_GRACE).then_some(since)
+    since.max(check.known_since)
 }
 
 /// The report of a check without a result.

@@ -429,6 +429,7 @@ impl Judge {
             observations,
             why: _,
         } = trace;
+        let context = self.by_right_clock(context);
         // It may have come late: of a check that is gone, or that aims at something else by now.
         if !self.targets.is(&check, &context.target) {
             return;

@@ -66,8 +66,8 @@ use index::{Index, Spot};
 use matter::Matter;
 use needs::Needs;
 pub use timeline::TIMELINE_MAX;
-pub use vantage::Amiss;
 use vantage::Fleet;
+pub use vantage::{Amiss, Blind};
 use watch::Watch;
 use watches::Watches;
 

@@ -205,7 +205,13 @@ fn concerned(incident: &Incident) -> String {
         return names(&checks);
     }
     let vantages = incident.scope.vantages.iter().map(String::as_str);
-    format!("vantage {}", names(&vantages.collect::<Vec<_>>()))
+    let vantages: Vec<&str> = vantages.collect();
+    let word = if vantages.len() > 1 {
+        "vantages"
+    } else {
+        "vantage"
+    };
+    format!("{word} {}", names(&vantages))
 }
 
 /// What works again, with its verb.

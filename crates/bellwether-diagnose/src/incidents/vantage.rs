@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_model::incident::MomentKind;
+use bellwether_model::incident::{IncidentState, MomentKind};
 use bellwether_model::report::Severity;
 use bellwether_model::{Cause, CheckId, Layer, Scope, VantageId, Verdict};
 use jiff::Timestamp;
@@ -38,6 +38,17 @@ pub struct Amiss {
     pub remedy: String,
     /// The vantage's resolvers that are at fault, where it is that.
     pub resolvers: Vec<String>,
+}
+
+/// No vantage is heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blind {
+    /// Since when.
+    pub since: Timestamp,
+    /// The sentence.
+    pub summary: String,
+    /// What to do.
+    pub remedy: String,
 }
 
 /// The vantages, as far as incidents have to know them.
@@ -231,6 +242,71 @@ impl Book {
             }
         }
         self.close(changes, now)
+    }
+
+    /// Nobody is heard any more: one incident, which takes in those of single vantages.
+    pub fn blind(&mut self, blind: &Blind, now: Timestamp) -> Vec<Update> {
+        let mut changes = Changes::default();
+        if self.blindness().next().is_some() {
+            return Vec::new();
+        }
+        let single: Vec<u64> = self
+            .of_vantages()
+            .map(|matter| matter.incident.id)
+            .collect();
+        // Nobody else is ever at fault by this cause at the hub's own vantage.
+        let local = VantageId::new(VantageId::LOCAL);
+        let mut member = member_of(
+            &Amiss {
+                vantage: local.clone(),
+                cause: Cause::MonitorVantageOffline,
+                severity: Severity::Critical,
+                since: blind.since,
+                summary: blind.summary.clone(),
+                remedy: blind.remedy.clone(),
+                resolvers: Vec::new(),
+            },
+            now,
+        );
+        let all = self.fleet.networks.keys().map(ToString::to_string);
+        Arc::make_mut(&mut member.blamed).scope.vantages = all.collect();
+        let first = Failure {
+            at: blind.since,
+            text: blind.summary.clone(),
+        };
+        let key = whole(&local);
+        let id = self.admit(Sort::Ours, &key, member, first, now, &mut changes);
+        for one in single {
+            let text = format!("no vantage is heard any more, and incident {id} tells of all");
+            self.end_as(one, &text, now, &mut changes);
+        }
+        self.close(changes, now)
+    }
+
+    /// Somebody is heard again.
+    pub fn sees(&mut self, words: &str, now: Timestamp) -> Vec<Update> {
+        let mut changes = Changes::default();
+        let found: Vec<u64> = self.blindness().map(|matter| matter.incident.id).collect();
+        for id in found {
+            let text = format!("over: {words}");
+            self.end_as(id, &text, now, &mut changes);
+        }
+        self.close(changes, now)
+    }
+
+    /// What is wrong with vantages as a whole.
+    fn of_vantages(&self) -> impl Iterator<Item = &Matter> {
+        let of_one = |m: &&Matter| m.members.keys().any(|(check, _)| is_whole(check));
+        let open = |m: &&Matter| m.incident.state != IncidentState::Resolved;
+        self.matters.values().filter(open).filter(of_one)
+    }
+
+    /// That nobody is heard. Of one vantage alone nothing is so urgent.
+    fn blindness(&self) -> impl Iterator<Item = &Matter> {
+        self.of_vantages().filter(|matter| {
+            matter.incident.cause == Cause::MonitorVantageOffline
+                && matter.incident.severity == Severity::Critical
+        })
     }
 
     /// What was wrong with a vantage was something else, as is known now.

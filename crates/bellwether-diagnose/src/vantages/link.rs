@@ -5,7 +5,7 @@ use std::time::Duration;
 use bellwether_model::{Cause, VantageId};
 use jiff::Timestamp;
 
-use super::{Change, Known, amiss, is_older, mended, of};
+use super::{Change, Known, Paces, amiss, is_older, mended, of};
 
 /// How an agent elsewhere is linked, and what it says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,7 +40,10 @@ const COME_BACK: Duration = Duration::from_secs(60);
 /// Results that are so much later than two intervals are late.
 const LAG_MIN: Duration = Duration::from_secs(30);
 /// A clock that is so far off makes certificates and signatures look wrong. Half of it is well again.
-const OFFSET_MAX_MS: u64 = 60_000;
+pub(super) const OFFSET_MAX_MS: u64 = 60_000;
+/// How long it must be off: each agent's is measured every ten seconds, and if it was the hub's that was
+/// set, all of them show that by then.
+const CLOCK_SETTLES: Duration = Duration::from_secs(25);
 
 /// What is remembered of a vantage's agent.
 #[derive(Clone, Debug, Default)]
@@ -53,13 +56,39 @@ pub(super) struct Linked {
     pub boot: u64,
     /// When it went out of hearing.
     pub gone: Option<Timestamp>,
+    /// Since when it is linked: as the link has it, and by the clock that the hub has now.
+    pub here: Option<(Option<Timestamp>, Timestamp)>,
+    /// By how much its clock was last found off that of the hub, and of most others.
+    pub offset_ms: Option<i64>,
+    /// Since when that is too much.
+    pub off: Option<Timestamp>,
 }
 
 impl Linked {
+    /// Is its clock not right?
+    pub(super) fn is_clock_off(&self) -> bool {
+        self.offset_ms
+            .is_some_and(|offset| offset.unsigned_abs() > OFFSET_MAX_MS / 2)
+    }
+
     pub(super) fn clock_moved(&mut self, now: Timestamp) {
         self.said = self.said.map(|at| at.min(now));
         self.gone = self.gone.map(|at| at.min(now));
+        self.here = self.here.map(|(link, at)| (link, at.min(now)));
+        // What was measured is of the clock before.
+        (self.off, self.offset_ms) = (None, None);
     }
+}
+
+/// What each vantage is looked at by.
+pub(super) struct Sight {
+    pub(super) paces: Paces,
+    pub(super) is_local: bool,
+    /// By how much the hub's clock is ahead of those of most agents, where it is that.
+    pub(super) hub_ahead_ms: i64,
+    /// Is there one agent only whose clock was measured?
+    pub(super) is_only: bool,
+    pub(super) now: Timestamp,
 }
 
 /// Looks at one vantage.
@@ -67,13 +96,13 @@ pub(super) fn look(
     known: &mut Known,
     id: &VantageId,
     link: Option<Link>,
-    (every, is_local): (Duration, bool),
-    now: Timestamp,
+    sight: &Sight,
     changes: &mut Vec<Change>,
 ) {
+    let (now, every) = (sight.now, sight.paces.shortest);
     let said = known.link.said.max(Some(known.from)).unwrap_or(known.from);
-    let hung_after = every * 2 + UNDER_WAY;
-    if is_local {
+    let hung_after = sight.paces.middle * 2 + UNDER_WAY;
+    if sight.is_local {
         let is_hung = is_older(said, hung_after, now);
         hung(known, id, is_hung.then_some(said), changes);
         return;
@@ -83,6 +112,7 @@ pub(super) fn look(
     let is_here = heard.is_some_and(|heard| !is_older(heard, SILENT_MAX, now));
     known.link.came |= is_here;
     if !is_here {
+        (known.link.here, known.link.off) = (None, None);
         let gone = *known.link.gone.get_or_insert(now);
         let since = said.min(gone);
         let is_gone = known.link.came
@@ -98,10 +128,16 @@ pub(super) fn look(
     back(known, id, &link, changes);
     known.link.boot = link.boot;
     let lags = late(known, id, &link, every, now, changes);
-    let since = said.max(link.since.unwrap_or(said));
+    if known.link.here.is_none_or(|(here, _)| here != link.since) {
+        known.link.here = Some((link.since, link.since.unwrap_or(now).min(now)));
+    }
+    let since = known.link.here.map_or(said, |(_, here)| said.max(here));
     let is_hung = !lags && is_older(since, hung_after, now);
     hung(known, id, is_hung.then_some(said), changes);
-    clock(known, id, link.offset_ms, now, changes);
+    known.link.offset_ms = link
+        .offset_ms
+        .map(|ms| ms.saturating_sub(sight.hub_ahead_ms));
+    clock(known, id, sight, changes);
 }
 
 fn offline(known: &mut Known, id: &VantageId, since: Timestamp, changes: &mut Vec<Change>) {
@@ -109,7 +145,7 @@ fn offline(known: &mut Known, id: &VantageId, since: Timestamp, changes: &mut Ve
     mended(known, id, Cause::MonitorProbeHung, gone, changes);
     mended(known, id, Cause::MonitorPipelineLag, gone, changes);
     let summary = format!(
-        "nothing comes from {id}: its agent is not linked, by its own end or by that of its network; others judge meanwhile"
+        "nothing comes from {id}: its agent is not linked, by its own end or by that of its network"
     );
     let remedy = format!(
         "Look whether the machine at {id} runs, whether `bellwether agent run` does there, and whether it reaches this hub"
@@ -205,7 +241,10 @@ fn late(
 fn hung(known: &mut Known, id: &VantageId, since: Option<Timestamp>, changes: &mut Vec<Change>) {
     let cause = Cause::MonitorProbeHung;
     let Some(since) = since else {
-        mended(known, id, cause, "runs end there again", changes);
+        // That nothing is late yet, after a start of the hub, is no result.
+        if known.link.said.is_some() {
+            mended(known, id, cause, "runs end there again", changes);
+        }
         return;
     };
     let summary = format!(
@@ -218,41 +257,49 @@ fn hung(known: &mut Known, id: &VantageId, since: Option<Timestamp>, changes: &m
 }
 
 /// Is its clock right?
-fn clock(
-    known: &mut Known,
-    id: &VantageId,
-    offset_ms: Option<i64>,
-    now: Timestamp,
-    changes: &mut Vec<Change>,
-) {
-    let Some(offset) = offset_ms else {
+fn clock(known: &mut Known, id: &VantageId, sight: &Sight, changes: &mut Vec<Change>) {
+    let Some(offset) = known.link.offset_ms else {
         return;
     };
     // What its traces say of the clock stands until they say otherwise.
     let by_votes = known.votes.stands() == Some(Cause::MonitorClockSkew);
     if offset.unsigned_abs() > OFFSET_MAX_MS {
-        let (seconds, way) = (
-            offset.unsigned_abs() / 1_000,
-            if offset > 0 { "behind" } else { "ahead of" },
-        );
-        let summary = format!(
-            "the clock at {id} is {seconds} s {way} this hub's: what it says of certificates and signatures is not believed"
-        );
-        let remedy = format!("Set the clock of the machine at {id} (NTP)");
-        amiss(
-            known,
-            id,
-            Cause::MonitorClockSkew,
-            (now, summary, remedy),
-            changes,
-        );
-    } else if offset.unsigned_abs() <= OFFSET_MAX_MS / 2 && !by_votes {
-        mended(
-            known,
-            id,
-            Cause::MonitorClockSkew,
-            "its clock is right again",
-            changes,
+        let off = *known.link.off.get_or_insert(sight.now);
+        if is_older(off, CLOCK_SETTLES, sight.now) {
+            let words = clock_words(id, offset, sight.is_only);
+            let (summary, remedy) = words;
+            let words = (off, summary, remedy);
+            amiss(known, id, Cause::MonitorClockSkew, words, changes);
+        }
+        return;
+    }
+    known.link.off = None;
+    if !known.link.is_clock_off() && !by_votes {
+        let words = "its clock is right again";
+        mended(known, id, Cause::MonitorClockSkew, words, changes);
+    }
+}
+
+/// The sentence, and what to do.
+fn clock_words(id: &VantageId, offset_ms: i64, is_only: bool) -> (String, String) {
+    let (seconds, way) = (
+        offset_ms.unsigned_abs() / 1_000,
+        if offset_ms > 0 { "behind" } else { "ahead of" },
+    );
+    if is_only {
+        return (
+            format!(
+                "the clock at {id} is {seconds} s {way} this hub's, and it is the only agent to compare with: either may be the wrong one; what {id} says is not believed"
+            ),
+            format!(
+                "Look at the clock of this machine first, then at that of {id}, and set the wrong one (NTP)"
+            ),
         );
     }
+    (
+        format!(
+            "the clock at {id} is {seconds} s {way} this hub's: what it says of certificates and signatures is not believed"
+        ),
+        format!("Set the clock of the machine at {id} (NTP)"),
+    )
 }

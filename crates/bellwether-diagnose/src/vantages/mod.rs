@@ -13,33 +13,38 @@
 //! It is heard again after as much evidence as it took. With one vantage there is nothing to compare,
 //! and nobody to judge instead: it is always heard.
 //!
+//! - `blind`: when nobody is heard
+//! - `ours`: when it is the hub's own clock that is wrong
 //! - `words`: from where something is seen
 //! - `burst`: whom to ask when one vantage sees a failure
 
+mod blind;
 mod burst;
 mod link;
 mod others;
+mod ours;
 mod votes;
 pub mod words;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_model::report::Severity;
-use bellwether_model::{Cause, CheckId, Report, VantageId};
+use bellwether_model::{Cause, CheckId, Finding, Report, VantageId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::detect::{CheckMeta, Heard, HeardKind, VantageMeta};
-pub use crate::incidents::Amiss;
+pub use crate::incidents::{Amiss, Blind};
 pub use burst::Bursts;
 pub use link::Link;
 
-use link::Linked;
-use others::Others;
+use link::{Linked, Sight};
+use others::{KeptSide, Others};
+use ours::HubClock;
 use votes::Votes;
 use votes::blamed;
 
@@ -91,6 +96,13 @@ pub enum Change {
         was: Cause,
         /// What it was.
         amiss: Amiss,
+    },
+    /// From now on nobody is heard: this takes the place of all that is wrong with single vantages.
+    Blind(Blind),
+    /// Somebody is heard again, and what is still wrong with single vantages is told anew.
+    Sees {
+        /// Who, in words.
+        words: String,
     },
     /// From now on a vantage is not heard.
     Unheard {
@@ -192,11 +204,41 @@ pub fn belies(cause: Cause) -> bool {
 pub struct Vantages {
     known: BTreeMap<VantageId, Known>,
     others: Others,
-    /// The shortest interval of any check: results are to come as often.
-    every: Duration,
+    paces: Paces,
+    /// Is nobody heard, and was that told?
+    is_blind: bool,
+    /// No longer configured, and not asked for since.
+    gone: BTreeSet<VantageId>,
+    hub_clock: HubClock,
     /// Is there something to be kept that was not asked for since?
     is_news: bool,
+    /// When it was last said that there is, for what changes all the time.
+    noted: Option<Timestamp>,
 }
+
+/// How often results are to come from a vantage.
+#[derive(Clone, Copy, Debug, Default)]
+struct Paces {
+    /// The shortest interval of any check.
+    shortest: Duration,
+    /// That of the check in the middle. That one check gives no result, however often it is to, is told
+    /// of that check; that half of them are behind is told of the vantage.
+    middle: Duration,
+}
+
+impl Paces {
+    fn of(checks: &[CheckMeta]) -> Self {
+        let mut all: Vec<Duration> = checks.iter().map(|check| check.every).collect();
+        all.sort_unstable();
+        Self {
+            shortest: all.first().copied().unwrap_or_default(),
+            middle: all.get(all.len() / 2).copied().unwrap_or_default(),
+        }
+    }
+}
+
+/// While somebody is not believed, what is known of that changes with each result. So often it is kept.
+const KEPT_EVERY: Duration = Duration::from_secs(60);
 
 /// What is kept over a restart.
 #[derive(Serialize, Deserialize)]
@@ -213,6 +255,14 @@ struct Kept {
     troubles: Vec<(Cause, Trouble)>,
     #[serde(default)]
     unheard: Option<Timestamp>,
+    /// What its other targets say of it.
+    #[serde(default)]
+    alone: KeptSide,
+    #[serde(default)]
+    green: KeptSide,
+    /// Was it told that nobody is heard? The same for all.
+    #[serde(default)]
+    is_blind: bool,
 }
 
 impl Vantages {
@@ -227,11 +277,8 @@ impl Vantages {
             known.network = meta.asn;
             self.known.insert(meta.id.clone(), known);
         }
-        self.every = checks
-            .iter()
-            .map(|check| check.every)
-            .min()
-            .unwrap_or_default();
+        self.gone.extend(before.into_keys());
+        self.paces = Paces::of(checks);
         let is_many = self.is_many();
         let all = self
             .known
@@ -265,6 +312,13 @@ impl Vantages {
                     since,
                 });
             }
+        }
+        self.hub_clock = HubClock::default();
+        if std::mem::take(&mut self.is_blind) {
+            let words = "one vantage is left, and each check says of itself what is wrong";
+            changes.push(Change::Sees {
+                words: words.to_owned(),
+            });
         }
         changes
     }
@@ -343,10 +397,17 @@ impl Vantages {
         if !self.is_many() {
             return changes;
         }
+        let is_local = vantage.as_str() == VantageId::LOCAL;
         let Some(known) = self.known.get_mut(vantage) else {
             return changes;
         };
         known.link.came = true;
+        // By then it was put right by what the link measured: if it still looks wrong, that is the hub's.
+        let is_measured = known.link.offset_ms.is_some();
+        let of_clock = |finding: &Finding| finding.cause == Cause::MonitorClockSkew;
+        if is_measured && blamed(report).is_some_and(of_clock) {
+            return changes;
+        }
         let before = known.votes.stands();
         let wants = known.votes.vote(check, report, now);
         if wants {
@@ -356,7 +417,14 @@ impl Vantages {
             });
         }
         let after = known.votes.stands();
-        if let Some(was) = before.filter(|was| Some(*was) != after) {
+        let is_else = match before {
+            Some(Cause::MonitorVantageUplink) => self.others.fails_alone(vantage, now).is_some(),
+            Some(Cause::MonitorClockSkew) => {
+                known.link.is_clock_off() || is_local && self.hub_clock.ahead_ms().is_some()
+            }
+            Some(_) | None => false,
+        };
+        if let Some(was) = before.filter(|was| Some(*was) != after && !is_else) {
             mended(
                 known,
                 vantage,
@@ -377,6 +445,7 @@ impl Vantages {
             }
         }
         self.settle(vantage, &mut changes);
+        self.look_who_is_left(&mut changes);
         changes
     }
 
@@ -389,26 +458,28 @@ impl Vantages {
     ) -> Vec<Change> {
         let mut changes = Vec::new();
         // Where nothing is to be run, nobody is silent.
-        if !self.is_many() || self.every.is_zero() {
+        if !self.is_many() || self.paces.shortest.is_zero() {
             return changes;
         }
-        let ids: Vec<VantageId> = self.known.keys().cloned().collect();
-        for id in ids {
+        let links: BTreeMap<VantageId, Option<Link>> =
+            self.known.keys().map(|id| (id.clone(), link(id))).collect();
+        self.hub_clock.look(links.values().flatten());
+        self.look_at_hub_clock(now, &mut changes);
+        for (id, link) in links {
             let Some(known) = self.known.get_mut(&id) else {
                 continue;
             };
-            let is_local = id.as_str() == VantageId::LOCAL;
-            let before = (known.link.came, known.link.boot);
-            link::look(
-                known,
-                &id,
-                link(&id),
-                (self.every, is_local),
+            let sight = Sight {
+                paces: self.paces,
+                is_local: id.as_str() == VantageId::LOCAL,
+                hub_ahead_ms: self.hub_clock.ahead_ms().unwrap_or(0),
+                is_only: self.hub_clock.measured() < 2,
                 now,
-                &mut changes,
-            );
+            };
+            let before = (known.link.came, known.link.boot);
+            link::look(known, &id, link, &sight, &mut changes);
             self.is_news |= before != (known.link.came, known.link.boot);
-            if let Some(check) = known.votes.asks(self.every, now) {
+            if let Some(check) = known.votes.asks(self.paces.shortest, now) {
                 changes.push(Change::WantTrace {
                     check,
                     vantage: id.clone(),
@@ -416,6 +487,12 @@ impl Vantages {
             }
             self.look_at_others(&id, now, &mut changes);
             self.settle(&id, &mut changes);
+        }
+        self.look_who_is_left(&mut changes);
+        let is_due = self.noted.is_none_or(|at| is_older(at, KEPT_EVERY, now));
+        if is_due && self.others.is_any_out() {
+            self.noted = Some(now);
+            self.is_news = true;
         }
         changes
     }
@@ -523,7 +600,13 @@ impl Vantages {
             }
             known.unheard = known.unheard.map(|at| at.min(now));
         }
-        self.others.forget();
+        self.others.forget(now);
+        self.noted = None;
+    }
+
+    /// Those that are no longer configured, since this was asked.
+    pub fn take_gone(&mut self) -> BTreeSet<VantageId> {
+        std::mem::take(&mut self.gone)
     }
 
     /// Is anything of what [`checkpoint`](Self::checkpoint) says new since this was asked?
@@ -536,7 +619,11 @@ impl Vantages {
     pub fn checkpoint(&self) -> Vec<u8> {
         let kept = self.known.iter().map(|(vantage, known)| {
             let troubles = known.troubles.iter();
+            let (alone, green) = self.others.kept(vantage).unwrap_or_default();
             Kept {
+                alone,
+                green,
+                is_blind: self.is_blind,
                 vantage: vantage.clone(),
                 came: known.link.came,
                 boot: known.link.boot,
@@ -555,6 +642,7 @@ impl Vantages {
         let kept: Vec<Kept> = serde_json::from_slice(bytes).unwrap_or_default();
         for one in kept {
             let Some(known) = self.known.get_mut(&one.vantage) else {
+                self.gone.insert(one.vantage);
                 continue;
             };
             known.link.came = one.came;
@@ -564,6 +652,8 @@ impl Vantages {
             // Nobody is deaf to what nothing speaks against.
             let is_silenced = known.troubles.keys().any(|cause| silences(*cause));
             known.unheard = one.unheard.filter(|_| is_silenced || !one.came);
+            self.is_blind |= one.is_blind;
+            self.others.recall(&one.vantage, one.alone, one.green);
         }
     }
 }
@@ -598,10 +688,13 @@ fn of(vantage: &VantageId, cause: Cause, (since, summary, remedy): Words) -> Ami
     Amiss {
         vantage: vantage.clone(),
         cause,
-        // Others judge meanwhile.
+        // Others judge meanwhile. When nobody is left, that is told instead.
         severity: Severity::Warning,
         since,
-        summary,
+        summary: match cause {
+            Cause::MonitorVantageOffline => format!("{summary}; others judge meanwhile"),
+            _ => summary,
+        },
         remedy,
         resolvers: Vec::new(),
     }

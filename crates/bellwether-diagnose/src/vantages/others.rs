@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bellwether_model::{CheckId, VantageId};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::detect::{CheckMeta, Heard};
 
@@ -32,10 +33,14 @@ const SEES: Milli = -DIFFERS;
 
 /// Independent targets that must differ at least.
 const ZONES_MIN: usize = 3;
-/// With as many in all, as few suffice as make up the evidence; with fewer it must be half of them.
-const ZONES_ENOUGH: usize = 8;
+/// Half of them are the vantage's own trouble, and fewer are not: those may share a provider that fails
+/// there. One that loses packets has all of them fail sooner or later, if not at once. So this is what
+/// the better half must say, once the worse ones are left out: one in three thousand results has as
+/// much of it by chance. No single one counts for more.
+const THRESHOLD_BETTER: Milli = THRESHOLD / 2;
 /// A target differs for as long after its last result that did; or for three intervals.
 const LATELY: Duration = Duration::from_secs(300);
+const LATELY_ROUNDS: u32 = 3;
 /// After so long without anything that speaks against it, a vantage is believed again.
 const FORGOTTEN: Duration = Duration::from_secs(1_800);
 
@@ -66,9 +71,42 @@ struct Last {
 struct Side {
     sum: Milli,
     since: Option<Timestamp>,
-    /// When each independent target last differed.
-    zones: HashMap<u32, Timestamp>,
+    /// Independent targets that differed.
+    zones: HashMap<u32, Zone>,
+    /// Was the sum once enough, since it was nothing?
+    is_enough: bool,
     is_out: bool,
+}
+
+/// An independent target that differed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Zone {
+    /// When it last did.
+    last: Timestamp,
+    /// Until when that is lately.
+    until: Timestamp,
+    /// What its own results say.
+    sum: Milli,
+}
+
+/// What is kept of a vantage over a restart: targets by name, since numbers are made anew.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct KeptSide {
+    sum: Milli,
+    since: Option<Timestamp>,
+    zones: Vec<(String, Zone)>,
+    is_enough: bool,
+    is_out: bool,
+}
+
+/// How many must differ.
+#[derive(Clone, Copy, Debug)]
+enum Least {
+    /// So many lately.
+    Lately(usize),
+    /// More than so many: these are left out, and the others must say it too.
+    Beyond(usize),
 }
 
 /// All vantages side by side.
@@ -77,7 +115,8 @@ pub(super) struct Others {
     vantages: BTreeMap<VantageId, usize>,
     networks: Vec<Option<u32>>,
     checks: HashMap<CheckId, Place>,
-    zones: usize,
+    /// Independent targets, by number.
+    zones: Vec<String>,
     /// By check, then by vantage.
     last: Vec<Last>,
     /// What fails alone, and what is green alone; by vantage.
@@ -116,20 +155,24 @@ impl Others {
             };
             places.insert(check.id.clone(), place);
         }
+        let mut of_zones: Vec<(u32, String)> = zones
+            .into_iter()
+            .map(|(zone, number)| (number, zone.to_owned()))
+            .collect();
+        of_zones.sort_unstable();
         let (names, networks): (Vec<VantageId>, Vec<_>) = vantages.unzip();
         let names: BTreeMap<VantageId, usize> =
             names.into_iter().enumerate().map(|(n, v)| (v, n)).collect();
-        let take = |sides: &mut Vec<Side>| -> Vec<Side> {
-            let of = |vantage: &VantageId| {
-                let was = self.vantages.get(vantage);
-                was.map_or_else(Side::default, |was| std::mem::take(&mut sides[*was]))
-            };
-            names.keys().map(of).collect()
-        };
-        let mut alone = std::mem::take(&mut self.alone);
-        let mut green = std::mem::take(&mut self.green);
-        (self.alone, self.green) = (take(&mut alone), take(&mut green));
-        self.zones = zones.len();
+        let before: Vec<Option<(KeptSide, KeptSide)>> =
+            names.keys().map(|vantage| self.kept(vantage)).collect();
+        self.zones = of_zones.into_iter().map(|(_, zone)| zone).collect();
+        (self.alone, self.green) = before
+            .into_iter()
+            .map(|known| {
+                let (alone, green) = known.unwrap_or_default();
+                (self.recalled(alone), self.recalled(green))
+            })
+            .unzip();
         self.last = vec![Last::default(); checks.len() * names.len()];
         self.checks = places;
         self.vantages = names;
@@ -137,8 +180,71 @@ impl Others {
     }
 
     /// Forgets results, and keeps what follows from them.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn forget(&mut self, now: Timestamp) {
         self.last.fill(Last::default());
+        for side in self.alone.iter_mut().chain(&mut self.green) {
+            side.since = side.since.map(|at| at.min(now));
+            for zone in side.zones.values_mut() {
+                zone.last = zone.last.min(now);
+            }
+        }
+    }
+
+    /// What is to be known of a vantage after a restart: what fails alone there, what is green alone.
+    pub(super) fn kept(&self, vantage: &VantageId) -> Option<(KeptSide, KeptSide)> {
+        let place = *self.vantages.get(vantage)?;
+        let of = |side: &Side| {
+            let zones = side.zones.iter();
+            let zones = zones.filter_map(|(n, zone)| Some((self.name(*n)?.to_owned(), *zone)));
+            let mut zones: Vec<(String, Zone)> = zones.collect();
+            zones.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            KeptSide {
+                sum: side.sum,
+                since: side.since,
+                zones,
+                is_enough: side.is_enough,
+                is_out: side.is_out,
+            }
+        };
+        Some((of(self.alone.get(place)?), of(self.green.get(place)?)))
+    }
+
+    /// Takes over what was known of a vantage before a restart.
+    pub(super) fn recall(&mut self, vantage: &VantageId, alone: KeptSide, green: KeptSide) {
+        let Some(place) = self.vantages.get(vantage).copied() else {
+            return;
+        };
+        (self.alone[place], self.green[place]) = (self.recalled(alone), self.recalled(green));
+    }
+
+    fn recalled(&self, kept: KeptSide) -> Side {
+        let KeptSide {
+            sum,
+            since,
+            zones,
+            is_enough,
+            is_out,
+        } = kept;
+        let known: HashMap<String, Zone> = zones.into_iter().collect();
+        let numbers = self.zones.iter().zip(0..);
+        let zones = numbers.filter_map(|(name, n)| Some((n, *known.get(name)?)));
+        Side {
+            sum: sum.clamp(0, MOST),
+            since,
+            zones: zones.collect(),
+            is_enough,
+            is_out,
+        }
+    }
+
+    fn name(&self, zone: u32) -> Option<&str> {
+        let zone = usize::try_from(zone).ok()?;
+        self.zones.get(zone).map(String::as_str)
+    }
+
+    /// Is anybody believed no more by this?
+    pub(super) fn is_any_out(&self) -> bool {
+        self.alone.iter().chain(&self.green).any(|side| side.is_out)
     }
 
     /// A result. Those before it at other vantages are held against it, if its vantage is heard and saw
@@ -189,7 +295,8 @@ impl Others {
                         .iter()
                         .any(|(one, saw)| *one != other && *saw == last.bad && *one != own);
                 if is_between && !is_shared {
-                    self.last[from + other] = self.held(last, own, other, (zone, bad), began);
+                    let of = (zone, every, bad);
+                    self.last[from + other] = self.held(last, own, other, of, began);
                 }
             }
         }
@@ -207,9 +314,10 @@ impl Others {
         mut last: Last,
         own: usize,
         other: usize,
-        (zone, bad): (u32, bool),
+        (zone, every, bad): (u32, Duration, bool),
         now: Timestamp,
     ) -> Last {
+        let zone = (zone, every);
         if !bad {
             if !last.is_held {
                 let evidence = if last.bad { DIFFERS } else { AGREES };
@@ -238,13 +346,11 @@ impl Others {
 
     /// Do many of a vantage's targets fail that work elsewhere?
     pub(super) fn fails_alone(&mut self, vantage: &VantageId, now: Timestamp) -> Option<Differing> {
-        let zones = self.zones;
+        let zones = self.zones.len();
         let place = *self.vantages.get(vantage)?;
-        let half = zones.div_ceil(2);
-        let few = if zones >= ZONES_ENOUGH { 0 } else { half };
-        self.alone
-            .get_mut(place)?
-            .differs(THRESHOLD, zones, few, now)
+        let fewer = Least::Beyond(zones.div_ceil(2).saturating_sub(1));
+        let alone = self.alone.get_mut(place)?;
+        alone.differs(zones, fewer, now)
     }
 
     /// Does it say of many targets that they work, which fail from two other networks?
@@ -253,55 +359,83 @@ impl Others {
         vantage: &VantageId,
         now: Timestamp,
     ) -> Option<Differing> {
-        let zones = self.zones;
+        let zones = self.zones.len();
         let place = *self.vantages.get(vantage)?;
         // Who is well where a part fails for others may be spared by what they share: only an outage of
         // most shows who does not look.
-        let half = zones.div_ceil(2);
+        let half = Least::Lately(zones.div_ceil(2));
         let green = self.green.get_mut(place)?;
-        green.differs(THRESHOLD_GREEN, zones, half, now)
+        green.differs(zones, half, now)
     }
 }
 
 impl Side {
-    fn add(&mut self, evidence: Milli, threshold: Milli, zone: u32, now: Timestamp) {
+    fn add(
+        &mut self,
+        evidence: Milli,
+        threshold: Milli,
+        (zone, every): (u32, Duration),
+        now: Timestamp,
+    ) {
         if evidence > 0 {
             if self.sum == 0 {
                 self.since = Some(now);
             }
-            self.zones.insert(zone, now);
+            let lately = LATELY.max(every * LATELY_ROUNDS);
+            let until = now.checked_add(lately).unwrap_or(Timestamp::MAX);
+            let known = self.zones.get(&zone).map_or(0, |known| known.sum);
+            let sum = (known + evidence).min(THRESHOLD_BETTER);
+            let zone = self.zones.entry(zone).or_insert(Zone {
+                last: now,
+                until,
+                sum,
+            });
+            (zone.last, zone.until, zone.sum) = (now, until, sum);
+        } else if let Some(zone) = self.zones.get_mut(&zone) {
+            zone.sum = (zone.sum + evidence).max(0);
         }
-        self.sum = (self.sum + evidence).clamp(0, threshold.max(MOST));
+        self.sum = (self.sum + evidence).clamp(0, MOST);
+        self.is_enough |= self.sum >= threshold;
     }
 
     /// Is the evidence enough, of so many targets at least?
-    fn differs(
-        &mut self,
-        threshold: Milli,
-        of: usize,
-        least: usize,
-        now: Timestamp,
-    ) -> Option<Differing> {
+    fn differs(&mut self, of: usize, least: Least, now: Timestamp) -> Option<Differing> {
         // Who is believed no more is looked at anew when nothing was held against it for long.
-        let is_old = |last: &Timestamp| super::is_older(*last, FORGOTTEN, now);
+        let is_old = |zone: &Zone| super::is_older(zone.last, FORGOTTEN, now);
         if self.is_out && self.zones.values().all(is_old) {
             self.sum = 0;
         }
         if self.sum == 0 {
-            self.is_out = false;
+            (self.is_out, self.is_enough) = (false, false);
             self.zones.clear();
             return None;
         }
-        if !self.is_out {
+        if self.is_out {
+            // The better half says nothing against it any more: what is left is no trouble of its own.
+            self.is_out = !matches!(least, Least::Beyond(worse) if self.beyond(worse) == 0);
+        } else {
             self.zones
-                .retain(|_, last| !super::is_older(*last, LATELY, now));
-            let differ = self.zones.len();
-            self.is_out = self.sum >= threshold && differ >= ZONES_MIN.max(least);
+                .retain(|_, zone| zone.until >= now || zone.sum > 0);
+            let lately = self.zones.values().filter(|zone| zone.until >= now).count();
+            self.is_out = self.is_enough
+                && lately >= ZONES_MIN
+                && match least {
+                    Least::Lately(least) => lately >= least,
+                    Least::Beyond(worse) => self.beyond(worse) >= THRESHOLD_BETTER,
+                };
         }
         self.is_out.then(|| Differing {
             failing: self.zones.len(),
             of,
             since: self.since.unwrap_or(now),
         })
+    }
+
+    /// What the targets say without so many that say most.
+    fn beyond(&self, worse: usize) -> Milli {
+        let mut sums: Vec<Milli> = self.zones.values().map(|zone| zone.sum).collect();
+        sums.sort_unstable_by(|a, b| b.cmp(a));
+        let better = sums.iter().skip(worse);
+        better.fold(0, |all, one| all.saturating_add(*one))
     }
 }

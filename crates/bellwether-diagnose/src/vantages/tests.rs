@@ -380,3 +380,302 @@ fn agents_have_time_to_come_back_and_who_never_came_is_not_missed() {
     assert!(changes.iter().any(rejudged), "{changes:#?}");
     assert!(again.is_heard(&id("b")));
 }
+
+#[test]
+fn a_provider_that_fails_from_one_vantage_is_not_its_access() {
+    // Three of eight targets stand behind it; the others are served but for a lost packet now and then.
+    let lost = |service: usize, second: i64| (second / 60 * 8 + service as i64) % 97 == 0;
+    let fails = |vantage: usize, service: usize, second: i64| {
+        vantage == 0 && second > 600 && (service < 3 || lost(service, second))
+    };
+    let mut all = fleet(8, &THREE);
+    let out = play(&mut all, 8, 0..600, |v, s, at| !fails(v, s, at));
+    assert_eq!(out, Vec::<String>::new());
+    // And one that works every other time.
+    let flaps = |vantage: usize, service: usize, second: i64| {
+        vantage == 0
+            && second > 600
+            && (service < 3 && second / 60 % 2 == 0 || lost(service, second))
+    };
+    let mut all = fleet(8, &THREE);
+    let out = play(&mut all, 8, 0..600, |v, s, at| !flaps(v, s, at));
+    assert_eq!(out, Vec::<String>::new());
+}
+
+#[test]
+fn half_of_all_failing_from_one_vantage_is_its_access() {
+    for zones in [8, 12, 40] {
+        let mut all = fleet(zones, &THREE);
+        let out = play(&mut all, zones, 0..20, |vantage, service, second| {
+            vantage != 1 || second < 600 || service >= zones / 2
+        });
+        assert_eq!(out, ["b"], "{zones} targets");
+    }
+}
+
+#[test]
+fn a_third_of_all_packets_lost_is_told_within_minutes() {
+    for zones in [8, 12, 40, 100] {
+        let mut all = fleet(zones, &THREE);
+        // Which ones fail is another third each minute.
+        let lost = |service: usize, second: i64| {
+            let mixed = (service as u64 + 1) * 2_654_435_761 + (second as u64 / 60) * 40_503 * 977;
+            (mixed >> 7) % 10 < 3
+        };
+        let out = play(&mut all, zones, 0..10, |_, _, _| true);
+        assert_eq!(out, Vec::<String>::new());
+        let out = play(&mut all, zones, 10..15, |vantage, service, second| {
+            vantage != 1 || !lost(service, second)
+        });
+        assert_eq!(out, ["b"], "{zones} targets");
+    }
+}
+
+#[test]
+fn who_is_not_believed_by_others_is_not_after_a_restart() {
+    let mut all = fleet(12, &THREE);
+    let fails = |vantage: usize, second: i64| vantage == 2 && second >= 600;
+    play(&mut all, 12, 0..40, |vantage, _, second| {
+        !fails(vantage, second)
+    });
+    assert!(!all.is_heard(&id("c")));
+    let bytes = all.checkpoint();
+    let mut again = fleet(12, &THREE);
+    again.clock_moved(at(2_400));
+    again.restore(&bytes);
+    let out = play(&mut again, 12, 40..50, |vantage, _, second| {
+        !fails(vantage, second)
+    });
+    assert_eq!(out, Vec::<String>::new(), "it is not found out anew");
+    assert!(!again.is_heard(&id("c")), "nor believed meanwhile");
+    // A new configuration, in which the same target has another number, makes no difference.
+    let mut moved = fleet(14, &THREE);
+    moved.clock_moved(at(2_400));
+    moved.restore(&bytes);
+    play(&mut moved, 14, 40..42, |vantage, _, second| {
+        !fails(vantage, second)
+    });
+    assert!(!moved.is_heard(&id("c")));
+    play(&mut moved, 14, 42..70, |_, _, _| true);
+    assert!(moved.is_heard(&id("c")), "it is when all is well there");
+}
+
+/// One tick with these links; tells what changed.
+fn linked(all: &mut Vantages, offsets: &[(&str, Option<i64>)], second: i64) -> Vec<Change> {
+    let names: Vec<VantageId> = all.known.keys().cloned().collect();
+    for vantage in &names {
+        let run = run(vantage.as_str(), "s0", second, true);
+        all.heard(&Heard::of(&run), EVERY, at(second));
+    }
+    let link = |vantage: &VantageId| {
+        let found = offsets.iter().find(|(name, _)| *name == vantage.as_str());
+        found.map(|(_, offset_ms)| Link {
+            is_linked: true,
+            since: Some(at(0)),
+            heard: Some(at(second)),
+            boot: 1,
+            offset_ms: *offset_ms,
+            ..Link::default()
+        })
+    };
+    all.tick(link, at(second))
+}
+
+fn told(changes: &[Change]) -> Vec<(String, Cause)> {
+    let amiss = changes.iter().filter_map(|change| match change {
+        Change::Amiss(amiss) => Some((amiss.vantage.to_string(), amiss.cause)),
+        _ => None,
+    });
+    amiss.collect()
+}
+
+const LOCAL_AND_THREE: [(&str, Option<u32>); 4] = [
+    ("local", None),
+    ("a", Some(1)),
+    ("b", Some(2)),
+    ("c", Some(3)),
+];
+
+#[test]
+fn when_most_clocks_differ_by_the_same_it_is_the_hubs() {
+    let hour = 3_600_000;
+    for off in [hour, -hour] {
+        let mut all = fleet(3, &LOCAL_AND_THREE);
+        let well = [("a", Some(5)), ("b", Some(-7)), ("c", Some(0))];
+        assert_eq!(told(&linked(&mut all, &well, 10)), []);
+        // They are measured one after another.
+        let one = [("a", Some(off)), ("b", Some(-7)), ("c", Some(0))];
+        for second in 11..21 {
+            assert_eq!(told(&linked(&mut all, &one, second)), []);
+        }
+        let two = [("a", Some(off)), ("b", Some(off - 7)), ("c", Some(0))];
+        let changes = linked(&mut all, &two, 21);
+        assert_eq!(
+            told(&changes),
+            [("local".to_owned(), Cause::MonitorClockSkew)]
+        );
+        let three = [("a", Some(off)), ("b", Some(off - 7)), ("c", Some(off))];
+        for second in 22..120 {
+            assert_eq!(told(&linked(&mut all, &three, second)), []);
+        }
+        for agent in ["a", "b", "c"] {
+            assert!(all.is_heard(&id(agent)), "{agent} is believed");
+        }
+        assert!(!all.is_heard(&id("local")));
+        // One of them is wrong by itself as well.
+        let other = [("a", Some(off)), ("b", Some(off - 7)), ("c", Some(off / 2))];
+        let mut later = Vec::new();
+        for second in 120..150 {
+            later.extend(told(&linked(&mut all, &other, second)));
+        }
+        assert_eq!(later, [("c".to_owned(), Cause::MonitorClockSkew)]);
+        // It is put right.
+        linked(&mut all, &well, 150);
+        for agent in ["local", "a", "b", "c"] {
+            assert!(all.is_heard(&id(agent)), "{agent}");
+        }
+    }
+}
+
+#[test]
+fn with_one_agent_it_is_not_said_whose_clock_is_wrong() {
+    let mut all = fleet(3, &[("local", None), ("a", Some(1))]);
+    let mut words = Vec::new();
+    for second in 0..40 {
+        for change in linked(&mut all, &[("a", Some(-3_600_000))], second) {
+            if let Change::Amiss(amiss) = change {
+                words.push((amiss.vantage.to_string(), amiss.summary));
+            }
+        }
+    }
+    assert_eq!(words.len(), 1, "{words:?}");
+    assert_eq!(words[0].0, "a");
+    assert!(
+        words[0].1.contains("either may be the wrong one"),
+        "{words:?}"
+    );
+}
+
+/// Only what changes who is left: what is told of single ones, and that nobody is.
+fn names(changes: &[Change]) -> Vec<String> {
+    let names = changes.iter().filter_map(|change| match change {
+        Change::Amiss(amiss) => Some(format!("amiss {}", amiss.vantage)),
+        Change::Mended { vantage, .. } => Some(format!("mended {vantage}")),
+        Change::Blind(_) => Some("blind".to_owned()),
+        Change::Sees { .. } => Some("sees".to_owned()),
+        _ => None,
+    });
+    names.collect()
+}
+
+#[test]
+fn nobody_heard_is_told_once_and_not_of_each() {
+    let mut all = fleet(3, &[("local", None), ("a", Some(1)), ("b", Some(2))]);
+    let here = |second: i64| Link {
+        is_linked: true,
+        since: Some(at(0)),
+        heard: Some(at(second)),
+        boot: 1,
+        ..Link::default()
+    };
+    all.tick(|v| (v.as_str() != "local").then(|| here(1)), at(1));
+    let mut told = Vec::new();
+    let mut blind = None;
+    for second in 2..400 {
+        // `a` goes first, then all else.
+        if second < 200 {
+            for vantage in ["local", "b"] {
+                let run = run(vantage, "s0", second, true);
+                all.heard(&Heard::of(&run), EVERY, at(second));
+            }
+        }
+        let linked = |v: &VantageId| (second < 200 && v.as_str() == "b").then(|| here(second));
+        let changes = all.tick(linked, at(second));
+        for change in &changes {
+            if let Change::Amiss(amiss) = change {
+                assert!(amiss.summary.ends_with("; others judge meanwhile"));
+            }
+            if let Change::Blind(told) = change {
+                blind = Some(told.clone());
+            }
+        }
+        // The one before the last is told as it is: then there still is one.
+        told.extend(names(&changes));
+    }
+    assert_eq!(told, ["amiss a", "amiss b", "blind"]);
+    let blind = blind.unwrap();
+    assert!(
+        blind
+            .summary
+            .starts_with("nothing is watched now: none of 3")
+    );
+    assert!(!blind.summary.contains("meanwhile"), "{}", blind.summary);
+    for (_, standing) in all.standings() {
+        let (_, summary) = standing.amiss.unwrap();
+        assert!(!summary.contains("others judge"), "{summary}");
+    }
+    // It stays known over a restart, and is not told again.
+    let mut again = fleet(3, &[("local", None), ("a", Some(1)), ("b", Some(2))]);
+    again.restore(&all.checkpoint());
+    assert_eq!(names(&again.tick(|_| None, at(400))), Vec::<String>::new());
+    // Somebody is heard again: what still is wrong is told of each.
+    all.heard(&Heard::of(&run("local", "s0", 401, true)), EVERY, at(401));
+    assert_eq!(
+        names(&all.tick(|_| None, at(401))),
+        ["sees", "amiss a", "amiss b"]
+    );
+}
+
+#[test]
+fn one_check_that_pauses_is_not_the_whole_vantage() {
+    let pace = |n: usize, seconds: u64| CheckMeta {
+        id: CheckId::new(&format!("s{n}"), "main"),
+        every: Duration::from_secs(seconds),
+        depends: Vec::new(),
+        vantages: Vec::new(),
+        canary: false,
+    };
+    let mut checks: Vec<CheckMeta> = (1..4).map(|n| pace(n, 300)).collect();
+    checks.push(pace(0, 1));
+    let mut all = fleet(1, &[("local", None), ("a", Some(1))]);
+    let vantages: Vec<VantageMeta> = ["local", "a"]
+        .map(|vantage| VantageMeta {
+            id: id(vantage),
+            region: None,
+            asn: None,
+            country: None,
+        })
+        .into();
+    all.configure(&checks, &vantages, at(0));
+    let mut told = Vec::new();
+    for second in 0..2_000 {
+        // The fast one gives no result at `a` from the 20th second on, the others do until the 1,000th.
+        if second < 20 {
+            all.heard(&Heard::of(&run("a", "s0", second, true)), EVERY, at(second));
+        }
+        if second < 1_000 && second % 300 == 17 {
+            all.heard(&Heard::of(&run("a", "s1", second, true)), EVERY, at(second));
+        }
+        all.heard(
+            &Heard::of(&run("local", "s0", second, true)),
+            EVERY,
+            at(second),
+        );
+        let link = |v: &VantageId| {
+            (v.as_str() == "a").then(|| Link {
+                is_linked: true,
+                since: Some(at(0)),
+                heard: Some(at(second)),
+                boot: 1,
+                ..Link::default()
+            })
+        };
+        for change in all.tick(link, at(second)) {
+            if let Change::Amiss(amiss) = change {
+                told.push((second, amiss.cause));
+            }
+        }
+    }
+    // 917 was the last; two intervals of the slower ones later it is the vantage.
+    assert_eq!(told, [(917 + 610 + 1, Cause::MonitorProbeHung)]);
+}

@@ -66,8 +66,12 @@ impl Judgement {
     }
 
     fn is_stale(&self, every: Duration, now: Timestamp) -> bool {
-        let until = self.judged_at.map(|at| at.checked_add(every + STALE_GRACE));
-        until.is_none_or(|until| until.is_ok_and(|until| until < now))
+        self.holds_until(every).is_none_or(|until| until < now)
+    }
+
+    fn holds_until(&self, every: Duration) -> Option<Timestamp> {
+        let until = self.judged_at?.checked_add(every + STALE_GRACE);
+        Some(until.unwrap_or(Timestamp::MAX))
     }
 }
 
@@ -83,6 +87,10 @@ pub struct Places {
     counted: u64,
     /// Were all told as they are now?
     is_told: bool,
+    /// Until when none of those that count is too old, and all are told.
+    fresh_until: Option<Timestamp>,
+    /// Until when a result is missed at none of them.
+    in_time_until: Option<Timestamp>,
 }
 
 /// What is kept of a place over a restart.
@@ -146,6 +154,12 @@ impl Places {
             at_most_now(&mut judgement.since);
         }
         self.is_told = false;
+        self.in_time_until = None;
+    }
+
+    /// Is what they say told, and none of them too old?
+    pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
+        self.is_told && self.fresh_until.is_some_and(|until| now <= until)
     }
 
     /// Those that can say what is true now.
@@ -226,6 +240,19 @@ impl CheckState {
         self.places.as_deref()
     }
 
+    /// Is a result missed at no vantage yet?
+    pub(crate) fn is_in_time(&self, now: Timestamp) -> bool {
+        let until = self.places.as_ref().and_then(|p| p.in_time_until);
+        until.is_some_and(|until| now <= until)
+    }
+
+    /// No result is missed before then: those that came since make it later.
+    pub(crate) fn in_time_until(&mut self, until: Timestamp) {
+        if let Some(places) = &mut self.places {
+            places.in_time_until = Some(until);
+        }
+    }
+
     /// Changes what a vantage says. Where there is one, that is what is told.
     pub(crate) fn at<T>(
         &mut self,
@@ -295,6 +322,7 @@ impl CheckState {
                     .all
                     .retain(|(vantage, _)| vantages.contains_key(vantage));
                 places.is_told = false;
+                places.in_time_until = None;
             }
             (None, false) => {}
         }
@@ -306,6 +334,9 @@ impl CheckState {
             return false;
         };
         let counting = places.counting(standings, self.every, now);
+        let saying = places.saying(standings, self.every, now);
+        let ends = saying.filter_map(|(_, (_, place))| place.holds_until(self.every));
+        places.fresh_until = Some(ends.min().unwrap_or(Timestamp::MAX));
         if places.is_told && places.counted == counting {
             return false;
         }

@@ -85,6 +85,7 @@ impl Judge {
         let left_alone = self.vantages.left_alone();
         self.stand(left_alone, &mut judged, now);
         self.tell_unheard(&mut judged, now);
+        self.forget_gone(&mut judged);
         for check in forgotten {
             judged.updates.extend(self.book.gone(&check, now));
             self.detector.forget(&check);

@@ -91,7 +91,7 @@ pub fn baseline_key(check: &CheckId, vantage: &VantageId) -> String {
 }
 
 /// What the keys of a vantage's baselines begin with.
-fn baselines_at(vantage: &VantageId) -> String {
+pub(super) fn baselines_at(vantage: &VantageId) -> String {
     match vantage.as_str() {
         VantageId::LOCAL => BASELINE.to_owned(),
         elsewhere => format!("baseline@{elsewhere}/"),

@@ -6,8 +6,9 @@ use std::time::Duration;
 use bellwether_model::{CheckId, Layer, VantageId};
 use jiff::Timestamp;
 
+use super::vantages::Since;
 use super::{Judge, Judged, Key, local};
-use crate::board::{CheckState, Places, Standings};
+use crate::board::{Board, CheckState};
 use crate::freshness;
 
 /// Checks that are named as silent in one tick, at most: when all are, judging goes on in between.
@@ -23,7 +24,7 @@ impl Judge {
         tracing::warn!(seconds, "the wall clock was moved; times go by the new one");
         self.shared.board_mut(|board| board.clock_moved(now));
         self.vantages.clock_moved(now);
-        self.since.heard.values_mut().for_each(|at| *at = now);
+        self.since.clock_moved(now);
         self.shared.beats.clock_moved(moved, now);
         if moved.is_negative() {
             self.nothing_is_to_come(now);
@@ -42,18 +43,20 @@ impl Judge {
 
     /// A check without a result for two intervals is an alarm about ourselves.
     pub(super) fn watch_freshness(&mut self, now: Timestamp) {
-        let (found, stale) = self.shared.board(|board| {
-            let mut found = Found::default();
+        let (found, stale) = self.shared.board_mut(|board| {
+            let mut silent = BTreeMap::new();
             let is_one = board.vantages.len() < 2;
+            if !is_one {
+                silent = silent_places(board, &self.since, now);
+            }
+            let mut found = Found {
+                stale: Vec::new(),
+                silent,
+            };
             for (check, state) in board.checks.stale(now) {
                 found.is_stale(check);
                 if is_one {
                     found.look(check, state, now);
-                }
-            }
-            if !is_one {
-                for (check, state) in board.checks.iter() {
-                    found.look_at_places(check, state, &board.vantages, &self.since.heard, now);
                 }
             }
             let stale = Changed::of(&self.stale, &found.stale);
@@ -140,30 +143,46 @@ impl<'b> Found<'b> {
             self.silent.insert((check.clone(), local()), silent);
         }
     }
+}
 
-    /// At which of several vantages does it give none, though others of its checks do there? What is
-    /// wrong with a vantage as a whole is told of that.
-    fn look_at_places(
-        &mut self,
-        check: &CheckId,
-        state: &CheckState,
-        vantages: &Standings,
-        heard: &BTreeMap<VantageId, Timestamp>,
-        now: Timestamp,
-    ) {
-        for (vantage, place) in state.places().into_iter().flat_map(Places::iter) {
-            let is_well = vantages.get(vantage).is_some_and(|s| s.amiss.is_none());
-            if !is_well {
+/// Which checks give no result at which of several vantages, though others do there? What is wrong with a
+/// vantage as a whole is told of that. Most are in time for a while yet, and not looked at before.
+fn silent_places(board: &mut Board, since: &Since, now: Timestamp) -> BTreeMap<Key, Silent> {
+    let vantages = &board.vantages;
+    // Who is well, and since when what it runs is to give results.
+    let well = vantages.iter().filter(|(_, s)| s.amiss.is_none());
+    let well: Vec<(&VantageId, Option<Timestamp>, Option<Timestamp>)> = well
+        .map(|(vantage, _)| {
+            let (again, ever) = since.of(vantage, now);
+            (vantage, again, ever)
+        })
+        .collect();
+    let mut silent = BTreeMap::new();
+    for (check, state) in board.checks.iter_mut() {
+        if state.is_in_time(now) {
+            continue;
+        }
+        let mut first = Timestamp::MAX;
+        for (vantage, again, ever) in &well {
+            let place = state.places().and_then(|places| places.get(vantage));
+            let judged = place.and_then(|place| place.judged_at);
+            let last = match judged {
+                Some(judged) => again.map(|again| again.max(judged)),
+                None => *ever,
+            };
+            let Some(last) = last else {
                 continue;
-            }
-            let last = place.judged_at.max(heard.get(vantage).copied());
-            if let Some(since) = freshness::silent_since(state, last, now) {
-                let is_poisoned = place.poisoned.is_some();
-                let silent = Silent { since, is_poisoned };
-                self.silent.insert((check.clone(), vantage.clone()), silent);
+            };
+            first = first.min(freshness::silent_after(state, Some(last)));
+            if let Some(since) = freshness::silent_since(state, Some(last), now) {
+                let is_poisoned = place.is_some_and(|place| place.poisoned.is_some());
+                let key = (check.clone(), (*vantage).clone());
+                silent.insert(key, Silent { since, is_poisoned });
             }
         }
+        state.in_time_until(first);
     }
+    silent
 }
 
 /// Services of which other checks are stale than before, and those of which none is any longer.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use bellwether_diagnose::vantages::{self, Link};
+use bellwether_model::report::Context;
 use bellwether_model::{CheckId, VantageId};
 use bellwether_store::{Change, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
+use super::targets::baselines_at;
 use super::{Judge, Judged};
 use crate::links::Presence;
 use crate::shared::Configured;
@@ -23,6 +25,37 @@ pub(super) struct Since {
     pub heard: BTreeMap<VantageId, Timestamp>,
     /// Each agent elsewhere is linked.
     pub linked: BTreeMap<VantageId, Timestamp>,
+    /// Each agent elsewhere is linked and goes by the plan of this generation: what never gave a result
+    /// there is silent from then on.
+    pub planned: BTreeMap<VantageId, (u64, Timestamp)>,
+}
+
+impl Since {
+    /// The wall clock was moved.
+    pub(super) fn clock_moved(&mut self, now: Timestamp) {
+        self.heard.values_mut().for_each(|at| *at = now);
+        self.planned.values_mut().for_each(|(_, at)| *at = now);
+    }
+
+    /// Since when results of a vantage are to come: of checks that gave some there, and of those that
+    /// never did. Not at all where nobody is linked, or goes by another plan.
+    pub(super) fn of(
+        &self,
+        vantage: &VantageId,
+        now: Timestamp,
+    ) -> (Option<Timestamp>, Option<Timestamp>) {
+        let heard = self.heard.get(vantage).copied();
+        let heard = heard.unwrap_or(Timestamp::MIN);
+        if vantage.as_str() == VantageId::LOCAL {
+            return (Some(heard), Some(heard));
+        }
+        let linked = self.linked.get(vantage);
+        let planned = self.planned.get(vantage);
+        (
+            linked.map(|linked| heard.max(*linked).min(now)),
+            planned.map(|(_, planned)| heard.max(*planned)),
+        )
+    }
 }
 
 /// What the hub knows of an agent, as judging takes it.
@@ -94,22 +127,37 @@ impl Judge {
         if self.vantages.take_news() {
             judged.changes.push(self.known_of_vantages());
         }
-        let grown_old = self.shared.board_mut(|board| board.recount(now));
+        let grown_old = self.shared.board_mut(|board| board.grow_old(now));
         judged.services.extend(grown_old);
         self.settle(judged, now);
         for (check, vantage) in self.bursts.tick(now) {
             self.agents.confirm(&check, &vantage);
         }
-        self.welcome(&all);
+        self.welcome(&all, now);
     }
 
     /// An agent that was linked meanwhile hears what it has to know.
-    fn welcome(&mut self, all: &BTreeMap<VantageId, Presence>) {
+    fn welcome(&mut self, all: &BTreeMap<VantageId, Presence>, now: Timestamp) {
+        let generation = self.shared.configured.load().generation;
+        let mut is_other = false;
         for (vantage, presence) in all {
+            let runs = presence.is_linked && presence.generation == generation;
+            let known = self.since.planned.get(vantage).map(|(known, _)| *known);
+            match (runs, known) {
+                (true, Some(known)) if known == generation => {}
+                (true, _) => {
+                    self.since
+                        .planned
+                        .insert(vantage.clone(), (generation, now));
+                    is_other = true;
+                }
+                (false, _) => drop(self.since.planned.remove(vantage)),
+            }
             let linked = presence.since.filter(|_| presence.is_linked);
             let before = self.since.linked.get(vantage).copied();
             match linked {
                 Some(since) if before != Some(since) => {
+                    is_other = true;
                     self.since.linked.insert(vantage.clone(), since);
                     for (check, at, every) in self.book.followed() {
                         if at == *vantage {
@@ -120,6 +168,9 @@ impl Judge {
                 Some(_) => {}
                 None => drop(self.since.linked.remove(vantage)),
             }
+        }
+        if is_other {
+            self.shared.board_mut(crate::board::Board::look_anew);
         }
     }
 
@@ -149,6 +200,14 @@ impl Judge {
                     self.book.mended(&vantage, cause, &words, now)
                 }
                 vantages::Change::Rejudged { was, amiss } => self.book.rejudged(was, &amiss, now),
+                vantages::Change::Blind(blind) => {
+                    tracing::error!("{}", blind.summary);
+                    self.book.blind(&blind, now)
+                }
+                vantages::Change::Sees { words } => {
+                    tracing::info!("{words}");
+                    self.book.sees(&words, now)
+                }
                 vantages::Change::Unheard {
                     vantage,
                     since,
@@ -189,6 +248,47 @@ impl Judge {
         let standings = standings.map(|(v, s)| (v.clone(), s)).collect();
         let services = self.shared.board_mut(|board| board.stand(standings, now));
         judged.services.extend(services);
+    }
+
+    /// An agent's times are put onto the hub's clock. While that is the wrong one, what was seen is judged
+    /// by the time that the agent knew.
+    pub(super) fn by_right_clock(&self, mut context: Context) -> Context {
+        let ahead = self.vantages.hub_ahead_ms();
+        if let Some(ahead) = ahead.filter(|_| context.vantage != VantageId::LOCAL) {
+            let there = context.now.checked_sub(SignedDuration::from_millis(ahead));
+            context.now = there.unwrap_or(context.now);
+        }
+        context
+    }
+
+    /// What is known from vantages that are no longer configured goes.
+    pub(super) fn forget_gone(&mut self, judged: &mut Judged) {
+        let gone = self.vantages.take_gone();
+        if gone.is_empty() {
+            return;
+        }
+        self.kept.retain(|(_, vantage), _| !gone.contains(vantage));
+        self.silent.retain(|(_, vantage)| !gone.contains(vantage));
+        self.since
+            .heard
+            .retain(|vantage, _| !gone.contains(vantage));
+        self.since
+            .planned
+            .retain(|vantage, _| !gone.contains(vantage));
+        for vantage in gone.iter().filter(|v| !self.vantages.is_known(v)) {
+            match self.shared.state.checkpoints(&baselines_at(vantage)) {
+                Ok(kept) => {
+                    let keys = kept.into_iter().map(|(key, _)| key);
+                    let removed = keys.map(|key| Change::Checkpoint { key, bytes: None });
+                    judged.changes.extend(removed);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, %vantage, "what was known good from a vantage that is gone cannot be read, and stays");
+                }
+            }
+        }
+        // By which they are known to be gone at the next start.
+        judged.changes.push(self.known_of_vantages());
     }
 
     /// Did a trace begin so long ago that nothing follows from it for now?

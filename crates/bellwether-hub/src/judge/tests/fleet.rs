@@ -392,8 +392,11 @@ fn a_clock_that_is_two_minutes_off_is_not_believed() {
     let mut fleet = Fleet::well();
     let links = fleet.stage.shared.links.clone();
     let off = |ms| links.heard(&at("fra"), |presence| presence.offset_ms = Some(ms));
+    links.heard(&at("nyc"), |presence| presence.offset_ms = Some(2));
     off(-120_000);
     fleet.second();
+    assert_eq!(fleet.open(), Vec::<&str>::new(), "it may be the hub's");
+    fleet.rounds(3, &[], &[LOCAL, "fra", "nyc"]);
     assert_eq!(fleet.open(), ["monitor.clock_skew"]);
     assert!(
         fleet
@@ -585,6 +588,257 @@ fn p05_with_all_others_gone_the_one_that_is_left_judges_alone() {
     // And without it nobody can say.
     fleet.rounds(12, &[], &[]);
     assert_eq!(fleet.told("wiki").0, Verdict::Unknown);
+}
+
+#[test]
+fn p05_with_nobody_left_that_is_one_incident_and_an_urgent_one() {
+    let mut fleet = Fleet::well();
+    fleet.cut("fra");
+    fleet.rounds(6, &[], &[LOCAL, "nyc"]);
+    assert_eq!(fleet.open(), ["monitor.vantage_offline"]);
+    assert!(
+        fleet
+            .incident(Cause::MonitorVantageOffline)
+            .summary
+            .ends_with("others judge meanwhile")
+    );
+    fleet.cut("nyc");
+    fleet.rounds(12, &[], &[]);
+    let open: Vec<Incident> = fleet.stage.judge.book.open().cloned().collect();
+    let [blind] = open.as_slice() else {
+        panic!("{open:#?}");
+    };
+    assert_eq!(blind.severity, Severity::Critical);
+    assert_eq!(blind.scope.vantages, ["fra", "local", "nyc"]);
+    assert!(
+        blind.summary.contains("none of 3 vantages is heard"),
+        "{}",
+        blind.summary
+    );
+    for service in SERVICES {
+        assert_eq!(fleet.told(service).0, Verdict::Unknown, "never green");
+        let summary = fleet.summary(service);
+        assert!(!summary.contains("others judge"), "{summary}");
+    }
+    // It stays one over a restart, and ends when one is heard.
+    let blind = blind.id;
+    let mut fleet = Fleet {
+        stage: fleet.stage.again(),
+        linked: fleet.linked,
+    };
+    fleet.rounds(3, &[], &[]);
+    let open: Vec<&Incident> = fleet.stage.judge.book.open().collect();
+    assert_eq!(open.len(), 1, "{open:#?}");
+    assert!(fleet.stage.judge.book.incident(blind).is_some());
+    fleet.link("nyc", 2);
+    fleet.rounds(3, &[], &["nyc"]);
+    assert!(fleet.stage.judge.book.incident(blind).is_none());
+    assert_eq!(
+        fleet.open(),
+        ["monitor.vantage_offline", "monitor.probe_hung"],
+        "what is left is told of each, as it is while others judge"
+    );
+    assert!(
+        fleet
+            .stage
+            .judge
+            .book
+            .open()
+            .all(|incident| incident.severity == Severity::Warning)
+    );
+    assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
+}
+
+#[test]
+fn when_the_hubs_clock_is_set_agents_go_on_being_believed() {
+    let hour = Duration::from_secs(3_600);
+    for is_ahead in [true, false] {
+        let mut fleet = Fleet::well();
+        let elapsed = fleet.stage.shared.started_at.elapsed();
+        if is_ahead {
+            fleet.stage.now += hour;
+        } else {
+            fleet.stage.now -= hour;
+        }
+        let now = fleet.now();
+        fleet.stage.judge.look_at_clock(now, elapsed);
+        let links = fleet.stage.shared.links.clone();
+        let ms = if is_ahead { 3_600_000 } else { -3_600_000 };
+        // They are measured one after another.
+        fleet.rounds(1, &[], &[LOCAL, "fra", "nyc"]);
+        for agent in ["fra", "nyc"] {
+            links.heard(&at(agent), |presence| presence.offset_ms = Some(ms));
+            fleet.rounds(1, &[], &[LOCAL, "fra", "nyc"]);
+        }
+        fleet.rounds(6, &[], &[LOCAL, "fra", "nyc"]);
+        assert_eq!(fleet.open(), ["monitor.clock_skew"]);
+        let skew = fleet.incident(Cause::MonitorClockSkew);
+        assert_eq!(skew.scope.vantages, ["local"]);
+        for agent in ["fra", "nyc"] {
+            assert!(fleet.stage.judge.vantages.is_heard(&at(agent)));
+        }
+        assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
+        // What they see is judged, by the time that they know.
+        let context = fleet.stage.context(fleet.stage.target(&shop()));
+        let mut far = context.clone();
+        far.vantage = "fra".to_owned();
+        let judge = &fleet.stage.judge;
+        let there = judge.by_right_clock(far).now;
+        assert_eq!(there, context.now - SignedDuration::from_millis(ms));
+        assert_eq!(judge.by_right_clock(context.clone()).now, context.now);
+        let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
+        for _ in 0..2 {
+            fleet.second();
+            fleet.trace("fra", "shop", &report);
+        }
+        assert!(fleet.open().contains(&"net.tcp.filtered"));
+    }
+}
+
+#[test]
+fn a_check_that_never_gave_a_result_at_a_vantage_is_named() {
+    let mut fleet = Fleet::well();
+    let generation = fleet.stage.shared.configured.load().generation;
+    let links = fleet.stage.shared.links.clone();
+    // It comes new into the configuration; the hub and New York run it, Frankfurt never does.
+    let text = format!("{CONFIG}  - {{ name: mail, url: https://mail.example/, every: 10s }}\n");
+    fleet.stage.configure(&text);
+    let rounds = |fleet: &mut Fleet, rounds: usize, from: &[&str]| {
+        for _ in 0..rounds {
+            fleet.rounds(1, &[], &[LOCAL, "fra", "nyc"]);
+            for vantage in from {
+                fleet.run(vantage, "mail", RunOutcome::Ok);
+            }
+        }
+    };
+    rounds(&mut fleet, 6, &[LOCAL, "nyc"]);
+    assert_eq!(fleet.open(), Vec::<&str>::new(), "it has no plan of it yet");
+    for agent in ["fra", "nyc"] {
+        links.heard(&at(agent), |presence| presence.generation = generation + 1);
+    }
+    rounds(&mut fleet, 2, &[LOCAL, "nyc"]);
+    assert_eq!(
+        fleet.open(),
+        Vec::<&str>::new(),
+        "two intervals are not over"
+    );
+    rounds(&mut fleet, 2, &[LOCAL, "nyc"]);
+    assert_eq!(fleet.open(), ["monitor.probe_hung"]);
+    let hung = fleet.incident(Cause::MonitorProbeHung).clone();
+    assert_eq!(hung.checks[0].check, "mail/main");
+    assert_eq!(hung.scope.vantages, ["fra"]);
+    assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
+    rounds(&mut fleet, 2, &[LOCAL, "nyc"]);
+    assert_eq!(fleet.stage.judge.book.open().count(), 1, "once");
+    // The same at the hub's own vantage, which is asked from the start.
+    let text = text.replace("mail", "news");
+    fleet.stage.configure(&text);
+    for _ in 0..5 {
+        fleet.rounds(1, &[], &[LOCAL, "fra", "nyc"]);
+        for vantage in ["fra", "nyc"] {
+            fleet.run(vantage, "news", RunOutcome::Ok);
+        }
+    }
+    let hung = fleet.incident(Cause::MonitorProbeHung);
+    assert_eq!(hung.checks[0].check, "news/main");
+    assert_eq!(hung.scope.vantages, ["local"]);
+}
+
+#[test]
+fn what_is_known_of_a_vantage_goes_with_it() {
+    let mut fleet = Fleet::well();
+    let key = |vantage: &str| crate::judge::baseline_key(&shop(), &at(vantage));
+    let put = |vantage: &str| Change::Checkpoint {
+        key: key(vantage),
+        bytes: Some(b"{}".to_vec()),
+    };
+    let kept = ["fra", "nyc", LOCAL].map(put);
+    fleet.stage.judge.save(kept.into());
+    let (head, tail) = CONFIG.split_once("services:").unwrap();
+    let without = head.replace("  - { name: fra, region: eu, network: AS3320 }\n", "");
+    assert_ne!(head, without);
+    fleet.stage.configure(&format!("{without}services:{tail}"));
+    let is_kept = |vantage| memory_checkpoint(&fleet.stage.memory, &key(vantage)).is_some();
+    assert_eq!(["fra", "nyc", LOCAL].map(is_kept), [false, true, true]);
+    // And what went while nobody looked.
+    let text = format!("services:{tail}");
+    fleet.stage.judge.save(vec![put("nyc")]);
+    fleet.stage.judge.watch_vantages(begin());
+    let mut configured = Configured::clone(&fleet.stage.shared.configured.load());
+    configured.config = config(&text);
+    fleet.stage.shared.configured.store(Arc::new(configured));
+    let fleet = Fleet {
+        stage: fleet.stage.again(),
+        linked: fleet.linked,
+    };
+    let is_kept = |vantage| memory_checkpoint(&fleet.stage.memory, &key(vantage)).is_some();
+    assert_eq!(["fra", "nyc", LOCAL].map(is_kept), [false, false, true]);
+}
+
+#[test]
+fn two_good_traces_mend_nothing_that_stands_by_other_evidence() {
+    let mut fleet = Fleet::well();
+    let portal = |fleet: &Fleet| broken(fleet, "fra", Cause::MonitorVantageUplink);
+    let all: Vec<(&str, &str)> = SERVICES.iter().map(|s| ("fra", *s)).collect();
+    for _ in 0..3 {
+        let report = portal(&fleet);
+        fleet.trace("fra", "shop", &report);
+        fleet.rounds(1, &all, &[LOCAL, "fra", "nyc"]);
+    }
+    fleet.rounds(6, &all, &[LOCAL, "fra", "nyc"]);
+    assert_eq!(fleet.open(), ["monitor.vantage_uplink"]);
+    for _ in 0..3 {
+        fleet.second();
+        let report = healthy(&fleet, "fra");
+        fleet.trace("fra", "shop", &report);
+        assert!(!fleet.stage.judge.vantages.is_heard(&at("fra")));
+    }
+    assert_eq!(fleet.open(), ["monitor.vantage_uplink"]);
+    fleet.rounds(60, &[], &[LOCAL, "fra", "nyc"]);
+    assert!(fleet.stage.judge.vantages.is_heard(&at("fra")));
+    // The same of its clock.
+    let links = fleet.stage.shared.links.clone();
+    let clock = |fra, nyc| {
+        links.heard(&at("fra"), |presence| presence.offset_ms = fra);
+        links.heard(&at("nyc"), |presence| presence.offset_ms = nyc);
+    };
+    clock(None, Some(0));
+    let skew = broken(&fleet, "fra", Cause::MonitorClockSkew);
+    for _ in 0..2 {
+        fleet.second();
+        fleet.trace("fra", "shop", &skew);
+    }
+    assert_eq!(fleet.open(), ["monitor.clock_skew"]);
+    clock(Some(300_000), Some(0));
+    fleet.second();
+    for _ in 0..3 {
+        fleet.second();
+        let report = healthy(&fleet, "fra");
+        fleet.trace("fra", "shop", &report);
+    }
+    assert_eq!(fleet.open(), ["monitor.clock_skew"]);
+    clock(Some(0), Some(0));
+    fleet.second();
+    assert_eq!(fleet.open(), Vec::<&str>::new());
+}
+
+#[test]
+fn who_is_not_believed_is_not_after_a_restart() {
+    let mut fleet = Fleet::well();
+    let all: Vec<(&str, &str)> = SERVICES.iter().map(|s| ("fra", *s)).collect();
+    fleet.rounds(6, &all, &[LOCAL, "fra", "nyc"]);
+    assert_eq!(fleet.open(), ["monitor.vantage_uplink"]);
+    let next = fleet.stage.judge.book.next_id();
+    let mut fleet = Fleet {
+        stage: fleet.stage.again(),
+        linked: fleet.linked,
+    };
+    for _ in 0..6 {
+        fleet.rounds(1, &all, &[LOCAL, "fra", "nyc"]);
+        assert_eq!(fleet.open(), ["monitor.vantage_uplink"]);
+        assert!(!fleet.stage.judge.vantages.is_heard(&at("fra")));
+    }
+    assert_eq!(fleet.stage.judge.book.next_id(), next, "nothing is opened");
 }
 
 #[test]
