@@ -25,7 +25,7 @@ pub mod words;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_model::report::Severity;
@@ -289,6 +289,15 @@ impl Vantages {
                 .known
                 .get(vantage)
                 .is_some_and(|known| known.unheard.is_none())
+    }
+
+    /// Vantages at which much fails that works elsewhere, while whether it is the vantage is not settled.
+    #[must_use]
+    pub fn doubted(&self, now: Timestamp) -> BTreeSet<VantageId> {
+        let ids = self.known.keys();
+        ids.filter(|id| self.is_heard(id) && self.others.is_doubted(id, now))
+            .cloned()
+            .collect()
     }
 
     /// How each stands, in the order of their names.

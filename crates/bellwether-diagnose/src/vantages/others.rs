@@ -240,11 +240,27 @@ impl Others {
     pub(super) fn fails_alone(&mut self, vantage: &VantageId, now: Timestamp) -> Option<Differing> {
         let zones = self.zones;
         let place = *self.vantages.get(vantage)?;
-        let half = zones.div_ceil(2);
-        let few = if zones >= ZONES_ENOUGH { 0 } else { half };
+        let few = self.few();
         self.alone
             .get_mut(place)?
             .differs(THRESHOLD, zones, few, now)
+    }
+
+    /// Do as many of a vantage's targets differ as would do, and not often enough yet?
+    pub(super) fn is_doubted(&self, vantage: &VantageId, now: Timestamp) -> bool {
+        let least = ZONES_MIN.max(self.few());
+        let side = self.vantages.get(vantage).map(|place| &self.alone[*place]);
+        let lately = |last: &&Timestamp| !super::is_older(**last, LATELY, now);
+        side.is_some_and(|side| side.sum > 0 && side.zones.values().filter(lately).count() >= least)
+    }
+
+    /// How many targets must differ, where there are few.
+    fn few(&self) -> usize {
+        if self.zones >= ZONES_ENOUGH {
+            0
+        } else {
+            self.zones.div_ceil(2)
+        }
     }
 
     /// Does it say of many targets that they work, which fail from two other networks?

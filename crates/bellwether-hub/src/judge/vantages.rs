@@ -91,6 +91,7 @@ impl Judge {
             .tick(|vantage| all.get(vantage).map(link), now);
         let mut judged = Judged::default();
         self.stand(changes, &mut judged, now);
+        self.book.doubt(self.vantages.doubted(now));
         if self.vantages.take_news() {
             judged.changes.push(self.known_of_vantages());
         }
