@@ -330,6 +330,8 @@ impl Vantages {
             HeardKind::Unknown => return,
         };
         if is_late(heard.at, every, now) {
+            let age = now.duration_since(heard.at).unsigned_abs();
+            known.link.late.came(age, now);
             return;
         }
         known.link.said = known.link.said.max(Some(now));

@@ -7,7 +7,7 @@ use bellwether_model::{CheckId, Layer, VantageId};
 use jiff::Timestamp;
 
 use super::{Judge, Judged, Key, local};
-use crate::board::{CheckState, Places, Standings};
+use crate::board::{CheckState, Places};
 use crate::freshness;
 
 /// Checks that are named as silent in one tick, at most: when all are, judging goes on in between.
@@ -42,6 +42,9 @@ impl Judge {
 
     /// A check without a result for two intervals is an alarm about ourselves.
     pub(super) fn watch_freshness(&mut self, now: Timestamp) {
+        // What comes from a vantage whose agent is not linked is not to come now; that is told of the vantage.
+        let linked = self.shared.links.all();
+        let is_linked = |v: &VantageId| linked.get(v).is_none_or(|presence| presence.is_linked);
         let (found, stale) = self.shared.board(|board| {
             let mut found = Found::default();
             let is_one = board.vantages.len() < 2;
@@ -53,7 +56,12 @@ impl Judge {
             }
             if !is_one {
                 for (check, state) in board.checks.iter() {
-                    found.look_at_places(check, state, &board.vantages, &self.since.heard, now);
+                    let heard = &self.since.heard;
+                    let is_well = |vantage: &VantageId| {
+                        let standing = board.vantages.get(vantage);
+                        standing.is_some_and(|s| s.amiss.is_none()) && is_linked(vantage)
+                    };
+                    found.look_at_places(check, state, is_well, heard, now);
                 }
             }
             let stale = Changed::of(&self.stale, &found.stale);
@@ -147,13 +155,12 @@ impl<'b> Found<'b> {
         &mut self,
         check: &CheckId,
         state: &CheckState,
-        vantages: &Standings,
+        is_well: impl Fn(&VantageId) -> bool,
         heard: &BTreeMap<VantageId, Timestamp>,
         now: Timestamp,
     ) {
         for (vantage, place) in state.places().into_iter().flat_map(Places::iter) {
-            let is_well = vantages.get(vantage).is_some_and(|s| s.amiss.is_none());
-            if !is_well {
+            if !is_well(vantage) {
                 continue;
             }
             let last = place.judged_at.max(heard.get(vantage).copied());

@@ -85,6 +85,7 @@ impl Judge {
         if !self.vantages.is_many() {
             return;
         }
+        self.shared.links.hush(now);
         let all = self.shared.links.all();
         let changes = self
             .vantages
