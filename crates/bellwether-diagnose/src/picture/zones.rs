@@ -444,20 +444,7 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange], types: usize)
     }
     let cut = responses.iter().find(|(e, r)| r.is_cut(&e.question));
     if let Some((exchange, response)) = cut {
-        // Whether the whole comes over TCP nobody waited for.
-        let mut again = seen.exchanges.iter();
-        let unread = again.find(|e| e.question == exchange.question && !e.was_asked());
-        if let Some(reason) = unread.and_then(not_asked) {
-            return ServerStatus::NotAsked(reason);
-        }
-        return match &response.malformed {
-            Some(complaint) => ServerStatus::Malformed {
-                complaint: complaint.clone(),
-                at: response.malformed_at,
-                size: response.size,
-            },
-            None => ServerStatus::Truncated,
-        };
+        return cut_short(seen, exchange, response);
     }
     if has(AnswerKind::Unusable) {
         return ServerStatus::NotAuthoritative { upward: true };
@@ -482,6 +469,24 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange], types: usize)
         (_, true) => ServerStatus::Denies(AnswerKind::Referral),
         (true, false) => ServerStatus::Denies(kind),
         (false, false) => ServerStatus::NotAuthoritative { upward: false },
+    }
+}
+
+/// An answer that did not come whole.
+fn cut_short(seen: &ServerSeen, exchange: &Exchange, response: &Response) -> ServerStatus {
+    // Whether the whole comes over TCP nobody waited for.
+    let mut again = seen.exchanges.iter();
+    let unread = again.find(|e| e.question == exchange.question && !e.was_asked());
+    if let Some(reason) = unread.and_then(not_asked) {
+        return ServerStatus::NotAsked(reason);
+    }
+    match &response.malformed {
+        Some(complaint) => ServerStatus::Malformed {
+            complaint: complaint.clone(),
+            at: response.malformed_at,
+            size: response.size,
+        },
+        None => ServerStatus::Truncated,
     }
 }
 
