@@ -157,6 +157,7 @@ fn a_healthy_visit_has_everything_a_row_wants() {
 #[test]
 fn look_ups() {
     let silent = dns("A", &json!({ "kind": "silent" }));
+    let silent_too = silent.clone();
     let closed = dns("A", &json!({ "kind": "refused" }));
     let cases = vec![
         (
@@ -172,6 +173,11 @@ fn look_ups() {
         ("failed dns dns.rcode_9", vec![answered("A", 9, &[])]),
         ("failed dns dns.silent", vec![silent]),
         ("failed dns dns.port_closed", vec![closed]),
+        // What did not come tells, and not what came.
+        (
+            "failed dns dns.silent",
+            vec![silent_too, answered("AAAA", 0, &[])],
+        ),
         (
             "notrun monitor monitor.deadline",
             vec![not_run("dns", "deadline")],

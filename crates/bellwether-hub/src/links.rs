@@ -6,8 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bellwether_model::harvest::Harvest;
 use bellwether_model::link::{AgentState, Asked};
 use bellwether_model::{CheckId, VantageId};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
+
+/// An agent that is linked says how it is every five seconds. One of which nothing came for twice as long is
+/// linked by name only: a cable that is cut says nothing.
+const SILENT_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// What an agent elsewhere harvested, once its rows are durable.
 #[derive(Debug)]
@@ -41,9 +45,13 @@ struct Link {
 /// [`state`](Self::state), which is what the agent says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Presence {
-    /// Is it linked now?
+    /// Is it linked now, and heard?
     pub is_linked: bool,
-    /// Since when it is, or is not; `None` where it was not seen since the hub started.
+    /// Has it a link, and says nothing?
+    pub is_silent: bool,
+    /// Is something that it brought taken in? What it says meanwhile may wait to be read.
+    pub is_busy: bool,
+    /// Since when it is linked, or is not, or is silent; `None` where it was not seen since the hub started.
     pub since: Option<Timestamp>,
     /// When anything was last heard from it.
     pub heard: Option<Timestamp>,
@@ -85,6 +93,7 @@ impl Links {
         let number = known.links;
         known.link = Some(Link { number, asks });
         known.presence.is_linked = true;
+        (known.presence.is_silent, known.presence.is_busy) = (false, false);
         known.presence.since = Some(now);
         known.presence.heard = Some(now);
         known.presence.boot = boot;
@@ -124,10 +133,31 @@ impl Links {
         asked.collect()
     }
 
-    /// Notes what was heard of an agent.
+    /// Notes what was heard of an agent. One that was silent is linked again.
     pub fn heard(&self, vantage: &VantageId, note: impl FnOnce(&mut Presence)) {
         let mut all = self.write();
-        note(&mut all.entry(vantage.clone()).or_default().presence);
+        let Known { presence, link, .. } = all.entry(vantage.clone()).or_default();
+        let before = presence.heard;
+        note(presence);
+        if presence.is_silent && link.is_some() && presence.heard > before {
+            (presence.is_silent, presence.is_linked) = (false, true);
+            presence.since = presence.heard;
+        }
+    }
+
+    /// Agents that have a link, and of which nothing came for long, are linked no longer.
+    pub fn hush(&self, now: Timestamp) {
+        for known in self.write().values_mut() {
+            let Known { presence, link, .. } = known;
+            let heard = presence
+                .heard
+                .filter(|_| presence.is_linked && link.is_some());
+            let is_past = |heard: Timestamp| now.duration_since(heard) >= SILENT_AFTER;
+            if heard.is_some_and(is_past) && !presence.is_busy {
+                (presence.is_silent, presence.is_linked) = (true, false);
+                presence.since = heard;
+            }
+        }
     }
 
     /// How the agent at a vantage is; `None` where nothing was seen of it since the hub started.
@@ -170,8 +200,53 @@ impl Drop for Linked {
             .is_some_and(|link| link.number == self.number)
         {
             known.link = None;
-            known.presence.is_linked = false;
-            known.presence.since = Some(now);
+            let presence = &mut known.presence;
+            presence.is_linked = false;
+            // It was gone before it was let go.
+            let is_silent = std::mem::take(&mut presence.is_silent);
+            presence.since = presence.since.filter(|_| is_silent).or(Some(now));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).expect("a time of our days")
+    }
+
+    #[test]
+    fn m03_a_link_over_which_nothing_comes_is_none() {
+        let links = Links::default();
+        let fra = VantageId::new("fra");
+        let (asks, _asked) = mpsc::channel(1);
+        let linked = links.enter(&fra, 1, asks, || at(30));
+        let hears = |second: i64| links.heard(&fra, |p| p.heard = Some(at(second)));
+        let told = |second: i64| {
+            links.hush(at(second));
+            let Presence {
+                is_linked,
+                is_silent,
+                since,
+                ..
+            } = links.presence(&fra).expect("it was linked");
+            (is_linked, is_silent, since)
+        };
+        // It says something every five seconds.
+        hears(35);
+        assert_eq!(told(44), (true, false, Some(at(30))));
+        assert_eq!(told(45), (false, true, Some(at(35))));
+        hears(50);
+        assert_eq!(told(51), (true, false, Some(at(50))));
+        // While what it brought is taken in, nobody reads what it says.
+        links.heard(&fra, |p| p.is_busy = true);
+        assert_eq!(told(90), (true, false, Some(at(50))));
+        links.heard(&fra, |p| (p.is_busy, p.heard) = (false, Some(at(91))));
+        assert_eq!(told(101), (false, true, Some(at(91))));
+        // That its link is let go later says no more.
+        drop(linked);
+        assert_eq!(told(160), (false, false, Some(at(91))));
     }
 }

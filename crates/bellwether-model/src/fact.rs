@@ -42,6 +42,7 @@ facts! {
     NothingLeaves = "nothing_leaves", "every question and connection ended here before a packet left, since there is no route";
     CanaryResolves = "canary_resolves", "a root server's address answers a name that must not exist: somebody else answers in its place";
     RootAnswersItself = "root_answers_itself", "the root servers' addresses give final answers without authority, as a resolver does";
+    RegistryAnswersItself = "registry_answers_itself", "the addresses of the servers under which names are registered give final answers without authority, as a resolver does";
     ClockOff = "clock_off", "the signatures of root and TLD zones, of several operators, do not hold by this machine's clock";
     DatesDiffer = "dates_differ", "servers' Date headers differ from this machine's clock in the same direction";
     SharesFate = "shares_fate", "something of the monitor's own needs what a watched service needs too";

@@ -6,8 +6,8 @@ use bellwether_model::{DnsName, FactKind};
 use serde_json::json;
 
 use super::delegation::status_word;
-use super::{Facts, addresses};
-use crate::picture::{Hop, Picture, QUICK_MS, ServerStatus, ServerView, is_good};
+use super::{Facts, addresses, lost};
+use crate::picture::{Hop, NO_ANSWER, Picture, QUICK_MS, ServerStatus, ServerView, is_good};
 
 pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     let knew_it = picture
@@ -27,7 +27,7 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
         }
         for server in hop.delegated() {
             status(hop, server, facts);
-            transports(hop, server, facts);
+            transports(picture, hop, server, facts);
         }
         all_servfail(hop, facts);
         denials(hop, index, facts);
@@ -140,7 +140,7 @@ pub(super) fn tells_of_tcp(server: &ServerView<'_>) -> bool {
 }
 
 /// One protocol dead where the other works.
-fn transports(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
+fn transports(picture: &Picture<'_>, hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
     let asked = |wanted: &dyn Fn(&Exchange) -> bool| -> Vec<&Exchange> {
         let all = server.seen.exchanges.iter();
         all.filter(|e| e.was_asked() && wanted(e)).collect()
@@ -162,7 +162,10 @@ fn transports(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
     let serves = |e: &&Exchange| e.response().is_some_and(|r| r.flags.aa) && is_good(e);
     if !with_edns.is_empty() && with_edns.iter().all(fails) && plain.iter().any(serves) {
         let rcode = with_edns.iter().find_map(|e| Some(e.response()?.rcode));
-        let answer = rcode.map_or("no answer".to_owned(), |r| r.to_string());
+        if rcode.is_none() && lost::is_any(picture, hop, |e| e.edns) {
+            return;
+        }
+        let answer = rcode.map_or(NO_ANSWER.to_owned(), |r| r.to_string());
         let value = json!({ "name_server": server.label, "answer": answer });
         facts.add_in(
             zone,

@@ -9,6 +9,7 @@ pub mod dnssec;
 pub mod http;
 pub mod intercept;
 pub mod large;
+mod lost;
 pub mod monitor;
 pub mod net;
 pub mod reg;

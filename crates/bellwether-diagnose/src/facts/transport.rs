@@ -12,8 +12,8 @@ use bellwether_model::net::TcpResult;
 use bellwether_model::tls::CertProblem;
 use serde_json::{Value, json};
 
-use super::Facts;
-use crate::picture::{Hop, Picture, ResolverView, ServerStatus, ServerView, is_good};
+use super::{Facts, lost};
+use crate::picture::{Hop, NO_ANSWER, Picture, ResolverView, ServerStatus, ServerView, is_good};
 
 /// The unknown type that servers are asked for.
 const UNKNOWN_TYPE: &str = "TYPE65280";
@@ -29,7 +29,7 @@ pub(super) fn compute(picture: &Picture<'_>, facts: &mut Facts) {
     }
     for hop in picture.hops.iter().filter(|h| h.is_reached()) {
         for each in hop.delegated() {
-            server(hop, each, facts);
+            server(picture, hop, each, facts);
         }
     }
     port53(picture, facts);
@@ -168,7 +168,7 @@ fn over(transport: Transport) -> impl Fn(&&Exchange) -> bool {
 }
 
 /// What one name server does with questions that differ in size or form.
-fn server(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
+fn server(picture: &Picture<'_>, hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
     let mut add = |kind: FactKind, value: Value| {
         facts.add_in(
             Some(&hop.seen.zone),
@@ -216,9 +216,11 @@ fn server(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
             add(FactKind::NsSmallLettersOnly, value);
         }
     }
-    if !server.failed_types.is_empty() && large_lost(server).is_none() {
+    let of_type = |e: &Exchange| server.failed_types.contains_key(&e.question.rtype);
+    let is_told = |answer: &str| answer != NO_ANSWER || !lost::is_any(picture, hop, of_type);
+    let answer = server.failed_types.values().next();
+    if answer.is_some_and(|answer| is_told(answer)) && large_lost(server).is_none() {
         let types: Vec<&String> = server.failed_types.keys().collect();
-        let answer = server.failed_types.values().next();
         let value = json!({
             "name_server": server.label,
             "name": hop.seen.name,
@@ -227,7 +229,7 @@ fn server(hop: &Hop<'_>, server: &ServerView<'_>, facts: &mut Facts) {
         });
         add(FactKind::NsTypeFails, value);
     }
-    for value in variants(hop, server) {
+    for value in variants(picture, hop, server) {
         add(FactKind::NsVariantFails, value);
     }
     if let Some(value) = discarded(server) {
@@ -317,7 +319,7 @@ fn case(server: &ServerView<'_>) -> Option<(String, Option<String>)> {
 }
 
 /// Questions out of the ordinary that fail where the ordinary one works.
-fn variants(hop: &Hop<'_>, server: &ServerView<'_>) -> Vec<Value> {
+fn variants(picture: &Picture<'_>, hop: &Hop<'_>, server: &ServerView<'_>) -> Vec<Value> {
     let zone = &hop.seen.zone;
     let of_apex = |rtype: &str| {
         let all = server.seen.exchanges.iter().filter(over(Transport::Udp));
@@ -335,14 +337,20 @@ fn variants(hop: &Hop<'_>, server: &ServerView<'_>) -> Vec<Value> {
     let failing = |e: &Exchange| match e.response() {
         Some(r) if r.rcode == Rcode::NOERROR => None,
         Some(r) => Some(r.rcode.to_string()),
-        None if e.was_asked() => Some("no answer".to_owned()),
+        None if e.was_asked() => Some(NO_ANSWER.to_owned()),
         None => None,
+    };
+    // Not only the servers of one maker keep silent on some of them.
+    let is_variant = |e: &Exchange| {
+        let rtype = e.question.rtype.as_str();
+        !e.variant.is_usual() || rtype == UNKNOWN_TYPE || rtype == "NS"
     };
     let mut found = Vec::new();
     let mut add = |what: &str, exchanges: Vec<&Exchange>| {
         let fails: Vec<String> = exchanges.iter().filter_map(|e| failing(e)).collect();
         if let Some(answer) = fails.first()
             && fails.len() == exchanges.len()
+            && (answer != NO_ANSWER || !lost::is_any(picture, hop, is_variant))
         {
             found.push(json!({
                 "name_server": server.label,

@@ -33,6 +33,7 @@ fn of_watch(watch: &mut Watch, now: Timestamp) {
         &mut watch.first_ok,
         &mut watch.last_seen,
         &mut watch.last_good,
+        &mut watch.alone,
     ];
     for sight in sights {
         *sight = sight.get().map(|at| at.min(now)).into();

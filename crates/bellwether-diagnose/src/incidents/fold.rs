@@ -133,6 +133,14 @@ impl Book {
             return;
         }
         let (member, first) = self.newcomer(claim, root, before);
+        let joins = || self.belongs_to(claim.sort, claim.key, root, member.since);
+        if claim.sort == Sort::Fault
+            && self.is_alone(claim.key, claim.brief, claim.now)
+            && joins().is_none()
+        {
+            self.hold_back(claim.key, claim.now, changes);
+            return;
+        }
         let id = self.admit(claim.sort, claim.key, member, first, claim.now, changes);
         if claim.sort == Sort::Ours {
             self.was_ours(id, claim.now, changes);

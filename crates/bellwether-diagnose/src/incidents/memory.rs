@@ -91,6 +91,9 @@ impl Book {
             self.watches.recall(&check, &vantage, watch);
             let key = (check, vantage);
             let known = self.watches.get(&key);
+            if known.is_some_and(|watch| watch.alone.is_some()) {
+                self.alone.insert(key.clone());
+            }
             if known.is_some_and(|watch| watch.alarm.is_some()) {
                 self.unexplained.insert(key);
             }
@@ -143,6 +146,9 @@ impl Book {
         let sounds = book.watches.iter().filter(|(_, _, w)| w.alarm.is_some());
         let sounds = sounds.map(|(check, vantage, _)| (check.clone(), vantage.clone()));
         book.unexplained = sounds.collect();
+        let alone = book.watches.iter().filter(|(_, _, w)| w.alone.is_some());
+        let alone = alone.map(|(check, vantage, _)| (check.clone(), vantage.clone()));
+        book.alone = alone.collect();
         book
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! - opened by two unhealthy traces, or one and the detector's alarm; a lone lost packet opens
 //!   nothing, and neither does a trace alone that was under way when it broke, or that no rule
-//!   explains: a second one is a moment away, and knows better
+//!   explains: a second one is a moment away, and knows better. What one of several vantages alone sees
+//!   is told when somebody else sees it too, or when it has lasted
 //! - a check joins where it has the same cause *at the same thing*: the same name server, zone,
 //!   address, certificate, resolver; or at things of one operator, if both began together. Sharing
 //!   only the time is nothing
@@ -21,11 +22,12 @@
 //! - `watch`, `watches`, `when`: what is kept of a check
 //! - `matter`: an open incident with what is remembered for it
 //! - `index`, `needs`: which incidents concern what
-//! - `fold`, `warn`, `healing`, `upkeep`: the steps
+//! - `fold`, `alone`, `warn`, `healing`, `upkeep`: the steps
 //! - `vantage`: vantages as a whole, and when one is not heard
 //! - `timeline`, `phrase`: lines and sentences
 //! - `clock`: the wall clock was set back
 
+mod alone;
 mod brief;
 mod clock;
 mod damp;
@@ -281,6 +283,8 @@ pub struct Book {
     stirred: BTreeSet<u64>,
     /// Alarms that no incident accounts for; among them some that one does by now.
     unexplained: BTreeSet<Key>,
+    /// Failures that one of several vantages alone sees, and that are not told yet.
+    alone: BTreeSet<Key>,
     index: Index,
 }
 
@@ -338,6 +342,7 @@ impl Book {
             deferred: BTreeSet::new(),
             stirred: BTreeSet::new(),
             unexplained: BTreeSet::new(),
+            alone: BTreeSet::new(),
             index: Index::default(),
         }
     }

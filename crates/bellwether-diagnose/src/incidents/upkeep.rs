@@ -46,6 +46,7 @@ impl Book {
     pub(super) fn upkeep(&mut self, now: Timestamp, changes: &mut Changes) {
         let mut stirred = std::mem::take(&mut self.stirred);
         self.untraced(now, changes);
+        self.alone_so_far(now, changes);
         self.gather(&stirred, now, changes);
         stirred.extend(&changes.dirty);
         self.share(&stirred, now, changes);

@@ -56,6 +56,8 @@ pub struct Blind {
 pub(super) struct Fleet {
     networks: BTreeMap<VantageId, Option<u32>>,
     unheard: BTreeSet<VantageId>,
+    /// Much fails there alone, and whether it is the vantage is not settled.
+    doubted: BTreeSet<VantageId>,
 }
 
 impl Fleet {
@@ -80,6 +82,10 @@ impl Fleet {
 
     pub(super) fn is_heard(&self, vantage: &VantageId) -> bool {
         !self.unheard.contains(vantage)
+    }
+
+    pub(super) fn is_doubted(&self, vantage: &VantageId) -> bool {
+        self.doubted.contains(vantage)
     }
 
     /// From where a matter is seen, in words.
@@ -159,6 +165,12 @@ impl Book {
         let known = &self.fleet.networks;
         self.watches.leave(|vantage| !known.contains_key(vantage));
         self.close(changes, now)
+    }
+
+    /// At these vantages much fails that works elsewhere, and whether it is the vantage is not settled:
+    /// what one of them alone sees is not told meanwhile.
+    pub fn doubt(&mut self, vantages: BTreeSet<VantageId>) {
+        self.fleet.doubted = vantages;
     }
 
     /// A vantage that is no longer configured.

@@ -123,6 +123,9 @@ pub(super) struct Watch {
     /// The detector says that it is slow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow: Option<Box<Alarm>>,
+    /// Its failure is not told while nobody else sees it: when a trace of it was last asked for.
+    #[serde(skip_serializing_if = "When::is_none")]
+    pub alone: When,
     /// Is it traced more often than usual?
     pub followed: bool,
 }
@@ -281,9 +284,22 @@ impl Watch {
 
     /// The newest trace, if it was unhealthy, and is near enough to what is learned now.
     pub(super) fn waiting(&self, now: Timestamp) -> Option<Brief> {
+        self.newly_bad(now).cloned()
+    }
+
+    fn newly_bad(&self, now: Timestamp) -> Option<&Brief> {
         let bad = self.bad.as_deref().filter(|_| self.last_was_bad);
         bad.filter(|b| !is_past(b.began, CONFIRM_WITHIN, now))
-            .cloned()
+    }
+
+    /// Does it fail there, by the newest run or trace?
+    pub(super) fn sees_it_fail(&self, now: Timestamp) -> bool {
+        self.alarm.is_some() || self.runs_fail() || self.newly_bad(now).is_some()
+    }
+
+    /// How often it runs.
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_millis(u64::from(self.every))
     }
 
     /// The streak is over.

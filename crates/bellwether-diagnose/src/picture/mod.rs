@@ -22,7 +22,7 @@ pub use clients::{Clients, Shower};
 pub use dnssec::{ChainState, ChainView};
 pub use resolvers::{ResolverStatus, ResolverView};
 pub use zones::{Basis, Hop, ServerStatus, ServerView, Sides};
-pub(crate) use zones::{QUICK_MS, is_good};
+pub(crate) use zones::{NO_ANSWER, QUICK_MS, is_good};
 
 use crate::Situation;
 

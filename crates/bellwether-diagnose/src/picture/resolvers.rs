@@ -64,6 +64,8 @@ pub struct ResolverView<'a> {
     pub extended: Vec<ExtendedError>,
     /// An answer is cut over UDP, and does not come over TCP.
     pub truncated: bool,
+    /// Did each question come to an end? What was under way when the time ran out is not there.
+    pub is_whole: bool,
 }
 
 impl ResolverView<'_> {
@@ -129,6 +131,7 @@ fn view<'a>(
         authentic: false,
         extended: Vec::new(),
         truncated: false,
+        is_whole: true,
     };
     read_answers(context, seen, &mut view);
     view.controls_work = controls_work(&mine, controls, &view.status);
@@ -164,6 +167,7 @@ fn read_answers(context: &Context, seen: &ResolverSeen, view: &mut ResolverView<
     let mut error = None;
     for rtype in context.target.rtypes() {
         let Some(exchange) = seen.last(&rtype) else {
+            view.is_whole = false;
             continue;
         };
         let Some(response) = exchange.response() else {
@@ -203,7 +207,7 @@ fn read_answers(context: &Context, seen: &ResolverSeen, view: &mut ResolverView<
         ResolverStatus::Denies(AnswerKind::NxDomain)
     } else if let Some(rcode) = error {
         ResolverStatus::Error(rcode)
-    } else if !view.failing_types.is_empty() {
+    } else if !view.failing_types.is_empty() || !view.is_whole {
         ResolverStatus::Silent
     } else {
         ResolverStatus::Denies(AnswerKind::NoData)

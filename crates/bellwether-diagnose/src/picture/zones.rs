@@ -15,6 +15,9 @@ use super::Seen;
 /// one try waits.
 pub(crate) const QUICK_MS: f64 = 1000.0;
 
+/// What stands in place of an answer that did not come.
+pub(crate) const NO_ANSWER: &str = "no answer";
+
 /// One zone that holds the target's name, or a name that it is an alias of.
 pub struct Hop<'a> {
     /// The observation.
@@ -330,7 +333,7 @@ fn server<'a>(zone: &'a ZoneSeen, seen: &'a ServerSeen, rtypes: &[String]) -> Se
     ServerView {
         seen,
         label: seen.label(),
-        status: status(zone, seen, &asked),
+        status: status(zone, seen, &asked, rtypes.len()),
         leads_to: addresses.clone(),
         addresses,
         aliases,
@@ -385,7 +388,7 @@ fn failed_types(asked: &[&Exchange]) -> BTreeMap<String, String> {
             Some(r) => r.rcode.to_string(),
             None if !e.was_asked() || !is_quick => return None,
             None if !e.discarded.is_empty() => "only messages that answer no question".to_owned(),
-            None => "no answer".to_owned(),
+            None => NO_ANSWER.to_owned(),
         };
         Some((e.question.rtype.clone(), how))
     });
@@ -404,7 +407,7 @@ fn not_asked(exchange: &Exchange) -> Option<String> {
     }
 }
 
-fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStatus {
+fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange], types: usize) -> ServerStatus {
     // What our own limits, time and routes kept from being asked says nothing of the server.
     let reason = asked.iter().find_map(|e| not_asked(e));
     if let Some(reason) = &reason
@@ -441,20 +444,7 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStat
     }
     let cut = responses.iter().find(|(e, r)| r.is_cut(&e.question));
     if let Some((exchange, response)) = cut {
-        // Whether the whole comes over TCP nobody waited for.
-        let mut again = seen.exchanges.iter();
-        let unread = again.find(|e| e.question == exchange.question && !e.was_asked());
-        if let Some(reason) = unread.and_then(not_asked) {
-            return ServerStatus::NotAsked(reason);
-        }
-        return match &response.malformed {
-            Some(complaint) => ServerStatus::Malformed {
-                complaint: complaint.clone(),
-                at: response.malformed_at,
-                size: response.size,
-            },
-            None => ServerStatus::Truncated,
-        };
+        return cut_short(seen, exchange, response);
     }
     if has(AnswerKind::Unusable) {
         return ServerStatus::NotAuthoritative { upward: true };
@@ -465,15 +455,38 @@ fn status(zone: &ZoneSeen, seen: &ServerSeen, asked: &[&Exchange]) -> ServerStat
     } else {
         AnswerKind::NoData
     };
-    // Half an answer: of the other type nothing is known.
-    let is_half = aa && kind == AnswerKind::NoData && responses.len() < asked.len();
+    // Half an answer: of the other type nothing is known. On the way down one type is enough.
+    let whole = if zone.holds_name { types } else { asked.len() };
+    let is_half = aa && kind == AnswerKind::NoData && responses.len() < whole;
     if is_half && !has(AnswerKind::Referral) {
-        return reason.map_or(ServerStatus::FailsType, ServerStatus::NotAsked);
+        // What is not there at all was under way when the time ran out.
+        let missing = (asked.len() < whole).then(|| "the time ran out".to_owned());
+        return reason
+            .or(missing)
+            .map_or(ServerStatus::FailsType, ServerStatus::NotAsked);
     }
     match (aa, has(AnswerKind::Referral)) {
         (_, true) => ServerStatus::Denies(AnswerKind::Referral),
         (true, false) => ServerStatus::Denies(kind),
         (false, false) => ServerStatus::NotAuthoritative { upward: false },
+    }
+}
+
+/// An answer that did not come whole.
+fn cut_short(seen: &ServerSeen, exchange: &Exchange, response: &Response) -> ServerStatus {
+    // Whether the whole comes over TCP nobody waited for.
+    let mut again = seen.exchanges.iter();
+    let unread = again.find(|e| e.question == exchange.question && !e.was_asked());
+    if let Some(reason) = unread.and_then(not_asked) {
+        return ServerStatus::NotAsked(reason);
+    }
+    match &response.malformed {
+        Some(complaint) => ServerStatus::Malformed {
+            complaint: complaint.clone(),
+            at: response.malformed_at,
+            size: response.size,
+        },
+        None => ServerStatus::Truncated,
     }
 }
 

@@ -62,6 +62,44 @@ pub(super) struct Linked {
     pub offset_ms: Option<i64>,
     /// Since when that is too much.
     pub off: Option<Timestamp>,
+    /// What came lately, and too late to judge anything.
+    pub late: Late,
+}
+
+/// Results that come in a row, and are history.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Late {
+    /// How many.
+    count: u32,
+    /// How old the oldest of them is.
+    age: Duration,
+    /// When the last one came.
+    at: Option<Timestamp>,
+}
+
+/// So many results that come too late are no accident.
+const LATE_MIN: u32 = 3;
+/// And when none came for so long, those that waited are all there.
+const LATE_OVER: Duration = Duration::from_secs(5);
+
+impl Late {
+    /// A result came that began so long ago.
+    pub(super) fn came(&mut self, age: Duration, now: Timestamp) {
+        if !self.lasts(now) {
+            *self = Self::default();
+        }
+        self.count = self.count.saturating_add(1);
+        (self.age, self.at) = (self.age.max(age), Some(now));
+    }
+
+    fn lasts(&self, now: Timestamp) -> bool {
+        self.at.is_some_and(|at| !is_older(at, LATE_OVER, now))
+    }
+
+    /// How old what comes is, where that is too old.
+    fn age(&self, now: Timestamp) -> Option<Duration> {
+        (self.count >= LATE_MIN && self.lasts(now)).then_some(self.age)
+    }
 }
 
 impl Linked {
@@ -77,6 +115,7 @@ impl Linked {
         self.here = self.here.map(|(link, at)| (link, at.min(now)));
         // What was measured is of the clock before.
         (self.off, self.offset_ms) = (None, None);
+        self.late = Late::default();
     }
 }
 
@@ -212,6 +251,21 @@ fn late(
         );
         let remedy = format!("Give the agent at {id} room on its disk");
         amiss(known, id, lag, (now, summary, remedy), changes);
+        return true;
+    }
+    // By a clock that is wrong everything looks old.
+    let is_timed = link.offset_ms.unwrap_or(0).unsigned_abs() <= OFFSET_MAX_MS;
+    let arrives = known.link.late.age(now).filter(|_| is_timed && !lags);
+    if let Some(age) = arrives {
+        let since = now.checked_sub(age).unwrap_or(now);
+        let summary = format!(
+            "what {id} saw comes late, up to {} s after it was seen; it goes to the history and judges nothing",
+            age.as_secs()
+        );
+        let remedy = format!(
+            "Nothing, if {id} was cut off: what waited there is taken in. Else look at the link from {id}"
+        );
+        amiss(known, id, lag, (since, summary, remedy), changes);
         return true;
     }
     if lags {

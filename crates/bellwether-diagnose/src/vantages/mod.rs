@@ -345,6 +345,15 @@ impl Vantages {
                 .is_some_and(|known| known.unheard.is_none())
     }
 
+    /// Vantages at which much fails that works elsewhere, while whether it is the vantage is not settled.
+    #[must_use]
+    pub fn doubted(&self, now: Timestamp) -> BTreeSet<VantageId> {
+        let ids = self.known.keys();
+        ids.filter(|id| self.is_heard(id) && self.others.is_doubted(id, now))
+            .cloned()
+            .collect()
+    }
+
     /// How each stands, in the order of their names.
     pub fn standings(&self) -> impl Iterator<Item = (&VantageId, Standing)> {
         self.known.iter().map(|(id, known)| {
@@ -375,6 +384,8 @@ impl Vantages {
             HeardKind::Unknown => return,
         };
         if is_late(heard.at, every, now) {
+            let age = now.duration_since(heard.at).unsigned_abs();
+            known.link.late.came(age, now);
             return;
         }
         known.link.said = known.link.said.max(Some(now));

@@ -33,6 +33,8 @@ const SEES: Milli = -DIFFERS;
 
 /// Independent targets that must differ at least.
 const ZONES_MIN: usize = 3;
+/// With fewer, half of them must differ for a doubt.
+const ZONES_FEW: usize = 8;
 /// Half of them are the vantage's own trouble, and fewer are not: those may share a provider that fails
 /// there. One that loses packets has all of them fail sooner or later, if not at once. So this is what
 /// the better half must say, once the worse ones are left out: one in three thousand results has as
@@ -353,6 +355,18 @@ impl Others {
         alone.differs(zones, fewer, now)
     }
 
+    /// Do as many of a vantage's targets differ as would do, and not often enough yet?
+    pub(super) fn is_doubted(&self, vantage: &VantageId, now: Timestamp) -> bool {
+        let zones = self.zones.len();
+        let half = if zones < ZONES_FEW {
+            zones.div_ceil(2)
+        } else {
+            0
+        };
+        let side = self.vantages.get(vantage).map(|place| &self.alone[*place]);
+        side.is_some_and(|side| side.sum > 0 && side.lately(now) >= ZONES_MIN.max(half))
+    }
+
     /// Does it say of many targets that they work, which fail from two other networks?
     pub(super) fn is_green_alone(
         &mut self,
@@ -416,7 +430,7 @@ impl Side {
         } else {
             self.zones
                 .retain(|_, zone| zone.until >= now || zone.sum > 0);
-            let lately = self.zones.values().filter(|zone| zone.until >= now).count();
+            let lately = self.lately(now);
             self.is_out = self.is_enough
                 && lately >= ZONES_MIN
                 && match least {
@@ -429,6 +443,11 @@ impl Side {
             of,
             since: self.since.unwrap_or(now),
         })
+    }
+
+    /// How many targets differed lately.
+    fn lately(&self, now: Timestamp) -> usize {
+        self.zones.values().filter(|zone| zone.until >= now).count()
     }
 
     /// What the targets say without so many that say most.

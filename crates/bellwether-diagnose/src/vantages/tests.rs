@@ -679,3 +679,47 @@ fn one_check_that_pauses_is_not_the_whole_vantage() {
     // 917 was the last; two intervals of the slower ones later it is the vantage.
     assert_eq!(told, [(917 + 610 + 1, Cause::MonitorProbeHung)]);
 }
+
+#[test]
+fn m03_what_arrives_long_after_it_was_seen_is_late_until_no_more_of_it_comes() {
+    let mut all = fleet(3, &THREE);
+    let link = |second: i64, offset_ms: i64| {
+        Some(Link {
+            is_linked: true,
+            since: Some(at(590)),
+            heard: Some(at(second)),
+            boot: 1,
+            offset_ms: Some(offset_ms),
+            ..Link::default()
+        })
+    };
+    let brings = |all: &mut Vantages, began: &[i64], second: i64| {
+        for began in began {
+            all.heard(&Heard::of(&run("b", "s0", *began, true)), EVERY, at(second));
+        }
+    };
+    // Nothing waits there by the agent's own word: it is all on its way.
+    brings(&mut all, &[60, 120], 600);
+    assert_eq!(
+        amiss_by(&mut all, link(600, 0), 600),
+        [],
+        "two are an accident"
+    );
+    brings(&mut all, &[180, 600], 601);
+    assert_eq!(
+        amiss_by(&mut all, link(601, 0), 601),
+        [Cause::MonitorPipelineLag]
+    );
+    assert!(all.is_heard(&id("b")));
+    assert_eq!(
+        amiss_by(&mut all, link(605, 0), 605),
+        [Cause::MonitorPipelineLag]
+    );
+    assert_eq!(amiss_by(&mut all, link(607, 0), 607), []);
+    // By a clock that is an hour behind all of it looks old, and the clock is what is told.
+    brings(&mut all, &[240, 300, 360], 610);
+    assert_eq!(
+        amiss_by(&mut all, link(610, 3_600_000), 610),
+        [Cause::MonitorClockSkew]
+    );
+}

@@ -10,7 +10,7 @@ mod symptoms;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use bellwether_model::dns::{AnswerKind, Exchange, ResolverOrigin, ResolverSeen};
+use bellwether_model::dns::{Exchange, ResolverOrigin, ResolverSeen};
 use bellwether_model::http::HttpSeen;
 use bellwether_model::job::CheckAsk;
 use bellwether_model::net::{IcmpResult, TcpResult};
@@ -221,9 +221,9 @@ impl Visit<'_> {
         let expects = &self.ask.expect;
         let is_denied = matches!(view.status, ResolverStatus::Denies(_));
         // Where one type has none, and the other could not be asked, nothing is known.
-        let lacks = self.picture.not_run.iter();
-        let mut lacks = lacks.filter(|(_, kind, _)| *kind == ProbeKind::Dns);
-        if view.status == ResolverStatus::Denies(AnswerKind::NoData) && lacks.next().is_some() {
+        let mut asked = view.seen.answers.iter();
+        let is_half = !view.is_whole && asked.all(|e| e.response().is_some());
+        if view.status == ResolverStatus::Silent && is_half {
             return self.nothing(&[ProbeKind::Dns]);
         }
         match (expects.exists, view.is_usable()) {

@@ -30,8 +30,9 @@ pub(super) fn resolver(view: &ResolverView<'_>, wants_addresses: bool) -> Option
         ResolverStatus::Error(code) => rcode(*code),
         ResolverStatus::Silent if view.truncated => "dns.cut".into(),
         ResolverStatus::Silent => {
-            let mut asked = view.seen.answers.iter().filter(|e| e.was_asked());
-            silence(asked.next_back()?)
+            let asked = || view.seen.answers.iter().filter(|e| e.was_asked());
+            let unanswered = asked().rfind(|e| e.response().is_none());
+            silence(unanswered.or_else(|| asked().next_back())?)
         }
     })
 }

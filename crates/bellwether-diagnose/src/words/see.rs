@@ -10,7 +10,7 @@ use bellwether_model::net::Family;
 use bellwether_model::target::{Host, Target};
 use bellwether_model::{Cause, Channel, DnsName, FactKind, Layer};
 
-use super::read::{fact, value};
+use super::read::{fact, strings, value};
 use crate::candidates::Candidate;
 use crate::facts::delegation::OWN_ZONE_FAILS;
 use crate::facts::http::over_h2_fails;
@@ -224,6 +224,15 @@ fn control(picture: &Picture<'_>, candidate: &Candidate) -> Option<String> {
     match candidate.rule.cause {
         Cause::MonitorVantageIntercepted => {
             let known = fact(candidate, FactKind::CanaryResolves);
+            let is_finer =
+                known.is_none() && fact(candidate, FactKind::RootAnswersItself).is_none();
+            if let Some(of_name) =
+                fact(candidate, FactKind::RegistryAnswersItself).filter(|_| is_finer)
+            {
+                let server = strings(Some(of_name), "/servers").into_iter().next()?;
+                let name = value(of_name, "name");
+                return Some(format!("dig @{} {} A +norec", word(&server), word(name)));
+            }
             let server = known.map_or("198.41.0.4", |k| value(k, "server"));
             return Some(format!(
                 "dig @{} nothing-here.invalid A +norec",

@@ -175,15 +175,23 @@ fn monitor(candidate: &Candidate) -> String {
 /// Somebody else answers in place of the servers asked.
 fn intercepted(candidate: &Candidate) -> String {
     let canary = fact(candidate, FactKind::CanaryResolves);
+    let has_root = fact(candidate, FactKind::RootAnswersItself).is_some();
     let how = match canary {
         Some(known) => format!(
             "the root server's address {} answers {} for a name that must not exist",
             value(known, "server"),
             list(strings(Some(known), "/addresses"))
         ),
-        None => {
-            "the root servers' addresses give final answers, which the root never does".to_owned()
-        }
+        None => match fact(candidate, FactKind::RegistryAnswersItself) {
+            Some(known) if !has_root => format!(
+                "the addresses of name servers of {} give final answers, which a registry never does",
+                value(known, "zone")
+            ),
+            Some(_) | None => {
+                "the root servers' addresses give final answers, which the root never does"
+                    .to_owned()
+            }
+        },
     };
     format!(
         "it is us: DNS is intercepted on the way out: {how}. Nothing is known of the service's name servers"

@@ -39,7 +39,7 @@ pub(crate) struct Agent {
     pub(crate) name: String,
     /// Where it stands.
     vantage: String,
-    /// `linked`, `away` (it was, and is not now), `enrolled` (and never came), `revoked`, `missing` (its
+    /// `linked`, `silent` (it has a link, and nothing came over it since `since`), `away` (it was, and is not now), `enrolled` (and never came), `revoked`, `missing` (its
     /// vantage is configured, and nobody was enrolled for it), `unconfigured` (its vantage is no longer).
     #[schema(example = "linked")]
     pub(crate) state: &'static str,
@@ -63,7 +63,7 @@ pub(crate) struct Agent {
     certificate_ends: Option<Timestamp>,
     /// Is it linked now?
     linked: bool,
-    /// Since when it is, or is not, as far as this hub has seen.
+    /// Since when it is, or is not, or is silent, as far as this hub has seen.
     #[schema(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
     /// When anything was last heard of it.

@@ -31,6 +31,8 @@ pub struct Row {
 pub enum State {
     /// It is linked.
     Linked,
+    /// It has a link, and nothing came over it for long.
+    Silent,
     /// It is not, and was before.
     Away,
     /// It was enrolled, and never came.
@@ -49,6 +51,7 @@ impl State {
     pub fn name(self) -> &'static str {
         match self {
             Self::Linked => "linked",
+            Self::Silent => "silent",
             Self::Away => "away",
             Self::Enrolled => "enrolled",
             Self::Revoked => "revoked",
@@ -71,6 +74,8 @@ impl Row {
             State::Unconfigured
         } else if self.presence.is_linked {
             State::Linked
+        } else if self.presence.is_silent {
+            State::Silent
         } else if enrolled.seen.is_some() {
             State::Away
         } else {

@@ -456,6 +456,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         };
         let memory = std::mem::take(&mut self.memory);
         self.taking = number;
+        self.note(|presence| presence.is_busy = true);
         Ok(Some(tokio::spawn(taking.take(number, packed, memory))))
     }
 
@@ -464,6 +465,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         &mut self,
         done: Result<(Done, Memory), tokio::task::JoinError>,
     ) -> Result<(), Over> {
+        let now = self.host.now();
+        // What it said meanwhile was not read: it was not silent.
+        self.note(|presence| (presence.is_busy, presence.heard) = (false, Some(now)));
         let done = match done {
             Ok((done, memory)) => {
                 self.memory = memory;

@@ -43,11 +43,14 @@ impl Judge {
 
     /// A check without a result for two intervals is an alarm about ourselves.
     pub(super) fn watch_freshness(&mut self, now: Timestamp) {
+        // What comes from a vantage whose agent is not linked is not to come now; that is told of the vantage.
+        let linked = self.shared.links.all();
+        let is_linked = |v: &VantageId| linked.get(v).is_none_or(|presence| presence.is_linked);
         let (found, stale) = self.shared.board_mut(|board| {
             let mut silent = BTreeMap::new();
             let is_one = board.vantages.len() < 2;
             if !is_one {
-                silent = silent_places(board, &self.since, now);
+                silent = silent_places(board, &self.since, is_linked, now);
             }
             let mut found = Found {
                 stale: Vec::new(),
@@ -147,10 +150,17 @@ impl<'b> Found<'b> {
 
 /// Which checks give no result at which of several vantages, though others do there? What is wrong with a
 /// vantage as a whole is told of that. Most are in time for a while yet, and not looked at before.
-fn silent_places(board: &mut Board, since: &Since, now: Timestamp) -> BTreeMap<Key, Silent> {
+fn silent_places(
+    board: &mut Board,
+    since: &Since,
+    is_linked: impl Fn(&VantageId) -> bool,
+    now: Timestamp,
+) -> BTreeMap<Key, Silent> {
     let vantages = &board.vantages;
     // Who is well, and since when what it runs is to give results.
-    let well = vantages.iter().filter(|(_, s)| s.amiss.is_none());
+    let well = vantages
+        .iter()
+        .filter(|(vantage, s)| s.amiss.is_none() && is_linked(vantage));
     let well: Vec<(&VantageId, Option<Timestamp>, Option<Timestamp>)> = well
         .map(|(vantage, _)| {
             let (again, ever) = since.of(vantage, now);

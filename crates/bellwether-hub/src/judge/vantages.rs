@@ -118,12 +118,14 @@ impl Judge {
         if !self.vantages.is_many() {
             return;
         }
+        self.shared.links.hush(now);
         let all = self.shared.links.all();
         let changes = self
             .vantages
             .tick(|vantage| all.get(vantage).map(link), now);
         let mut judged = Judged::default();
         self.stand(changes, &mut judged, now);
+        self.book.doubt(self.vantages.doubted(now));
         if self.vantages.take_news() {
             judged.changes.push(self.known_of_vantages());
         }

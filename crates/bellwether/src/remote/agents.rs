@@ -245,6 +245,10 @@ fn notes(agent: &Agent, now: Timestamp) -> Vec<String> {
             "nobody measures from there: bellwether agents token {}",
             quoted(&agent.name)
         )),
+        "silent" => notes.push(match agent.heard {
+            Some(at) => format!("silent since {} ago, though it has a link", span(at, now)),
+            None => "silent, though it has a link".to_owned(),
+        }),
         "away" => notes.push(match agent.heard {
             Some(at) => format!("not linked; last heard {} ago", span(at, now)),
             None => "not linked".to_owned(),

@@ -72,6 +72,12 @@ pub(super) const SENTENCES: &[Sentence] = &[
         "{servers}, addresses of root servers, [gives|give] a final answer for {name}",
     ),
     Sentence::new(
+        K::RegistryAnswersItself,
+        "servers",
+        "",
+        "{servers}, addresses of name servers of {zone}, [gives|give] a final answer for {name}",
+    ),
+    Sentence::new(
         K::ClockOff,
         "",
         "",

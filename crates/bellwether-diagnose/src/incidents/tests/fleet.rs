@@ -310,3 +310,91 @@ fn a_vantages_own_trouble_is_one_incident_of_no_check_and_survives_a_restart() {
     book.tick(at(1_000));
     assert_eq!(book.open().count(), 0);
 }
+
+/// All look at the check, and see it well.
+fn looked_at() -> Story {
+    let mut story = story();
+    for vantage in ALL {
+        story.run_at(0, vantage, SHOP, "9.9.9.9", None);
+        story.trace_at(0, vantage, SHOP, &healthy());
+    }
+    story
+}
+
+fn fails_at(story: &mut Story, vantage: &'static str, times: &[i64]) {
+    for when in times {
+        story.run_at(*when, vantage, SHOP, "9.9.9.9", Some("tcp.refused"));
+        story.trace_at(*when, vantage, SHOP, &refused());
+    }
+}
+
+#[test]
+fn what_one_alone_sees_is_told_when_it_has_lasted() {
+    let mut story = looked_at();
+    fails_at(&mut story, "fra", &[10, 13, 40, 70]);
+    story.ticks(11, 99, 1);
+    let told = play(&story);
+    assert_eq!(told.kept.len(), 0, "no three intervals yet");
+    // Somebody else is asked, once, and it is looked there again and again.
+    let asked = told.wanted.iter().filter(|(when, _)| *when == at(13));
+    assert_eq!(asked.count(), 1);
+    story.ticks(100, 110, 1);
+    let incident = play(&story).only().clone();
+    let since = |when: Timestamp| when.as_second() - at(0).as_second();
+    assert_eq!((since(incident.began), since(incident.opened)), (10, 100));
+    assert_eq!(incident.scope.vantages, ["fra"]);
+    assert_eq!(
+        play_with(&story, |_| true),
+        play(&story),
+        "also over restarts"
+    );
+}
+
+#[test]
+fn what_a_second_one_sees_is_told_at_once() {
+    let mut story = looked_at();
+    fails_at(&mut story, "fra", &[10, 13]);
+    story.run_at(15, "nyc", SHOP, "9.9.9.9", Some("tcp.refused"));
+    story.ticks(14, 17, 1);
+    let told = play(&story);
+    assert_eq!(told.only().opened, at(15));
+    // One that is not heard is nobody else.
+    let unheard = Step::Unheard("nyc", None);
+    story.steps.insert(0, (at(1), unheard));
+    assert_eq!(play(&story).kept.len(), 0);
+}
+
+#[test]
+fn what_one_alone_sees_is_not_told_when_it_works_again() {
+    let mut story = looked_at();
+    fails_at(&mut story, "fra", &[10, 13]);
+    for when in [40, 70, 100, 130] {
+        story.run_at(when, "fra", SHOP, "9.9.9.9", None);
+    }
+    story.ticks(14, 140, 1);
+    assert_eq!(play(&story).kept.len(), 0, "broken, and yet served since");
+    story.trace_at(141, "fra", SHOP, &healthy());
+    story.ticks(142, 400, 1);
+    let told = play(&story);
+    assert_eq!(told.kept.len(), 0);
+    let late = told.wanted.iter().filter(|(when, _)| *when > at(160));
+    assert_eq!(late.count(), 0, "nobody asks any more");
+}
+
+#[test]
+fn what_a_doubted_one_alone_sees_waits_until_the_doubt_is_over() {
+    let mut story = looked_at();
+    fails_at(&mut story, "fra", &[10, 13, 40, 70, 100]);
+    let mut book = Book::new();
+    book.set_vantages(story.vantages.clone(), at(0));
+    let doubted = [VantageId::new("fra")];
+    book.doubt(doubted.into());
+    for (now, step) in &story.steps {
+        act_out(&mut book, step, *now);
+    }
+    book.tick(at(200));
+    assert_eq!(book.open().count(), 0);
+    book.doubt([].into());
+    book.tick(at(201));
+    assert_eq!(book.open().count(), 1);
+}

@@ -170,15 +170,18 @@ fn numberless(kept: &BTreeMap<u64, Incident>) -> Vec<Incident> {
 
 /// A sentence without the numbers of incidents.
 fn unnumbered(text: &str) -> String {
-    let parts = text.split("incident ").enumerate();
-    let plain = parts.map(|(n, part)| match n {
-        0 => part.to_owned(),
-        _ => format!(
-            "incident {}",
-            part.trim_start_matches(|c: char| c.is_ascii_digit())
-        ),
-    });
-    plain.collect()
+    let without = |text: &str, word: &str| -> String {
+        let parts = text.split(word).enumerate();
+        let plain = parts.map(|(n, part)| match n {
+            0 => part.to_owned(),
+            _ => {
+                let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+                format!("{word}{rest}")
+            }
+        });
+        plain.collect()
+    };
+    without(&without(text, "incident "), "Incident ")
 }
 
 /// Rounds of traces of six services on three operators: in each round each is well, or fails by one

@@ -167,6 +167,18 @@ impl Fleet {
         }
     }
 
+    /// A vantage sees a service fail, and the others see it well: that is told when it has lasted.
+    fn fails_alone(&mut self, vantage: &str, service: &str, report: &Report) {
+        let before = self.open();
+        for _ in 0..2 {
+            self.second();
+            self.trace(vantage, service, report);
+        }
+        assert_eq!(self.open(), before, "nobody else sees it");
+        self.rounds(4, &[(vantage, service)], &[LOCAL, "fra", "nyc"]);
+        self.trace(vantage, service, report);
+    }
+
     /// Causes of incidents that are not over.
     fn open(&self) -> Vec<&'static str> {
         let open = self.stage.judge.book.open();
@@ -355,10 +367,7 @@ fn m04_one_that_loses_much_is_not_believed_and_is_heard_again() {
 fn m06_one_whose_controls_fail_is_our_trouble_and_ends_what_it_began() {
     let mut fleet = Fleet::well();
     let wrong = broken(&fleet, "fra", Cause::TlsNameMismatch);
-    fleet.second();
-    fleet.trace("fra", "shop", &wrong);
-    fleet.second();
-    fleet.trace("fra", "shop", &wrong);
+    fleet.fails_alone("fra", "shop", &wrong);
     assert_eq!(fleet.open(), ["tls.name_mismatch"]);
     let portal = broken(&fleet, "fra", Cause::MonitorVantageIntercepted);
     fleet.second();
@@ -505,10 +514,7 @@ fn n07_one_timeout_at_one_vantage_opens_nothing() {
 fn p12_what_one_vantage_sees_is_told_of_that_one() {
     let mut fleet = Fleet::well();
     let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
-    for _ in 0..2 {
-        fleet.second();
-        fleet.trace("fra", "shop", &report);
-    }
+    fleet.fails_alone("fra", "shop", &report);
     let incident = fleet.incident(Cause::NetTcpFiltered).clone();
     assert_eq!(incident.scope.vantages, ["fra"]);
     assert_eq!(
@@ -890,10 +896,7 @@ fn each_vantage_has_a_baseline_of_its_own() {
 fn p05_nothing_is_healthy_because_its_only_witness_fell_silent() {
     let mut fleet = Fleet::well();
     let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
-    for _ in 0..2 {
-        fleet.second();
-        fleet.trace("fra", "shop", &report);
-    }
+    fleet.fails_alone("fra", "shop", &report);
     assert_eq!(fleet.told("shop").0, Verdict::Degraded);
     fleet.rounds(40, &[], &[LOCAL, "nyc"]);
     assert_eq!(fleet.told("shop").0, Verdict::Unknown);
@@ -910,10 +913,7 @@ fn p05_nothing_is_healthy_because_its_only_witness_fell_silent() {
 fn one_that_is_no_longer_configured_judges_nothing() {
     let mut fleet = Fleet::well();
     let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
-    for _ in 0..2 {
-        fleet.second();
-        fleet.trace("fra", "shop", &report);
-    }
+    fleet.fails_alone("fra", "shop", &report);
     assert_eq!(fleet.told("shop").0, Verdict::Degraded);
     let (head, tail) = CONFIG.split_once("services:").unwrap();
     assert!(head.contains("fra"));

@@ -1,0 +1,126 @@
+//! What one vantage alone sees fail, while others look at the same check.
+//!
+//! It is near that vantage more often than at the service: lost packets there fail whatever is asked.
+//! Another vantage is asked for a trace, and nothing is told until somebody else sees it too, the
+//! detector is sure, or it has lasted while little else fails there alone.
+
+use std::time::Duration;
+
+use bellwether_model::{VantageId, Verdict};
+use jiff::Timestamp;
+
+use super::brief::Brief;
+use super::watch::{Before, Watch};
+use super::when::When;
+use super::{Book, Changes, Key, is_past, pace};
+
+/// What fails at one vantage alone is told after so long, or after three intervals if that is longer: by
+/// then the vantage's controls, and its other targets, have told whether it is the vantage.
+const LASTING: Duration = Duration::from_secs(30);
+const LASTING_RUNS: u32 = 3;
+/// Who saw a check within this time, or within three intervals, still looks at it.
+const LOOKS_WITHIN: Duration = Duration::from_mins(5);
+
+impl Book {
+    /// Is this check's failure to be told later, if at all?
+    pub(super) fn is_alone(&self, key: &Key, brief: &Brief, now: Timestamp) -> bool {
+        let Some(watch) = self.watches.get(key) else {
+            return false;
+        };
+        let mut looking = self.looking(key, now).peekable();
+        if watch.alarm.is_some() || looking.peek().is_none() {
+            return false;
+        }
+        let has_company = looking.any(|(_, other)| other.sees_it_fail(now));
+        let is_told = has_lasted(watch, brief, now) && !self.fleet.is_doubted(&key.1);
+        !has_company && !is_told
+    }
+
+    /// Other vantages that are heard, and look at the check.
+    fn looking<'b>(
+        &'b self,
+        (check, vantage): &'b Key,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (&'b VantageId, &'b Watch)> {
+        let all = self.watches.of_check(check).iter();
+        let looks = move |watch: &Watch| {
+            let within = LOOKS_WITHIN.max(watch.interval() * LASTING_RUNS);
+            let seen = watch.last_seen.get();
+            seen.is_some_and(|seen| !is_past(seen, within, now))
+        };
+        all.map(|(other, watch)| (other, watch))
+            .filter(move |(other, watch)| {
+                *other != vantage && self.fleet.is_heard(other) && looks(watch)
+            })
+    }
+
+    /// Waits with a failure that nobody else sees, and asks somebody else.
+    pub(super) fn hold_back(&mut self, key: &Key, now: Timestamp, changes: &mut Changes) {
+        let is_new = self.alone.insert(key.clone());
+        if !is_new {
+            return;
+        }
+        let others = self.looking(key, now);
+        let witness = others.min_by_key(|(vantage, watch)| (watch.last_trace, *vantage));
+        let witness = witness.map(|(vantage, _)| vantage.clone());
+        let asked = witness.map(|vantage| (key.0.clone(), vantage));
+        changes.wanted.extend(asked);
+        if let Some(watch) = self.watches.get_mut(key) {
+            watch.alone = When::at(now);
+        }
+    }
+
+    /// Failures that nobody else saw: does somebody by now, or have they lasted?
+    pub(super) fn alone_so_far(&mut self, now: Timestamp, changes: &mut Changes) {
+        for (n, key) in std::mem::take(&mut self.alone).into_iter().enumerate() {
+            let waiting = self.watches.get(&key).and_then(|w| w.waiting(now));
+            let is_heard = self.fleet.is_heard(&key.1);
+            let brief = waiting.filter(|_| is_heard && !self.fails_by_any(&key));
+            let is_alone = brief
+                .as_ref()
+                .is_some_and(|brief| self.is_alone(&key, brief, now));
+            let Some(watch) = self.watches.get_mut(&key) else {
+                continue;
+            };
+            if is_alone {
+                let asked = watch.alone.get();
+                if asked.is_none_or(|asked| is_past(asked, pace(watch, n), now)) {
+                    watch.alone = When::at(now);
+                    changes.wanted.insert(key.clone());
+                }
+                self.alone.insert(key);
+                continue;
+            }
+            watch.alone = When::default();
+            if let Some(brief) = brief {
+                let causes = brief.roots.iter().map(|root| root.cause).collect();
+                let before = Before {
+                    bad: Some((brief.began, causes)),
+                    ..Before::default()
+                };
+                changes.touched.insert(key.clone());
+                self.fold(&key, &brief, &before, now, changes);
+            }
+        }
+    }
+
+    fn fails_by_any(&self, key: &Key) -> bool {
+        let fails = |id: u64| {
+            let matter = self.matters.get(&id).filter(|m| !m.is_warning());
+            let member = matter.and_then(|m| m.members.get(key));
+            member.is_some_and(|m| m.until.is_none())
+        };
+        self.index.held(key).any(fails)
+    }
+}
+
+/// Does it fail for so long that it is told, whoever else sees it?
+fn has_lasted(watch: &Watch, brief: &Brief, now: Timestamp) -> bool {
+    let lasting = LASTING.max(watch.interval() * LASTING_RUNS);
+    let since = watch.failing_since().unwrap_or(brief.began);
+    // A run that is served says otherwise; where some ways fail, one that fails takes that back.
+    let newest = When::at(brief.began);
+    let fails_on = brief.verdict != Verdict::Broken && watch.last_bad_run > newest;
+    let is_belied = watch.last_good > newest && !fails_on;
+    is_past(since, lasting, now) && !is_belied
+}
