@@ -395,3 +395,72 @@ async fn what_waits_is_delivered_before_the_end() {
     bench.uplink.await.unwrap();
     assert_eq!(lock(&bench.shared.spool).fill().deliveries, 0);
 }
+
+/// Says a frame as a slow line carries it.
+async fn drip(link: &mut (impl AsyncWrite + Unpin), message: &ToAgent) {
+    for piece in frame::encode(message).unwrap().chunks(2_048) {
+        link.write_all(piece).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// A plan that takes minutes on its line arrives, though much waits to be delivered over the same.
+#[tokio::test(start_paused = true)]
+async fn c07_a_large_plan_comes_over_a_slow_line() {
+    let mut text = "services:\n".to_owned();
+    for n in 0..800 {
+        let path = "x".repeat(200);
+        text += &format!("  - {{ name: s{n}, url: \"https://s{n}.example/{path}\" }}\n");
+    }
+    let config = bellwether_config::parse(&text, std::path::Path::new("a.yaml")).unwrap();
+    let vantage = VantageId::new("fra");
+    let (head, checks) = link_plan(&config, 4, &vantage, &Default::default()).unwrap();
+    let count = checks.len() as u64;
+    let mut bench = bench();
+    bench.spooled(1..=40).await;
+    let link = bench.link(0).await;
+    let (mut hears, mut says) = tokio::io::split(link);
+    let begun = Instant::now();
+    let told = tokio::spawn(async move {
+        let part = ToAgent::PlanPart {
+            generation: 4,
+            checks,
+        };
+        drip(&mut says, &ToAgent::Plan(head)).await;
+        // As one part: the longest that a hub says.
+        drip(&mut says, &part).await;
+        let end = ToAgent::PlanEnd {
+            generation: 4,
+            checks: count,
+        };
+        drip(&mut says, &end).await;
+        says
+    });
+    loop {
+        let heard = frame::receive::<ToHub>(&mut hears).await.unwrap();
+        match heard.expect("the link holds") {
+            ToHub::Planned { generation } => break assert_eq!(generation, 4),
+            other => assert!(!matches!(other, ToHub::Unplanned { .. }), "{other:?}"),
+        }
+    }
+    assert!(begun.elapsed() > Duration::from_secs(100));
+    assert!(bench.links.try_recv().is_err(), "one link was enough");
+    told.await.unwrap();
+}
+
+/// What is said of the spool is known without asking the disk.
+#[tokio::test]
+async fn how_the_agent_is_can_be_said_while_the_disk_is_slow() {
+    let bench = bench();
+    bench.spooled(1..=3).await;
+    let busy = lock(&bench.shared.spool);
+    let (tell, told) = std::sync::mpsc::channel();
+    let shared = bench.shared.clone();
+    std::thread::spawn(move || {
+        let state = shared.state(Timestamp::UNIX_EPOCH);
+        let _ = tell.send(state.spooled);
+    });
+    let spooled = told.recv_timeout(Duration::from_secs(60));
+    assert_eq!(spooled, Ok(3));
+    drop(busy);
+}
