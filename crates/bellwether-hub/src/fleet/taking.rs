@@ -10,9 +10,9 @@ use bellwether_model::{Envelope, Run, VantageId};
 use bellwether_store::Change;
 use tokio::time::timeout;
 
-use super::Host;
-use super::intake::Bundle;
+use super::intake::{Bundle, Kept};
 use super::sift::{self, Labels, Sifted, Why};
+use super::{Host, Turn};
 use crate::links::Far;
 
 /// How long the judge may take until it has room, before the agent is told to come later.
@@ -32,6 +32,8 @@ pub(super) enum Done {
     Kept(u64),
     /// It is not known to be.
     Later(String),
+    /// The hub has something else under its number: what it said when the link began holds no more.
+    Anew,
 }
 
 /// A delivery that is taken in.
@@ -43,12 +45,23 @@ pub(super) struct Taking {
     pub(super) offset_ms: Option<i64>,
     /// Deliveries before it that never came.
     pub(super) missing: u64,
+    /// Did it come over this link before?
+    pub(super) is_again: bool,
+    /// Which place of its vantage it came to.
+    pub(super) seat: u64,
+    pub(super) turn: Turn,
 }
 
 impl Taking {
     /// Looks it through, keeps it, and hands it to the judge: in this order, and each whole. There is
     /// room with the judge before anything is kept, so that what is kept is judged.
     pub(super) async fn take(self, number: u64, packed: Vec<u8>, memory: Memory) -> (Done, Memory) {
+        let _turn = self.turn.clone().lock_owned().await;
+        if !self.host.fleet().is_last(&self.vantage, self.seat) {
+            // Whoever has linked since was told what is kept, and brings this again.
+            let why = "another link of this agent has come since".to_owned();
+            return (Done::Later(why), memory);
+        }
         let room = timeout(JUDGE_WAIT, self.host.far.clone().reserve_owned());
         let Ok(Ok(room)) = room.await else {
             let why = "the hub is behind with judging".to_owned();
@@ -69,9 +82,15 @@ impl Taking {
             runs,
         };
         let kept = self.host.intake.keep(Bundle { envelope, evidence });
-        if let Err(error) = kept.await {
-            tracing::debug!(vantage = %self.vantage, error, "a delivery could not be kept");
-            return (Done::Later("the hub cannot keep it now".to_owned()), memory);
+        match kept.await {
+            Ok(Kept::Now) => {}
+            // The disk had it though it said that it had not.
+            Ok(Kept::Before) if self.is_again => {}
+            Ok(Kept::Before) => return (Done::Anew, memory),
+            Err(error) => {
+                tracing::debug!(vantage = %self.vantage, error, "a delivery could not be kept");
+                return (Done::Later("the hub cannot keep it now".to_owned()), memory);
+            }
         }
         self.host.fleet().tally.of(&self.vantage, |counts| {
             counts.deliveries += 1;
