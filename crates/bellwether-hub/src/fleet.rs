@@ -15,6 +15,7 @@
 //! - `intake`: deliveries, until they are durable
 //! - `plan`: what an agent is to do
 //! - `offset`: by how much its clock is off
+//! - `lexicon`: how many new words each may bring
 //! - `given`: checks that agents were ever given
 //! - [`roster`]: how each of them is, as it is told
 //! - [`counts`]: what became of it all, in numbers
@@ -23,6 +24,7 @@ pub mod counts;
 mod door;
 mod given;
 mod intake;
+mod lexicon;
 mod offset;
 mod out;
 mod plan;
@@ -55,6 +57,7 @@ use crate::tasks::Tasks;
 use counts::{Counts, Tally};
 use given::Given;
 use intake::Intake;
+use lexicon::Lexicon;
 use registry::Registry;
 
 /// The directory of the hub's authority, in the data directory.
@@ -77,6 +80,7 @@ pub struct Fleet {
     /// What became of what they said.
     pub tally: Tally,
     given: Given,
+    lexicon: Lexicon,
     dir: PathBuf,
     authority: Mutex<Option<Arc<Authority>>>,
     seats: Mutex<BTreeMap<VantageId, Seat>>,
@@ -140,6 +144,7 @@ impl Fleet {
             registry: Registry::new(state),
             tally: Tally::default(),
             given: Given::default(),
+            lexicon: Lexicon::default(),
             dir: data_dir.join(LINK_DIR),
             authority: Mutex::default(),
             seats: Mutex::default(),

@@ -179,6 +179,7 @@ where
         presence.generation = hello.generation;
         presence.offset_ms = None;
         presence.state = None;
+        presence.unplanned = None;
     });
     tracing::info!(%vantage, agent = peer.agent, boot = hello.boot, program = inert(&hello.program, WORDS_LEN_MAX), kept, "an agent has linked");
     if hello.newest < kept {
@@ -439,12 +440,16 @@ impl Session {
                 Ok(())
             }
             ToHub::Planned { generation } => {
-                self.note(|presence| presence.generation = generation);
+                self.note(|presence| {
+                    presence.generation = generation;
+                    presence.unplanned = None;
+                });
                 Ok(())
             }
             ToHub::Unplanned { generation, why } => {
                 let why = inert(&why, TROUBLE_LEN_MAX);
                 tracing::error!(vantage = %self.vantage, generation, why, "an agent cannot go by its plan; the one before stays in force there");
+                self.note(|presence| presence.unplanned = Some(why));
                 Ok(())
             }
             ToHub::Time { asked, at } => {

@@ -1,6 +1,7 @@
 //! Agents that lie, and strangers.
 
 use super::super::counts::Turned;
+use super::super::roster::roster;
 use super::super::sift::Why;
 use super::super::visit::FIRST_WORD;
 use super::*;
@@ -222,6 +223,78 @@ async fn a12_a_result_for_a_job_never_given() {
     assert!(room.runs(&CheckId::new("bank", "main"), "fra").is_empty());
     assert_eq!(room.counts("fra").refused[Why::Check as usize], 1);
     assert!(room.judged.try_recv().is_err());
+    let told = troubles(&room, "fra");
+    assert!(
+        told[0].contains("1 results") && told[0].contains("`bank/main`"),
+        "{told:?}"
+    );
+    assert!(troubles(&room, "nyc").is_empty());
+}
+
+/// What is told to be wrong with the agent of a vantage.
+fn troubles(room: &Room, vantage: &str) -> Vec<String> {
+    let rows = roster(&room.hub.shared).unwrap().into_iter();
+    let row = rows.filter(|row| row.vantage.as_str() == vantage);
+    row.flat_map(|row| row.troubles()).collect()
+}
+
+#[tokio::test]
+async fn p24_a_stolen_agent_cannot_fill_the_dictionary() {
+    const WORDS: u32 = 10_000;
+    let room = room();
+    let (fra, nyc) = (room.enrol("fra"), room.enrol("nyc"));
+    let address = |n: u32| Some(IpAddr::from((0x0a00_0000 + n).to_be_bytes()));
+    let named = |vantage: &str, numbers: std::ops::Range<u32>| {
+        let runs = numbers.map(|n| {
+            Harvest::Run(Run {
+                address: address(n),
+                ..run(vantage, (n % 3_000).into())
+            })
+        });
+        packed_of(runs.collect())
+    };
+    let mut other = room.link(&nyc).await;
+    // Over as many links as it likes.
+    for number in 1..=3 {
+        let mut thief = room.link(&fra).await;
+        let from = (u32::try_from(number).unwrap() - 1) * 6_000;
+        let lies = named("fra", from..from + 6_000);
+        thief.deliver(number, &lies).await;
+        assert_eq!(thief.kept().await, number);
+        other.deliver(number, &named("nyc", 0..10)).await;
+        assert_eq!(other.kept().await, number, "others' results in time");
+    }
+    let words = |vantage: &str| {
+        let runs = room.runs(&check(), vantage).into_iter();
+        let words: std::collections::BTreeSet<_> = runs.filter_map(|run| run.address).collect();
+        words.len()
+    };
+    assert_eq!(room.runs(&check(), "fra").len(), 18_000, "rows are facts");
+    assert!(words("fra") <= WORDS as usize, "{}", words("fra"));
+    assert_eq!(words("nyc"), 10);
+    assert!(room.counts("fra").refused[Why::Word as usize] >= 8_000);
+    assert!(troubles(&room, "fra")[0].contains("left out"));
+    assert!(troubles(&room, "nyc").is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_that_an_agent_cannot_go_by_is_told() {
+    let room = room();
+    let peer = room.enrol("fra");
+    let mut wire = room.link(&peer).await;
+    let (generation, why) = (1, "no \u{1b}such file".to_owned());
+    wire.say(&ToHub::Unplanned { generation, why }).await;
+    wire.deliver(1, &packed("fra", 1)).await;
+    assert_eq!(wire.kept().await, 1);
+    let told = troubles(&room, "fra");
+    assert!(
+        told[0].contains("such file") && !told[0].contains('\u{1b}'),
+        "{told:?}"
+    );
+    wire.say(&ToHub::Planned { generation }).await;
+    wire.deliver(2, &packed("fra", 2)).await;
+    assert_eq!(wire.kept().await, 2);
+    assert!(troubles(&room, "fra").is_empty());
 }
 
 #[tokio::test]
