@@ -16,7 +16,7 @@ use crate::SystemClock;
 use crate::settings::link_plan;
 use crate::spool::{Folder, LIMIT_MIN};
 
-/// Hands each connection to whoever plays the hub.
+/// Hands each connection to whoever plays the hub. Its certificate is always about to end.
 struct Door(mpsc::UnboundedSender<DuplexStream>);
 
 impl Dial for Door {
@@ -26,6 +26,10 @@ impl Dial for Door {
         let (here, there) = tokio::io::duplex(1 << 16);
         let _ = self.0.send(there);
         Ok(here)
+    }
+
+    fn renewal(&mut self, _: Timestamp) -> Option<String> {
+        Some("a request".to_owned())
     }
 }
 
@@ -321,7 +325,7 @@ async fn a_plan_is_gone_by_when_it_is_whole_and_kept_for_the_next_start() {
     let mut link = bench.link(0).await;
     let answer = async |link: &mut DuplexStream| loop {
         match hear(link).await {
-            Some(ToHub::State(_)) => {}
+            Some(ToHub::State(_) | ToHub::Renew { .. }) => {}
             other => return other,
         }
     };
@@ -463,4 +467,38 @@ async fn how_the_agent_is_can_be_said_while_the_disk_is_slow() {
     let spooled = told.recv_timeout(Duration::from_secs(60));
     assert_eq!(spooled, Ok(3));
     drop(busy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_cannot_be_used_is_asked_for_again_after_an_hour() {
+    let mut bench = bench();
+    let mut link = bench.link(0).await;
+    let mut asked = Vec::new();
+    let begun = Instant::now();
+    while asked.len() < 3 {
+        match hear(&mut link).await {
+            Some(ToHub::Renew { .. }) => {
+                asked.push(begun.elapsed().as_secs());
+                // One that the agent cannot keep, and one that never comes.
+                if asked.len() == 1 {
+                    let chain = vec!["none".to_owned()];
+                    say(&mut link, &ToAgent::Renewed { chain }).await;
+                }
+            }
+            Some(ToHub::State(_)) => {
+                let (at, offset_ms) = (Timestamp::UNIX_EPOCH, None);
+                say(&mut link, &ToAgent::Time { at, offset_ms }).await;
+            }
+            other => assert!(matches!(other, Some(ToHub::Time { .. })), "{other:?}"),
+        }
+    }
+    let waits = asked.windows(2).map(|two| two[1] - two[0]);
+    assert!(
+        waits.clone().all(|wait| (3_600..3_610).contains(&wait)),
+        "{asked:?}"
+    );
+    assert!(
+        asked[0] < 10 && bench.links.try_recv().is_err(),
+        "over one link"
+    );
 }

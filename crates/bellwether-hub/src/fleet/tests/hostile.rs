@@ -169,6 +169,34 @@ async fn hostile_a10_a_certificate_that_ends_ends_its_link() {
     assert!((30 * 86_400..31 * 86_400).contains(&lived), "{lived}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn hostile_a10_a_link_outlives_the_certificate_that_it_began_with() {
+    let room = room();
+    let peer = room.enrol("fra");
+    let mut wire = room.link(&peer).await;
+    let day = |days: i64| room.host.now().duration_since(start()).as_secs() / 86_400 >= days;
+    let mut has_asked = false;
+    let refused = loop {
+        match wire.hear().await.expect("the link holds") {
+            ToAgent::Time { at, .. } => {
+                wire.say(&ToHub::Time { asked: at, at }).await;
+                tokio::time::advance(Duration::from_secs(600)).await;
+                wire.say(&ToHub::Planned { generation: 1 }).await;
+                if day(20) && !std::mem::replace(&mut has_asked, true) {
+                    let request = STANDARD.encode(request().0);
+                    wire.say(&ToHub::Renew { request }).await;
+                    wire.hear_until(|heard| matches!(heard, ToAgent::Renewed { .. }).then_some(()))
+                        .await;
+                }
+            }
+            ToAgent::Refused { code, .. } => break code,
+            _ => {}
+        }
+    };
+    assert_eq!(refused, Refusal::Denied);
+    assert!(has_asked && day(50) && !day(51), "{}", room.host.now());
+}
+
 #[tokio::test]
 async fn a11_versions_before_and_after() {
     let room = room();
