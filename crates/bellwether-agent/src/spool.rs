@@ -71,6 +71,28 @@ const READS_MAX: u32 = 3;
 const KEPT: &str = "kept";
 const SCHEMA: &str = "bellwether.spool/1";
 
+/// Reads bytes as what stands in the spool's files; panics if a promise breaks.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    /// A journal.
+    pub fn journal(bytes: &[u8]) {
+        super::journal::fuzz(bytes);
+    }
+
+    /// The content of a sealed file, without checksum and compression.
+    pub fn sealed(bytes: &[u8]) {
+        super::sealed::fuzz(bytes);
+    }
+
+    /// The small file beside them.
+    pub fn kept(bytes: &[u8]) {
+        if let Some(kept) = super::Kept::read(bytes) {
+            let again = super::Kept::read(&kept.write());
+            assert_eq!(again, Some(kept), "what was read is written as it was");
+        }
+    }
+}
+
 /// Deliveries, until the hub has them.
 pub struct Spool<D> {
     disk: D,
