@@ -30,6 +30,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use bellwether_link::parcel;
+use bellwether_model::Run;
 use bellwether_model::harvest::Harvest;
 use bellwether_model::link::Delivery;
 use jiff::Timestamp;
@@ -593,11 +594,18 @@ fn weight(delivery: &Delivery) -> usize {
     all.sum()
 }
 
+/// Rows of a clock that was set meanwhile are not put right by one figure.
+fn is_one_clock(before: Option<i64>, next: Option<i64>) -> bool {
+    let apart = before.zip(next).map(|(one, other)| one.abs_diff(other));
+    apart.is_none_or(|apart| u128::from(apart) <= Run::CLOCK_OFFSET_KEPT.as_millis())
+}
+
 /// May a delivery become part of the one before?
 fn joins(before: &Delivery, next: &Delivery) -> bool {
     let rows = before.harvest.len() + next.harvest.len();
     rows <= DELIVERY_ROWS_MAX
         && before.boot == next.boot
+        && is_one_clock(before.offset_ms, next.offset_ms)
         && next.thinned.is_empty()
         && weight(before) + weight(next) <= 2 * DELIVERY_ROWS_MAX
 }

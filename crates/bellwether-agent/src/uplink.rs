@@ -6,12 +6,14 @@
 //! byte. From the hub it takes checks and wishes, and nothing else: no code, no path, no command.
 //!
 //! - [`dial`]: reaching the hub; enrolment
+//! - `ahead`: by how much the hub's clock is ahead
 //! - [`gather`]: harvest to deliveries, deliveries to the spool
 //! - `session`: one link, from `Hello` to its end
 //! - [`plans`]: plans put together, and kept over starts
 //! - [`runner`]: whoever does what is planned and asked
 //! - `simulation`: the whole of it under a virtual clock, for tests
 
+mod ahead;
 pub mod dial;
 pub mod gather;
 pub mod plans;
@@ -39,6 +41,7 @@ use crate::settings::Local;
 use crate::spool::{Disk, Fill, Spool};
 use crate::{Figures, Plan};
 
+use ahead::Ahead;
 use plans::PlanFile;
 
 /// The wait before dialling again: from here, twice as long each time, up to there.
@@ -132,8 +135,8 @@ pub struct Shared<D> {
     /// How full the spool was when it was last at rest: whoever asks does not wait for the disk.
     fill: watch::Sender<Fill>,
     linked: watch::Sender<bool>,
-    /// By how much the hub's clock is ahead, milliseconds, as last measured.
-    offset_ms: Mutex<Option<i64>>,
+    /// By how much the hub's clock is ahead.
+    ahead: Mutex<Ahead>,
     /// When the newest run was made.
     last_run: Mutex<Option<Timestamp>>,
     figures: Arc<RwLock<Figures>>,
@@ -149,7 +152,7 @@ impl<D: Disk> Shared<D> {
             newest: watch::Sender::new(newest),
             fill: watch::Sender::new(fill),
             linked: watch::Sender::new(false),
-            offset_ms: Mutex::new(None),
+            ahead: Mutex::default(),
             last_run: Mutex::new(None),
             figures,
         })

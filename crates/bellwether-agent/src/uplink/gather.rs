@@ -8,6 +8,7 @@ use bellwether_model::link::Delivery;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use super::ahead::Stamps;
 use super::{Shared, lock};
 use crate::clock::Clock;
 use crate::spool::{DELIVERY_ROWS_MAX, Disk};
@@ -32,6 +33,7 @@ pub async fn gather<D: Disk, C: Clock + Sync>(
     clock: C,
 ) {
     let boot = shared.spool(|spool| spool.boot()).await;
+    let mut stamps = Stamps::default();
     let mut first = Some(Harvest::Own(Own::Began));
     loop {
         let one = match first.take() {
@@ -49,7 +51,8 @@ pub async fn gather<D: Disk, C: Clock + Sync>(
         };
         let is_alone = !*shared.linked.borrow();
         let wait = if is_alone { TOGETHER_ALONE } else { TOGETHER };
-        let together = together(&mut harvest, one, Instant::now() + wait).await;
+        let mut together = together(&mut harvest, one, Instant::now() + wait).await;
+        let lain = stamps.put_right(&mut together, &clock);
         let newest = together.iter().filter_map(|one| match one {
             Harvest::Run(run) => Some(run.began()),
             Harvest::Shown(shown) => Some(shown.run.began()),
@@ -61,7 +64,7 @@ pub async fn gather<D: Disk, C: Clock + Sync>(
         let delivery = Delivery {
             boot,
             at: clock.wall(),
-            offset_ms: *lock(&shared.offset_ms),
+            offset_ms: lock(&shared.ahead).now(lain),
             harvest: together,
             thinned: Vec::new(),
         };

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::ahead::Lain;
 use super::plans::Assembly;
 use super::{Dial, Ended, Uplink, Wish, lock};
 use crate::clock::Clock;
@@ -39,6 +40,9 @@ const HEARD_MAX: usize = 16;
 const OUT_MAX: usize = 1_024;
 /// Longest time that a hub puts deliveries off.
 const LATER_MAX: Duration = Duration::from_secs(60);
+/// How long the hub has to ask what time it is, before it is brought anything: what it is brought is
+/// stamped by what it measured.
+const TIME_MAX: Duration = Duration::from_secs(5);
 /// The wait before a disk that could not be read is read again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 /// How long what waits is delivered when the agent ends.
@@ -59,6 +63,8 @@ struct Session<'a, L, D, C> {
     kept: u64,
     /// Nothing is delivered before then.
     later: Option<Instant>,
+    /// Did the hub ask what time it is?
+    is_asked: bool,
     heard: Arc<Mutex<Instant>>,
     plan: Assembly,
     /// When another certificate was last asked for.
@@ -90,7 +96,8 @@ pub(super) async fn run<L: Dial, D: Disk, C: Clock + Sync>(
         flying: VecDeque::new(),
         sent: 0,
         kept: 0,
-        later: None,
+        later: Some(Instant::now() + WELCOME_MAX),
+        is_asked: false,
         heard: last,
         plan: Assembly::default(),
         renewing: None,
@@ -227,6 +234,7 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
             .await;
         welcomed.map_err(|error| Ended::Broken(super::words(&error)))?;
         (self.sent, self.kept) = (kept, kept);
+        self.later = Some(Instant::now() + TIME_MAX);
         self.up.shared.linked.send_replace(true);
         tracing::info!(%agent, hub = program, kept, "linked to the hub");
         Ok(())
@@ -373,7 +381,8 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
         let wall = self.up.clock.wall();
         let state = self.up.shared.state(wall);
         self.say(&ToHub::State(state))?;
-        let ahead = lock(&self.up.shared.offset_ms).unwrap_or(0);
+        let lain = Lain::of(&self.up.clock);
+        let ahead = lock(&self.up.shared.ahead).now(lain).unwrap_or(0);
         let now = wall
             .checked_add(SignedDuration::from_millis(ahead))
             .unwrap_or(wall);
@@ -413,11 +422,18 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
                 ),
             },
             ToAgent::Time { at, offset_ms } => {
-                if offset_ms.is_some() {
-                    *lock(&self.up.shared.offset_ms) = offset_ms;
-                }
+                let lain = Lain::of(&self.up.clock);
                 let now = self.up.clock.wall();
+                let mut ahead = lock(&self.up.shared.ahead);
+                if let Some(offset_ms) = offset_ms {
+                    ahead.told(offset_ms, lain);
+                }
+                ahead.answers(lain, self.up.clock.elapsed());
+                drop(ahead);
                 self.say(&ToHub::Time { asked: at, at: now })?;
+                if !std::mem::replace(&mut self.is_asked, true) {
+                    self.later = None;
+                }
             }
             ToAgent::Refused { code, why } => return Err(Ended::Refused(code, why)),
             ToAgent::Enrolled { .. } | ToAgent::Welcome { .. } => {

@@ -32,7 +32,7 @@ use crate::clock::Clock;
 use crate::settings::Local;
 use crate::spool::{Disk, Folder, LIMIT_MIN, Spool};
 
-use hub::Hub;
+use hub::{Hub, ROUND_TRIP_MAX, Row};
 use wire::Weather;
 
 /// Checks, each run once a minute.
@@ -333,7 +333,7 @@ impl World {
         }
         let mut seen: BTreeSet<(u64, u64)> = BTreeSet::new();
         let mut last: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        for (check, run) in &taken.rows {
+        for Row { check, run, .. } in &taken.rows {
             if !seen.insert(*run) {
                 return Err(format!("{check} {run:?} is there twice"));
             }
@@ -343,6 +343,7 @@ impl World {
                 return Err(format!("{check}: {run:?} comes after {before:?}"));
             }
         }
+        self.in_time(&taken.rows)?;
         // What waited in memory because the disk was full, and was lost with its process, is a gap that
         // is told. Nothing else is.
         let may_miss = self.kills.iter().any(|(kill, full)| full < kill);
@@ -378,6 +379,25 @@ impl World {
         self.told.kept = seen.len();
         (self.told.links, self.told.again) = (taken.links, taken.again);
         Ok(self.told)
+    }
+}
+
+impl World {
+    /// Times are put right, however the clock is set.
+    fn in_time(&self, rows: &[Row]) -> Result<(), String> {
+        let made: BTreeMap<_, _> = self.made.iter().map(|made| (made.run, made.at)).collect();
+        for Row { run, at, .. } in rows {
+            let (Some(made), Some(at)) = (made.get(run), at) else {
+                continue;
+            };
+            let micros = (*made - self.clock.start).as_micros();
+            let true_ms = BEGIN * 1_000 + i64::try_from(micros / 1_000).unwrap_or(i64::MAX);
+            let off = (at.as_millisecond() - true_ms).abs();
+            if off > ROUND_TRIP_MAX / 2 + 2_000 {
+                return Err(format!("{run:?} is off by {off} ms"));
+            }
+        }
+        Ok(())
     }
 }
 

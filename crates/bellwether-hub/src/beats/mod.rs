@@ -27,7 +27,7 @@ use bellwether_config::Config;
 use bellwether_config::telling::{Due, Heartbeat};
 use bellwether_diagnose::heartbeat::{self, Gap, Heard, Ping, Rhythm, State, Terms};
 use bellwether_model::Report;
-use bellwether_store::{Change, StateStore, StoreError};
+use bellwether_store::{StateStore, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};

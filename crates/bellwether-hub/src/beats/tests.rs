@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bellwether_diagnose::heartbeat::Signal;
 use bellwether_model::Verdict;
+use bellwether_store::Change;
 use bellwether_store::embedded::{Embedded, Options};
 
 use super::*;

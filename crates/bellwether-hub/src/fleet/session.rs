@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
-use super::offset::Offsets;
+use super::offset::{Now, Offsets};
 use super::out::Out;
 use super::registry::{NotInForce, RenewError};
 use super::taking::{Done, Memory, Taking};
@@ -131,8 +131,8 @@ struct Session {
     turn: Turn,
     memory: Memory,
     offsets: Offsets,
-    /// The hub's time that was told last, and when that was; until it is answered.
-    asked: Option<(Timestamp, Instant)>,
+    /// When the agent was last told the hub's time; until it answers.
+    asked: Option<Now>,
     renewed: Option<Instant>,
 }
 
@@ -452,10 +452,7 @@ impl Session {
                 self.note(|presence| presence.unplanned = Some(why));
                 Ok(())
             }
-            ToHub::Time { asked, at } => {
-                self.time(asked, at);
-                Ok(())
-            }
+            ToHub::Time { asked, at } => self.time(asked, at).await,
             ToHub::Renew { request } => self.renew(request).await,
             ToHub::Enrol { .. } | ToHub::Hello(_) => {
                 Err(protocol("`enrol` and `hello` are first words"))
@@ -502,7 +499,7 @@ impl Session {
             vantage: self.vantage.clone(),
             agent: self.peer.agent.as_str().into(),
             boot: self.boot,
-            offset_ms: self.offsets.best(),
+            offset_ms: self.offsets.best(self.now()),
             missing,
             is_again: number == self.taking,
             seat: self.seat,
@@ -557,19 +554,34 @@ impl Session {
 
     /// Asks what time it is there.
     async fn ask_time(&mut self) -> Result<(), Over> {
-        let at = self.host.now();
+        let now = self.now();
         // One that is not answered is as good as none.
-        self.asked = Some((at, Instant::now()));
-        let offset_ms = self.offsets.best();
+        self.asked = Some(now);
+        let offset_ms = self.offsets.best(now);
+        let at = now.wall;
         self.say(&ToAgent::Time { at, offset_ms }).await
     }
 
-    fn time(&mut self, asked: Timestamp, at: Timestamp) {
-        let Some((told, when)) = self.asked.take_if(|(told, _)| *told == asked) else {
-            return;
+    fn now(&self) -> Now {
+        Now {
+            wall: self.host.now(),
+            at: Instant::now(),
+        }
+    }
+
+    async fn time(&mut self, asked: Timestamp, at: Timestamp) -> Result<(), Over> {
+        let now = self.now();
+        let Some(asked) = self.asked.take_if(|told| told.wall == asked) else {
+            return Ok(());
         };
-        let offset_ms = self.offsets.measured(told, when.elapsed(), at);
+        let is_first = self.offsets.best(now).is_none();
+        let offset_ms = self.offsets.measured(asked, at, now);
         self.note(|presence| presence.offset_ms = offset_ms);
+        // An agent that knows it goes by it from now on, whatever becomes of its clock.
+        if is_first && offset_ms.is_some() {
+            return self.ask_time().await;
+        }
+        Ok(())
     }
 
     async fn renew(&mut self, request: String) -> Result<(), Over> {

@@ -21,6 +21,8 @@ use super::lexicon::Hour;
 
 /// How far in the future a run may have begun.
 const FUTURE_MAX: Duration = Duration::from_secs(5 * 60);
+/// What was made by the agent so long ago was made just now: it was put together, and on its way.
+const JUST_NOW: Duration = Duration::from_secs(30);
 /// How long ago: a spool holds days, and what is older than a year is a clock that was never set.
 const PAST_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// Longest label of a resolver that is kept, characters.
@@ -78,7 +80,7 @@ pub(crate) struct Of<'a> {
     /// The hub's time.
     pub(crate) now: Timestamp,
     /// By how much the hub's clock is ahead of its, as measured on this link, milliseconds: for what
-    /// was delivered without saying.
+    /// was made on this link, and for what was delivered without saying.
     pub(crate) offset_ms: Option<i64>,
     /// Was a check ever given to it?
     pub(crate) is_given: &'a dyn Fn(&CheckId) -> bool,
@@ -141,12 +143,12 @@ impl Sifted {
 pub(crate) fn sift(delivery: Delivery, of: &Of<'_>, words: &mut Words<'_>) -> Sifted {
     let Delivery {
         boot: _,
-        at: _,
+        at,
         offset_ms,
         harvest,
         thinned,
     } = delivery;
-    let offset = Offset::of(offset_ms.or(of.offset_ms));
+    let offset = Offset::of(offset_ms_of(at, offset_ms, of));
     let mut sifted = Sifted::default();
     let mut shown = 0;
     for one in harvest {
@@ -190,6 +192,25 @@ fn check(one: &Harvest) -> Option<&CheckId> {
         Harvest::Own(Own::CheckPoisoned { check, .. } | Own::CheckWell { check }) => Some(check),
         Harvest::Own(Own::Began | Own::WorkerReplaced { .. }) => None,
     }
+}
+
+/// By how much an agent's clock was off when it made a delivery.
+///
+/// What was made just now is of the clocks as they are: between two measurements either may have been set,
+/// and so may the hub's own since a delivery went to the agent's disk.
+fn offset_ms_of(at: Timestamp, told: Option<i64>, of: &Of<'_>) -> Option<i64> {
+    let ahead = |millis: i64| {
+        let at = at.checked_add(SignedDuration::from_millis(millis)).ok()?;
+        Some(at.duration_since(of.now))
+    };
+    let is_now = |ahead: SignedDuration| ahead.unsigned_abs() <= JUST_NOW;
+    let is_to_come = |ahead: SignedDuration| ahead > SignedDuration::ZERO && !is_now(ahead);
+    let Some(measured) = of.offset_ms else {
+        return told;
+    };
+    let by_link = ahead(measured).is_some_and(is_now);
+    let told = told.filter(|told| !by_link && !ahead(*told).is_some_and(is_to_come));
+    Some(told.unwrap_or(measured))
 }
 
 /// By how much an agent's clock is off.
@@ -377,11 +398,16 @@ mod tests {
     }
 
     fn sifted(delivery: Delivery) -> Sifted {
+        sifted_on(None, delivery)
+    }
+
+    /// On a link where so many milliseconds were measured.
+    fn sifted_on(offset_ms: Option<i64>, delivery: Delivery) -> Sifted {
         let vantage = VantageId::new("fra");
         let of = Of {
             vantage: &vantage,
             now: now(),
-            offset_ms: None,
+            offset_ms,
             is_given: &|check| check.service() == "shop",
         };
         let (mut labels, mut hour) = (Labels::new(), Hour::default());
@@ -466,6 +492,31 @@ mod tests {
         for absurd in [i64::MIN, i64::MAX] {
             let sifted = sifted(delivery(vec![run(1, now())], Some(absurd)));
             assert_eq!(sifted.refused_for(Why::Time), 1);
+        }
+    }
+
+    /// What is delivered says what was measured before a clock was set, its own or the hub's.
+    #[test]
+    fn p15_a_clock_that_was_set_is_put_right_by_what_is_measured_now() {
+        let hour = 3_600_000;
+        let minutes = |n: i64| SignedDuration::from_mins(n);
+        let ago = |n| now().checked_sub(minutes(n)).unwrap();
+        for (made, told, measured, wanted) in [
+            (ago(-60), Some(0), Some(-hour), now()),
+            (ago(60), Some(0), Some(hour), now()),
+            (ago(60), None, Some(hour), now()),
+            // It lay on the agent's disk while the hub's clock was set back.
+            (ago(-50), Some(0), Some(-hour), ago(10)),
+            // It lay there, and its clock was set afterwards.
+            (ago(120), Some(0), Some(-hour), ago(120)),
+            (ago(180), Some(hour), Some(0), ago(120)),
+        ] {
+            let delivery = Delivery {
+                at: made,
+                ..delivery(vec![run(1, made)], told)
+            };
+            let sifted = sifted_on(measured, delivery);
+            assert_eq!(runs(&sifted)[0].due, wanted, "{made} {told:?} {measured:?}");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::clock::{Clock, by};
+use crate::open;
 use crate::running::{Serve, Site, Start, bellwether, config, send};
 
 /// Where the hub listens for agents if nothing else is said.
@@ -63,7 +65,16 @@ fn enrol(token: &str, dir: &Path) -> (i32, String) {
 
 impl Agent {
     fn run(dir: &Arc<tempfile::TempDir>) -> Self {
-        let mut child = Command::new(PROGRAM)
+        Self::run_by(dir, &[])
+    }
+
+    fn run_by(dir: &Arc<tempfile::TempDir>, env: &[(&str, &str)]) -> Self {
+        Self::of(Command::new(PROGRAM).envs(env.iter().copied()), dir)
+    }
+
+    /// The command that runs the program, without its words.
+    fn of(command: &mut Command, dir: &Arc<tempfile::TempDir>) -> Self {
+        let mut child = command
             .args(["agent", "run", "--data-dir"])
             .arg(dir.path())
             .stdin(Stdio::null())
@@ -124,9 +135,20 @@ fn is_linked(serve: &Serve, vantage: &str) -> bool {
     agent(serve, vantage)["linked"] == true
 }
 
-/// Every stored run of a check from a vantage.
+/// Every stored run of a check from a vantage, of the last hours.
 fn runs(serve: &Serve, service: &str, vantage: &str) -> Vec<Value> {
-    let path = format!("/api/v1/checks/{service}/main/observations?vantage={vantage}&limit=1000");
+    runs_of(serve, service, vantage, "")
+}
+
+/// The same, whatever time it bears.
+fn all_runs(serve: &Serve, service: &str, vantage: &str) -> Vec<Value> {
+    let ever = "&from=1970-01-01T00:00:00Z&to=2100-01-01T00:00:00Z";
+    runs_of(serve, service, vantage, ever)
+}
+
+fn runs_of(serve: &Serve, service: &str, vantage: &str, when: &str) -> Vec<Value> {
+    let path =
+        format!("/api/v1/checks/{service}/main/observations?vantage={vantage}&limit=1000{when}");
     let mut all = Vec::new();
     let mut page = String::new();
     loop {
@@ -331,6 +353,148 @@ fn gapless(vantage: &str, downs: &[(Timestamp, Timestamp)], runs: &[Value]) {
             "{vantage}, start {boot}: {lost:?} of {last} are lost"
         );
     }
+}
+
+/// P15, C5: the clocks of agents and of the hub are set by an hour, forth and back, while the hub is killed
+/// now and then: every run is there once, and no target is blamed.
+#[test]
+fn p15_hostile_c5_clocks_of_agents_and_hub_are_set() {
+    const HOUR: i64 = 3_600;
+    let site = Site::start();
+    let start = Start::new(&config(&[("shop", &site.url())], VANTAGES));
+    let mut hub = Clock::new(start.dir.path());
+    let mut serve = by(start, &hub).go();
+    let secret = serve.token.clone();
+    let names = ["fra", "nyc"];
+    let dirs = names.map(|name| enrolled(&serve, name));
+    let mut clocks = dirs.each_ref().map(|dir| Clock::new(dir.path()));
+    let agents: Vec<Agent> = dirs
+        .iter()
+        .zip(&clocks)
+        .map(|(dir, clock)| Agent::run_by(dir, &clock.env()))
+        .collect();
+    let newest = |s: &Serve, name| {
+        let all = all_runs(s, "shop", name);
+        all.iter().filter_map(|run| run["sequence"].as_u64()).max()
+    };
+    serve.until("all bring runs", |s| {
+        names.iter().all(|n| newest(s, n).is_some())
+    });
+    // How far each clock is ahead then: the hub's, fra's, nyc's.
+    for (round, ahead) in [
+        [0, HOUR, 0],
+        [0, HOUR, -HOUR],
+        [HOUR, HOUR, -HOUR],
+        [-HOUR, 0, 0],
+        [0, 0, 0],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        hub.set(ahead[0]);
+        clocks[0].set(ahead[1]);
+        clocks[1].set(ahead[2]);
+        if round % 2 == 1 {
+            serve.kill();
+            serve = by(Start::again(&serve), &hub).go();
+            serve.token.clone_from(&secret);
+        }
+        let before = names.map(|name| newest(&serve, name).unwrap_or(0));
+        serve.until(&format!("both bring runs by {ahead:?}"), |s| {
+            let now = names.map(|name| newest(s, name).unwrap_or(0));
+            now.iter()
+                .zip(before)
+                .all(|(now, before)| *now > before + 5)
+        });
+    }
+    serve.until("nothing is wrong any more, and nothing waits", |s| {
+        let waits = |n: &&str| agent(s, n)["spool"]["deliveries"].as_u64();
+        open(s).is_empty() && names.iter().all(|n| waits(&n).is_some_and(|n| n <= 1))
+    });
+    for agent in agents {
+        let said = agent.said();
+        assert!(agent.stop(), "{said}");
+    }
+    for name in names {
+        let mut numbers: Vec<u64> = all_runs(&serve, "shop", name)
+            .iter()
+            .filter_map(|run| run["sequence"].as_u64())
+            .collect();
+        numbers.sort_unstable();
+        let wanted: Vec<u64> = (1..=numbers.len() as u64).collect();
+        assert_eq!(numbers, wanted, "{name}");
+    }
+    let incidents = serve.incidents();
+    let of_targets = |i: &&Value| i["layer"] != "monitor";
+    assert_eq!(incidents.iter().find(of_targets), None);
+    assert!(
+        incidents.iter().any(|i| i["cause"] == "monitor.clock_skew"),
+        "{incidents:#?}"
+    );
+}
+
+/// P16, S1: the disk of an agent is full. It says so, what it sees still comes, and what is lost for want
+/// of room is nobody's outage.
+#[test]
+fn p16_hostile_s1_the_disk_of_an_agent_is_full() {
+    let site = Site::start();
+    let serve = Serve::start(&config(&[("shop", &site.url())], VANTAGES));
+    let dir = enrolled(&serve, "fra");
+    let place = dir.path().display();
+    // What was enrolled lies below, and moves onto a small disk.
+    let script = format!(
+        "cp -a {place} {place}.kept && mount -t tmpfs -o size=8m,mode=0700 tmpfs {place} && cp -a {place}.kept/. {place}/ && rm -r {place}.kept && exec \"$@\""
+    );
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", &script, "sh", PROGRAM]);
+    let fra = Agent::of(&mut command, &dir);
+    serve.until("fra's runs are kept", |s| {
+        !runs(s, "shop", "fra").is_empty()
+    });
+    let root = Path::new("/proc")
+        .join(fra.child.id().to_string())
+        .join("root");
+    let filler = root
+        .join(dir.path().strip_prefix("/").unwrap())
+        .join("filler");
+    let fill = || {
+        let mut file = fs::File::options()
+            .append(true)
+            .create(true)
+            .open(&filler)
+            .unwrap();
+        for block in [1 << 16, 512, 1] {
+            while file.write_all(&vec![0; block]).is_ok() {}
+        }
+    };
+    serve.until("it is told that nothing can be spooled", |s| {
+        fill();
+        !agent(s, "fra")["trouble"].is_null()
+    });
+    let before = runs(&serve, "shop", "fra").len();
+    serve.until("what it sees comes all the same", |s| {
+        fill();
+        runs(s, "shop", "fra").len() > before + 5
+    });
+    let told = serve.incidents();
+    fs::remove_file(&filler).unwrap();
+    serve.until("there is room again", |s| {
+        agent(s, "fra")["trouble"].is_null() && open(s).is_empty()
+    });
+    let all = runs(&serve, "shop", "fra");
+    let sequences: BTreeSet<u64> = all
+        .iter()
+        .filter_map(|run| run["sequence"].as_u64())
+        .collect();
+    assert_eq!(sequences.len(), all.len(), "each run is there once");
+    assert_eq!(
+        sequences.last(),
+        Some(&(all.len() as u64)),
+        "and none is missing"
+    );
+    assert!(told.iter().all(|i| i["layer"] == "monitor"), "{told:#?}");
+    let said = fra.said();
+    assert!(fra.stop(), "{said}");
 }
 
 /// C7: the hub is away for a while; what agents saw meanwhile comes later, and is nobody's outage.

@@ -12,14 +12,14 @@ use crate::open;
 use crate::running::{Serve, Site, Start, config};
 
 /// The wall clock of one program.
-struct Clock {
+pub(crate) struct Clock {
     file: fs::File,
     library: String,
     path: String,
 }
 
 impl Clock {
-    fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/serve/clock.c");
         let library = dir.join("clock.so");
         let built = Command::new("cc")
@@ -39,8 +39,16 @@ impl Clock {
         clock
     }
 
+    /// What a program has to be started with to go by it.
+    pub(crate) fn env(&self) -> [(&'static str, &str); 2] {
+        [
+            ("LD_PRELOAD", &self.library),
+            ("BELLWETHER_TEST_CLOCK", &self.path),
+        ]
+    }
+
     /// Seconds ahead of the machine's.
-    fn set(&mut self, ahead: i64) {
+    pub(crate) fn set(&mut self, ahead: i64) {
         self.file.rewind().unwrap();
         self.file.write_all(&ahead.to_ne_bytes()).unwrap();
     }
@@ -52,16 +60,18 @@ fn kept(serve: &Serve) -> f64 {
     serve.metric("bellwether_runs_kept_total")
 }
 
+/// A `serve` that goes by this clock.
+pub(crate) fn by(start: Start, clock: &Clock) -> Start {
+    let [(preload, library), (which, path)] = clock.env();
+    start.env(preload, library).env(which, path)
+}
+
 /// A healthy shop, watched by a `serve` whose wall clock can be set.
 fn healthy() -> (Site, Clock, Serve) {
     let site = Site::start();
     let start = Start::new(&config(&[("shop", &site.url())], ""));
     let clock = Clock::new(start.dir.path());
-    let (library, path) = (clock.library.clone(), clock.path.clone());
-    let serve = start
-        .env("LD_PRELOAD", &library)
-        .env("BELLWETHER_TEST_CLOCK", &path)
-        .go();
+    let serve = by(start, &clock).go();
     serve.until("the shop is healthy", |s| s.verdict("shop") == "healthy");
     (site, clock, serve)
 }

@@ -10,7 +10,7 @@ use bellwether_link::parcel::{self, Assembly};
 use bellwether_model::VantageId;
 use bellwether_model::harvest::Harvest;
 use bellwether_model::link::{ToAgent, ToHub, VERSION};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::io::{AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -21,17 +21,30 @@ use crate::settings::link_plan;
 /// How often it asks what time it is.
 const TIME_EVERY: Duration = Duration::from_secs(10);
 
+/// Longest round trip that says anything, milliseconds.
+pub(super) const ROUND_TRIP_MAX: i64 = 20_000;
+
 /// What a hub has, over all links.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Taken {
-    /// Rows in the order in which they came: check, start and number.
-    pub(super) rows: Vec<(String, (u64, u64))>,
+    /// Rows in the order in which they came.
+    pub(super) rows: Vec<Row>,
     pub(super) kept: u64,
     pub(super) gaps: u64,
     pub(super) again: usize,
     pub(super) links: usize,
     pub(super) offset_ms: Option<i64>,
     pub(super) wrong: Option<String>,
+}
+
+/// A row as it came.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) check: String,
+    /// Start and number.
+    pub(super) run: (u64, u64),
+    /// When it was made, by what the delivery says of its clock, if it says that.
+    pub(super) at: Option<Timestamp>,
 }
 
 /// What comes in on one link.
@@ -96,8 +109,12 @@ impl Hub {
         let Some(ToHub::Hello(_)) = heard.recv().await else {
             return None;
         };
-        lock(&self.taken).links += 1;
-        let kept = lock(&self.taken).kept;
+        let kept = {
+            let mut taken = lock(&self.taken);
+            taken.links += 1;
+            taken.offset_ms = None;
+            taken.kept
+        };
         say(
             write,
             &ToAgent::Welcome {
@@ -174,8 +191,11 @@ impl Hub {
             },
             ToHub::Time { asked, at } => {
                 // The answer took as long as the question: what lies between is in the middle.
-                let middle = i64::midpoint(asked.as_millisecond(), self.now().as_millisecond());
-                lock(&self.taken).offset_ms = Some(middle - at.as_millisecond());
+                let (asked, now) = (asked.as_millisecond(), self.now().as_millisecond());
+                if now - asked <= ROUND_TRIP_MAX {
+                    let middle = i64::midpoint(asked, now);
+                    lock(&self.taken).offset_ms = Some(middle - at.as_millisecond());
+                }
                 Some(())
             }
             ToHub::State(_) | ToHub::Planned { generation: 1 } => Some(()),
@@ -212,10 +232,13 @@ impl Hub {
             } else {
                 taken.gaps += number - taken.kept - 1;
                 taken.kept = number;
+                let offset = delivery.offset_ms.map(SignedDuration::from_millis);
                 let runs = delivery.harvest.iter().filter_map(|one| match one {
-                    Harvest::Run(run) => {
-                        Some((run.check.to_string(), (delivery.boot, run.sequence)))
-                    }
+                    Harvest::Run(run) => Some(Row {
+                        check: run.check.to_string(),
+                        run: (delivery.boot, run.sequence),
+                        at: offset.and_then(|by| run.due.checked_add(by).ok()),
+                    }),
                     Harvest::Shown(_) | Harvest::Trace(_) | Harvest::Own(_) => None,
                 });
                 taken.rows.extend(runs);
