@@ -5,6 +5,7 @@
 //! is slowed down by the connection itself. One delivery is under way at a time.
 
 use std::collections::VecDeque;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -282,6 +283,7 @@ impl Session {
         end: &mut watch::Receiver<Option<End>>,
     ) -> Over {
         let mut configured = self.host.fleet().configured.subscribe();
+        let mut is_changed = false;
         // Whoever is revoked is told no more of what there is to do.
         let welcomed = tokio::select! {
             biased;
@@ -299,12 +301,19 @@ impl Session {
             let done = tokio::select! {
                 biased;
                 ended = ended(end) => return ended,
+                _ = configured.changed() => {
+                    is_changed = true;
+                    self.is_configured()
+                }
                 // One plan after the other: what comes too fast is told by the newest alone.
-                _ = configured.changed(), if self.plan.is_empty() => tokio::select! {
-                    biased;
-                    ended = ended(end) => return ended,
-                    planned = self.plan() => planned,
-                },
+                () = ready(()), if is_changed && self.plan.is_empty() => {
+                    is_changed = false;
+                    tokio::select! {
+                        biased;
+                        ended = ended(end) => return ended,
+                        planned = self.plan() => planned,
+                    }
+                }
                 _ = ticks.tick() => {
                     if self.parcels.is_empty() && heard.elapsed() >= IDLE {
                         return protocol("nothing was heard for a minute");
@@ -381,13 +390,19 @@ impl Session {
         Ok(())
     }
 
+    /// Is its vantage still wanted?
+    fn is_configured(&self) -> Result<(), Over> {
+        if self.host.is_configured(&self.vantage) {
+            return Ok(());
+        }
+        let why = "this vantage is no longer in the hub's configuration".to_owned();
+        let code = Refusal::Unconfigured;
+        Err(Over::End(End { code, why }))
+    }
+
     /// Makes the plan of the configuration in force; it is told while all else goes on.
     async fn plan(&mut self) -> Result<(), Over> {
-        if !self.host.is_configured(&self.vantage) {
-            let why = "this vantage is no longer in the hub's configuration".to_owned();
-            let code = Refusal::Unconfigured;
-            return Err(Over::End(End { code, why }));
-        }
+        self.is_configured()?;
         let (shared, vantage) = (self.host.shared.clone(), self.vantage.clone());
         let configured = shared.configured.load_full();
         let permit = self.host.sifting.clone().acquire_owned().await;

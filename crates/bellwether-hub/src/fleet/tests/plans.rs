@@ -129,4 +129,15 @@ async fn a_plan_is_told_to_its_end_before_the_next_one() {
         told.push(planned(&mut wire).await);
     }
     assert_eq!(told, [CHECKS, 1], "then the newest alone");
+    // A vantage that is not wanted any more hears no more of either.
+    reconfigure(&room, &large());
+    wire.hear_until(|heard| matches!(heard, ToAgent::Plan(_)).then_some(()))
+        .await;
+    reconfigure(&room, &CONFIG.replace("fra", "lon"));
+    let refused = wire.hear_until(|heard| match heard {
+        ToAgent::Refused { code, .. } => Some(code),
+        ToAgent::PlanEnd { .. } => panic!("all of it"),
+        _ => None,
+    });
+    assert_eq!(refused.await, Refusal::Unconfigured);
 }
