@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::offset::{Now, Offsets};
-use super::out::Out;
+use super::out::{Out, Room};
 use super::registry::{NotInForce, RenewError};
 use super::taking::{Done, Memory, Taking};
 use super::visit::{WORDS_LEN_MAX, refuse};
@@ -314,15 +314,7 @@ impl Session {
                         planned = self.plan() => planned,
                     }
                 }
-                _ = ticks.tick() => {
-                    if self.parcels.is_empty() && heard.elapsed() >= IDLE {
-                        return protocol("nothing was heard for a minute");
-                    }
-                    if self.host.now() >= self.ends {
-                        return Over::End(End { code: Refusal::Denied, why: "the certificate has ended".to_owned() });
-                    }
-                    self.ask_time().await
-                }
+                _ = ticks.tick() => self.tick(heard.elapsed()).await,
                 done = joined(&mut under_way) => {
                     under_way = None;
                     self.delivered(done).await
@@ -331,11 +323,7 @@ impl Session {
                 Some(asked) = asked.recv(), if self.plan.is_empty() => {
                     self.say(&ToAgent::Ask(asked)).await
                 }
-                room = self.out.room(), if !self.plan.is_empty() => match (room, self.plan.pop_front()) {
-                    (Ok(room), Some(part)) => room.say(&part).map_err(Over::from),
-                    (Err(gone), _) => Err(gone.into()),
-                    (Ok(_), None) => Ok(()),
-                },
+                room = self.out.room(), if !self.plan.is_empty() => self.tell_plan(room),
                 // While one is under way and another one waits, no more is read.
                 said = words.hears.recv(), if self.parcels.is_empty() => {
                     heard = Instant::now();
@@ -361,6 +349,28 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// What time brings: the end of one that is silent, or whose certificate has ended, or a question.
+    async fn tick(&mut self, silent: Duration) -> Result<(), Over> {
+        if self.parcels.is_empty() && silent >= IDLE {
+            return Err(protocol("nothing was heard for a minute"));
+        }
+        if self.host.now() >= self.ends {
+            let why = "the certificate has ended".to_owned();
+            let code = Refusal::Denied;
+            return Err(Over::End(End { code, why }));
+        }
+        self.ask_time().await
+    }
+
+    /// Says the next part of the plan, for which there is room.
+    fn tell_plan(&mut self, room: Result<Room, FrameError>) -> Result<(), Over> {
+        let room = room?;
+        if let Some(part) = self.plan.pop_front() {
+            room.say(&part)?;
+        }
+        Ok(())
     }
 
     /// Says hello, and what there is to do.
