@@ -33,7 +33,7 @@ use bellwether_link::parcel;
 use bellwether_model::Run;
 use bellwether_model::harvest::Harvest;
 use bellwether_model::link::Delivery;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use disk::{Disk, Folder};
@@ -108,6 +108,8 @@ pub struct Spool<D> {
     tail: VecDeque<Numbered>,
     /// What that weighs, in rows.
     weight: usize,
+    /// When the newest of this start was made.
+    newest: Option<Timestamp>,
     kept: Kept,
     /// How far the hub was when that was last written down.
     noted: u64,
@@ -216,6 +218,7 @@ impl<D: Disk> Spool<D> {
             is_open: false,
             tail: VecDeque::new(),
             weight: 0,
+            newest: None,
             kept: Kept {
                 schema: SCHEMA.to_owned(),
                 acked: 0,
@@ -271,6 +274,7 @@ impl<D: Disk> Spool<D> {
     /// Takes a delivery in. It is durable when nothing is in [`trouble`](Fill::trouble).
     pub fn append(&mut self, delivery: Delivery) {
         self.weight += weight(&delivery);
+        self.newest = Some(delivery.at);
         match self.tail.back_mut() {
             // While the disk takes nothing, they are put together: how many there are is bounded too.
             Some((number, last)) if *number > self.sent && joins(last, &delivery) => {
@@ -398,16 +402,31 @@ impl<D: Disk> Spool<D> {
     #[must_use]
     pub fn fill(&self) -> Fill {
         let deliveries = self.kept.next - 1 - self.kept.acked;
-        let oldest = self.segments.front().and_then(|segment| segment.at);
-        let oldest = oldest.or_else(|| self.tail.front().map(|(_, delivery)| delivery.at));
         Fill {
             deliveries,
             bytes: self.bytes(),
-            oldest: oldest.filter(|_| deliveries > 0),
+            oldest: self.oldest().filter(|_| deliveries > 0),
             thinned: self.thinned,
             damaged: self.damaged,
             trouble: self.trouble.clone(),
         }
+    }
+
+    /// When the oldest delivery that waits was made. Within a segment of which the hub has a part it is
+    /// taken from both ends: deliveries come evenly.
+    fn oldest(&self) -> Option<Timestamp> {
+        let waits = self.tail.front().map(|(_, delivery)| delivery.at);
+        let Some(front) = self.segments.front() else {
+            return waits;
+        };
+        let passed = (self.kept.acked + 1).saturating_sub(front.first);
+        let next = self.segments.get(1).map_or(waits, |next| next.at);
+        let (Some(from), Some(to)) = (front.at, next.or(self.newest)) else {
+            return front.at;
+        };
+        let took = to.duration_since(from).max(SignedDuration::ZERO);
+        let share = passed as f64 / (front.last - front.first).max(1) as f64;
+        from.checked_add(took.mul_f64(share.min(1.0))).ok()
     }
 
     /// Writes down what is known of the deliveries that are gone, so that the next start knows it too.

@@ -774,3 +774,22 @@ fn p24_numbers_begin_anew_with_each_enrolment() {
         assert_eq!(spool.newest(), left + 1);
     }
 }
+
+/// Of a segment whose beginning the hub has long had, the end is what waits.
+#[test]
+fn the_oldest_that_waits_is_none_that_the_hub_has() {
+    let mut spool = opened(&Memory::default());
+    let second = 1_000_000;
+    for n in 0..100 {
+        spool.append(delivery(vec![Harvest::Own(Own::Began)], n * second));
+    }
+    assert_eq!(spool.fill().oldest, Some(moment(0)));
+    for kept in [50, 99] {
+        spool.acknowledge(kept);
+        let oldest = spool.fill().oldest.unwrap().duration_since(moment(0));
+        let wanted = i64::try_from(kept).unwrap();
+        assert!((oldest.as_secs() - wanted).abs() <= 1, "{kept}: {oldest}");
+    }
+    spool.acknowledge(100);
+    assert_eq!(spool.fill().oldest, None);
+}
