@@ -385,11 +385,16 @@ async fn what_waits_is_delivered_before_the_end() {
     let mut bench = bench();
     let mut link = bench.link(0).await;
     assert!(matches!(hear(&mut link).await, Some(ToHub::State(_))));
+    // It asks what time it is before it is brought anything.
+    let (at, offset_ms) = (Timestamp::UNIX_EPOCH, None);
+    say(&mut link, &ToAgent::Time { at, offset_ms }).await;
+    while !matches!(hear(&mut link).await, Some(ToHub::Time { .. })) {}
     bench.spooled(1..=3).await;
     bench.stop.cancel();
     for number in 1..=3 {
         loop {
-            if let Some(ToHub::Deliver { number: at, .. }) = hear(&mut link).await {
+            let heard = hear(&mut link).await.expect("the link holds");
+            if let ToHub::Deliver { number: at, .. } = heard {
                 assert_eq!(at, number);
                 break;
             }
