@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use bellwether_diagnose::{Situation, diagnose};
+use bellwether_link::authority::Authority;
 use bellwether_link::frame::FrameError;
 use bellwether_link::parcel::Assembly;
 use bellwether_model::link::{ToAgent, ToHub};
@@ -32,15 +33,20 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     target("asn_table", asn_table),
     target("certificate", certificate),
+    target("certificate_request", certificate_request),
     target("chain", chain),
     target("configuration", configuration),
     target("dns_message", dns_message),
     target("http_response", http_response),
     target("link_to_agent", link_to_agent),
     target("link_to_hub", link_to_hub),
+    target("ping_url", ping_url),
     target("report", report),
     target("root_hints", root_hints),
     target("scenario", scenario),
+    target("spool_journal", bellwether_agent::spool::fuzzing::journal),
+    target("spool_kept", bellwether_agent::spool::fuzzing::kept),
+    target("spool_sealed", bellwether_agent::spool::fuzzing::sealed),
     target("store_block", store_block),
     target("strict", strict),
     target("target", aim),
@@ -103,6 +109,32 @@ fn certificate(bytes: &[u8]) {
     let panicked = seen.malformed.as_deref() == Some("the parser panicked over it");
     assert!(!panicked, "the parser panicked");
     assert_inert(&shown(&seen));
+}
+
+/// What somebody sends who wants a certificate of the link: whatever stands in it, the certificate says
+/// what the hub says.
+fn certificate_request(bytes: &[u8]) {
+    static AUTHORITY: OnceLock<Authority> = OnceLock::new();
+    let authority =
+        AUTHORITY.get_or_init(|| Authority::generate(NOW).expect("an authority can be made"));
+    let Ok(issued) = authority.agent(bytes, "fra/1", NOW) else {
+        return;
+    };
+    let seen = bellwether_pki::read(&issued.chain[0]);
+    assert_eq!(seen.malformed, None);
+    assert_inert(&shown(&seen));
+    assert_eq!(seen.subject, "CN=bellwether agent");
+    assert!(seen.names.is_empty() && seen.addresses.is_empty() && !seen.is_ca);
+    let agent = b"fra/1";
+    let named = issued.chain[0]
+        .windows(agent.len())
+        .filter(|at| at == agent);
+    assert_eq!(named.count(), 1, "who it is, once");
+}
+
+/// What a job calls: whoever it names is named by its id alone.
+fn ping_url(bytes: &[u8]) {
+    bellwether_hub::fuzz_ping_url(&String::from_utf8_lossy(bytes));
 }
 
 fn split(mut bytes: &[u8]) -> Vec<Vec<u8>> {

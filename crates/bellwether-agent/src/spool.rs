@@ -72,6 +72,28 @@ const READS_MAX: u32 = 3;
 const KEPT: &str = "kept";
 const SCHEMA: &str = "bellwether.spool/1";
 
+/// Reads bytes as what stands in the spool's files; panics if a promise breaks.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    /// A journal.
+    pub fn journal(bytes: &[u8]) {
+        super::journal::fuzz(bytes);
+    }
+
+    /// The content of a sealed file, without checksum and compression.
+    pub fn sealed(bytes: &[u8]) {
+        super::sealed::fuzz(bytes);
+    }
+
+    /// The small file beside them.
+    pub fn kept(bytes: &[u8]) {
+        if let Some(kept) = super::Kept::read(bytes) {
+            let again = super::Kept::read(&kept.write());
+            assert_eq!(again, Some(kept), "what was read is written as it was");
+        }
+    }
+}
+
 /// Deliveries, until the hub has them.
 pub struct Spool<D> {
     disk: D,
@@ -490,19 +512,29 @@ impl<D: Disk> Spool<D> {
         self.fresh.drain(..self.fresh.len() - fits);
     }
 
-    /// A delivery that cannot be packed is longer than a link carries: its rows are counted.
+    /// A delivery that cannot be packed is longer than a link carries: its rows are counted. One that is
+    /// too long even so is cut to what a delivery holds: the next try always takes it.
     fn give_up_first(&mut self, error: &parcel::ParcelError) {
-        if let Some((number, delivery)) = self.tail.front_mut() {
-            tracing::error!(number, %error, "a delivery is left out");
-            let before = weight(delivery);
-            for level in [Level::Records, Level::Rows] {
-                self.thinned += thin::thin(std::iter::once(&mut *delivery), level);
-                if parcel::pack(delivery).is_ok() {
-                    break;
-                }
+        let Some((number, delivery)) = self.tail.front_mut() else {
+            return;
+        };
+        tracing::error!(number, %error, "a delivery is left out");
+        let before = weight(delivery);
+        for level in [Level::Records, Level::Rows] {
+            self.thinned += thin::thin(std::iter::once(&mut *delivery), level);
+            if parcel::pack(delivery).is_ok() {
+                break;
             }
-            self.weight = self.weight.saturating_sub(before) + weight(delivery);
         }
+        if parcel::pack(delivery).is_err() {
+            delivery.thinned.truncate(thin::COUNTED_MAX);
+        }
+        if parcel::pack(delivery).is_err() {
+            delivery.harvest.clear();
+            delivery.thinned.clear();
+            self.damaged += 1;
+        }
+        self.weight = self.weight.saturating_sub(before) + weight(delivery);
     }
 
     fn append_to_journal(

@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::settings::Local;
-use crate::spool::{Disk, Spool};
+use crate::spool::{Disk, Fill, Spool};
 use crate::{Figures, Plan};
 
 use ahead::Ahead;
@@ -132,6 +132,8 @@ pub struct Shared<D> {
     spool: Mutex<Spool<D>>,
     /// What the spool's newest number is, and whether there is a link.
     newest: watch::Sender<u64>,
+    /// How full the spool was when it was last at rest: whoever asks does not wait for the disk.
+    fill: watch::Sender<Fill>,
     linked: watch::Sender<bool>,
     /// By how much the hub's clock is ahead.
     ahead: Mutex<Ahead>,
@@ -144,10 +146,11 @@ impl<D: Disk> Shared<D> {
     /// Around a spool. What the agent counts of itself is in `figures`.
     #[must_use]
     pub fn new(spool: Spool<D>, figures: Arc<RwLock<Figures>>) -> Arc<Self> {
-        let newest = spool.newest();
+        let (newest, fill) = (spool.newest(), spool.fill());
         Arc::new(Self {
             spool: Mutex::new(spool),
             newest: watch::Sender::new(newest),
+            fill: watch::Sender::new(fill),
             linked: watch::Sender::new(false),
             ahead: Mutex::default(),
             last_run: Mutex::new(None),
@@ -164,7 +167,8 @@ impl<D: Disk> Shared<D> {
         let done = tokio::task::spawn_blocking(move || {
             let mut spool = lock(&shared.spool);
             let done = work(&mut spool);
-            let newest = spool.newest();
+            let (newest, fill) = (spool.newest(), spool.fill());
+            shared.fill.send_replace(fill);
             drop(spool);
             shared
                 .newest
@@ -187,7 +191,7 @@ impl<D: Disk> Shared<D> {
 
     /// How the agent is.
     fn state(self: &Arc<Self>, at: Timestamp) -> AgentState {
-        let fill = lock(&self.spool).fill();
+        let fill = self.fill.borrow().clone();
         let figures = self.figures.read().unwrap_or_else(PoisonError::into_inner);
         AgentState {
             at,

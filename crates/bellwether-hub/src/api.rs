@@ -51,6 +51,8 @@ use crate::access::{Access, Needs, guard};
 use crate::board::Board;
 use crate::shared::Shared;
 use crate::{counters, metrics, page};
+#[cfg(feature = "fuzzing")]
+pub use ping::fuzz_ping_url;
 use problem::Problem;
 
 /// Questions that the store is asked at once: enough to keep a disk busy, too few to use up the

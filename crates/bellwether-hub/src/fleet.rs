@@ -9,11 +9,13 @@
 //! - `door`: the listener, and what a connection may cost before it is known
 //! - `visit`: the first word, and what follows from it
 //! - `session`: one linked agent
+//! - `out`: what is said to it
 //! - `taking`: one delivery: looked through, kept, and handed to the judge
 //! - [`sift`]: what of a delivery is taken in
 //! - `intake`: deliveries, until they are durable
 //! - `plan`: what an agent is to do
 //! - `offset`: by how much its clock is off
+//! - `lexicon`: how many new words each may bring
 //! - `given`: checks that agents were ever given
 //! - [`roster`]: how each of them is, as it is told
 //! - [`counts`]: what became of it all, in numbers
@@ -22,7 +24,9 @@ pub mod counts;
 mod door;
 mod given;
 mod intake;
+mod lexicon;
 mod offset;
+mod out;
 mod plan;
 pub mod registry;
 pub mod roster;
@@ -53,6 +57,7 @@ use crate::tasks::Tasks;
 use counts::{Counts, Tally};
 use given::Given;
 use intake::Intake;
+use lexicon::Lexicon;
 use registry::Registry;
 
 /// The directory of the hub's authority, in the data directory.
@@ -75,6 +80,7 @@ pub struct Fleet {
     /// What became of what they said.
     pub tally: Tally,
     given: Given,
+    lexicon: Lexicon,
     dir: PathBuf,
     authority: Mutex<Option<Arc<Authority>>>,
     seats: Mutex<BTreeMap<VantageId, Seat>>,
@@ -96,6 +102,20 @@ struct Seat {
     enrolment: String,
     /// Why the link is to end; `None` once it has.
     end: Option<watch::Sender<Option<End>>>,
+    /// Whoever takes in a delivery of this vantage has its turn: the next link begins behind what came
+    /// over the one before.
+    turn: Turn,
+}
+
+/// Deliveries of one vantage are taken in one after the other, over all its links.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
+/// A place that was taken.
+struct Sat {
+    number: u64,
+    /// What to listen to for its end.
+    ends: watch::Receiver<Option<End>>,
+    turn: Turn,
 }
 
 /// Why a link ends from our side.
@@ -124,6 +144,7 @@ impl Fleet {
             registry: Registry::new(state),
             tally: Tally::default(),
             given: Given::default(),
+            lexicon: Lexicon::default(),
             dir: data_dir.join(LINK_DIR),
             authority: Mutex::default(),
             seats: Mutex::default(),
@@ -231,20 +252,16 @@ impl Fleet {
             .for_each(|seat| seat.end(code, why));
     }
 
-    /// An agent takes its place; whoever had it loses it. Which place it is, and what to listen to for
-    /// its end.
-    fn sit(
-        &self,
-        vantage: &VantageId,
-        enrolment: &str,
-        boot: u64,
-    ) -> (u64, watch::Receiver<Option<End>>) {
+    /// An agent takes its place; whoever had it loses it.
+    fn sit(&self, vantage: &VantageId, enrolment: &str, boot: u64) -> Sat {
         let (end, ends) = watch::channel(None);
         let mut seats = self.seats();
         let former = seats.get_mut(vantage);
         let number = former.as_ref().map_or(0, |former| former.number) + 1;
         let mut newest_boot = boot;
+        let mut turn = Turn::default();
         if let Some(former) = former {
+            turn = former.turn.clone();
             former.end(
                 Refusal::Superseded,
                 "another link of this agent has come since",
@@ -268,9 +285,16 @@ impl Fleet {
             newest_boot,
             enrolment: enrolment.to_owned(),
             end: Some(end),
+            turn: turn.clone(),
         };
         seats.insert(vantage.clone(), seat);
-        (number, ends)
+        Sat { number, ends, turn }
+    }
+
+    /// Is this the last place that was taken for a vantage?
+    fn is_last(&self, vantage: &VantageId, number: u64) -> bool {
+        let seats = self.seats();
+        seats.get(vantage).is_some_and(|seat| seat.number == number)
     }
 
     /// A link has ended.

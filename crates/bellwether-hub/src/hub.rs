@@ -347,7 +347,7 @@ fn shared(
     version: &'static str,
     workers: Option<NonZeroUsize>,
 ) -> Result<Arc<Shared>, StoreError> {
-    let beats = Beats::open(&*store, random(), configured.since)?;
+    let beats = Beats::open(&*store, &data_dir, random(), configured.since)?;
     beats.configure(&configured.config, configured.since);
     let health = Health::default();
     let receivers = configured.config.receivers.len();

@@ -52,6 +52,8 @@ pub mod tasks;
 pub mod testing;
 mod unsaved;
 
+#[cfg(feature = "fuzzing")]
+pub use api::fuzz_ping_url;
 pub use hub::{Hub, HubOptions};
 
 /// Causes that no single check shows, and a running hub tells.

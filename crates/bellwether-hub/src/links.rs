@@ -65,6 +65,8 @@ pub struct Presence {
     pub generation: u64,
     /// What it last said of itself.
     pub state: Option<AgentState>,
+    /// Why it cannot go by the newest plan, where it cannot.
+    pub unplanned: Option<String>,
 }
 
 /// A linked agent's place; it is linked no longer when this is dropped.

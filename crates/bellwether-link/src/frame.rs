@@ -1,15 +1,19 @@
 //! Messages on a stream: JSON behind its length as four little-endian bytes.
 
 use std::io;
+use std::time::Duration;
 
 use bellwether_model::link::FRAME_LEN_MAX;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 /// Room that is made before anything of a frame has come: whoever announces much and sends nothing
 /// takes no memory.
 const ROOM_FIRST: usize = 4 * 1024;
+/// Bytes that are written at once: a line that takes so many in time is slow, and not gone.
+const PIECE_LEN: usize = 4 * 1024;
 
 /// Why a message could not be had, or sent.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +56,25 @@ pub async fn send<M: Serialize>(
 ) -> Result<(), FrameError> {
     stream.write_all(&encode(message)?).await?;
     Ok(stream.flush().await?)
+}
+
+/// Writes a frame piece by piece, each of which may take so long: what is long may take long.
+///
+/// # Errors
+/// The connection fails, or takes nothing for so long.
+pub async fn write(
+    stream: &mut (impl AsyncWrite + Unpin),
+    frame: &[u8],
+    patience: Duration,
+) -> io::Result<()> {
+    for piece in frame.chunks(PIECE_LEN) {
+        let written = async {
+            stream.write_all(piece).await?;
+            stream.flush().await
+        };
+        timeout(patience, written).await??;
+    }
+    Ok(())
 }
 
 /// The next message; `None` where the other side ended the link between two messages.

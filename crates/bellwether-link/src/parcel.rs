@@ -8,6 +8,9 @@ use bellwether_model::link::{DELIVERY_LEN_MAX, Delivery, ToHub};
 
 /// Bytes of one part: in base64, with the words around it, they fit into a frame.
 const PART_LEN: usize = 512 * 1024;
+/// Bytes of one part of what is shorter: on a slow line each takes seconds, and what else is to be said
+/// waits behind one of them.
+const PART_LEN_MIN: usize = 32 * 1024;
 /// Parts of one delivery, at most: what is longest does not shrink by being compressed.
 const PARTS_MAX: usize = DELIVERY_LEN_MAX / PART_LEN + 1;
 /// Half of what it could be made smaller costs a tenth of the time.
@@ -64,8 +67,9 @@ pub fn unpack(packed: &[u8]) -> Result<Delivery, ParcelError> {
 
 /// The messages that carry a packed delivery.
 pub fn messages(number: u64, packed: &[u8]) -> impl Iterator<Item = ToHub> {
-    let parts = u32::try_from(packed.len().div_ceil(PART_LEN)).unwrap_or(u32::MAX);
-    let pieces = (0..parts).zip(packed.chunks(PART_LEN));
+    let part_len = packed.len().div_ceil(PARTS_MAX).max(PART_LEN_MIN);
+    let parts = u32::try_from(packed.len().div_ceil(part_len)).unwrap_or(u32::MAX);
+    let pieces = (0..parts).zip(packed.chunks(part_len));
     pieces.map(move |(part, bytes)| ToHub::Deliver {
         number,
         part,
@@ -187,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_delivery_comes_as_it_was() {
-        for (len, parts) in [(10, 1), (4 * PART_LEN, 4)] {
+        for (len, parts) in [(10, 1), (4 * PART_LEN_MIN, 4), (8 * PART_LEN, PARTS_MAX)] {
             let delivery = delivery(noise(len));
             let packed = pack(&delivery).unwrap();
             let (count, whole) = sent(5, &packed);

@@ -465,9 +465,9 @@ pub(crate) enum AgentsCommand {
 /// The data directory.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Copy it, also while `serve` runs: the copy is as of one moment. The key by which agents know the
-    /// hub (`link/`) is a secret and is not copied: a hub without it makes a new one, and every agent
-    /// is enrolled anew.
+    /// Copy it, also while `serve` runs: the copy is as of one moment. Secrets are not copied: the key by
+    /// which agents know the hub (`link/`), without which every agent is enrolled anew, and that of which
+    /// URLs of heartbeats are made (`heartbeats.key`), without which they are others.
     Backup {
         /// A directory that does not exist yet
         to: PathBuf,

@@ -52,6 +52,24 @@ pub(super) fn scan(bytes: &[u8]) -> Scanned {
     scanned
 }
 
+/// Reads bytes as a journal: what is found lies within, in order, and is found again without what is
+/// none.
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzz(bytes: &[u8]) {
+    let scanned = scan(bytes);
+    let mut copy = Vec::new();
+    let mut end = 0;
+    for record in &scanned.records {
+        assert!(end <= record.at && record.at + record.len <= scanned.end);
+        end = record.at + record.len;
+        write(&mut copy, record.number, &bytes[record.at..end]);
+    }
+    assert!(end == scanned.end && end <= bytes.len());
+    let again = scan(&copy);
+    assert_eq!(again.records.len(), scanned.records.len());
+    assert_eq!((again.end, again.damaged), (copy.len(), 0));
+}
+
 /// The sound record at this place.
 fn record(bytes: &[u8], at: usize) -> Option<Record> {
     let head = bytes.get(at..at + HEAD)?;

@@ -102,6 +102,26 @@ pub(super) fn read(bytes: &[u8]) -> Option<Vec<Numbered>> {
     deliveries(head.first, content)
 }
 
+/// Reads bytes as what stands in a file, without checksum and compression, which nobody guesses: what is
+/// read comes out again as it went in.
+#[cfg(feature = "fuzzing")]
+pub(super) fn fuzz(bytes: &[u8]) {
+    let content = serde_json::from_slice::<Content>(bytes).ok();
+    let Some(all) = content.and_then(|content| deliveries(1, content)) else {
+        return;
+    };
+    let Some(written) = write(&all, 0) else {
+        return assert!(all.is_empty());
+    };
+    let again = read(&written).expect("what was written can be read");
+    let shape = |all: &[Numbered]| -> Vec<(u64, usize, usize)> {
+        let each = all.iter();
+        each.map(|(number, one)| (*number, one.harvest.len(), one.thinned.len()))
+            .collect()
+    };
+    assert_eq!(shape(&again), shape(&all));
+}
+
 fn content(deliveries: &[Numbered]) -> Content {
     let mut content = Content {
         skipped: Vec::new(),
@@ -117,7 +137,7 @@ fn content(deliveries: &[Numbered]) -> Content {
     let (mut expected, mut last) = (deliveries.first().map_or(0, |(number, _)| *number), 0);
     for (place, (number, delivery)) in (0..).zip(deliveries) {
         content.skipped.push(number.saturating_sub(expected));
-        expected = number + 1;
+        expected = number.saturating_add(1);
         content.boot.push(delivery.boot);
         let at = delivery.at.as_microsecond();
         content.at.push(at.wrapping_sub(last));
@@ -175,7 +195,7 @@ fn deliveries(first: u64, content: Content) -> Option<Vec<Numbered>> {
             thinned: here.map(|(_, thinned)| thinned).unwrap_or_default(),
         };
         all.push((number, delivery));
-        number += 1;
+        number = number.saturating_add(1);
     }
     Some(all)
 }

@@ -75,6 +75,14 @@ impl Table {
 
     /// The rows; `None` if these are no columns of rows.
     pub(super) fn runs(&self) -> Option<Vec<Run>> {
+        // Before there is room for as many as it says that there are.
+        if !self
+            .columns
+            .iter()
+            .any(|(_, column)| column.holds(self.rows))
+        {
+            return (self.rows == 0).then(Vec::new);
+        }
         let mut rows: Vec<Map<String, Value>> = vec![Map::new(); self.rows];
         let mut checks = vec![0; self.rows];
         for (name, column) in &self.columns {
@@ -130,6 +138,16 @@ impl Column {
         match numbers.filter(positive) {
             Some(numbers) if is_various(&numbers, checks) => Self::numbers(&numbers),
             _ => Self::words(values, checks),
+        }
+    }
+
+    /// May this be a column of so many rows?
+    fn holds(&self, rows: usize) -> bool {
+        match self {
+            Self::Counted(all) | Self::Moments(all) => all.len() == rows,
+            // Each letter of base64 stands for six of them.
+            Self::Numbers { there, .. } => rows <= there.len().saturating_mul(6),
+            Self::Words { at, .. } => at.len() == rows,
         }
     }
 

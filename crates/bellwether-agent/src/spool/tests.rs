@@ -449,6 +449,43 @@ fn when_all_successes_are_counted_records_go_and_then_rows() {
     assert_eq!(left_out, 306 + 6);
 }
 
+/// Counts of so many checks that they are longer than a link carries.
+#[test]
+fn counts_of_very_many_checks_come_in_several_deliveries() {
+    const CHECKS: u64 = 30_000;
+    let long = "x".repeat(600);
+    let counted = |check: u64| Thinned {
+        check: CheckId::new(&format!("service-{check}-{long}"), "main"),
+        from: moment(0),
+        to: moment(5),
+        runs: [1, 0, 0, 0],
+        traces: 0,
+    };
+    let mut deliveries: Vec<Delivery> = (0..CHECKS / 1_000)
+        .map(|n| Delivery {
+            thinned: (n * 1_000..(n + 1) * 1_000).map(counted).collect(),
+            ..delivery(Vec::new(), 0)
+        })
+        .collect();
+    // As often as one likes.
+    for _ in 0..2 {
+        thin::thin(deliveries.iter_mut(), Level::Rows);
+        let runs = deliveries.iter().flat_map(|delivery| &delivery.thinned);
+        assert_eq!(runs.map(|t| t.runs[0]).sum::<u64>(), CHECKS);
+        assert!(deliveries.iter().all(|one| parcel::pack(one).is_ok()));
+    }
+    // And what came to be so long in another way holds up nothing behind it.
+    let mut spool = short(&Memory::default());
+    spool.append(Delivery {
+        thinned: (0..CHECKS).map(counted).collect(),
+        ..delivery(Vec::new(), 0)
+    });
+    spool.append(mixed(0, 20, &mut fastrand::Rng::with_seed(1)));
+    let all = all_after(&mut spool, 0);
+    assert_eq!(all.len(), 2);
+    assert!(all.iter().all(|(_, one)| parcel::pack(one).is_ok()));
+}
+
 /// What a spool is put through: deliveries, of which the hub takes some. Tells the newest that was said
 /// to be durable, and the newest that the hub took.
 fn story(spool: &mut Spool<Memory>) -> (u64, u64) {

@@ -8,6 +8,10 @@ use bellwether_model::link::{Delivery, Thinned};
 use bellwether_model::run::{Run, RunOutcome};
 use jiff::Timestamp;
 
+/// Checks whose counts gather in one delivery: with those of its own rows they are a fraction of what a
+/// link carries.
+pub(super) const COUNTED_MAX: usize = 10_000;
+
 /// How much is left out, in the order in which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
@@ -52,6 +56,11 @@ impl Counts {
         thinned
     }
 
+    /// All of them, in the order of their checks; none are left.
+    fn taken(&mut self) -> Vec<Thinned> {
+        std::mem::take(&mut self.0).into_values().collect()
+    }
+
     fn run(&mut self, run: &Run) {
         let place = match run.outcome {
             RunOutcome::Ok => 0,
@@ -73,15 +82,22 @@ impl Counts {
 }
 
 /// Thins deliveries that stand one after the other. What is left out is counted in the last of them, with
-/// what was counted in each before. Tells how many rows and traces were left out.
+/// what was counted in each before; counts of more checks than belong into one are left in several. Tells
+/// how many rows and traces were left out.
 pub(super) fn thin<'a>(
     deliveries: impl DoubleEndedIterator<Item = &'a mut Delivery>,
     level: Level,
 ) -> u64 {
     let mut counts = Counts::default();
     let mut left_out = 0;
-    let mut last = None;
+    let mut last: Option<&mut Delivery> = None;
     for delivery in deliveries {
+        let more = delivery.thinned.len() + delivery.harvest.len();
+        if let Some(last) = last
+            && counts.0.len() + more > COUNTED_MAX
+        {
+            last.thinned = counts.taken();
+        }
         for thinned in delivery.thinned.drain(..) {
             counts.add(thinned);
         }
@@ -95,7 +111,7 @@ pub(super) fn thin<'a>(
         last = Some(delivery);
     }
     if let Some(last) = last {
-        last.thinned = counts.0.into_values().collect();
+        last.thinned = counts.taken();
     }
     left_out
 }

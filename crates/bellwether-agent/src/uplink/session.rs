@@ -2,13 +2,16 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bellwether_link::frame::FrameError;
 use bellwether_link::{client, frame, parcel};
 use bellwether_model::link::{Hello, Refusal, ToAgent, ToHub, VERSION, VERSION_MIN};
 use jiff::{SignedDuration, Timestamp};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
@@ -24,7 +27,8 @@ use crate::spool::{Disk, WINDOW};
 const RENEW_AGAIN: Duration = Duration::from_secs(3_600);
 /// How long the hub has for its first word.
 const WELCOME_MAX: Duration = Duration::from_secs(10);
-/// A hub of which nothing is heard for so long is gone: it says something every ten seconds.
+/// A hub of which nothing is heard for so long is gone: it says something every ten seconds. On a slow
+/// line each byte of what is long counts.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How often the agent says how it is.
 const STATE_EVERY: Duration = Duration::from_secs(5);
@@ -61,9 +65,8 @@ struct Session<'a, L, D, C> {
     later: Option<Instant>,
     /// Did the hub ask what time it is?
     is_asked: bool,
-    heard: Instant,
+    heard: Arc<Mutex<Instant>>,
     plan: Assembly,
-    /// A certificate was asked for.
     /// When another certificate was last asked for.
     renewing: Option<Instant>,
 }
@@ -80,18 +83,22 @@ pub(super) async fn run<L: Dial, D: Disk, C: Clock + Sync>(
     let (out, taken) = mpsc::channel(1);
     // Both end with this.
     let mut tasks = JoinSet::new();
+    let last = Arc::new(Mutex::new(Instant::now()));
+    let read = Timed {
+        stream: read,
+        last: last.clone(),
+    };
     tasks.spawn(listen(read, tell));
     tasks.spawn(speak(write, taken));
-    let now = Instant::now();
     let session = Session {
         up,
         out: VecDeque::new(),
         flying: VecDeque::new(),
         sent: 0,
         kept: 0,
-        later: Some(now + WELCOME_MAX),
+        later: Some(Instant::now() + WELCOME_MAX),
         is_asked: false,
-        heard: now,
+        heard: last,
         plan: Assembly::default(),
         renewing: None,
     };
@@ -101,8 +108,26 @@ pub(super) async fn run<L: Dial, D: Disk, C: Clock + Sync>(
     }
 }
 
+/// A stream of which it is known when something last came.
+struct Timed<S> {
+    stream: S,
+    last: Arc<Mutex<Instant>>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        *lock(&self.last) = Instant::now();
+        Poll::Ready(read)
+    }
+}
+
 /// Reads to the end: a message that was read in part is not given up.
-async fn listen<S: AsyncRead>(mut stream: ReadHalf<S>, tell: mpsc::Sender<Heard>) {
+async fn listen(mut stream: impl AsyncRead + Unpin, tell: mpsc::Sender<Heard>) {
     loop {
         let heard = match frame::receive(&mut stream).await {
             Ok(Some(message)) => Ok(message),
@@ -125,12 +150,11 @@ async fn listen<S: AsyncRead>(mut stream: ReadHalf<S>, tell: mpsc::Sender<Heard>
 
 async fn speak<S: AsyncWrite>(mut stream: WriteHalf<S>, mut out: mpsc::Receiver<Vec<u8>>) {
     while let Some(frame) = out.recv().await {
-        let written = async {
-            stream.write_all(&frame).await?;
-            stream.flush().await
-        };
-        // Whoever reads nothing for so long is gone.
-        if !matches!(timeout(SILENCE_MAX, written).await, Ok(Ok(()))) {
+        // Whoever takes nothing for so long is gone.
+        if frame::write(&mut stream, &frame, SILENCE_MAX)
+            .await
+            .is_err()
+        {
             return;
         }
     }
@@ -210,8 +234,7 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
             .await;
         welcomed.map_err(|error| Ended::Broken(super::words(&error)))?;
         (self.sent, self.kept) = (kept, kept);
-        self.heard = Instant::now();
-        self.later = Some(self.heard + TIME_MAX);
+        self.later = Some(Instant::now() + TIME_MAX);
         self.up.shared.linked.send_replace(true);
         tracing::info!(%agent, hub = program, kept, "linked to the hub");
         Ok(())
@@ -239,10 +262,7 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
                 .wake(&mut heard, &out, &mut newest, &mut states, stop, ends)
                 .await
             {
-                Woke::Heard(Some(Ok(message))) => {
-                    self.heard = Instant::now();
-                    self.hear(message).await?;
-                }
+                Woke::Heard(Some(Ok(message))) => self.hear(message).await?,
                 Woke::Heard(Some(Err(ended))) => return Err(ended),
                 Woke::Heard(None) => return Err(broken("the hub ended the link")),
                 // Why it takes nothing more may be there to be heard.
@@ -251,6 +271,7 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
                     Ok(Some(Ok(message))) => self.hear(message).await?,
                     Ok(None) | Err(_) => return Err(broken("the hub takes nothing")),
                 },
+                Woke::Silence if self.silence() > Instant::now() => {}
                 Woke::Silence => {
                     return Err(broken("nothing was heard of the hub for half a minute"));
                 }
@@ -270,7 +291,7 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
         stop: &CancellationToken,
         ends: Option<Instant>,
     ) -> Woke {
-        let silence = self.heard + SILENCE_MAX;
+        let silence = self.silence();
         let later = self.later.or(ends).unwrap_or(silence);
         tokio::select! {
             heard = heard.recv() => Woke::Heard(heard),
@@ -290,6 +311,11 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
             () = tokio::time::sleep_until(silence) => Woke::Silence,
             () = stop.cancelled(), if ends.is_none() => Woke::Stop,
         }
+    }
+
+    /// When it has been silent for too long, if nothing comes.
+    fn silence(&self) -> Instant {
+        *lock(&self.heard) + SILENCE_MAX
     }
 
     fn say(&mut self, message: &ToHub) -> Result<(), Ended> {

@@ -16,7 +16,7 @@ use crate::SystemClock;
 use crate::settings::link_plan;
 use crate::spool::{Folder, LIMIT_MIN};
 
-/// Hands each connection to whoever plays the hub.
+/// Hands each connection to whoever plays the hub. Its certificate is always about to end.
 struct Door(mpsc::UnboundedSender<DuplexStream>);
 
 impl Dial for Door {
@@ -26,6 +26,10 @@ impl Dial for Door {
         let (here, there) = tokio::io::duplex(1 << 16);
         let _ = self.0.send(there);
         Ok(here)
+    }
+
+    fn renewal(&mut self, _: Timestamp) -> Option<String> {
+        Some("a request".to_owned())
     }
 }
 
@@ -322,7 +326,7 @@ async fn a_plan_is_gone_by_when_it_is_whole_and_kept_for_the_next_start() {
     let mut link = bench.link(0).await;
     let answer = async |link: &mut DuplexStream| loop {
         match hear(link).await {
-            Some(ToHub::State(_)) => {}
+            Some(ToHub::State(_) | ToHub::Renew { .. }) => {}
             other => return other,
         }
     };
@@ -382,11 +386,16 @@ async fn what_waits_is_delivered_before_the_end() {
     let mut bench = bench();
     let mut link = bench.link(0).await;
     assert!(matches!(hear(&mut link).await, Some(ToHub::State(_))));
+    // It asks what time it is before it is brought anything.
+    let (at, offset_ms) = (Timestamp::UNIX_EPOCH, None);
+    say(&mut link, &ToAgent::Time { at, offset_ms }).await;
+    while !matches!(hear(&mut link).await, Some(ToHub::Time { .. })) {}
     bench.spooled(1..=3).await;
     bench.stop.cancel();
     for number in 1..=3 {
         loop {
-            if let Some(ToHub::Deliver { number: at, .. }) = hear(&mut link).await {
+            let heard = hear(&mut link).await.expect("the link holds");
+            if let ToHub::Deliver { number: at, .. } = heard {
                 assert_eq!(at, number);
                 break;
             }
@@ -395,4 +404,107 @@ async fn what_waits_is_delivered_before_the_end() {
     say(&mut link, &ToAgent::Kept { number: 3 }).await;
     bench.uplink.await.unwrap();
     assert_eq!(lock(&bench.shared.spool).fill().deliveries, 0);
+}
+
+/// Says a frame as a slow line carries it.
+async fn drip(link: &mut (impl AsyncWrite + Unpin), message: &ToAgent) {
+    for piece in frame::encode(message).unwrap().chunks(2_048) {
+        link.write_all(piece).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// A plan that takes minutes on its line arrives, though much waits to be delivered over the same.
+#[tokio::test(start_paused = true)]
+async fn c07_a_large_plan_comes_over_a_slow_line() {
+    let mut text = "services:\n".to_owned();
+    for n in 0..800 {
+        let path = "x".repeat(200);
+        text += &format!("  - {{ name: s{n}, url: \"https://s{n}.example/{path}\" }}\n");
+    }
+    let config = bellwether_config::parse(&text, std::path::Path::new("a.yaml")).unwrap();
+    let vantage = VantageId::new("fra");
+    let (head, checks) = link_plan(&config, 4, &vantage, &Default::default()).unwrap();
+    let count = checks.len() as u64;
+    let mut bench = bench();
+    bench.spooled(1..=40).await;
+    let link = bench.link(0).await;
+    let (mut hears, mut says) = tokio::io::split(link);
+    let begun = Instant::now();
+    let told = tokio::spawn(async move {
+        let part = ToAgent::PlanPart {
+            generation: 4,
+            checks,
+        };
+        drip(&mut says, &ToAgent::Plan(head)).await;
+        // As one part: the longest that a hub says.
+        drip(&mut says, &part).await;
+        let end = ToAgent::PlanEnd {
+            generation: 4,
+            checks: count,
+        };
+        drip(&mut says, &end).await;
+        says
+    });
+    loop {
+        let heard = frame::receive::<ToHub>(&mut hears).await.unwrap();
+        match heard.expect("the link holds") {
+            ToHub::Planned { generation } => break assert_eq!(generation, 4),
+            other => assert!(!matches!(other, ToHub::Unplanned { .. }), "{other:?}"),
+        }
+    }
+    assert!(begun.elapsed() > Duration::from_secs(100));
+    assert!(bench.links.try_recv().is_err(), "one link was enough");
+    told.await.unwrap();
+}
+
+/// What is said of the spool is known without asking the disk.
+#[tokio::test]
+async fn how_the_agent_is_can_be_said_while_the_disk_is_slow() {
+    let bench = bench();
+    bench.spooled(1..=3).await;
+    let busy = lock(&bench.shared.spool);
+    let (tell, told) = std::sync::mpsc::channel();
+    let shared = bench.shared.clone();
+    std::thread::spawn(move || {
+        let state = shared.state(Timestamp::UNIX_EPOCH);
+        let _ = tell.send(state.spooled);
+    });
+    let spooled = told.recv_timeout(Duration::from_secs(60));
+    assert_eq!(spooled, Ok(3));
+    drop(busy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_cannot_be_used_is_asked_for_again_after_an_hour() {
+    let mut bench = bench();
+    let mut link = bench.link(0).await;
+    let mut asked = Vec::new();
+    let begun = Instant::now();
+    while asked.len() < 3 {
+        match hear(&mut link).await {
+            Some(ToHub::Renew { .. }) => {
+                asked.push(begun.elapsed().as_secs());
+                // One that the agent cannot keep, and one that never comes.
+                if asked.len() == 1 {
+                    let chain = vec!["none".to_owned()];
+                    say(&mut link, &ToAgent::Renewed { chain }).await;
+                }
+            }
+            Some(ToHub::State(_)) => {
+                let (at, offset_ms) = (Timestamp::UNIX_EPOCH, None);
+                say(&mut link, &ToAgent::Time { at, offset_ms }).await;
+            }
+            other => assert!(matches!(other, Some(ToHub::Time { .. })), "{other:?}"),
+        }
+    }
+    let waits = asked.windows(2).map(|two| two[1] - two[0]);
+    assert!(
+        waits.clone().all(|wait| (3_600..3_610).contains(&wait)),
+        "{asked:?}"
+    );
+    assert!(
+        asked[0] < 10 && bench.links.try_recv().is_err(),
+        "over one link"
+    );
 }

@@ -388,6 +388,11 @@ impl Book {
         self.close(changes, now)
     }
 
+    /// A vantage that was not heard before a restart, of which all was told then.
+    pub fn recall_unheard(&mut self, vantage: VantageId) {
+        self.fleet.unheard.insert(vantage);
+    }
+
     /// A vantage is heard again: what lies between is a gap of ours.
     pub fn heard_again(
         &mut self,

@@ -93,7 +93,8 @@ pub(crate) struct Agent {
     pub(crate) last_run: Option<Timestamp>,
     /// The 99th percentile of how late its runs began in the last minute, milliseconds.
     late_p99_ms: Option<f64>,
-    /// Why it can spool nothing, where it cannot.
+    /// What is wrong with it, in words: why it can spool nothing, or cannot go by its plan; that it brings
+    /// what it was never given, or names more than its checks can see.
     pub(crate) trouble: Option<String>,
 }
 
@@ -170,6 +171,7 @@ fn local(hub: &Hub, seen: &BTreeMap<VantageId, Seen>) -> Agent {
 impl Agent {
     fn of(row: Row, last_run: Option<Timestamp>, in_force: u64) -> Self {
         let standing = row.state();
+        let troubles = row.troubles();
         let Row {
             vantage,
             configured,
@@ -220,7 +222,7 @@ impl Agent {
             checks: state.as_ref().map(|state| state.checks),
             last_run: last_run.max(state.as_ref().and_then(|state| state.last_run)),
             late_p99_ms: state.as_ref().map(|state| state.late_p99_us as f64 / 1e3),
-            trouble: state.and_then(|state| state.trouble),
+            trouble: Some(troubles.join("; ")).filter(|words| !words.is_empty()),
         }
     }
 }

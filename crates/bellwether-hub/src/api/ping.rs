@@ -244,6 +244,65 @@ async fn push(
 /// Longest time that Uptime Kuma takes for `ping`, milliseconds: a day.
 const TOOK_MS_MAX: f64 = 86_400_000.0;
 
+/// Reads what a job calls: it means the heartbeat whose id it names, or nobody.
+#[cfg(feature = "fuzzing")]
+pub fn fuzz_ping_url(url: &str) {
+    use crate::beats::{Beats, Secret};
+    use jiff::Timestamp;
+
+    const UUID: &str = "123e4567-e89b-12d3-a456-426614174000";
+    static BEATS: std::sync::OnceLock<(Beats, String)> = std::sync::OnceLock::new();
+    let (beats, key) = BEATS.get_or_init(|| {
+        let text = format!(
+            "heartbeats: [{{ name: nightly, every: 1d, uuid: {UUID}, token: aB3dE6gH9j }}]"
+        );
+        let config = bellwether_config::parse(&text, "b.yaml".as_ref());
+        let secret = Secret::new([7; 32]);
+        let key = secret.ping_key();
+        let beats = Beats::new(secret, Timestamp::UNIX_EPOCH);
+        beats.configure(&config.expect("it is sound"), Timestamp::UNIX_EPOCH);
+        (beats, key)
+    });
+    let Ok(request) = http::Request::get(url).body(()) else {
+        return;
+    };
+    let (parts, ()) = request.into_parts();
+    let found = parameters(&parts, ["rid", "status", "msg", "ping"]);
+    let query = parts.uri.query().unwrap_or_default();
+    assert!(
+        found
+            .iter()
+            .flatten()
+            .all(|value| value.len() <= 3 * query.len())
+    );
+    let segments: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
+    let (asked, said) = match segments[..] {
+        ["ping", id] => (Asked::Uuid(id), None),
+        ["ping", id, what] if is_uuid(id) => (Asked::Uuid(id), Some(what)),
+        ["ping", key, slug] => (Asked::Slug(key, slug), None),
+        ["ping", key, slug, what] => (Asked::Slug(key, slug), Some(what)),
+        ["api", "push", token] => (Asked::Push(token), None),
+        _ => return,
+    };
+    let is_meant = match asked {
+        Asked::Uuid(id) => id.eq_ignore_ascii_case(UUID),
+        Asked::Slug(before, slug) => before == key && slug == "nightly",
+        Asked::Push(token) => ["aB3dE6gH9j", UUID, &UUID.replace('-', "")].contains(&token),
+    };
+    let found = beats.find(asked);
+    assert_eq!(
+        found,
+        if is_meant {
+            Found::One("nightly".to_owned())
+        } else {
+            Found::Nobody
+        }
+    );
+    if let Some(Some(Ok(Signal::Exit(exit)))) = said.map(signal) {
+        assert_eq!(said.and_then(|said| said.parse().ok()), Some(exit));
+    }
+}
+
 fn source(parts: &Parts) -> Option<IpAddr> {
     let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     from.map(|from| from.0.ip())

@@ -5,11 +5,13 @@
 //! ([`bellwether_diagnose::heartbeat`]), and made incidents of by the judge.
 //!
 //! - `ids`: by what URL each is spoken of
+//! - `key`: where the secret is kept that those are made of
 //! - `limits`: how often somebody may report
 //! - `keep`: writing down, what came together at once
 
 mod ids;
 mod keep;
+mod key;
 mod limits;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ mod tests;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +27,7 @@ use bellwether_config::Config;
 use bellwether_config::telling::{Due, Heartbeat};
 use bellwether_diagnose::heartbeat::{self, Gap, Heard, Ping, Rhythm, State, Terms};
 use bellwether_model::Report;
-use bellwether_store::{Change, StateStore, StoreError};
+use bellwether_store::{StateStore, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
@@ -36,8 +39,6 @@ use limits::Limits;
 
 /// Before a heartbeat's name: what was heard of it.
 const HEARD: &str = "heartbeat/";
-/// The key of the secret that ids are made of.
-const SECRET: &str = "heartbeats/secret";
 /// The key of the time until which we could hear.
 const ALIVE: &str = "heartbeats/alive";
 
@@ -197,29 +198,18 @@ pub struct Beats {
 }
 
 impl Beats {
-    /// As they were left, by a process that could hear until then. The first time of all the secret is
-    /// made of `random`, and is durable.
+    /// As they were left, by a process that could hear until then. The secret is kept in `data_dir`; the
+    /// first time of all it is made of `random`, and is durable.
     ///
     /// # Errors
     /// What the store says.
     pub fn open(
         state: &dyn StateStore,
+        data_dir: &Path,
         random: [u8; 32],
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let secret = state.checkpoint(SECRET)?.as_deref().and_then(Secret::kept);
-        let secret = match secret {
-            Some(secret) => secret,
-            None => {
-                let secret = Secret::new(random);
-                state.commit(&[Change::Checkpoint {
-                    key: SECRET.to_owned(),
-                    bytes: Some(secret.to_bytes()),
-                }])?;
-                secret
-            }
-        };
-        let beats = Self::new(secret, now);
+        let beats = Self::new(key::open(state, data_dir, random)?, now);
         let mut known = BTreeMap::new();
         for (key, bytes) in state.checkpoints(HEARD)? {
             let Some(name) = key.strip_prefix(HEARD) else {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bellwether_diagnose::heartbeat::Signal;
 use bellwether_model::Verdict;
+use bellwether_store::Change;
 use bellwether_store::embedded::{Embedded, Options};
 
 use super::*;
@@ -42,7 +43,8 @@ fn kept(hub: &testing::Hub) -> tokio::task::JoinHandle<()> {
 
 /// What another process finds.
 fn again(hub: &testing::Hub, now: Timestamp) -> Beats {
-    let beats = Beats::open(&*hub.memory, [9; 32], now).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let beats = Beats::open(&*hub.memory, dir.path(), [9; 32], now).unwrap();
     beats.configure(&config(CONFIG), now);
     beats
 }
@@ -186,14 +188,14 @@ fn what_fell_due_while_we_were_away_has_its_grace_anew() {
     ];
     hub.memory.commit(&changes).unwrap();
     // Due at 3,600, late after 3,900; we are back at 7,000.
-    let beats = again(&hub, at(7_000));
+    let dir = tempfile::tempdir().unwrap();
+    let beats = Beats::open(&*hub.memory, dir.path(), [9; 32], at(7_000)).unwrap();
+    beats.configure(&config(CONFIG), at(7_000));
     let verdict = |seconds| state_of(&beats, "hourly", at(seconds)).state.verdict;
     assert_eq!(verdict(7_300), Verdict::Unknown);
     assert_eq!(verdict(7_301), Verdict::Broken);
-    let secret = hub.memory.checkpoint(SECRET).unwrap().unwrap();
-    assert_eq!(secret, [9; 32], "made once");
     let path = |beats: &Beats| state_of(beats, "hourly", at(0)).paths;
-    let other = Beats::open(&*hub.memory, [1; 32], at(8_000)).unwrap();
+    let other = Beats::open(&*hub.memory, dir.path(), [1; 32], at(8_000)).unwrap();
     other.configure(&config(CONFIG), at(8_000));
     assert_eq!(path(&beats), path(&other), "URLs outlive the process");
 }
@@ -222,7 +224,7 @@ async fn signals_outlive_a_process_that_is_killed() {
     let open = |now| Arc::new(Embedded::open(dir.path(), Options::new(now)).unwrap());
     let store = open(begin());
     let hub = testing::hub(begin(), CONFIG);
-    let beats = Beats::open(&*store, [3; 32], begin()).unwrap();
+    let beats = Beats::open(&*store, dir.path(), [3; 32], begin()).unwrap();
     beats.configure(&config(CONFIG), begin());
     let shared = Arc::into_inner(hub.shared).unwrap();
     let shared = Arc::new(Shared {
@@ -244,7 +246,7 @@ async fn signals_outlive_a_process_that_is_killed() {
     drop(shared);
     drop(store);
     let store = open(at(100));
-    let after = Beats::open(&*store, [4; 32], at(100)).unwrap();
+    let after = Beats::open(&*store, dir.path(), [4; 32], at(100)).unwrap();
     after.configure(&config(CONFIG), at(100));
     let stand = state_of(&after, "hourly", at(100));
     assert_eq!(stand.heard.last_success, Some(at(49)));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use bellwether_model::VantageId;
+use bellwether_model::{CheckId, VantageId};
 use jiff::Timestamp;
 
 use super::sift::{Sifted, Why};
@@ -65,6 +65,8 @@ pub struct Counts {
     pub thinned: u64,
     /// What was not taken in, by reason, in the order of [`Why::ALL`].
     pub refused: [u64; Why::ALL.len()],
+    /// The last check that it brought results of and was never given.
+    pub never_given: Option<CheckId>,
     /// Deliveries that were none.
     pub broken: u64,
     /// Links that ended since something was said that does not belong there.
@@ -99,6 +101,9 @@ impl Tally {
         let thinned: u64 = sifted.thinned.iter().flat_map(|t| t.runs).sum();
         self.of(vantage, |counts| {
             counts.thinned = counts.thinned.saturating_add(thinned);
+            if let Some(check) = &sifted.never_given {
+                counts.never_given = Some(check.clone());
+            }
             for (sum, more) in counts.refused.iter_mut().zip(sifted.refused) {
                 *sum += more;
             }

@@ -36,9 +36,18 @@ pub(crate) struct Bundle {
     pub(crate) evidence: Vec<Change>,
 }
 
+/// A delivery that is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Now.
+    Now,
+    /// Something came under this number before, and this is not kept.
+    Before,
+}
+
 struct Waiting {
     bundle: Bundle,
-    done: oneshot::Sender<Result<(), String>>,
+    done: oneshot::Sender<Result<Kept, String>>,
 }
 
 /// Where deliveries wait for the disk.
@@ -55,7 +64,11 @@ impl Intake {
         let keeps = move || {
             let mut is_failing = false;
             while let Some(first) = waiting.blocking_recv() {
-                let together = gather(first, &mut waiting);
+                // A disk in trouble is tried with one, of which it is known what became of it.
+                let together = match is_failing {
+                    true => vec![first],
+                    false => gather(first, &mut waiting),
+                };
                 is_failing = keep(&shared, together, is_failing);
             }
         };
@@ -65,11 +78,11 @@ impl Intake {
         Ok(Self(waits))
     }
 
-    /// Keeps a delivery: `Ok` when the disk has it, or had it before.
+    /// Keeps a delivery: `Ok` when the disk has it, or had another one of its number before.
     ///
     /// # Errors
     /// Why it is not known to be kept, in words.
-    pub(crate) async fn keep(&self, bundle: Bundle) -> Result<(), String> {
+    pub(crate) async fn keep(&self, bundle: Bundle) -> Result<Kept, String> {
         let (done, hears) = oneshot::channel();
         let ended = || "nothing is kept any more: the thread for it has ended".to_owned();
         let waits = self.0.send(Waiting { bundle, done }).await;
@@ -97,9 +110,12 @@ fn keep(shared: &Shared, together: Vec<Waiting>, was_failing: bool) -> bool {
     let (bundles, dones): (Vec<Bundle>, Vec<_>) =
         together.into_iter().map(|w| (w.bundle, w.done)).unzip();
     let kept = match append(shared, &bundles) {
-        Ok(()) => bundles.iter().map(|_| Ok(())).collect(),
+        Ok(kept) => kept.into_iter().map(Ok).collect(),
         Err(error) if bundles.len() == 1 => vec![Err(error)],
-        Err(_) => Vec::from_iter(bundles.chunks(1).map(|one| append(shared, one))),
+        Err(_) => {
+            let each = bundles.chunks(1).map(|one| append(shared, one));
+            Vec::from_iter(each.map(|kept| kept.map(|kept| kept[0])))
+        }
     };
     let failed = kept.iter().find_map(|kept| kept.as_ref().err());
     if let Some(error) = failed {
@@ -115,7 +131,7 @@ fn keep(shared: &Shared, together: Vec<Waiting>, was_failing: bool) -> bool {
         shared.trouble(PART, failed.map(ToString::to_string));
     }
     for ((bundle, done), kept) in bundles.iter().zip(dones).zip(kept) {
-        if kept.is_ok() {
+        if matches!(kept, Ok(Kept::Now)) {
             let runs = u64::try_from(bundle.envelope.runs.len()).unwrap_or(u64::MAX);
             shared.figures.kept.fetch_add(runs, Ordering::Relaxed);
         }
@@ -125,14 +141,25 @@ fn keep(shared: &Shared, together: Vec<Waiting>, was_failing: bool) -> bool {
     is_failing
 }
 
-fn append(shared: &Shared, bundles: &[Bundle]) -> Result<(), StoreError> {
+/// What became of each, once all of them are durable.
+fn append(shared: &Shared, bundles: &[Bundle]) -> Result<Vec<Kept>, StoreError> {
     let changes: Vec<Change> = bundles.iter().flat_map(|b| b.evidence.clone()).collect();
     let envelopes: Vec<Envelope> = bundles.iter().map(|b| b.envelope.clone()).collect();
     let kept = catch_unwind(AssertUnwindSafe(|| {
         if !changes.is_empty() {
             shared.state.commit(&changes)?;
         }
-        shared.observations.append(&envelopes).map(|_| ())
+        let mut kept = Vec::with_capacity(envelopes.len());
+        for envelope in &envelopes {
+            let is_known = shared.observations.cursor(&envelope.agent)? >= envelope.number;
+            kept.push(if is_known { Kept::Before } else { Kept::Now });
+        }
+        // After a write that failed the store finds out while it appends what it has.
+        let appended = shared.observations.append(&envelopes)?;
+        if appended.repeated == kept.len() {
+            kept.fill(Kept::Before);
+        }
+        Ok(kept)
     }));
     kept.unwrap_or_else(|_| {
         let restarted = &shared.figures.tasks_restarted;
@@ -179,8 +206,8 @@ mod tests {
         assert!(intake.keep(bundle("fra/1", 1)).await.is_err());
         assert!(hub.shared.troubles().contains_key(PART));
         hub.memory.set_broken(false);
-        intake.keep(bundle("fra/1", 1)).await.unwrap();
-        intake.keep(bundle("fra/1", 1)).await.unwrap();
+        assert_eq!(intake.keep(bundle("fra/1", 1)).await, Ok(Kept::Now));
+        assert_eq!(intake.keep(bundle("fra/1", 1)).await, Ok(Kept::Before));
         assert!(!hub.shared.troubles().contains_key(PART));
         assert_eq!(hub.memory.cursor("fra/1").unwrap(), 1);
     }
@@ -190,7 +217,7 @@ mod tests {
         let hub = testing::empty(Timestamp::UNIX_EPOCH);
         let (one, other) = (bundle("fra/1", 1), bundle("nyc/1", 1));
         let (done, hears): (Vec<_>, Vec<_>) = (0..2)
-            .map(|_| oneshot::channel::<Result<(), String>>())
+            .map(|_| oneshot::channel::<Result<Kept, String>>())
             .unzip();
         let waiting = [one, other].into_iter().zip(done);
         let waiting = waiting.map(|(bundle, done)| Waiting { bundle, done });

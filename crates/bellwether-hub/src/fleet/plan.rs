@@ -8,9 +8,9 @@ use bellwether_store::StoreError;
 use crate::judge;
 use crate::shared::{Configured, Shared};
 
-/// Bytes of checks in one part: half of what a frame holds, so that one that is larger than others
-/// still fits.
-const PART_LEN: usize = 500 * 1024;
+/// Bytes of checks in one part, about: on a slow line each takes seconds, and what else is to be said
+/// waits behind one of them.
+const PART_LEN: usize = 16 * 1024;
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]

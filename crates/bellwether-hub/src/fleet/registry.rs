@@ -392,21 +392,38 @@ impl Registry {
         Ok(issued)
     }
 
-    /// The agent of a vantage is one no longer. Whether it was.
+    /// The agent of a vantage is one no longer, and no token that was made for it before makes another
+    /// one. Whether it was.
     ///
     /// # Errors
     /// It cannot be kept: then it still is.
     pub fn revoke(&self, vantage: &VantageId, now: Timestamp) -> Result<bool, StoreError> {
         self.with(|known| {
-            let Some(mut enrolled) = known.agents.get(vantage).cloned() else {
-                return Ok(false);
-            };
-            if enrolled.revoked.is_some() {
+            let mut tickets = known.tickets.clone();
+            tickets.retain(|_, ticket| {
+                ticket.vantage == *vantage && ticket.used.is_none() && ticket.ends > now
+            });
+            tickets.values_mut().for_each(|ticket| ticket.ends = now);
+            let enrolled = known.agents.get(vantage).cloned();
+            let mut enrolled = enrolled.filter(|enrolled| enrolled.revoked.is_none());
+            let ended = tickets.iter();
+            let mut changes: Vec<Change> = ended
+                .map(|(hash, ticket)| kept(format!("{TOKEN}{hash}"), ticket))
+                .collect();
+            if let Some(enrolled) = &mut enrolled {
+                enrolled.revoked = Some(now);
+                changes.push(kept(format!("{AGENT}{vantage}"), enrolled));
+            }
+            if changes.is_empty() {
                 return Ok(false);
             }
-            enrolled.revoked = Some(now);
-            self.put(known, vantage, enrolled)?;
-            Ok(true)
+            self.state.commit(&changes)?;
+            known.tickets.extend(tickets);
+            let was = enrolled.is_some();
+            known
+                .agents
+                .extend(enrolled.map(|enrolled| (vantage.clone(), enrolled)));
+            Ok(was)
         })
     }
 
@@ -705,6 +722,36 @@ mod tests {
             admit(&room, &elsewhere),
             Err(NotInForce::NoAgent(_))
         ));
+    }
+
+    #[test]
+    fn p24_revoking_voids_the_tokens_that_were_made_before() {
+        let mut room = room();
+        room.ticket(SECRET);
+        room.enrol(SECRET, "1", room.now).unwrap();
+        room.ticket("leaked");
+        room.memory.set_broken(true);
+        assert!(room.registry.revoke(&Room::fra(), room.now).is_err());
+        room.memory.set_broken(false);
+        assert!(room.registry.revoke(&Room::fra(), room.now).unwrap());
+        let ended = |room: &Room, secret: &str| {
+            let refused = room.enrol(secret, "2", room.now);
+            assert!(matches!(refused, Err(Denied::Ended { .. })), "{refused:?}");
+        };
+        ended(&room, "leaked");
+        room.again();
+        ended(&room, "leaked");
+        // So it is where nobody is left to be revoked.
+        room.ticket("second");
+        assert!(!room.registry.revoke(&Room::fra(), room.now).unwrap());
+        ended(&room, "second");
+        let nowhere = VantageId::new("nyc");
+        let commits = room.memory.commits();
+        assert!(!room.registry.revoke(&nowhere, room.now).unwrap());
+        assert_eq!(room.memory.commits(), commits);
+        // One that is made after that is good.
+        room.ticket("third");
+        room.enrol("third", "3", room.now).unwrap();
     }
 
     #[test]

@@ -4,12 +4,17 @@ use std::collections::BTreeSet;
 
 use bellwether_config::config::Vantage;
 use bellwether_model::VantageId;
+use bellwether_model::text::inert;
 use bellwether_store::StoreError;
 
 use super::counts::Counts;
 use super::registry::Enrolled;
+use super::sift::Why;
 use crate::links::Presence;
 use crate::shared::Shared;
+
+/// Longest name of a check that is told, characters.
+const NAME_LEN_MAX: usize = 128;
 
 /// The agent of a vantage.
 #[derive(Clone, Debug)]
@@ -62,6 +67,31 @@ impl State {
 }
 
 impl Row {
+    /// What is wrong with it, in words; nothing, where nothing is known to be.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<String> {
+        let mut troubles = Vec::new();
+        let state = self.presence.state.as_ref();
+        troubles.extend(state.and_then(|state| state.trouble.clone()));
+        if let Some(why) = &self.presence.unplanned {
+            troubles.push(format!("it cannot go by its plan: {why}"));
+        }
+        let refused = |why: Why| self.counts.refused[why as usize];
+        if let Some(check) = &self.counts.never_given {
+            let (count, check) = (refused(Why::Check), inert(check.as_str(), NAME_LEN_MAX));
+            troubles.push(format!(
+                "it brought {count} results of checks that it was never given, the last of `{check}`"
+            ));
+        }
+        let left_out = refused(Why::Word);
+        if left_out > 0 {
+            troubles.push(format!(
+                "it named more addresses, certificates and resolvers than its checks can see: {left_out} were left out"
+            ));
+        }
+        troubles
+    }
+
     /// In a word.
     #[must_use]
     pub fn state(&self) -> State {

@@ -5,6 +5,7 @@
 //! is slowed down by the connection itself. One delivery is under way at a time.
 
 use std::collections::VecDeque;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,24 +18,26 @@ use bellwether_model::VantageId;
 use bellwether_model::link::{AgentState, Asked, Hello, Refusal, ToAgent, ToHub};
 use bellwether_model::text::inert;
 use jiff::Timestamp;
-use tokio::io::{AsyncRead, AsyncWrite, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::offset::{Now, Offsets};
+use super::out::{Out, Room};
 use super::registry::{NotInForce, RenewError};
 use super::taking::{Done, Memory, Taking};
 use super::visit::{WORDS_LEN_MAX, refuse};
-use super::{End, Host, plan};
+use super::{End, Host, Sat, Turn, plan};
 use crate::links::Presence;
 
 /// How long nothing may be heard: agents say how they are every few seconds.
 const IDLE: Duration = Duration::from_secs(60);
 /// How often the time is asked for.
 const TIME_EVERY: Duration = Duration::from_secs(10);
-/// How long an agent may take to take a message.
-const SEND: Duration = Duration::from_secs(30);
+/// How long what came over the link before may take until it is kept: below what agents wait for a
+/// welcome.
+const SETTLE: Duration = Duration::from_secs(8);
 /// Messages that are read ahead.
 const AHEAD: usize = 2;
 /// What is asked of an agent and waits to be sent; each is small.
@@ -64,8 +67,6 @@ pub(super) struct Admitted {
     pub(super) vantage: VantageId,
     /// When its certificate ends.
     pub(super) ends: Timestamp,
-    /// The number of its newest delivery that the store has.
-    pub(super) kept: u64,
 }
 
 /// Why a link ends.
@@ -109,9 +110,11 @@ struct Parcel {
     packed: Vec<u8>,
 }
 
-struct Session<S> {
+struct Session {
     host: Arc<Host>,
-    out: WriteHalf<S>,
+    out: Out,
+    /// What is not said yet of the plan, and what is asked once it is.
+    plan: VecDeque<ToAgent>,
     peer: Peer,
     vantage: VantageId,
     boot: u64,
@@ -125,6 +128,8 @@ struct Session<S> {
     ends: Timestamp,
     /// The number of the delivery under way, or of the last one.
     taking: u64,
+    seat: u64,
+    turn: Turn,
     memory: Memory,
     offsets: Offsets,
     /// When the agent was last told the hub's time; until it answers.
@@ -133,7 +138,7 @@ struct Session<S> {
 }
 
 /// Serves a linked agent to its end.
-pub(super) async fn serve<S>(host: Arc<Host>, stream: S, hello: Hello, who: Who)
+pub(super) async fn serve<S>(host: Arc<Host>, mut stream: S, hello: Hello, who: Who)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -142,17 +147,27 @@ where
         version,
         admitted,
     } = who;
-    let Admitted {
-        vantage,
-        ends,
-        kept,
-    } = admitted;
+    let Admitted { vantage, ends } = admitted;
     let enrolment = peer.agent.rsplit_once('/').map_or("", |(_, last)| last);
-    let (number, mut end) = host.fleet().sit(&vantage, enrolment, hello.boot);
+    let Sat {
+        number,
+        ends: mut end,
+        turn,
+    } = host.fleet().sit(&vantage, enrolment, hello.boot);
     let _seat = Sitting {
         host: host.clone(),
         vantage: vantage.clone(),
         number,
+    };
+    let settled = tokio::select! {
+        biased;
+        ended = ended(&mut end) => Err(ended),
+        settled = settled(&host, &peer.agent, &turn) => settled,
+    };
+    let kept = match settled {
+        Ok(kept) => kept,
+        Err(Over::End(End { code, why })) => return refuse(&mut stream, code, &why).await,
+        Err(Over::Left | Over::Gone(_)) => return,
     };
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let links = host.shared.links.clone();
@@ -165,6 +180,7 @@ where
         presence.generation = hello.generation;
         presence.offset_ms = None;
         presence.state = None;
+        presence.unplanned = None;
     });
     tracing::info!(%vantage, agent = peer.agent, boot = hello.boot, program = inert(&hello.program, WORDS_LEN_MAX), kept, "an agent has linked");
     if hello.newest < kept {
@@ -173,7 +189,8 @@ where
     let (reader, out) = tokio::io::split(stream);
     let mut session = Session {
         host: host.clone(),
-        out,
+        out: Out::over(out),
+        plan: VecDeque::new(),
         peer,
         vantage: vantage.clone(),
         boot: hello.boot,
@@ -183,6 +200,8 @@ where
         put_off: None,
         ends,
         taking: kept,
+        seat: number,
+        turn,
         memory: Memory::default(),
         offsets: Offsets::default(),
         asked: None,
@@ -191,6 +210,27 @@ where
     let mut words = Words::of(reader);
     let over = session.run(version, &mut words, asked, &mut end).await;
     session.over(over).await;
+}
+
+/// The number of an agent's newest delivery that the store has, once nothing that came over a link
+/// before is on its way there.
+async fn settled(host: &Arc<Host>, agent: &str, turn: &Turn) -> Result<u64, Over> {
+    let busy = |why: &str| {
+        let (code, why) = (Refusal::Busy, why.to_owned());
+        Err(Over::End(End { code, why }))
+    };
+    let Ok(_turn) = timeout(SETTLE, turn.lock()).await else {
+        return busy("the hub still keeps what this agent brought last");
+    };
+    let agent = agent.to_owned();
+    let asked = host.ask(move |shared| shared.observations.cursor(&agent));
+    match asked.await.and_then(|kept| kept) {
+        Ok(kept) => Ok(kept),
+        Err(error) => {
+            tracing::error!(%error, "what an agent brought cannot be looked up");
+            busy("the hub cannot look that up now")
+        }
+    }
 }
 
 /// An agent's place, until it is let go of.
@@ -234,7 +274,7 @@ impl Drop for Words {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
+impl Session {
     async fn run(
         &mut self,
         version: u32,
@@ -243,6 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         end: &mut watch::Receiver<Option<End>>,
     ) -> Over {
         let mut configured = self.host.fleet().configured.subscribe();
+        let mut is_changed = false;
         // Whoever is revoked is told no more of what there is to do.
         let welcomed = tokio::select! {
             biased;
@@ -260,25 +301,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             let done = tokio::select! {
                 biased;
                 ended = ended(end) => return ended,
-                _ = configured.changed() => tokio::select! {
-                    biased;
-                    ended = ended(end) => return ended,
-                    planned = self.plan() => planned,
-                },
-                _ = ticks.tick() => {
-                    if self.parcels.is_empty() && heard.elapsed() >= IDLE {
-                        return protocol("nothing was heard for a minute");
-                    }
-                    if self.host.now() >= self.ends {
-                        return Over::End(End { code: Refusal::Denied, why: "the certificate has ended".to_owned() });
-                    }
-                    self.ask_time().await
+                _ = configured.changed() => {
+                    is_changed = true;
+                    self.is_configured()
                 }
+                // One plan after the other: what comes too fast is told by the newest alone.
+                () = ready(()), if is_changed && self.plan.is_empty() => {
+                    is_changed = false;
+                    tokio::select! {
+                        biased;
+                        ended = ended(end) => return ended,
+                        planned = self.plan() => planned,
+                    }
+                }
+                _ = ticks.tick() => self.tick(heard.elapsed()).await,
                 done = joined(&mut under_way) => {
                     under_way = None;
                     self.delivered(done).await
                 }
-                Some(asked) = asked.recv() => self.say(&ToAgent::Ask(asked)).await,
+                // What is asked is of checks that it knows.
+                Some(asked) = asked.recv(), if self.plan.is_empty() => {
+                    self.say(&ToAgent::Ask(asked)).await
+                }
+                room = self.out.room(), if !self.plan.is_empty() => self.tell_plan(room),
                 // While one is under way and another one waits, no more is read.
                 said = words.hears.recv(), if self.parcels.is_empty() => {
                     heard = Instant::now();
@@ -288,6 +333,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                         Some(Err(error)) => Err(error.into()),
                     }
                 }
+                gone = self.out.gone() => Err(gone.into()),
             };
             if let Err(over) = done {
                 return over;
@@ -303,6 +349,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 }
             }
         }
+    }
+
+    /// What time brings: the end of one that is silent, or whose certificate has ended, or a question.
+    async fn tick(&mut self, silent: Duration) -> Result<(), Over> {
+        if self.parcels.is_empty() && silent >= IDLE {
+            return Err(protocol("nothing was heard for a minute"));
+        }
+        if self.host.now() >= self.ends {
+            let why = "the certificate has ended".to_owned();
+            let code = Refusal::Denied;
+            return Err(Over::End(End { code, why }));
+        }
+        self.ask_time().await
+    }
+
+    /// Says the next part of the plan, for which there is room.
+    fn tell_plan(&mut self, room: Result<Room, FrameError>) -> Result<(), Over> {
+        let room = room?;
+        if let Some(part) = self.plan.pop_front() {
+            room.say(&part)?;
+        }
+        Ok(())
     }
 
     /// Says hello, and what there is to do.
@@ -327,19 +395,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         };
         self.say(&welcome).await?;
         self.plan().await?;
-        for standing in self.host.shared.links.standing(&self.vantage) {
-            self.say(&ToAgent::Ask(standing)).await?;
-        }
+        let standing = self.host.shared.links.standing(&self.vantage);
+        self.plan.extend(standing.into_iter().map(ToAgent::Ask));
         Ok(())
     }
 
-    /// Tells the plan of the configuration in force.
-    async fn plan(&mut self) -> Result<(), Over> {
-        if !self.host.is_configured(&self.vantage) {
-            let why = "this vantage is no longer in the hub's configuration".to_owned();
-            let code = Refusal::Unconfigured;
-            return Err(Over::End(End { code, why }));
+    /// Is its vantage still wanted?
+    fn is_configured(&self) -> Result<(), Over> {
+        if self.host.is_configured(&self.vantage) {
+            return Ok(());
         }
+        let why = "this vantage is no longer in the hub's configuration".to_owned();
+        let code = Refusal::Unconfigured;
+        Err(Over::End(End { code, why }))
+    }
+
+    /// Makes the plan of the configuration in force; it is told while all else goes on.
+    async fn plan(&mut self) -> Result<(), Over> {
+        self.is_configured()?;
         let (shared, vantage) = (self.host.shared.clone(), self.vantage.clone());
         let configured = shared.configured.load_full();
         let permit = self.host.sifting.clone().acquire_owned().await;
@@ -348,11 +421,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             plan::messages(&shared, &configured, &vantage)
         });
         match made.await {
-            Ok(Ok(messages)) => {
-                for message in messages {
-                    self.say(&message).await?;
-                }
-            }
+            Ok(Ok(messages)) => self.plan = messages.into(),
             Ok(Err(error)) => {
                 // The agent goes by the one it has.
                 tracing::error!(vantage = %self.vantage, %error, "no plan can be made for an agent");
@@ -396,12 +465,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 Ok(())
             }
             ToHub::Planned { generation } => {
-                self.note(|presence| presence.generation = generation);
+                self.note(|presence| {
+                    presence.generation = generation;
+                    presence.unplanned = None;
+                });
                 Ok(())
             }
             ToHub::Unplanned { generation, why } => {
                 let why = inert(&why, TROUBLE_LEN_MAX);
                 tracing::error!(vantage = %self.vantage, generation, why, "an agent cannot go by its plan; the one before stays in force there");
+                self.note(|presence| presence.unplanned = Some(why));
                 Ok(())
             }
             ToHub::Time { asked, at } => self.time(asked, at).await,
@@ -453,6 +526,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             boot: self.boot,
             offset_ms: self.offsets.best(self.now()),
             missing,
+            is_again: number == self.taking,
+            seat: self.seat,
+            turn: self.turn.clone(),
         };
         let memory = std::mem::take(&mut self.memory);
         self.taking = number;
@@ -482,6 +558,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             Done::Kept(number) => {
                 self.kept = number;
                 self.say(&ToAgent::Kept { number }).await
+            }
+            Done::Anew => {
+                let (code, why) = (Refusal::Busy, "the hub has more than it said".to_owned());
+                Err(Over::End(End { code, why }))
             }
             Done::Later(why) => {
                 // What waits behind it comes again too, in order.
@@ -592,17 +672,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         self.host.shared.links.heard(&self.vantage, note);
     }
 
-    async fn say(&mut self, message: &ToAgent) -> Result<(), Over> {
-        match timeout(SEND, frame::send(&mut self.out, message)).await {
-            Ok(sent) => Ok(sent?),
-            Err(_) => Err(Over::Gone(FrameError::Io(
-                std::io::ErrorKind::TimedOut.into(),
-            ))),
-        }
+    async fn say(&self, message: &ToAgent) -> Result<(), Over> {
+        Ok(self.out.say(message).await?)
     }
 
     /// The end, in the log and to whoever may still listen.
-    async fn over(mut self, over: Over) {
+    async fn over(self, over: Over) {
         let vantage = &self.vantage;
         match over {
             Over::Left => tracing::info!(%vantage, "an agent has left"),
@@ -613,7 +688,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                     let tally = &self.host.fleet().tally;
                     tally.of(vantage, |counts| counts.protocol += 1);
                 }
-                refuse(&mut self.out, code, &why).await;
+                self.out.refuse(code, why).await;
             }
         }
     }

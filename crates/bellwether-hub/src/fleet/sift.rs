@@ -5,6 +5,7 @@
 //! is refused row by row: one wrong row holds up none of the others, and none of the other agents'.
 
 use std::collections::BTreeSet;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use bellwether_model::run::RunOutcome;
 use bellwether_model::text::inert;
 use bellwether_model::{CheckId, Layer, Run, VantageId};
 use jiff::{SignedDuration, Timestamp};
+
+use super::lexicon::Hour;
 
 /// How far in the future a run may have begun.
 const FUTURE_MAX: Duration = Duration::from_secs(5 * 60);
@@ -43,11 +46,19 @@ pub enum Why {
     Time,
     /// It says what none of our code would.
     Unsound,
+    /// It names more than its checks can see: the name is left out, and the row is taken.
+    Word,
 }
 
 impl Why {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Vantage, Self::Check, Self::Time, Self::Unsound];
+    pub const ALL: [Self; 5] = [
+        Self::Vantage,
+        Self::Check,
+        Self::Time,
+        Self::Unsound,
+        Self::Word,
+    ];
 
     /// In a word, for metrics.
     #[must_use]
@@ -57,6 +68,7 @@ impl Why {
             Self::Check => "check",
             Self::Time => "time",
             Self::Unsound => "unsound",
+            Self::Word => "word",
         }
     }
 }
@@ -77,6 +89,31 @@ pub(crate) struct Of<'a> {
 /// Labels of resolvers that an agent has used.
 pub(crate) type Labels = BTreeSet<Arc<str>>;
 
+/// What an agent may name.
+pub(crate) struct Words<'a> {
+    /// By which it named resolvers before.
+    pub(crate) labels: &'a mut Labels,
+    /// What else it named within the hour.
+    pub(crate) hour: &'a mut Hour,
+    left_out: u64,
+}
+
+impl<'a> Words<'a> {
+    pub(crate) fn new(labels: &'a mut Labels, hour: &'a mut Hour) -> Self {
+        Self {
+            labels,
+            hour,
+            left_out: 0,
+        }
+    }
+
+    fn takes(&mut self, word: &(impl Hash + ?Sized)) -> bool {
+        let is_taken = self.hour.takes(word);
+        self.left_out += u64::from(!is_taken);
+        is_taken
+    }
+}
+
 /// What of a delivery is taken in.
 #[derive(Debug, Default)]
 pub(crate) struct Sifted {
@@ -84,6 +121,8 @@ pub(crate) struct Sifted {
     pub(crate) harvest: Vec<Harvest>,
     /// What is not, by reason.
     pub(crate) refused: [u64; Why::ALL.len()],
+    /// The last check that it was never given.
+    pub(crate) never_given: Option<CheckId>,
     /// Runs that the agent left out for want of room.
     pub(crate) thinned: Vec<Thinned>,
 }
@@ -101,7 +140,7 @@ impl Sifted {
 }
 
 /// Takes apart what is taken in and what is not.
-pub(crate) fn sift(delivery: Delivery, of: &Of<'_>, labels: &mut Labels) -> Sifted {
+pub(crate) fn sift(delivery: Delivery, of: &Of<'_>, words: &mut Words<'_>) -> Sifted {
     let Delivery {
         boot: _,
         at,
@@ -113,26 +152,46 @@ pub(crate) fn sift(delivery: Delivery, of: &Of<'_>, labels: &mut Labels) -> Sift
     let mut sifted = Sifted::default();
     let mut shown = 0;
     for one in harvest {
+        let check = check(&one).cloned();
         let one = match one {
-            Harvest::Run(run) => row(run, of, offset, labels).map(Harvest::Run),
+            Harvest::Run(run) => row(run, of, offset, words).map(Harvest::Run),
             Harvest::Shown(one) if shown < SHOWN_MAX => {
                 shown += 1;
-                record(*one, of, offset, labels)
+                record(*one, of, offset, words)
             }
-            Harvest::Shown(one) => row(one.run, of, offset, labels).map(Harvest::Run),
+            Harvest::Shown(one) => row(one.run, of, offset, words).map(Harvest::Run),
             Harvest::Trace(one) => trace(*one, of, offset),
             Harvest::Own(one) => own(one, of).map(Harvest::Own),
         };
         match one {
             Ok(one) => sifted.harvest.push(one),
-            Err(why) => sifted.refuse(why),
+            Err(why) => {
+                sifted.refuse(why);
+                if why == Why::Check {
+                    sifted.never_given = check;
+                }
+            }
         }
     }
+    sifted.refused[Why::Word as usize] += words.left_out;
     let is_given = |thinned: &Thinned| (of.is_given)(&thinned.check);
     let (given, never): (Vec<_>, Vec<_>) = thinned.into_iter().partition(is_given);
     sifted.refused[Why::Check as usize] += u64::try_from(never.len()).unwrap_or(u64::MAX);
+    let never = never.into_iter().next_back().map(|thinned| thinned.check);
+    sifted.never_given = never.or(sifted.never_given);
     sifted.thinned = given;
     sifted
+}
+
+/// The check that something is about.
+fn check(one: &Harvest) -> Option<&CheckId> {
+    match one {
+        Harvest::Run(run) => Some(&run.check),
+        Harvest::Shown(shown) => Some(&shown.run.check),
+        Harvest::Trace(trace) => Some(&trace.check),
+        Harvest::Own(Own::CheckPoisoned { check, .. } | Own::CheckWell { check }) => Some(check),
+        Harvest::Own(Own::Began | Own::WorkerReplaced { .. }) => None,
+    }
 }
 
 /// By how much an agent's clock was off when it made a delivery.
@@ -187,7 +246,7 @@ fn stamp(run: &mut Run, offset: Offset) -> Result<(), Why> {
     Ok(())
 }
 
-fn row(mut run: Run, of: &Of<'_>, offset: Offset, labels: &mut Labels) -> Result<Run, Why> {
+fn row(mut run: Run, of: &Of<'_>, offset: Offset, words: &mut Words<'_>) -> Result<Run, Why> {
     about(&run.check, run.vantage.as_str(), of)?;
     if !is_sound(&run) {
         return Err(Why::Unsound);
@@ -196,14 +255,26 @@ fn row(mut run: Run, of: &Of<'_>, offset: Offset, labels: &mut Labels) -> Result
     timely(run.began(), of.now)?;
     // Evidence is what the hub has, and says so.
     run.evidence = None;
-    run.resolver = run.resolver.and_then(|label| kept_label(&label, labels));
+    let label = run.resolver.take();
+    let label = label.and_then(|label| kept_label(&label, words.labels));
+    run.resolver = label.filter(|label| words.takes(&**label));
+    run.address = run.address.filter(|address| words.takes(address));
+    let certificate = (run.certificate, run.certificate_ends);
+    if certificate != (None, None) && !words.takes(&certificate) {
+        (run.certificate, run.certificate_ends) = (None, None);
+    }
     // A word that is not known is of a program newer than this one, or of nobody's: the failure counts,
     // the word does not.
     run.symptom = run.symptom.filter(|word| visit::is_known(word));
     Ok(run)
 }
 
-fn record(shown: Shown, of: &Of<'_>, offset: Offset, labels: &mut Labels) -> Result<Harvest, Why> {
+fn record(
+    shown: Shown,
+    of: &Of<'_>,
+    offset: Offset,
+    words: &mut Words<'_>,
+) -> Result<Harvest, Why> {
     let Shown {
         run,
         mut context,
@@ -212,7 +283,7 @@ fn record(shown: Shown, of: &Of<'_>, offset: Offset, labels: &mut Labels) -> Res
         observations,
     } = shown;
     about(&run.check, &context.vantage, of)?;
-    let run = row(run, of, offset, labels)?;
+    let run = row(run, of, offset, words)?;
     context.now = context.now.checked_add(offset.by).map_err(|_| Why::Time)?;
     timely(context.now, of.now)?;
     Ok(Harvest::Shown(Box::new(Shown {
@@ -339,7 +410,9 @@ mod tests {
             offset_ms,
             is_given: &|check| check.service() == "shop",
         };
-        sift(delivery, &of, &mut Labels::new())
+        let (mut labels, mut hour) = (Labels::new(), Hour::default());
+        hour.go_on(1, now());
+        sift(delivery, &of, &mut Words::new(&mut labels, &mut hour))
     }
 
     fn runs(sifted: &Sifted) -> Vec<Run> {
@@ -360,7 +433,7 @@ mod tests {
             run.clock_offset_ms = Some(1_900);
         }
         assert_eq!(runs(&sifted), wanted);
-        assert_eq!(sifted.refused, [0; 4]);
+        assert_eq!(sifted.refused, [0; Why::ALL.len()]);
     }
 
     #[test]
@@ -407,6 +480,7 @@ mod tests {
         let sifted = sifted(delivery);
         assert!(sifted.harvest.is_empty());
         assert_eq!(sifted.refused_for(Why::Check), 2);
+        assert_eq!(sifted.never_given, Some(CheckId::new("bank", "main")));
     }
 
     #[test]

@@ -1,18 +1,19 @@
 //! One delivery: looked through, kept, and handed to the judge.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bellwether_link::parcel;
 use bellwether_model::harvest::Harvest;
 use bellwether_model::link::Thinned;
+use bellwether_model::text::inert;
 use bellwether_model::{Envelope, Run, VantageId};
 use bellwether_store::Change;
 use tokio::time::timeout;
 
-use super::Host;
-use super::intake::Bundle;
-use super::sift::{self, Labels, Sifted, Why};
+use super::intake::{Bundle, Kept};
+use super::sift::{self, Labels, Sifted, Why, Words};
+use super::{Host, Turn};
 use crate::links::Far;
 
 /// How long the judge may take until it has room, before the agent is told to come later.
@@ -32,6 +33,8 @@ pub(super) enum Done {
     Kept(u64),
     /// It is not known to be.
     Later(String),
+    /// The hub has something else under its number: what it said when the link began holds no more.
+    Anew,
 }
 
 /// A delivery that is taken in.
@@ -43,12 +46,23 @@ pub(super) struct Taking {
     pub(super) offset_ms: Option<i64>,
     /// Deliveries before it that never came.
     pub(super) missing: u64,
+    /// Did it come over this link before?
+    pub(super) is_again: bool,
+    /// Which place of its vantage it came to.
+    pub(super) seat: u64,
+    pub(super) turn: Turn,
 }
 
 impl Taking {
     /// Looks it through, keeps it, and hands it to the judge: in this order, and each whole. There is
     /// room with the judge before anything is kept, so that what is kept is judged.
     pub(super) async fn take(self, number: u64, packed: Vec<u8>, memory: Memory) -> (Done, Memory) {
+        let _turn = self.turn.clone().lock_owned().await;
+        if !self.host.fleet().is_last(&self.vantage, self.seat) {
+            // Whoever has linked since was told what is kept, and brings this again.
+            let why = "another link of this agent has come since".to_owned();
+            return (Done::Later(why), memory);
+        }
         let room = timeout(JUDGE_WAIT, self.host.far.clone().reserve_owned());
         let Ok(Ok(room)) = room.await else {
             let why = "the hub is behind with judging".to_owned();
@@ -69,9 +83,15 @@ impl Taking {
             runs,
         };
         let kept = self.host.intake.keep(Bundle { envelope, evidence });
-        if let Err(error) = kept.await {
-            tracing::debug!(vantage = %self.vantage, error, "a delivery could not be kept");
-            return (Done::Later("the hub cannot keep it now".to_owned()), memory);
+        match kept.await {
+            Ok(Kept::Now) => {}
+            // The disk had it though it said that it had not.
+            Ok(Kept::Before) if self.is_again => {}
+            Ok(Kept::Before) => return (Done::Anew, memory),
+            Err(error) => {
+                tracing::debug!(vantage = %self.vantage, error, "a delivery could not be kept");
+                return (Done::Later("the hub cannot keep it now".to_owned()), memory);
+            }
         }
         self.host.fleet().tally.of(&self.vantage, |counts| {
             counts.deliveries += 1;
@@ -96,7 +116,8 @@ impl Taking {
         let permit = self.host.sifting.clone().acquire_owned().await;
         let looked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let looked = look_through(&host, &vantage, offset_ms, &packed, &mut memory);
+            let from = (&vantage, boot);
+            let looked = look_through(&host, from, offset_ms, &packed, &mut memory);
             (looked, memory)
         });
         let (looked, memory) = match looked.await {
@@ -119,6 +140,9 @@ impl Taking {
     }
 }
 
+/// Longest name of a check that is told in the log, characters.
+const NAME_LEN_MAX: usize = 128;
+
 /// Most that an agent brings at once: its own bound is 2,000 rows, with words about itself beside them.
 const HARVEST_MAX: usize = 16_384;
 
@@ -134,7 +158,7 @@ struct Looked {
 
 fn look_through(
     host: &Host,
-    vantage: &VantageId,
+    (vantage, link_boot): (&VantageId, u64),
     offset_ms: Option<i64>,
     packed: &[u8],
     memory: &mut Memory,
@@ -152,7 +176,16 @@ fn look_through(
         offset_ms,
         is_given: &|check| fleet.given.is_given(check),
     };
-    let sifted = sift::sift(delivery, &of, &mut memory.labels);
+    let hour = fleet.lexicon.of(vantage);
+    let mut hour = hour.lock().unwrap_or_else(PoisonError::into_inner);
+    let configured = host.shared.configured.load();
+    let services = configured.config.services.iter();
+    hour.go_on(services.map(|service| service.checks.len()).sum(), now);
+    // Which start made it is a word too.
+    let boot = if hour.takes(&boot) { boot } else { link_boot };
+    let mut words = Words::new(&mut memory.labels, &mut hour);
+    let sifted = sift::sift(delivery, &of, &mut words);
+    drop(hour);
     fleet.tally.sifted(vantage, &sifted);
     tell(vantage, &sifted, &mut memory.told);
     let mut looked = Looked {
@@ -190,10 +223,17 @@ fn tell(vantage: &VantageId, sifted: &Sifted, told: &mut [bool; Why::ALL.len()])
                 tracing::error!(%vantage, count, "an agent speaks for another vantage: what it says of it is not taken in; somebody has its key, or it is not ours")
             }
             Why::Check => {
-                tracing::warn!(%vantage, count, "an agent brings results of checks that it was never given; they are not taken in")
+                let last = sifted
+                    .never_given
+                    .as_ref()
+                    .map(|check| inert(check.as_str(), NAME_LEN_MAX));
+                tracing::warn!(%vantage, count, last, "an agent brings results of checks that it was never given; they are not taken in")
             }
             Why::Time => {
                 tracing::warn!(%vantage, count, "an agent brings results of times that cannot be; they are not taken in")
+            }
+            Why::Word => {
+                tracing::error!(%vantage, count, "an agent names more addresses, certificates and resolvers than its checks can see in an hour; they are left out; somebody may have its key")
             }
             Why::Unsound => {
                 tracing::warn!(%vantage, count, "an agent brings results that none of our code would; they are not taken in")

@@ -3,6 +3,8 @@
 mod crash;
 mod hostile;
 mod link;
+mod plans;
+mod takings;
 mod tls;
 
 use std::net::IpAddr;
@@ -138,7 +140,12 @@ impl Room {
 
     /// Connects over memory; what was shown of a certificate is this.
     fn connect(&self, peer: Option<Peer>) -> Wire<DuplexStream> {
-        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        self.connect_over(1 << 16, peer)
+    }
+
+    /// The same over a line that holds so many bytes.
+    fn connect_over(&self, bytes: usize, peer: Option<Peer>) -> Wire<DuplexStream> {
+        let (ours, theirs) = tokio::io::duplex(bytes);
         tokio::spawn(visit(self.host.clone(), ours, peer, FROM, ()));
         Wire(theirs)
     }

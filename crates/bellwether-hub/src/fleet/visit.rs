@@ -29,7 +29,7 @@ const REFUSED_AFTER: Duration = Duration::from_millis(500);
 /// may be half open.
 const REFUSED_AFTER_MAX: Duration = Duration::from_secs(8);
 /// How long whoever is refused may take to hear it.
-const LAST_WORD: Duration = Duration::from_secs(2);
+pub(super) const LAST_WORD: Duration = Duration::from_secs(2);
 /// Longest text of an agent about itself that is kept or logged.
 pub(super) const WORDS_LEN_MAX: usize = 64;
 
@@ -161,20 +161,14 @@ async fn admit(
     let (shown, program) = (peer.clone(), inert(program, WORDS_LEN_MAX));
     let asked = host.ask(move |shared| {
         let fleet = &shared.fleet;
-        let admitted = fleet.registry.admit(&shown, &program, fleet.clock.now())?;
-        let kept = shared.observations.cursor(&shown.agent)?;
-        Ok((admitted, kept))
+        fleet.registry.admit(&shown, &program, fleet.clock.now())
     });
     match asked.await.map_err(busy)? {
-        Ok(((vantage, _), _)) if !host.is_configured(&vantage) => {
+        Ok((vantage, _)) if !host.is_configured(&vantage) => {
             let why = format!("`{vantage}` is not in `vantages:` of the hub's configuration");
             Err((Refusal::Unconfigured, why))
         }
-        Ok(((vantage, ends), kept)) => Ok(session::Admitted {
-            vantage,
-            ends,
-            kept,
-        }),
+        Ok((vantage, ends)) => Ok(session::Admitted { vantage, ends }),
         Err(NotInForce::Store(error)) => {
             tracing::error!(%error, "an agent cannot be looked up");
             Err((Refusal::Busy, "the hub cannot look that up now".to_owned()))

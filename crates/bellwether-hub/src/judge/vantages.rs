@@ -92,6 +92,10 @@ impl Judge {
         self.vantages.configure(&checks, &vantages, now);
         if let Some(bytes) = self.shared.state.checkpoint(VANTAGES)? {
             self.vantages.restore(&bytes);
+            let silent = self.vantages.standings();
+            for (vantage, _) in silent.filter(|(_, standing)| !standing.is_heard) {
+                self.book.recall_unheard(vantage.clone());
+            }
         }
         Ok(())
     }

@@ -58,6 +58,10 @@ fn presence(out: &mut DescriptorEncoder<'_>, rows: &[Row], now: Timestamp) -> fm
     let behind = behind.map(|row| (labels(row), row.presence.generation as f64));
     let help = "The configuration that an agent goes by";
     gauges(out, "agent_configuration_generation", help, behind)?;
+    let refused = rows.iter();
+    let refused = refused.map(|row| (labels(row), flag(row.presence.unplanned.is_some())));
+    let help = "Is there a configuration that an agent cannot go by";
+    gauges(out, "agent_configuration_refused", help, refused)?;
     let ends = rows.iter().filter_map(|row| {
         let ends = row.enrolled.as_ref().and_then(Enrolled::ends)?;
         Some((labels(row), ends.as_second() as f64))

@@ -17,6 +17,8 @@ use crate::output;
 const NAME_SHOWN_MAX: usize = 40;
 /// Longest sentence that is shown.
 const WORDS_SHOWN_MAX: usize = 300;
+/// Longest words about what is wrong with an agent: all that may be at once.
+const TROUBLE_SHOWN_MAX: usize = 1_500;
 /// A clock that is off by less is right, milliseconds.
 const OFFSET_RIGHT_MAX: u64 = 1_000;
 
@@ -269,7 +271,7 @@ fn notes(agent: &Agent, now: Timestamp) -> Vec<String> {
         ));
     }
     if let Some(trouble) = &agent.trouble {
-        notes.push(inert(trouble, WORDS_SHOWN_MAX));
+        notes.push(inert(trouble, TROUBLE_SHOWN_MAX));
     }
     if let Some(thinned) = agent.thinned.filter(|thinned| *thinned > 0) {
         notes.push(format!("left out {thinned} runs for want of room"));

@@ -1,6 +1,7 @@
 //! Agents that lie, and strangers.
 
 use super::super::counts::Turned;
+use super::super::roster::roster;
 use super::super::sift::Why;
 use super::super::visit::FIRST_WORD;
 use super::*;
@@ -168,6 +169,34 @@ async fn hostile_a10_a_certificate_that_ends_ends_its_link() {
     assert!((30 * 86_400..31 * 86_400).contains(&lived), "{lived}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn hostile_a10_a_link_outlives_the_certificate_that_it_began_with() {
+    let room = room();
+    let peer = room.enrol("fra");
+    let mut wire = room.link(&peer).await;
+    let day = |days: i64| room.host.now().duration_since(start()).as_secs() / 86_400 >= days;
+    let mut has_asked = false;
+    let refused = loop {
+        match wire.hear().await.expect("the link holds") {
+            ToAgent::Time { at, .. } => {
+                wire.say(&ToHub::Time { asked: at, at }).await;
+                tokio::time::advance(Duration::from_secs(600)).await;
+                wire.say(&ToHub::Planned { generation: 1 }).await;
+                if day(20) && !std::mem::replace(&mut has_asked, true) {
+                    let request = STANDARD.encode(request().0);
+                    wire.say(&ToHub::Renew { request }).await;
+                    wire.hear_until(|heard| matches!(heard, ToAgent::Renewed { .. }).then_some(()))
+                        .await;
+                }
+            }
+            ToAgent::Refused { code, .. } => break code,
+            _ => {}
+        }
+    };
+    assert_eq!(refused, Refusal::Denied);
+    assert!(has_asked && day(50) && !day(51), "{}", room.host.now());
+}
+
 #[tokio::test]
 async fn a11_versions_before_and_after() {
     let room = room();
@@ -222,6 +251,78 @@ async fn a12_a_result_for_a_job_never_given() {
     assert!(room.runs(&CheckId::new("bank", "main"), "fra").is_empty());
     assert_eq!(room.counts("fra").refused[Why::Check as usize], 1);
     assert!(room.judged.try_recv().is_err());
+    let told = troubles(&room, "fra");
+    assert!(
+        told[0].contains("1 results") && told[0].contains("`bank/main`"),
+        "{told:?}"
+    );
+    assert!(troubles(&room, "nyc").is_empty());
+}
+
+/// What is told to be wrong with the agent of a vantage.
+fn troubles(room: &Room, vantage: &str) -> Vec<String> {
+    let rows = roster(&room.hub.shared).unwrap().into_iter();
+    let row = rows.filter(|row| row.vantage.as_str() == vantage);
+    row.flat_map(|row| row.troubles()).collect()
+}
+
+#[tokio::test]
+async fn p24_a_stolen_agent_cannot_fill_the_dictionary() {
+    const WORDS: u32 = 10_000;
+    let room = room();
+    let (fra, nyc) = (room.enrol("fra"), room.enrol("nyc"));
+    let address = |n: u32| Some(IpAddr::from((0x0a00_0000 + n).to_be_bytes()));
+    let named = |vantage: &str, numbers: std::ops::Range<u32>| {
+        let runs = numbers.map(|n| {
+            Harvest::Run(Run {
+                address: address(n),
+                ..run(vantage, (n % 3_000).into())
+            })
+        });
+        packed_of(runs.collect())
+    };
+    let mut other = room.link(&nyc).await;
+    // Over as many links as it likes.
+    for number in 1..=3 {
+        let mut thief = room.link(&fra).await;
+        let from = (u32::try_from(number).unwrap() - 1) * 6_000;
+        let lies = named("fra", from..from + 6_000);
+        thief.deliver(number, &lies).await;
+        assert_eq!(thief.kept().await, number);
+        other.deliver(number, &named("nyc", 0..10)).await;
+        assert_eq!(other.kept().await, number, "others' results in time");
+    }
+    let words = |vantage: &str| {
+        let runs = room.runs(&check(), vantage).into_iter();
+        let words: std::collections::BTreeSet<_> = runs.filter_map(|run| run.address).collect();
+        words.len()
+    };
+    assert_eq!(room.runs(&check(), "fra").len(), 18_000, "rows are facts");
+    assert!(words("fra") <= WORDS as usize, "{}", words("fra"));
+    assert_eq!(words("nyc"), 10);
+    assert!(room.counts("fra").refused[Why::Word as usize] >= 8_000);
+    assert!(troubles(&room, "fra")[0].contains("left out"));
+    assert!(troubles(&room, "nyc").is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_that_an_agent_cannot_go_by_is_told() {
+    let room = room();
+    let peer = room.enrol("fra");
+    let mut wire = room.link(&peer).await;
+    let (generation, why) = (1, "no \u{1b}such file".to_owned());
+    wire.say(&ToHub::Unplanned { generation, why }).await;
+    wire.deliver(1, &packed("fra", 1)).await;
+    assert_eq!(wire.kept().await, 1);
+    let told = troubles(&room, "fra");
+    assert!(
+        told[0].contains("such file") && !told[0].contains('\u{1b}'),
+        "{told:?}"
+    );
+    wire.say(&ToHub::Planned { generation }).await;
+    wire.deliver(2, &packed("fra", 2)).await;
+    assert_eq!(wire.kept().await, 2);
+    assert!(troubles(&room, "fra").is_empty());
 }
 
 #[tokio::test]

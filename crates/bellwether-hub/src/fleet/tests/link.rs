@@ -161,6 +161,55 @@ async fn a_judge_that_is_behind_takes_nothing_into_the_store() {
     drop(judged);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_was_put_off_and_does_not_come_is_asked_for_again_after_a_minute() {
+    let mut room = room();
+    let (far, judged) = mpsc::channel(1);
+    let none = Far {
+        vantage: VantageId::new("nyc"),
+        harvest: Vec::new(),
+    };
+    far.try_send(none).unwrap();
+    room.host = Arc::new(Host {
+        far,
+        ..Host::new(room.hub.shared.clone(), mpsc::channel(1).0).unwrap()
+    });
+    let peer = room.enrol("fra");
+    let mut wire = room.link(&peer).await;
+    let later = async |wire: &mut Wire<DuplexStream>| {
+        wire.hear_until(|heard| match heard {
+            ToAgent::Later { .. } => Some(tokio::time::Instant::now()),
+            ToAgent::Kept { .. } => panic!("kept"),
+            _ => None,
+        })
+        .await
+    };
+    wire.deliver(1, &packed("fra", 1)).await;
+    let first = later(&mut wire).await;
+    // An agent that has not understood: it goes on behind the one that is wanted.
+    let (reads, mut writes) = tokio::io::split(wire.0);
+    let goes_on = tokio::spawn(async move {
+        for number in 2.. {
+            for message in parcel::messages(number, &packed("fra", number)) {
+                frame::send(&mut writes, &message).await?;
+            }
+            tokio::time::sleep(Duration::from_secs(7)).await;
+        }
+        Ok::<_, frame::FrameError>(())
+    });
+    let mut wire = Wire(tokio::io::join(reads, tokio::io::sink()));
+    let again = wire.hear_until(|heard| match heard {
+        ToAgent::Later { .. } => Some(tokio::time::Instant::now()),
+        ToAgent::Kept { .. } => panic!("kept"),
+        _ => None,
+    });
+    let waited = again.await.duration_since(first).as_secs();
+    assert!((60..=67).contains(&waited), "{waited} s");
+    goes_on.abort();
+    assert!(room.runs(&check(), "fra").is_empty());
+    drop(judged);
+}
+
 #[tokio::test]
 async fn an_agent_hears_its_plan_and_what_is_followed() {
     let room = room();

@@ -870,6 +870,62 @@ fn after_a_restart_of_the_hub_agents_have_time_to_come_back() {
     assert_eq!(fleet.open(), Vec::<&str>::new());
 }
 
+/// What was known of vantages is known before anything follows from the configuration.
+#[test]
+fn p10_who_was_not_heard_before_a_restart_is_not_told_to_be_heard_by_it() {
+    let mut fleet = Fleet::well();
+    let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
+    for _ in 0..2 {
+        fleet.second();
+        fleet.trace("fra", "shop", &report);
+    }
+    fleet.cut("fra");
+    fleet.rounds(12, &[], &[LOCAL, "nyc"]);
+    assert!(!fleet.stage.judge.vantages.is_heard(&at("fra")));
+    let seen = |fleet: &Fleet| {
+        let book = &fleet.stage.judge.book;
+        let open: Vec<Incident> = book.open().cloned().collect();
+        (open, fleet.told("shop").0)
+    };
+    let before = seen(&fleet);
+    assert_eq!(before.0.len(), 2, "{:#?}", before.0);
+    let Fleet { stage, linked } = fleet;
+    let mut fleet = Fleet {
+        stage: stage.again(),
+        linked,
+    };
+    assert_eq!(seen(&fleet), before);
+    fleet.second();
+    assert_eq!(seen(&fleet), before, "nor a moment later");
+}
+
+#[test]
+fn the_last_vantage_is_heard_whatever_was_wrong_with_it_among_several() {
+    let mut fleet = Fleet::well();
+    let portal = broken(&fleet, LOCAL, Cause::MonitorVantageIntercepted);
+    for _ in 0..2 {
+        fleet.second();
+        fleet.trace(LOCAL, "pay", &portal);
+    }
+    assert_eq!(fleet.open(), ["monitor.vantage_intercepted"]);
+    assert!(!fleet.stage.judge.vantages.is_heard(&local()));
+    let (_, tail) = CONFIG.split_once("services:").unwrap();
+    fleet.stage.configure(&format!("services:{tail}"));
+    assert_eq!(fleet.open(), Vec::<&str>::new());
+    assert!(fleet.stage.judge.vantages.is_heard(&local()));
+    fleet.rounds(12, &[(LOCAL, "shop")], &[LOCAL]);
+    let report = broken(&fleet, LOCAL, Cause::NetTcpFiltered);
+    for _ in 0..2 {
+        fleet.second();
+        fleet.trace(LOCAL, "shop", &report);
+    }
+    assert_eq!(fleet.told("shop").0, Verdict::Broken, "it judges by itself");
+    // With others again nothing of that is left.
+    fleet.stage.configure(CONFIG);
+    fleet.second();
+    assert!(fleet.stage.judge.vantages.is_heard(&local()));
+}
+
 #[test]
 fn nobody_speaks_for_another_vantage() {
     let mut fleet = Fleet::well();
