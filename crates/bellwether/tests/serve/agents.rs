@@ -355,6 +355,15 @@ fn gapless(vantage: &str, downs: &[(Timestamp, Timestamp)], runs: &[Value]) {
     }
 }
 
+/// The numbers of all runs of the shop from a vantage, in order.
+fn numbers(serve: &Serve, vantage: &str) -> Vec<u64> {
+    let all = all_runs(serve, "shop", vantage);
+    let all = all.iter().filter_map(|run| run["sequence"].as_u64());
+    let mut all: Vec<u64> = all.collect();
+    all.sort_unstable();
+    all
+}
+
 /// P15, C5: the clocks of agents and of the hub are set by an hour, forth and back, while the hub is killed
 /// now and then: every run is there once, and no target is blamed.
 #[test]
@@ -373,10 +382,7 @@ fn p15_hostile_c5_clocks_of_agents_and_hub_are_set() {
         .zip(&clocks)
         .map(|(dir, clock)| Agent::run_by(dir, &clock.env()))
         .collect();
-    let newest = |s: &Serve, name| {
-        let all = all_runs(s, "shop", name);
-        all.iter().filter_map(|run| run["sequence"].as_u64()).max()
-    };
+    let newest = |s: &Serve, name| numbers(s, name).last().copied();
     serve.until("all bring runs", |s| {
         names.iter().all(|n| newest(s, n).is_some())
     });
@@ -408,19 +414,15 @@ fn p15_hostile_c5_clocks_of_agents_and_hub_are_set() {
         });
     }
     serve.until("nothing is wrong any more, and nothing waits", |s| {
-        let waits = |n: &&str| agent(s, n)["spool"]["deliveries"].as_u64();
-        open(s).is_empty() && names.iter().all(|n| waits(&n).is_some_and(|n| n <= 1))
+        let waits = |n: &str| agent(s, n)["spool"]["deliveries"].as_u64();
+        open(s).is_empty() && names.iter().all(|n| waits(n).is_some_and(|n| n <= 1))
     });
     for agent in agents {
         let said = agent.said();
         assert!(agent.stop(), "{said}");
     }
     for name in names {
-        let mut numbers: Vec<u64> = all_runs(&serve, "shop", name)
-            .iter()
-            .filter_map(|run| run["sequence"].as_u64())
-            .collect();
-        numbers.sort_unstable();
+        let numbers = numbers(&serve, name);
         let wanted: Vec<u64> = (1..=numbers.len() as u64).collect();
         assert_eq!(numbers, wanted, "{name}");
     }
