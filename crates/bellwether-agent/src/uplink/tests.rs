@@ -388,7 +388,15 @@ async fn what_waits_is_delivered_before_the_end() {
     assert!(matches!(hear(&mut link).await, Some(ToHub::State(_))));
     // It asks what time it is before it is brought anything.
     let (at, offset_ms) = (Timestamp::UNIX_EPOCH, None);
-    say(&mut link, &ToAgent::Time { at, offset_ms }).await;
+    say(
+        &mut link,
+        &ToAgent::Time {
+            at,
+            offset_ms,
+            of: None,
+        },
+    )
+    .await;
     while !matches!(hear(&mut link).await, Some(ToHub::Time { .. })) {}
     bench.spooled(1..=3).await;
     bench.stop.cancel();
@@ -493,7 +501,15 @@ async fn a_certificate_that_cannot_be_used_is_asked_for_again_after_an_hour() {
             }
             Some(ToHub::State(_)) => {
                 let (at, offset_ms) = (Timestamp::UNIX_EPOCH, None);
-                say(&mut link, &ToAgent::Time { at, offset_ms }).await;
+                say(
+                    &mut link,
+                    &ToAgent::Time {
+                        at,
+                        offset_ms,
+                        of: None,
+                    },
+                )
+                .await;
             }
             other => assert!(matches!(other, Some(ToHub::Time { .. })), "{other:?}"),
         }
