@@ -48,7 +48,9 @@ pub struct Config {
     pub trust: Trust,
     /// What checks inherit.
     pub defaults: Defaults,
-    /// Where agents stand, besides the built-in `local`.
+    /// Where the hub itself measures: what `vantages` says of the built-in `local`.
+    pub local: Vantage,
+    /// Where agents stand, besides that.
     pub vantages: Vec<Vantage>,
     /// Resolvers to ask, in the order of the file; empty means the system's, and for public names
     /// the three public ones of the program.
@@ -197,6 +199,22 @@ pub struct Vantage {
     pub access: Option<Access>,
 }
 
+impl Vantage {
+    /// The name of the vantage that is built in.
+    pub const LOCAL: &str = "local";
+
+    /// The built-in one, of which nothing is said.
+    #[must_use]
+    pub fn local() -> Self {
+        Self {
+            name: Self::LOCAL.to_owned(),
+            region: None,
+            network: None,
+            access: None,
+        }
+    }
+}
+
 /// How a vantage is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -269,6 +287,7 @@ impl Default for Config {
             hub: Hub::default(),
             trust: Trust::default(),
             defaults: Defaults::default(),
+            local: Vantage::local(),
             vantages: Vec::new(),
             resolvers: Vec::new(),
             controls: None,

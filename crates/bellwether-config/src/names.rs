@@ -2,15 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::Config;
+use crate::config::{Config, Vantage};
 use crate::convert::known::{Known, once};
 use crate::error::{ConfigError, Problem};
 use crate::place::At;
 use crate::secret::Secret;
 use crate::spec::{ConfigSpec, HeartbeatSpec, PromisesSpec, RouteSpec};
-
-/// The vantage that is built in.
-const LOCAL: &str = "local";
 
 /// What incidents can be grouped by, besides labels.
 pub(crate) const GROUPS: &[&str] = &["cause", "layer", "service", "severity"];
@@ -47,7 +44,7 @@ pub(crate) fn check(spec: &ConfigSpec, problems: &mut Vec<ConfigError>) {
     }
     let services = Known::new("service", words(&services));
     let receivers = Known::new("receiver", words(&receivers));
-    let vantages = Known::new("vantage", words(&vantages).chain([LOCAL]));
+    let vantages = Known::new("vantage", words(&vantages).chain([Vantage::LOCAL]));
     for resolver in &spec.resolvers {
         for from in &resolver.value.from {
             vantages.check("from", from, problems);

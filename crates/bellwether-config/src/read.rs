@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-use crate::config::Config;
+use crate::config::{Config, Vantage};
 use crate::convert::{Noted, Reading};
 use crate::decode::{self, Decoder};
 use crate::echo;
@@ -482,12 +482,17 @@ fn config(
     names::check(spec, problems);
     let defaults = reading.defaults(defaults.unwrap_or_default());
     reading.inherit.set(defaults);
+    let vantages = entries(reading, damaged, vantages, |v| reading.vantage(v.value));
+    let (local, vantages) = vantages
+        .into_iter()
+        .partition::<Vec<_>, _>(|vantage| vantage.name == Vantage::LOCAL);
     Config {
         version: reading.version(version),
         hub: reading.hub(hub.unwrap_or_default()),
         trust: reading.trust(trust.unwrap_or_default()),
         defaults,
-        vantages: entries(reading, damaged, vantages, |v| reading.vantage(v.value)),
+        local: local.into_iter().next().unwrap_or_else(Vantage::local),
+        vantages,
         resolvers: entries(reading, damaged, resolvers, |resolver| {
             reading.keep(reading.resolver(resolver.value))
         }),

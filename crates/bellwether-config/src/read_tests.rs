@@ -315,6 +315,22 @@ fn the_schema_knows_every_key() {
 }
 
 #[test]
+fn what_is_said_of_the_built_in_vantage() {
+    let with = |vantages: &str| {
+        let services = "services: [{ name: shop, url: https://www.shop.example/ }]\n";
+        config(&format!("vantages: {vantages}\n{services}"), &Nothing)
+    };
+    let read = with("[{ name: fra }, { name: local, region: eu, network: AS3320 }]").unwrap();
+    let names: Vec<&str> = read.vantages.iter().map(|v| v.name.as_str()).collect();
+    assert_eq!(names, ["fra"], "no agent enrols as `local`");
+    assert_eq!(read.local.region.as_deref(), Some("eu"));
+    assert_eq!(read.local.network, Some(3320));
+    let read = with("[{ name: fra }]").unwrap();
+    assert_eq!(read.local, Vantage::local());
+    assert!(with("[{ name: local }, { name: local }]").is_err(), "twice");
+}
+
+#[test]
 fn resolvers() {
     let with = |resolver: &str| {
         format!(

@@ -2,10 +2,12 @@
 //! last known good, told before anything fails.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_config::Config;
+use bellwether_config::config::Vantage;
 use bellwether_config::telling::ReceiverKind;
 use bellwether_diagnose::fate::{Fate, Own, Part, Watched, fates, one_network};
 use bellwether_model::target::Host;
@@ -52,11 +54,18 @@ pub fn of(config: &Config, baselines: &BTreeMap<CheckId, Arc<Baseline>>) -> Vec<
 /// What a person should know of a configuration that is valid.
 #[must_use]
 pub fn notices(config: &Config) -> Vec<String> {
-    let vantages = config.vantages.iter();
-    let vantages: Vec<_> = vantages.map(|v| (v.name.clone(), v.network)).collect();
+    let vantages = placed(config).map(|v| (v.name.clone(), v.network));
+    let vantages: Vec<_> = vantages.collect();
     let mut notices = config.notices();
     notices.extend(one_network(&vantages));
     notices
+}
+
+/// All vantages; the built-in one, if its network is known.
+fn placed(config: &Config) -> impl Iterator<Item = &Vantage> {
+    let local = iter::once(&config.local);
+    let local = local.filter(|local| local.network.is_some());
+    local.chain(&config.vantages)
 }
 
 /// What of ours is needed most when something has fallen.
@@ -97,7 +106,7 @@ fn own(config: &Config) -> Vec<Own> {
             ..named(Part::Resolver, &resolver.name, host)
         });
     }
-    for vantage in &config.vantages {
+    for vantage in placed(config) {
         all.push(Own {
             asn: vantage.network,
             ..named(Part::Vantage, &vantage.name, None)

@@ -1,5 +1,7 @@
 //! From a configuration to what judging needs of it.
 
+use std::iter;
+
 use bellwether_config::Config;
 use bellwether_diagnose::detect::{CheckMeta, VantageMeta};
 use bellwether_diagnose::suffix::registered;
@@ -25,17 +27,12 @@ pub fn detection(config: &Config) -> (Vec<CheckMeta>, Vec<VantageMeta>) {
             });
         }
     }
-    let mut vantages = vec![VantageMeta {
-        id: VantageId::new(VantageId::LOCAL),
-        region: None,
-        asn: None,
-        country: None,
-    }];
-    vantages.extend(config.vantages.iter().map(|vantage| VantageMeta {
+    let vantages = iter::once(&config.local).chain(&config.vantages);
+    let vantages = vantages.map(|vantage| VantageMeta {
         id: VantageId::new(&vantage.name),
         region: vantage.region.clone(),
         asn: vantage.network,
         country: None,
-    }));
-    (checks, vantages)
+    });
+    (checks, vantages.collect())
 }

@@ -96,7 +96,7 @@ pub struct DefaultsSpec {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Vantage")]
 pub struct VantageSpec {
-    /// Its name, unique; `local` is built in.
+    /// Its name, unique. `local` is built in: that is the hub itself, and no agent enrols as it.
     pub name: At<String>,
     /// Part of the world: vantages of one region are judged together.
     #[serde(default, skip_serializing_if = "Option::is_none")]

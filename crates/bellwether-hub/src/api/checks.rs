@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -19,7 +20,7 @@ use super::document::schema;
 use super::problem::Problem;
 use super::query::Query;
 use super::{Hub, Parameters, redact};
-use crate::board::CheckState;
+use crate::board::{CheckState, Judgement, Places};
 use crate::shared::Shared;
 
 /// Vantages whose runs one answer merges: above any fleet that one hub judges.
@@ -70,6 +71,33 @@ pub(crate) struct Check {
     /// The last run at each vantage.
     last: Vec<Observation>,
     /// How its probes bring down workers, where they do.
+    poisoned: Option<String>,
+    /// What each vantage says of it, where there are several: what the check comes to is put together
+    /// from those that are heard and whose word is not too old.
+    vantages: Vec<Said>,
+}
+
+/// What one vantage says of a check.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Said {
+    /// The vantage.
+    vantage: String,
+    /// What became of it there. What was last known is too old: `unknown`.
+    #[schema(value_type = schema::Verdict)]
+    verdict: Verdict,
+    /// The cause's code, where one is known and what is known is not too old.
+    cause: Option<String>,
+    /// One sentence, as of the last judgement there.
+    summary: String,
+    /// Since when the verdict there is what it is.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    since: Option<Timestamp>,
+    /// When it was last judged from there.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    judged_at: Option<Timestamp>,
+    /// Is what is known there too old to be true?
+    stale: bool,
+    /// How its probes bring down workers there, where they do.
     poisoned: Option<String>,
 }
 
@@ -436,6 +464,35 @@ fn check(id: &CheckId, state: &CheckState, now: Timestamp) -> Check {
         evidence: state.evidence.map(|digest| digest.to_string()),
         last: state.last.iter().map(Observation::from).collect(),
         poisoned: state.poisoned.clone(),
+        vantages: state
+            .places()
+            .into_iter()
+            .flat_map(Places::iter)
+            .map(|(vantage, place)| said(vantage, place, state.every, now))
+            .collect(),
+    }
+}
+
+fn said(vantage: &VantageId, place: &Judgement, every: Duration, now: Timestamp) -> Said {
+    let stale = place.is_stale(every, now);
+    let cause = place.cause.filter(|_| !stale);
+    Said {
+        vantage: vantage.to_string(),
+        verdict: if stale {
+            Verdict::Unknown
+        } else {
+            place.verdict()
+        },
+        cause: cause.map(|cause| cause.to_string()),
+        summary: place.summary.clone().into_owned(),
+        since: if stale {
+            place.holds_until(every)
+        } else {
+            place.since
+        },
+        judged_at: place.judged_at,
+        stale,
+        poisoned: place.poisoned.clone(),
     }
 }
 

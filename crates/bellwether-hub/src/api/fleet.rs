@@ -1,6 +1,7 @@
 //! Where we stand, and who measures.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 
 use axum::Json;
@@ -92,7 +93,8 @@ pub(crate) async fn agents(State(hub): State<Arc<Hub>>, uri: Uri) -> Result<Json
 fn vantages_of(hub: &Hub) -> Vec<Vantage> {
     let configured = hub.shared.configured.load_full();
     let of = |id: &VantageId| {
-        let mut all = configured.config.vantages.iter();
+        let config = &configured.config;
+        let mut all = iter::once(&config.local).chain(&config.vantages);
         all.find(|known| known.name == id.as_str())
     };
     let mut found = seen(hub);

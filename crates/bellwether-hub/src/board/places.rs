@@ -65,11 +65,13 @@ impl Judgement {
         is_first
     }
 
-    fn is_stale(&self, every: Duration, now: Timestamp) -> bool {
+    /// Is what is known there too old to be true?
+    pub(crate) fn is_stale(&self, every: Duration, now: Timestamp) -> bool {
         self.holds_until(every).is_none_or(|until| until < now)
     }
 
-    fn holds_until(&self, every: Duration) -> Option<Timestamp> {
+    /// Until when it is not.
+    pub(crate) fn holds_until(&self, every: Duration) -> Option<Timestamp> {
         let until = self.judged_at?.checked_add(every + STALE_GRACE);
         Some(until.unwrap_or(Timestamp::MAX))
     }

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use bellwether_model::Incident;
-use bellwether_model::incident::IncidentState;
+use bellwether_model::incident::{AffectedCheck, IncidentState};
 use bellwether_model::text::inert;
+use bellwether_model::{CheckId, Incident};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -198,7 +198,13 @@ fn who(incident: &Incident) -> String {
     if scope.share > 0.0 {
         parts.push(format!("about {:.0} % of attempts", scope.share * 100.0));
     }
-    if !scope.vantages.is_empty() {
+    // A job reports by itself: nobody looks at it.
+    let is_seen = |of: &AffectedCheck| {
+        let id = CheckId::parse(&of.check);
+        id.is_none_or(|id| id.as_heartbeat().is_none())
+    };
+    let is_looked_at = incident.checks.is_empty() || incident.checks.iter().any(is_seen);
+    if is_looked_at && !scope.vantages.is_empty() {
         parts.push(format!("seen from {}", scope.vantages.join(", ")));
     }
     parts.join("; ")

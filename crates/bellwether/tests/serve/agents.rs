@@ -208,6 +208,14 @@ fn a_new_vantage_shows_up_among_agents_and_in_the_next_incident() {
         scope.is_some_and(|i| i["scope"]["vantages"] == json!(["fra", "local"]))
     });
     assert_eq!(serve.incidents().len(), 1);
+    let checks = serve.get("/api/v1/checks");
+    let said = checks["checks"][0]["vantages"].as_array().unwrap();
+    let said: Vec<_> = said
+        .iter()
+        .map(|s| (&s["vantage"], &s["verdict"]))
+        .collect();
+    let broken = json!("broken");
+    assert_eq!(said, [(&json!("fra"), &broken), (&json!("local"), &broken)]);
     assert!(fra.stop());
 }
 

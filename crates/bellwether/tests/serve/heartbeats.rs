@@ -62,6 +62,12 @@ fn m16_a_job_that_stops_reporting_is_one_incident_until_it_reports_again() {
     );
     let incident = &incidents(&serve, "quick")[0];
     assert_eq!(incident["cause"], "app.step_failed");
+    let id = incident["id"].to_string();
+    let (_, out, _) = bellwether(&["incidents", "show", &id, "--hub", &place]);
+    assert!(
+        out.contains("quick") && !out.contains("seen from"),
+        "a job reports by itself: {out}"
+    );
     let digest = serve.incident(incident["id"].as_u64().unwrap())["evidence"][0].clone();
     let report = serve.get(&format!("/api/v1/evidence/{}", digest.as_str().unwrap()));
     let fact = &report["findings"][0]["facts"][0];
