@@ -446,6 +446,7 @@ pub(crate) const SERVE: &[Shipped] = scenarios! {
     "m03-link-cut.yaml",
     "m04-loss-at-one-vantage.yaml",
     "m05-resolver-of-one-vantage.yaml",
+    "m06-one-name-rewritten-at-one-vantage.yaml",
     "m06-portal-at-one-vantage.yaml",
     "m08-poison-beside-others.yaml",
     "m09-handshake-stall-target.yaml",

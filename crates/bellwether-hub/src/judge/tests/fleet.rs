@@ -693,10 +693,7 @@ fn when_the_hubs_clock_is_set_agents_go_on_being_believed() {
         assert_eq!(there, context.now - SignedDuration::from_millis(ms));
         assert_eq!(judge.by_right_clock(context.clone()).now, context.now);
         let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
-        for _ in 0..2 {
-            fleet.second();
-            fleet.trace("fra", "shop", &report);
-        }
+        fleet.fails_alone("fra", "shop", &report);
         assert!(fleet.open().contains(&"net.tcp.filtered"));
     }
 }
@@ -875,10 +872,7 @@ fn after_a_restart_of_the_hub_agents_have_time_to_come_back() {
 fn p10_who_was_not_heard_before_a_restart_is_not_told_to_be_heard_by_it() {
     let mut fleet = Fleet::well();
     let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
-    for _ in 0..2 {
-        fleet.second();
-        fleet.trace("fra", "shop", &report);
-    }
+    fleet.fails_alone("fra", "shop", &report);
     fleet.cut("fra");
     fleet.rounds(12, &[], &[LOCAL, "nyc"]);
     assert!(!fleet.stage.judge.vantages.is_heard(&at("fra")));
