@@ -111,6 +111,8 @@ pub struct Spool<D> {
     /// When the newest of this start was made.
     newest: Option<Timestamp>,
     kept: Kept,
+    /// Could that not be written down as it is now?
+    is_kept_old: bool,
     /// How far the hub was when that was last written down.
     noted: u64,
     /// The newest that was found on the disk at the start.
@@ -142,6 +144,10 @@ struct Kept {
     agent: String,
     /// Which start this is.
     boot: u64,
+    /// From this number on nothing was ever sent: no hub was reached since. What a hub says that it has
+    /// there it has from a start whose numbers were forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unsent: Option<u64>,
 }
 
 impl Kept {
@@ -226,7 +232,9 @@ impl<D: Disk> Spool<D> {
                 shift: 0,
                 agent: String::new(),
                 boot: 0,
+                unsent: None,
             },
+            is_kept_old: false,
             noted: 0,
             found: 0,
             sent: 0,
@@ -241,6 +249,7 @@ impl<D: Disk> Spool<D> {
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
         spool.kept.boot = (spool.kept.boot + 1).max(seconds);
         spool.found = spool.kept.next - 1;
+        spool.kept.unsent.get_or_insert(spool.kept.next);
         let written = spool.write_kept();
         spool.note(written);
         Ok(spool)
@@ -299,7 +308,12 @@ impl<D: Disk> Spool<D> {
             }
             return true;
         }
-        let written = self.write_tail();
+        let kept = if self.is_kept_old {
+            self.write_kept()
+        } else {
+            Ok(())
+        };
+        let written = kept.and_then(|()| self.write_tail());
         if written.is_err() {
             // What a failed write left behind is never believed: the next try goes to another file.
             self.is_open = false;
@@ -316,7 +330,9 @@ impl<D: Disk> Spool<D> {
     /// written down. Nothing may be sent then.
     pub fn welcome(&mut self, agent: &str, number: u64) -> Result<(), SpoolError> {
         let before = self.kept.clone();
-        let claimed = self.found.max(self.sent).max(self.kept.acked);
+        let unsent = self.kept.unsent.take();
+        let found = unsent.map_or(self.found, |first| self.found.min(first - 1));
+        let claimed = found.max(self.sent).max(self.kept.acked);
         if self.kept.agent.is_empty() {
             agent.clone_into(&mut self.kept.agent);
             let written = self.write_kept();
@@ -340,6 +356,10 @@ impl<D: Disk> Spool<D> {
                 tracing::warn!(number, known, "the hub has less than it said that it had");
             }
             self.acknowledge(number);
+            if unsent.is_some() {
+                let written = self.write_kept();
+                self.note(written);
+            }
             return Ok(());
         }
         if let Err(error) = self.write_kept() {
@@ -442,7 +462,9 @@ impl<D: Disk> Spool<D> {
 
     fn write_kept(&mut self) -> io::Result<()> {
         self.noted = self.kept.acked;
-        self.disk.replace(KEPT, &self.kept.write())
+        let written = self.disk.replace(KEPT, &self.kept.write());
+        self.is_kept_old = written.is_err();
+        written
     }
 
     /// Notes what the disk says. It is told once when it begins, and once when it is over.

@@ -490,6 +490,7 @@ fn counts_of_very_many_checks_come_in_several_deliveries() {
 /// to be durable, and the newest that the hub took.
 fn story(spool: &mut Spool<Memory>) -> (u64, u64) {
     let mut random = fastrand::Rng::with_seed(9);
+    spool.welcome("fra/1", 0).unwrap();
     let (mut durable, mut acked) = (spool.newest(), 0);
     for n in 0..24_u64 {
         spool.append(mixed(n * 7, 7, &mut random));
@@ -677,6 +678,7 @@ fn p02_no_number_is_given_twice_though_the_disk_forgot() {
     for lost in [true, false] {
         let disk = Memory::default();
         let mut spool = opened(&disk);
+        spool.welcome("fra/1", 0).unwrap();
         for n in 0..5 {
             spool.append(mixed(n * 10, 10, &mut random));
         }
@@ -713,6 +715,7 @@ fn p02_a_number_that_only_the_hub_knows_is_not_given_again() {
     let mut random = fastrand::Rng::with_seed(6);
     let disk = Memory::default();
     let mut spool = opened(&disk);
+    spool.welcome("fra/1", 0).unwrap();
     spool.append(mixed(0, 10, &mut random));
     disk.room(Some(0));
     spool.append(mixed(10, 10, &mut random));
@@ -792,4 +795,54 @@ fn the_oldest_that_waits_is_none_that_the_hub_has() {
     }
     spool.acknowledge(100);
     assert_eq!(spool.fill().oldest, None);
+}
+
+/// Twice killed while no hub was there: the numbers of the first start were forgotten, and used again by
+/// the second one. What the hub has under them is not what waits here.
+#[test]
+fn p02_numbers_that_were_forgotten_hide_nothing_that_waits() {
+    let disk = Memory::default();
+    let mut first = opened(&disk);
+    first.welcome("fra/1", 0).unwrap();
+    for n in 0..5 {
+        first.append(delivery(vec![Harvest::Own(Own::Began)], n));
+    }
+    first.acknowledge(5);
+    // The disk takes nothing more, and the hub has what was in memory.
+    disk.room(Some(0));
+    for n in 5..20 {
+        first.append(delivery(vec![Harvest::Own(Own::Began)], n));
+        assert_eq!(
+            first.after(first.newest() - 1).unwrap().unwrap().0,
+            first.newest()
+        );
+        first.acknowledge(first.newest());
+    }
+    let given = first.newest();
+    drop(first);
+    // No hub is there.
+    let disk = disk.well();
+    let mut second = opened(&disk);
+    assert!(second.newest() < given);
+    for n in 100..105 {
+        second.append(delivery(vec![Harvest::Own(Own::Began)], n));
+    }
+    drop(second);
+    let mut third = opened(&disk);
+    third.welcome("fra/1", given).unwrap();
+    let mut sent = Vec::new();
+    let mut after = given;
+    while let Some((number, delivery)) = third.after(after).unwrap() {
+        assert_eq!(number, after + 1, "without a gap");
+        sent.push(delivery.at);
+        after = number;
+    }
+    let wanted: Vec<Timestamp> = (100..105).map(moment).collect();
+    assert_eq!(sent, wanted);
+    // Once a hub was reached, what it has is ours.
+    third.acknowledge(after - 2);
+    drop(third);
+    let mut fourth = opened(&disk);
+    fourth.welcome("fra/1", after).unwrap();
+    assert_eq!(fourth.after(after).unwrap(), None);
 }

@@ -162,6 +162,8 @@ struct World {
     /// When the agent was killed, and since when the disk had taken nothing then.
     kills: Vec<(Instant, Instant)>,
     full_since: Option<Instant>,
+    /// Nothing befalls any more.
+    is_healed: bool,
     told: Told,
 }
 
@@ -194,6 +196,7 @@ async fn live(seed: u64, hours: u64, folder: PathBuf) -> Result<Told, String> {
         made: Vec::new(),
         kills: Vec::new(),
         full_since: None,
+        is_healed: false,
         told: Told::default(),
         random,
     };
@@ -205,7 +208,7 @@ async fn live(seed: u64, hours: u64, folder: PathBuf) -> Result<Told, String> {
     world.weather.heal();
     world.hub.heal();
     world.is_full.store(false, Ordering::Relaxed);
-    world.full_since = None;
+    (world.full_since, world.is_healed) = (None, true);
     world.life(Instant::now() + HEAL, true).await?;
     world.judge()
 }
@@ -314,6 +317,9 @@ impl World {
     }
 
     fn befall(&mut self) {
+        if self.is_healed {
+            return;
+        }
         if self.random.u32(0..400) == 0 {
             let set = self.random.i64(-3_600_000..3_600_000);
             self.clock.set_ms.store(set, Ordering::Relaxed);
