@@ -144,10 +144,6 @@ struct Kept {
     agent: String,
     /// Which start this is.
     boot: u64,
-    /// From this number on nothing was ever sent: no hub was reached since. What a hub says that it has
-    /// there it has from a start whose numbers were forgotten.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    unsent: Option<u64>,
 }
 
 impl Kept {
@@ -232,7 +228,6 @@ impl<D: Disk> Spool<D> {
                 shift: 0,
                 agent: String::new(),
                 boot: 0,
-                unsent: None,
             },
             is_kept_old: false,
             noted: 0,
@@ -247,12 +242,19 @@ impl<D: Disk> Spool<D> {
         };
         spool.find().map_err(SpoolError::Read)?;
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
-        spool.kept.boot = (spool.kept.boot + 1).max(seconds);
+        spool.kept.boot = (spool.kept.boot.max(spool.found_boot()) + 1).max(seconds);
         spool.found = spool.kept.next - 1;
-        spool.kept.unsent.get_or_insert(spool.kept.next);
         let written = spool.write_kept();
         spool.note(written);
         Ok(spool)
+    }
+
+    /// Which start made the newest delivery that was found: the one before this may not have been able
+    /// to write down that it was.
+    fn found_boot(&mut self) -> u64 {
+        let before = self.kept.next.saturating_sub(2).max(self.kept.acked);
+        let newest = self.find_after(before).ok().flatten();
+        newest.map_or(0, |(_, delivery)| delivery.boot)
     }
 
     /// Which start of the agent this is.
@@ -323,16 +325,20 @@ impl<D: Disk> Spool<D> {
         self.tail.is_empty()
     }
 
-    /// The hub has everything of this agent up to this number, as it says when a link begins.
+    /// The hub has everything of this agent up to this number, which `boot` made, as it says when a link
+    /// begins.
     ///
     /// # Errors
     /// It has more than was ever made here, or is another one, and what follows from that cannot be
-    /// written down. Nothing may be sent then.
-    pub fn welcome(&mut self, agent: &str, number: u64) -> Result<(), SpoolError> {
+    /// written down; or the disk cannot be read now. Nothing may be sent then.
+    pub fn welcome(
+        &mut self,
+        agent: &str,
+        number: u64,
+        boot: Option<u64>,
+    ) -> Result<(), SpoolError> {
         let before = self.kept.clone();
-        let unsent = self.kept.unsent.take();
-        let found = unsent.map_or(self.found, |first| self.found.min(first - 1));
-        let claimed = found.max(self.sent).max(self.kept.acked);
+        let claimed = self.claimed(number, boot).map_err(SpoolError::Read)?;
         if self.kept.agent.is_empty() {
             agent.clone_into(&mut self.kept.agent);
             let written = self.write_kept();
@@ -356,10 +362,6 @@ impl<D: Disk> Spool<D> {
                 tracing::warn!(number, known, "the hub has less than it said that it had");
             }
             self.acknowledge(number);
-            if unsent.is_some() {
-                let written = self.write_kept();
-                self.note(written);
-            }
             return Ok(());
         }
         if let Err(error) = self.write_kept() {
@@ -368,6 +370,35 @@ impl<D: Disk> Spool<D> {
         }
         self.drop_prefix();
         Ok(())
+    }
+
+    /// Up to which place the hub may have what is here, if it has this number. A start that forgot its
+    /// numbers, for the disk was full, gave some that a later one used again: what was made after the
+    /// start of which the hub's newest is, it has not.
+    fn claimed(&mut self, number: u64, boot: Option<u64>) -> io::Result<u64> {
+        let all = self.found.max(self.sent).max(self.kept.acked);
+        let Some(boot) = boot.filter(|boot| *boot < self.kept.boot) else {
+            return Ok(all);
+        };
+        let place = self.place(number).min(all);
+        if place <= self.kept.acked {
+            return Ok(all);
+        }
+        // Starts come one after the other: what is before one of that start or an older one is too.
+        let newest = self.find_after(place - 1)?;
+        if newest.is_some_and(|(at, delivery)| at == place && delivery.boot <= boot) {
+            return Ok(all);
+        }
+        let mut after = self.kept.acked;
+        while let Some((at, delivery)) = self.find_after(after)?
+            && at <= place
+        {
+            if delivery.boot > boot {
+                return Ok(at - 1);
+            }
+            after = at;
+        }
+        Ok(all)
     }
 
     /// Numbers begin anew; what waits is delivered by them. Of another vantage it says nothing.

@@ -59,7 +59,7 @@ impl Keeper {
     /// # Errors
     /// The thread cannot be started, or the store cannot say which envelope was the last.
     pub fn start(shared: Arc<Shared>, boot: u64) -> Result<Self, KeepError> {
-        let last = shared.observations.cursor(LOCAL_AGENT)?;
+        let last = shared.observations.cursor(LOCAL_AGENT)?.number;
         let (says, hears) = mpsc::channel();
         let left_out = Arc::new(AtomicU64::new(0));
         let writer = Writer {
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(restarted.load(Ordering::Relaxed), 1);
         keeper.keep(vec![run()]);
         assert!(keeper.flush(FAR));
-        assert_eq!(hub.memory.cursor(LOCAL_AGENT).unwrap(), 2);
+        assert_eq!(hub.memory.cursor(LOCAL_AGENT).unwrap().number, 2);
         assert_eq!(hub.shared.figures.kept.load(Ordering::Relaxed), 2);
         assert_eq!(waiting(&hub), 0);
         assert!(hub.shared.troubles().is_empty());
@@ -337,7 +337,7 @@ mod tests {
         keeper.keep(vec![run()]);
         assert!(keeper.flush(FAR));
         // The second number is the first that was given: the store sees a gap.
-        assert_eq!(hub.memory.cursor(LOCAL_AGENT).unwrap(), 2);
+        assert_eq!(hub.memory.cursor(LOCAL_AGENT).unwrap().number, 2);
         assert_eq!(figures.kept.load(Ordering::Relaxed), 1);
     }
 }

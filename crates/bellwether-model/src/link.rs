@@ -210,6 +210,9 @@ pub enum ToAgent {
         vantage: VantageId,
         /// The number of the newest delivery that the hub has; 0 if it has none.
         kept: u64,
+        /// Which start of the agent made that one. Not said by hubs of 0.1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot: Option<u64>,
     },
     /// Nothing comes of it, and the link ends. Why, is told to those who are known.
     Refused {

@@ -11,7 +11,7 @@ use bellwether_model::{CheckId, Digest, Envelope, Layer, Run, VantageId};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::state::{Change, CounterRow, Notice, StateStore, Token};
-use crate::{ObservationStore, Retention, Step};
+use crate::{Cursor, ObservationStore, Retention, Step};
 
 /// A store to be checked: both halves, of one engine or of two.
 pub struct Subject {
@@ -180,17 +180,23 @@ fn envelopes_are_kept_once(store: &Subject) {
     assert_eq!(append(&[first.clone(), second.clone()]).repeated, 0);
     let again = append(&[first.clone(), second, envelope(3, vec![run("main", 60, 3)])]);
     assert_eq!((again.runs, again.repeated, again.missing), (1, 2, 0));
-    assert_eq!(store.observations.cursor("agent-1").expect("reads"), 3);
-    assert_eq!(store.observations.cursor("agent-2").expect("reads"), 0);
+    let cursor = |agent| store.observations.cursor(agent).expect("reads");
+    let Cursor { number, boot } = cursor("agent-1");
+    assert_eq!((number, boot), (3, first.boot));
+    assert_eq!(cursor("agent-2"), Cursor::default());
     let other = Envelope {
         agent: "agent-2".into(),
+        boot: first.boot + 1,
         ..first
     };
+    let next = other.boot;
     assert_eq!(
         append(&[other]).runs,
         1,
         "another agent has its own numbers"
     );
+    let Cursor { number, boot } = cursor("agent-2");
+    assert_eq!((number, boot), (1, next), "the start of its newest");
     assert_eq!(read(store, 0, 3600).len(), 4);
 }
 

@@ -23,7 +23,7 @@ pub mod state;
 pub use embedded::{Embedded, Options};
 pub use error::{Cause, StoreError};
 pub use observations::{
-    Appended, Gap, Maintained, ObservationStore, Retention, Rollup, Series, Step,
+    Appended, Cursor, Gap, Maintained, ObservationStore, Retention, Rollup, Series, Step,
 };
 pub use sketch::Sketch;
 pub use state::{Change, CounterRow, Notice, StateStore, Token};

@@ -9,6 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Sketch, StoreError};
 
+/// How far an agent's envelopes are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The number of the last one; 0 if there is none.
+    pub number: u64,
+    /// Which start of the agent made it; 0 where that is not known, as in what stores of 0.1 wrote.
+    pub boot: u64,
+}
+
 /// Where runs are kept.
 pub trait ObservationStore: Send + Sync {
     /// Keeps envelopes. `Ok` only when they are durable; an error means *unknown, send again*.
@@ -19,11 +28,11 @@ pub trait ObservationStore: Send + Sync {
     /// Disk full, I/O, damage.
     fn append(&self, envelopes: &[Envelope]) -> Result<Appended, StoreError>;
 
-    /// The number of the last envelope kept of an agent; 0 if there is none.
+    /// The last envelope kept of an agent.
     ///
     /// # Errors
     /// I/O, damage.
-    fn cursor(&self, agent: &str) -> Result<u64, StoreError>;
+    fn cursor(&self, agent: &str) -> Result<Cursor, StoreError>;
 
     /// The runs of one series that began in a range, oldest first, with what is missing of it.
     ///

@@ -47,7 +47,7 @@ fn child() {
         .create(true)
         .open(dir.join("acks"))
         .unwrap();
-    let first = store.cursor("a").unwrap() + 1;
+    let first = store.cursor("a").unwrap().number + 1;
     for number in first..first + 120 {
         let mut say = |what: &str| {
             acks.write_all(format!("{what} {number}\n").as_bytes())
@@ -109,7 +109,7 @@ fn verdict(dir: &Path) -> Result<u64, String> {
     let kept = acknowledged(dir, "kept");
     let incidents = acknowledged(dir, "incident");
     let store = Embedded::open(dir, options(at(NOON))).map_err(|error| error.to_string())?;
-    let cursor = store.cursor("a").unwrap();
+    let cursor = store.cursor("a").unwrap().number;
     if cursor < kept || cursor > kept + 1 {
         return Err(format!("{kept} acknowledged, {cursor} there"));
     }
@@ -238,7 +238,7 @@ fn the_crash_test_catches_who_acknowledges_too_early() {
         acknowledged(dir.path(), "kept") > 0 && {
             let kept = acknowledged(dir.path(), "kept");
             let store = open(dir.path(), NOON);
-            store.cursor("a").unwrap() < kept
+            store.cursor("a").unwrap().number < kept
         }
     });
     assert!(caught);
@@ -426,7 +426,7 @@ fn hostile_s5_a_file_system_that_becomes_read_only_keeps_nobody_from_reading() {
     // What was acknowledged is there when the file system takes writes again.
     let store = open(&dir.path().join("data"), NOON);
     let kept = fs::read_to_string(dir.path().join("kept")).unwrap();
-    assert_eq!(store.cursor("a").unwrap().to_string(), kept);
+    assert_eq!(store.cursor("a").unwrap().number.to_string(), kept);
     assert_eq!(all_runs(&store, 1).runs.len().to_string(), kept);
 }
 
@@ -469,7 +469,7 @@ fn read_only_child() {
             let series = all_runs(&store, check);
             assert_eq!((series.runs.len() as u64, series.gaps), (kept, vec![]));
         }
-        assert_eq!(store.cursor("a").unwrap(), kept);
+        assert_eq!(store.cursor("a").unwrap().number, kept);
         assert_eq!(store.open_incidents().unwrap().len(), 1);
         assert_eq!(store.next_incident().unwrap(), 2);
     }

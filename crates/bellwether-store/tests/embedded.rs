@@ -5,7 +5,7 @@
 mod common;
 
 use bellwether_model::incident::IncidentState;
-use bellwether_store::{Change, Notice, ObservationStore, StateStore};
+use bellwether_store::{Change, Cursor, Notice, ObservationStore, StateStore};
 use common::*;
 
 fn minute_runs(checks: usize, minutes: i64) -> Vec<bellwether_model::Run> {
@@ -127,7 +127,7 @@ fn runs_go_through_parts_blocks_and_days_and_stay_the_same() {
     assert_eq!(report.runs, all.len() as u64);
     drop(store);
     let store = open(dir.path(), NOON + 14 * 3600);
-    assert_eq!(store.cursor("a").unwrap(), number);
+    assert_eq!(store.cursor("a").unwrap().number, number);
     for check in 0..5 {
         assert_eq!(all_runs(&store, check).runs, expected(&all, check));
     }
@@ -201,7 +201,7 @@ fn hostile_s15_folding_lets_others_write_in_between() {
         in_between
     });
     assert!(in_between > 1, "{in_between} writes in between");
-    assert_eq!(store.cursor("b").unwrap(), in_between);
+    assert_eq!(store.cursor("b").unwrap().number, in_between);
     assert_eq!(all_runs(&store, 0).runs.len() as u64, 8 + in_between);
     assert_eq!(store.next_incident().unwrap(), in_between + 1);
 }
@@ -222,5 +222,51 @@ fn a_path_may_hold_anything_that_a_text_may() {
         assert_eq!((report.problems, report.runs), (vec![], 10));
         let store = open(dir, NOON + 86_460);
         assert_eq!(all_runs(&store, 1).runs, expected(&runs, 1));
+    }
+}
+
+/// Files of 0.1 have cursors without a start: one that is written to gets it, one that is closed is read
+/// as it is.
+#[test]
+fn cursors_of_an_older_schema_are_read() {
+    for is_closed in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), NOON);
+        let old = bellwether_model::Envelope {
+            boot: 0,
+            ..envelope("a", 3, vec![run(0, 60_000, NOON, 1)])
+        };
+        store.append(&[old]).unwrap();
+        if is_closed {
+            // The next day's file is lost after this one was closed.
+            for hour in 1..30 {
+                store.maintain(at(NOON + hour * 3_600), &KEEP).unwrap();
+            }
+        }
+        drop(store);
+        for lost in ["11", "12"] {
+            let _ = std::fs::remove_file(dir.path().join(format!("results/2026-03-{lost}.db")));
+        }
+        let path = dir.path().join("results/2026-03-10.db");
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection
+            .execute_batch("ALTER TABLE cursor DROP COLUMN boot; PRAGMA user_version = 1;")
+            .unwrap();
+        drop(connection);
+        let store = open(dir.path(), NOON + 86_400);
+        assert_eq!(store.cursor("a").unwrap(), Cursor { number: 3, boot: 0 });
+        let next = envelope("a", 4, vec![run(0, 60_000, NOON + 60, 2)]);
+        assert_eq!(store.append(&[next]).unwrap().missing, 0);
+        drop(store);
+        let schema: u32 = rusqlite::Connection::open(&path)
+            .unwrap()
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(schema, if is_closed { 1 } else { 2 });
+        let store = open(dir.path(), NOON + 86_400);
+        assert_eq!(store.cursor("a").unwrap(), Cursor { number: 4, boot: 7 });
+        let report = bellwether_store::embedded::check(dir.path()).unwrap();
+        let is_loss = |what: &str| what == "the file of 2026-03-11 is missing";
+        assert!(report.problems.iter().all(|problem| is_loss(&problem.what)));
     }
 }

@@ -111,6 +111,13 @@ fn delivery(harvest: Vec<Harvest>, at: i64) -> Delivery {
     }
 }
 
+fn of_start(boot: u64, at: i64) -> Delivery {
+    Delivery {
+        boot,
+        ..delivery(vec![Harvest::Own(Own::Began)], at)
+    }
+}
+
 /// Rows of which every fiftieth failed, and now and then something else.
 fn mixed(from: u64, rows: u64, random: &mut fastrand::Rng) -> Delivery {
     let mut harvest = Vec::new();
@@ -490,7 +497,7 @@ fn counts_of_very_many_checks_come_in_several_deliveries() {
 /// to be durable, and the newest that the hub took.
 fn story(spool: &mut Spool<Memory>) -> (u64, u64) {
     let mut random = fastrand::Rng::with_seed(9);
-    spool.welcome("fra/1", 0).unwrap();
+    spool.welcome("fra/1", 0, None).unwrap();
     let (mut durable, mut acked) = (spool.newest(), 0);
     for n in 0..24_u64 {
         spool.append(mixed(n * 7, 7, &mut random));
@@ -527,7 +534,7 @@ fn p02_power_loss_at_every_write_loses_nothing_that_was_durable() {
             let mut spool = opened(&disk);
             let newest = spool.newest();
             assert!(newest >= durable, "{at} {bytes}: {newest} {durable}");
-            spool.welcome("fra/1", acked.min(newest)).unwrap();
+            spool.welcome("fra/1", acked.min(newest), None).unwrap();
             let all = all_after(&mut spool, acked);
             let numbers: Vec<u64> = all.iter().map(|(number, _)| *number).collect();
             assert_eq!(
@@ -652,7 +659,7 @@ fn p18_bit_rot_is_harmless_or_found() {
             let rotten = disk.well();
             rotten.0.lock().unwrap().all.get_mut(name).unwrap()[at] ^= 1 << (at % 8);
             let mut spool = opened(&rotten);
-            spool.welcome("fra/1", acked).unwrap();
+            spool.welcome("fra/1", acked, None).unwrap();
             let all = all_after(&mut spool, acked);
             for (number, delivery) in &all {
                 let place = usize::try_from(*number - 1).unwrap();
@@ -678,7 +685,7 @@ fn p02_no_number_is_given_twice_though_the_disk_forgot() {
     for lost in [true, false] {
         let disk = Memory::default();
         let mut spool = opened(&disk);
-        spool.welcome("fra/1", 0).unwrap();
+        spool.welcome("fra/1", 0, None).unwrap();
         for n in 0..5 {
             spool.append(mixed(n * 10, 10, &mut random));
         }
@@ -695,14 +702,14 @@ fn p02_no_number_is_given_twice_though_the_disk_forgot() {
             spool.append(delivery.clone());
         }
         assert_eq!(spool.newest(), known + 3);
-        spool.welcome("fra/1", 40).unwrap();
+        spool.welcome("fra/1", 40, None).unwrap();
         let wanted: Vec<Numbered> = (41..).zip(fresh).collect();
         assert!(all_after(&mut spool, 40) == wanted);
         assert_eq!(spool.newest(), 43);
         // The hub took two; then the power goes.
         spool.acknowledge(42);
         let mut spool = opened(&copy.well());
-        spool.welcome("fra/1", 42).unwrap();
+        spool.welcome("fra/1", 42, None).unwrap();
         assert!(all_after(&mut spool, 42) == wanted[2..]);
         spool.append(delivery(Vec::new(), 1));
         assert_eq!(spool.newest(), 44);
@@ -715,7 +722,7 @@ fn p02_a_number_that_only_the_hub_knows_is_not_given_again() {
     let mut random = fastrand::Rng::with_seed(6);
     let disk = Memory::default();
     let mut spool = opened(&disk);
-    spool.welcome("fra/1", 0).unwrap();
+    spool.welcome("fra/1", 0, None).unwrap();
     spool.append(mixed(0, 10, &mut random));
     disk.room(Some(0));
     spool.append(mixed(10, 10, &mut random));
@@ -723,7 +730,7 @@ fn p02_a_number_that_only_the_hub_knows_is_not_given_again() {
     let mut spool = opened(&disk.well());
     let next = mixed(20, 10, &mut random);
     spool.append(next.clone());
-    spool.welcome("fra/1", 2).unwrap();
+    spool.welcome("fra/1", 2, None).unwrap();
     assert!(all_after(&mut spool, 2) == [(3, next)]);
 }
 
@@ -760,14 +767,14 @@ fn p24_numbers_begin_anew_with_each_enrolment() {
     for (agent, left) in [("fra/2", 3), ("nyc/1", 0)] {
         let disk = Memory::default();
         let mut spool = opened(&disk);
-        spool.welcome("fra/1", 0).unwrap();
+        spool.welcome("fra/1", 0, None).unwrap();
         for n in 0..8 {
             spool.append(mixed(n * 10, 10, &mut random));
         }
         spool.acknowledge(5);
         spool.close();
         let mut spool = opened(&disk.well());
-        spool.welcome(agent, 0).unwrap();
+        spool.welcome(agent, 0, None).unwrap();
         let numbers: Vec<u64> = all_after(&mut spool, 0)
             .into_iter()
             .map(|(n, _)| n)
@@ -803,33 +810,34 @@ fn the_oldest_that_waits_is_none_that_the_hub_has() {
 fn p02_numbers_that_were_forgotten_hide_nothing_that_waits() {
     let disk = Memory::default();
     let mut first = opened(&disk);
-    first.welcome("fra/1", 0).unwrap();
+    first.welcome("fra/1", 0, None).unwrap();
     for n in 0..5 {
-        first.append(delivery(vec![Harvest::Own(Own::Began)], n));
+        first.append(of_start(first.boot(), n));
     }
     first.acknowledge(5);
     // The disk takes nothing more, and the hub has what was in memory.
     disk.room(Some(0));
     for n in 5..20 {
-        first.append(delivery(vec![Harvest::Own(Own::Began)], n));
+        first.append(of_start(first.boot(), n));
         assert_eq!(
             first.after(first.newest() - 1).unwrap().unwrap().0,
             first.newest()
         );
         first.acknowledge(first.newest());
     }
-    let given = first.newest();
+    let (given, of) = (first.newest(), first.boot());
     drop(first);
     // No hub is there.
     let disk = disk.well();
     let mut second = opened(&disk);
     assert!(second.newest() < given);
     for n in 100..105 {
-        second.append(delivery(vec![Harvest::Own(Own::Began)], n));
+        second.append(of_start(second.boot(), n));
     }
+    let newest = second.boot();
     drop(second);
     let mut third = opened(&disk);
-    third.welcome("fra/1", given).unwrap();
+    third.welcome("fra/1", given, Some(of)).unwrap();
     let mut sent = Vec::new();
     let mut after = given;
     while let Some((number, delivery)) = third.after(after).unwrap() {
@@ -839,10 +847,46 @@ fn p02_numbers_that_were_forgotten_hide_nothing_that_waits() {
     }
     let wanted: Vec<Timestamp> = (100..105).map(moment).collect();
     assert_eq!(sent, wanted);
-    // Once a hub was reached, what it has is ours.
+    // What the hub has of the second start is ours.
     third.acknowledge(after - 2);
     drop(third);
     let mut fourth = opened(&disk);
-    fourth.welcome("fra/1", after).unwrap();
+    fourth.welcome("fra/1", after, Some(newest)).unwrap();
     assert_eq!(fourth.after(after).unwrap(), None);
+}
+
+/// A start without a hub wrote what it saw. Then the disk took nothing more, the hub came and took all of
+/// it, and the process was killed before any of that could be written down.
+#[test]
+fn p02_what_was_taken_while_the_disk_was_full_is_not_brought_again() {
+    let disk = Memory::default();
+    let mut first = opened(&disk);
+    for n in 0..5 {
+        first.append(of_start(first.boot(), n));
+    }
+    disk.room(Some(0));
+    first.welcome("fra/1", 0, None).unwrap();
+    assert_eq!(all_after(&mut first, 0).len(), 5);
+    first.acknowledge(3);
+    let boot = first.boot();
+    drop(first);
+    let mut second = opened(&disk.well());
+    second.append(of_start(second.boot(), 100));
+    second.welcome("fra/1", 3, Some(boot)).unwrap();
+    let left: Vec<_> = all_after(&mut second, 3)
+        .into_iter()
+        .map(|(number, delivery)| (number, delivery.at))
+        .collect();
+    assert_eq!(left, [(4, moment(3)), (5, moment(4)), (6, moment(100))]);
+}
+
+/// A start that could not write down that it was is known by what it left behind.
+#[test]
+fn a_start_that_was_not_written_down_is_told_from_the_next() {
+    let disk = Memory::default();
+    let mut first = opened(&disk);
+    let late = first.boot() + 1_000;
+    first.append(of_start(late, 1));
+    drop(first);
+    assert!(opened(&disk).boot() > late);
 }

@@ -202,15 +202,16 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
     }
 
     async fn welcome(&mut self, first: Option<Heard>) -> Result<(), Ended> {
-        let (version, program, agent, vantage, kept) = match first {
+        let (version, program, agent, vantage, (kept, boot)) = match first {
             Some(Ok(ToAgent::Welcome {
                 version,
                 program,
                 agent,
                 vantage,
                 kept,
+                boot,
                 ..
-            })) => (version, program, agent, vantage, kept),
+            })) => (version, program, agent, vantage, (kept, boot)),
             Some(Ok(ToAgent::Refused { code, why })) => return Err(Ended::Refused(code, why)),
             Some(Err(ended)) => return Err(ended),
             Some(Ok(_)) => return Err(broken("the hub does not say what is said first")),
@@ -230,7 +231,7 @@ impl<L: Dial, D: Disk, C: Clock + Sync> Session<'_, L, D, C> {
         let welcomed = self
             .up
             .shared
-            .spool(move |spool| spool.welcome(&id, kept))
+            .spool(move |spool| spool.welcome(&id, kept, boot))
             .await;
         welcomed.map_err(|error| Ended::Broken(super::words(&error)))?;
         (self.sent, self.kept) = (kept, kept);

@@ -100,6 +100,7 @@ fn welcome(kept: u64) -> ToAgent {
         agent: "fra/1".into(),
         vantage: VantageId::new("fra"),
         kept,
+        boot: None,
     }
 }
 
@@ -306,6 +307,7 @@ async fn hostile_a11_a_version_that_nobody_speaks_and_a_frame_that_is_too_long()
             agent,
             vantage,
             kept,
+            boot: None,
         },
     )
     .await;

@@ -151,7 +151,7 @@ fn append(shared: &Shared, bundles: &[Bundle]) -> Result<Vec<Kept>, StoreError> 
         }
         let mut kept = Vec::with_capacity(envelopes.len());
         for envelope in &envelopes {
-            let is_known = shared.observations.cursor(&envelope.agent)? >= envelope.number;
+            let is_known = shared.observations.cursor(&envelope.agent)?.number >= envelope.number;
             kept.push(if is_known { Kept::Before } else { Kept::Now });
         }
         // After a write that failed the store finds out while it appends what it has.
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(intake.keep(bundle("fra/1", 1)).await, Ok(Kept::Now));
         assert_eq!(intake.keep(bundle("fra/1", 1)).await, Ok(Kept::Before));
         assert!(!hub.shared.troubles().contains_key(PART));
-        assert_eq!(hub.memory.cursor("fra/1").unwrap(), 1);
+        assert_eq!(hub.memory.cursor("fra/1").unwrap().number, 1);
     }
 
     #[tokio::test]
@@ -227,7 +227,7 @@ mod tests {
             hears.await.unwrap().unwrap();
         }
         for agent in ["fra/1", "nyc/1"] {
-            assert_eq!(hub.memory.cursor(agent).unwrap(), 1);
+            assert_eq!(hub.memory.cursor(agent).unwrap().number, 1);
         }
     }
 }

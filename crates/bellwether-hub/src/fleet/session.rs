@@ -17,6 +17,7 @@ use bellwether_link::server::Peer;
 use bellwether_model::VantageId;
 use bellwether_model::link::{AgentState, Asked, Hello, Refusal, ToAgent, ToHub};
 use bellwether_model::text::inert;
+use bellwether_store::Cursor;
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
@@ -120,6 +121,8 @@ struct Session {
     boot: u64,
     /// The number of the newest delivery that is kept.
     kept: u64,
+    /// Which start of the agent made that one, when the link began; 0 where that is not known.
+    kept_boot: u64,
     assembly: Assembly,
     /// Deliveries that came whole and wait for the one under way.
     parcels: VecDeque<Parcel>,
@@ -164,8 +167,8 @@ where
         ended = ended(&mut end) => Err(ended),
         settled = settled(&host, &peer.agent, &turn) => settled,
     };
-    let kept = match settled {
-        Ok(kept) => kept,
+    let Cursor { number: kept, boot } = match settled {
+        Ok(cursor) => cursor,
         Err(Over::End(End { code, why })) => return refuse(&mut stream, code, &why).await,
         Err(Over::Left | Over::Gone(_)) => return,
     };
@@ -195,6 +198,7 @@ where
         vantage: vantage.clone(),
         boot: hello.boot,
         kept,
+        kept_boot: boot,
         assembly: Assembly::default(),
         parcels: VecDeque::new(),
         put_off: None,
@@ -212,9 +216,9 @@ where
     session.over(over).await;
 }
 
-/// The number of an agent's newest delivery that the store has, once nothing that came over a link
+/// An agent's newest delivery that the store has, once nothing that came over a link
 /// before is on its way there.
-async fn settled(host: &Arc<Host>, agent: &str, turn: &Turn) -> Result<u64, Over> {
+async fn settled(host: &Arc<Host>, agent: &str, turn: &Turn) -> Result<Cursor, Over> {
     let busy = |why: &str| {
         let (code, why) = (Refusal::Busy, why.to_owned());
         Err(Over::End(End { code, why }))
@@ -224,8 +228,8 @@ async fn settled(host: &Arc<Host>, agent: &str, turn: &Turn) -> Result<u64, Over
     };
     let agent = agent.to_owned();
     let asked = host.ask(move |shared| shared.observations.cursor(&agent));
-    match asked.await.and_then(|kept| kept) {
-        Ok(kept) => Ok(kept),
+    match asked.await.and_then(|cursor| cursor) {
+        Ok(cursor) => Ok(cursor),
         Err(error) => {
             tracing::error!(%error, "what an agent brought cannot be looked up");
             busy("the hub cannot look that up now")
@@ -392,6 +396,7 @@ impl Session {
             agent: self.peer.agent.as_str().into(),
             vantage: self.vantage.clone(),
             kept: self.kept,
+            boot: Some(self.kept_boot).filter(|boot| *boot > 0),
         };
         self.say(&welcome).await?;
         self.plan().await?;

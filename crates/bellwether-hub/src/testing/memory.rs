@@ -9,8 +9,8 @@ use bellwether_model::incident::IncidentState;
 use bellwether_model::run::RunOutcome;
 use bellwether_model::{CheckId, Digest, Envelope, Incident, Run, VantageId};
 use bellwether_store::{
-    Appended, Change, CounterRow, Maintained, Notice, ObservationStore, Retention, Rollup, Series,
-    Sketch, StateStore, Step, StoreError, Token,
+    Appended, Change, CounterRow, Cursor, Maintained, Notice, ObservationStore, Retention, Rollup,
+    Series, Sketch, StateStore, Step, StoreError, Token,
 };
 use jiff::Timestamp;
 use sha2::Digest as _;
@@ -29,7 +29,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Held {
     runs: BTreeMap<(CheckId, VantageId), Vec<Run>>,
-    cursors: BTreeMap<String, u64>,
+    cursors: BTreeMap<String, Cursor>,
     incidents: BTreeMap<u64, Incident>,
     notices: BTreeMap<u64, (Notice, bool)>,
     evidence: BTreeMap<Digest, Vec<u8>>,
@@ -93,12 +93,15 @@ impl ObservationStore for Memory {
         let mut done = Appended::default();
         for envelope in envelopes {
             let cursor = held.cursors.entry(envelope.agent.to_string()).or_default();
-            if envelope.number <= *cursor {
+            if envelope.number <= cursor.number {
                 done.repeated += 1;
                 continue;
             }
-            done.missing += envelope.number - *cursor - 1;
-            *cursor = envelope.number;
+            done.missing += envelope.number - cursor.number - 1;
+            *cursor = Cursor {
+                number: envelope.number,
+                boot: envelope.boot,
+            };
             done.runs += envelope.runs.len();
             for run in &envelope.runs {
                 let key = (run.check.clone(), run.vantage.clone());
@@ -108,8 +111,8 @@ impl ObservationStore for Memory {
         Ok(done)
     }
 
-    fn cursor(&self, agent: &str) -> Result<u64, StoreError> {
-        Ok(self.held()?.cursors.get(agent).copied().unwrap_or(0))
+    fn cursor(&self, agent: &str) -> Result<Cursor, StoreError> {
+        Ok(self.held()?.cursors.get(agent).copied().unwrap_or_default())
     }
 
     fn series(

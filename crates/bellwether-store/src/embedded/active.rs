@@ -15,14 +15,14 @@ use super::envelope::{self, Arena};
 use super::names::{Names, New, Word, series_name, series_of};
 use super::sqlite;
 use crate::codec::row::Row;
-use crate::{Appended, StoreError};
+use crate::{Appended, Cursor, StoreError};
 
 /// The day file that is written to.
 #[derive(Debug)]
 pub(crate) struct Active {
     pub(crate) file: Arc<DayFile>,
     names: Names,
-    cursors: HashMap<Arc<str>, u64>,
+    cursors: HashMap<Arc<str>, Cursor>,
     /// Envelopes in the inbox.
     pub(crate) inbox: Tally,
     next_inbox: i64,
@@ -36,7 +36,7 @@ struct Batch {
     new: New,
     /// Rows of each envelope.
     envelopes: Vec<Vec<(u32, Row)>>,
-    cursors: HashMap<Arc<str>, u64>,
+    cursors: HashMap<Arc<str>, Cursor>,
     appended: Appended,
 }
 
@@ -46,7 +46,7 @@ impl Active {
     pub(crate) fn create(
         dir: &Path,
         day: i32,
-        cursors: &HashMap<Arc<str>, u64>,
+        cursors: &HashMap<Arc<str>, Cursor>,
     ) -> Result<Self, StoreError> {
         let path = DayFile::path_in(dir, day);
         super::files::remove(&path)?;
@@ -56,8 +56,8 @@ impl Active {
             let mut writer = sqlite::lock(&file.writer);
             let connection = file.open_writer(&mut writer)?;
             let transaction = connection.transaction().map_err(|error| file.fail(error))?;
-            for (agent, envelope) in cursors {
-                put_cursor(&transaction, agent, *envelope).map_err(|error| file.fail(error))?;
+            for (agent, cursor) in cursors {
+                put_cursor(&transaction, agent, *cursor).map_err(|error| file.fail(error))?;
             }
             set_meta(&transaction, "ready", i64::from(day), 0).map_err(|error| file.fail(error))?;
             transaction.commit().map_err(|error| file.fail(error))?;
@@ -132,8 +132,8 @@ impl Active {
     }
 
     fn load_cursors(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        for (agent, envelope) in read_cursors(connection, &self.file)? {
-            self.cursors.insert(agent, envelope);
+        for (agent, cursor) in read_cursors(connection, &self.file)? {
+            self.cursors.insert(agent, cursor);
         }
         Ok(())
     }
@@ -187,12 +187,12 @@ impl Active {
     }
 
     /// The last envelope of an agent.
-    pub(crate) fn cursor(&self, agent: &str) -> u64 {
-        self.cursors.get(agent).copied().unwrap_or(0)
+    pub(crate) fn cursor(&self, agent: &str) -> Cursor {
+        self.cursors.get(agent).copied().unwrap_or_default()
     }
 
     /// The last envelope of each agent.
-    pub(crate) fn cursors(&self) -> &HashMap<Arc<str>, u64> {
+    pub(crate) fn cursors(&self) -> &HashMap<Arc<str>, Cursor> {
         &self.cursors
     }
 
@@ -240,12 +240,12 @@ impl Active {
         sorted.sort_by_key(|envelope| (envelope.agent.clone(), envelope.number));
         for envelope in sorted {
             let known = batch.cursors.get(&envelope.agent).copied();
-            let cursor = known.unwrap_or_else(|| self.cursor(&envelope.agent));
-            if envelope.number <= cursor {
+            let Cursor { number, .. } = known.unwrap_or_else(|| self.cursor(&envelope.agent));
+            if envelope.number <= number {
                 batch.appended.repeated += 1;
                 continue;
             }
-            let missing = envelope.number - cursor - 1;
+            let missing = envelope.number - number - 1;
             batch.appended.missing = batch.appended.missing.saturating_add(missing);
             batch.appended.runs += envelope.runs.len();
             let boot = self
@@ -257,9 +257,11 @@ impl Active {
                 rows.push((series, self.names.row(&mut batch.new, boot, run)));
             }
             batch.envelopes.push(rows);
-            batch
-                .cursors
-                .insert(envelope.agent.clone(), envelope.number);
+            let cursor = Cursor {
+                number: envelope.number,
+                boot: envelope.boot,
+            };
+            batch.cursors.insert(envelope.agent.clone(), cursor);
         }
         batch
     }
@@ -279,8 +281,8 @@ impl Active {
                 statement.execute(params![id, data])?;
             }
         }
-        for (agent, envelope) in &batch.cursors {
-            put_cursor(&transaction, agent, *envelope)?;
+        for (agent, cursor) in &batch.cursors {
+            put_cursor(&transaction, agent, *cursor)?;
         }
         let next = self.next_inbox + batch.envelopes.len() as i64;
         set_meta(&transaction, "next_inbox", next, 0)?;
@@ -330,29 +332,38 @@ fn put_new(connection: &Connection, new: &New) -> rusqlite::Result<()> {
 pub(crate) fn read_cursors(
     connection: &Connection,
     file: &DayFile,
-) -> Result<Vec<(Arc<str>, u64)>, StoreError> {
+) -> Result<Vec<(Arc<str>, Cursor)>, StoreError> {
     let fail = |error| file.fail(error);
     let mut statement = connection
-        .prepare("SELECT agent, envelope, crc FROM cursor ORDER BY agent")
+        .prepare("SELECT * FROM cursor ORDER BY agent")
         .map_err(fail)?;
+    // Files that were closed by 0.1 have no such column, and are not written to.
+    let boot = statement.column_index("boot").ok();
     let mut rows = statement.query([]).map_err(fail)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(fail)? {
-        let read = (|| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))();
-        let (agent, envelope, crc): (String, i64, u32) = read.map_err(fail)?;
-        if crc != cursor_crc(&agent, envelope) {
+        let read = (|| {
+            let boot = boot.map_or(Ok(0), |boot| row.get(boot))?;
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, boot))
+        })();
+        let (agent, envelope, crc, boot): (String, i64, u32, i64) = read.map_err(fail)?;
+        if crc != cursor_crc(&agent, envelope, boot) {
             return Err(file.damaged("the cursor of an agent does not hold"));
         }
-        found.push((agent.into(), envelope as u64));
+        let (number, boot) = (envelope as u64, boot as u64);
+        found.push((agent.into(), Cursor { number, boot }));
     }
     Ok(found)
 }
 
-fn put_cursor(connection: &Connection, agent: &str, envelope: u64) -> rusqlite::Result<()> {
-    let envelope = envelope as i64;
+fn put_cursor(connection: &Connection, agent: &str, cursor: Cursor) -> rusqlite::Result<()> {
+    let (envelope, boot) = (cursor.number as i64, cursor.boot as i64);
+    let crc = cursor_crc(agent, envelope, boot);
     connection
-        .prepare_cached("INSERT OR REPLACE INTO cursor (agent, envelope, crc) VALUES (?, ?, ?)")?
-        .execute(params![agent, envelope, cursor_crc(agent, envelope)])?;
+        .prepare_cached(
+            "INSERT OR REPLACE INTO cursor (agent, envelope, crc, boot) VALUES (?, ?, ?, ?)",
+        )?
+        .execute(params![agent, envelope, crc, boot])?;
     Ok(())
 }
 

@@ -31,7 +31,8 @@ pub(crate) const KIND: Kind = Kind {
         CREATE TABLE part(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
         CREATE TABLE block(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
         CREATE TABLE hour(hour INTEGER PRIMARY KEY, blocks INTEGER NOT NULL, results INTEGER NOT NULL, sum INTEGER NOT NULL, crc INTEGER NOT NULL);
-        CREATE TABLE bad(id INTEGER PRIMARY KEY, hour INTEGER, series INTEGER, reason TEXT NOT NULL, data BLOB NOT NULL);"],
+        CREATE TABLE bad(id INTEGER PRIMARY KEY, hour INTEGER, series INTEGER, reason TEXT NOT NULL, data BLOB NOT NULL);",
+        "ALTER TABLE cursor ADD COLUMN boot INTEGER NOT NULL DEFAULT 0;"],
 };
 
 /// Microseconds of an hour.
@@ -487,9 +488,11 @@ pub(crate) fn word_crc(id: u32, data: &[u8]) -> u32 {
     checksum(&[&id.to_le_bytes(), data])
 }
 
-/// The checksum of a cursor.
-pub(crate) fn cursor_crc(agent: &str, envelope: i64) -> u32 {
-    checksum(&[agent.as_bytes(), &envelope.to_le_bytes()])
+/// The checksum of a cursor; where its start is not known, as it was before there was one.
+pub(crate) fn cursor_crc(agent: &str, envelope: i64, boot: i64) -> u32 {
+    let boot = boot.to_le_bytes();
+    let known = if boot == [0; 8] { &[][..] } else { &boot };
+    checksum(&[agent.as_bytes(), &envelope.to_le_bytes(), known])
 }
 
 /// The checksum of a row of the manifest.

@@ -42,7 +42,7 @@ pub use evidence::EVIDENCE_LEN_MAX;
 
 use crate::StoreError;
 use crate::observations::{
-    Appended, Maintained, ObservationStore, Retention, Rollup, Series, Step,
+    Appended, Cursor, Maintained, ObservationStore, Retention, Rollup, Series, Step,
 };
 use crate::state::{Change, CounterRow, Notice, StateStore, Token};
 use active::Active;
@@ -178,7 +178,7 @@ impl ObservationStore for Embedded {
         self.keep(envelopes)
     }
 
-    fn cursor(&self, agent: &str) -> Result<u64, StoreError> {
+    fn cursor(&self, agent: &str) -> Result<Cursor, StoreError> {
         Ok(lock(&self.active).cursor(agent))
     }
 

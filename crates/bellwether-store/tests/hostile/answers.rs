@@ -101,7 +101,7 @@ pub(crate) fn answers(store: &Embedded) -> Answers {
     Answers {
         series: series.collect(),
         rollups: rollups.collect(),
-        cursor: store.cursor("a").ok(),
+        cursor: store.cursor("a").ok().map(|c| c.number),
         names: store.all_series().ok(),
         incidents: store.incidents(None, 10).ok(),
         open: store.open_incidents().ok(),

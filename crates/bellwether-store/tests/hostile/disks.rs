@@ -80,7 +80,7 @@ fn full_child() {
     }
     assert!(!dir.join("reserve").exists(), "the reserve was given up");
     let before = all_runs(&store, 0).runs.len();
-    assert_eq!(before as u64, store.cursor("a").unwrap());
+    assert_eq!(before as u64, store.cursor("a").unwrap().number);
     let _ = store.maintain(at(NOON + 60), &KEEP);
     drop(file);
     fs::remove_file(&filler).unwrap();

@@ -102,7 +102,7 @@ fn hostile_s8_a_file_that_is_taken_away_is_told_of_and_written_anew() {
     fill(&store, 10..11);
     drop(store);
     let store = open(dir.path(), NOON + 120);
-    assert_eq!(store.cursor("a").unwrap(), 11);
+    assert_eq!(store.cursor("a").unwrap().number, 11);
     assert_eq!(store.incidents(None, 10).unwrap(), truth.incidents.unwrap());
     assert_eq!(all_runs(&store, 0).runs.len(), 11);
     assert_eq!(all_runs(&store, 0).gaps, []);
@@ -211,7 +211,7 @@ fn hostile_s8_a_directory_that_is_taken_away_is_made_anew() {
     );
     drop(store);
     let store = open(&dir, NOON + 120);
-    assert_eq!(store.cursor("a").unwrap(), 11);
+    assert_eq!(store.cursor("a").unwrap().number, 11);
     assert_eq!(store.incidents(None, 10).unwrap().len(), 3);
     assert_eq!(all_runs(&store, 0).runs.len(), 11);
     assert_eq!(all_runs(&store, 0).gaps, []);

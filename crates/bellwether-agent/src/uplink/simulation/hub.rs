@@ -30,6 +30,8 @@ pub(super) struct Taken {
     /// Rows in the order in which they came.
     pub(super) rows: Vec<Row>,
     pub(super) kept: u64,
+    /// Which start made the newest.
+    boot: Option<u64>,
     pub(super) gaps: u64,
     pub(super) again: usize,
     pub(super) links: usize,
@@ -110,11 +112,11 @@ impl Hub {
         let Some(ToHub::Hello(_)) = heard.recv().await else {
             return None;
         };
-        let kept = {
+        let (kept, boot) = {
             let mut taken = lock(&self.taken);
             taken.links += 1;
             taken.offset_ms = None;
-            taken.kept
+            (taken.kept, taken.boot)
         };
         say(
             write,
@@ -125,6 +127,7 @@ impl Hub {
                 agent: "sim/1".into(),
                 vantage: VantageId::new("sim"),
                 kept,
+                boot,
             },
         )
         .await?;
@@ -232,7 +235,7 @@ impl Hub {
                 taken.again += 1;
             } else {
                 taken.gaps += number - taken.kept - 1;
-                taken.kept = number;
+                (taken.kept, taken.boot) = (number, Some(delivery.boot));
                 let offset = delivery.offset_ms.map(SignedDuration::from_millis);
                 let runs = delivery.harvest.iter().filter_map(|one| match one {
                     Harvest::Run(run) => Some(Row {

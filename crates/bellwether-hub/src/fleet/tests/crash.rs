@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use bellwether_model::Envelope;
 use bellwether_store::embedded::{Embedded, Options};
-use bellwether_store::{Appended, Maintained, Retention, Rollup, Series, Step, StoreError};
+use bellwether_store::{Appended, Cursor, Maintained, Retention, Rollup, Series, Step, StoreError};
 
 use super::*;
 
@@ -40,7 +40,7 @@ impl ObservationStore for Dying {
         Err(Self::dead())
     }
 
-    fn cursor(&self, agent: &str) -> Result<u64, StoreError> {
+    fn cursor(&self, agent: &str) -> Result<Cursor, StoreError> {
         self.inner.cursor(agent)
     }
 

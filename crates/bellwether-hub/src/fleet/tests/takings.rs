@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 
 use bellwether_model::Envelope;
-use bellwether_store::{Appended, Maintained, Retention, Rollup, Series, Step, StoreError};
+use bellwether_store::{Appended, Cursor, Maintained, Retention, Rollup, Series, Step, StoreError};
 use tokio::sync::watch;
 
 use super::super::Sat;
@@ -25,7 +25,7 @@ struct Slow {
     /// Is the next append durable, and said not to be?
     lies: AtomicBool,
     /// What it says meanwhile of how far an agent is.
-    said: Mutex<Option<u64>>,
+    said: Mutex<Option<Cursor>>,
 }
 
 impl Slow {
@@ -62,7 +62,7 @@ impl ObservationStore for Slow {
         self.inner.append(envelopes)
     }
 
-    fn cursor(&self, agent: &str) -> Result<u64, StoreError> {
+    fn cursor(&self, agent: &str) -> Result<Cursor, StoreError> {
         let is_on_its_way = *self.is_held.lock().unwrap() && *self.begun.borrow() > 0;
         if is_on_its_way && agent.starts_with("fra/") {
             self.was_asked.store(true, Ordering::SeqCst);
