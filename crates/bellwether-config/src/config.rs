@@ -348,7 +348,6 @@ impl Config {
         let waiting = [
             ("receivers", !self.receivers.is_empty()),
             ("route", self.route.is_some()),
-            ("maintenance", !self.maintenance.is_empty()),
             ("status_pages", !self.status_pages.is_empty()),
         ];
         for (section, _) in waiting.iter().filter(|(_, is_there)| *is_there) {

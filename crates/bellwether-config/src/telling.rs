@@ -3,8 +3,8 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::secret::Secret;
@@ -322,6 +322,29 @@ pub struct Maintenance {
     pub begins: Cron,
     /// How long it lasts.
     pub lasts: Duration,
+}
+
+/// What is to be expected at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Faults, until then at least.
+    Until(Timestamp),
+    /// None before that, or never.
+    From(Option<Timestamp>),
+}
+
+impl Maintenance {
+    /// Is it now? Its end is not part of it. Where it begins anew before it ends it is still on then.
+    #[must_use]
+    pub fn at(&self, now: Timestamp) -> Window {
+        let lasts = SignedDuration::try_from(self.lasts).unwrap_or(SignedDuration::MAX);
+        let begun = now.checked_sub(lasts).ok();
+        let begun = begun.and_then(|before| self.begins.next_after(before));
+        match begun.filter(|begun| *begun <= now) {
+            Some(begun) => Window::Until(begun.checked_add(lasts).unwrap_or(Timestamp::MAX)),
+            None => Window::From(self.begins.next_after(now)),
+        }
+    }
 }
 
 /// What the public is shown.

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use bellwether_config::config::{Access, StoreEngine, TrustAnchorFrom};
-use bellwether_config::telling::{Due, ReceiverKind};
+use bellwether_config::telling::{Due, ReceiverKind, Window};
 use bellwether_config::{Color, Config, Lookup, System, load, schema};
 use common::{Canaries, FULL, THREE_LINES, config, fails, loaded, sources};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 #[test]
@@ -515,19 +516,65 @@ fn what_nothing_acts_on_is_said() {
         ["there is no receiver: nobody is told when something breaks"]
     );
     let notices = config(FULL).notices().join("\n");
-    for section in ["route", "maintenance", "status_pages", "receivers"] {
+    for section in ["route", "status_pages", "receivers"] {
         assert!(
             notices.contains(&format!("`{section}:` is read")),
             "{notices}"
         );
     }
-    assert!(!notices.contains("heartbeats"), "{notices}");
+    assert!(
+        !notices.contains("heartbeats") && !notices.contains("maintenance"),
+        "{notices}"
+    );
     let odd = FULL.replace("team=\"pay\"", "taem=\"pay\"");
     let warnings = loaded(&[("b.yaml", &odd)]).unwrap().warnings;
     assert!(
         warnings.len() == 1 && warnings[0].contains("no service has the label `taem`"),
         "{warnings:?}"
     );
+}
+
+#[test]
+fn maintenance_goes_by_the_clock_on_the_wall() {
+    let planned = |cron: &str, lasts: &str| {
+        let text = format!(
+            "{THREE_LINES}maintenance: [{{ name: night, services: [shop], cron: '{cron}', time_zone: Europe/Berlin, for: {lasts} }}]\n"
+        );
+        config(&text).maintenance.remove(0)
+    };
+    let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+    let from = |text: &str| Window::From(Some(at(text)));
+    let night = planned("0 2 * * Sun", "90m");
+    for (now, expected) in [
+        ("2026-11-22T00:59:59Z", from("2026-11-22T01:00:00Z")),
+        (
+            "2026-11-22T01:00:00Z",
+            Window::Until(at("2026-11-22T02:30:00Z")),
+        ),
+        (
+            "2026-11-22T02:29:59.9Z",
+            Window::Until(at("2026-11-22T02:30:00Z")),
+        ),
+        ("2026-11-22T02:30:00Z", from("2026-11-29T01:00:00Z")),
+        // Clocks go forward, and 02:00 is left out: it begins when the hour is over.
+        (
+            "2026-03-29T01:00:00Z",
+            Window::Until(at("2026-03-29T02:30:00Z")),
+        ),
+        // Clocks go back, and 02:00 comes twice: it is on once.
+        (
+            "2026-10-25T00:10:00Z",
+            Window::Until(at("2026-10-25T01:30:00Z")),
+        ),
+    ] {
+        assert_eq!(night.at(at(now)), expected, "{now}");
+    }
+    // One that begins anew before it ends is always on.
+    let always = planned("* * * * *", "1m");
+    for second in [0, 1, 59, 60, 3_599] {
+        let now = at("2026-11-22T01:00:00Z") + jiff::SignedDuration::from_secs(second);
+        assert!(matches!(always.at(now), Window::Until(end) if end > now));
+    }
 }
 
 const UUID: &str = "123E4567-e89b-12d3-a456-426614174000";

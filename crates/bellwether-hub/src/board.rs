@@ -51,8 +51,19 @@ pub struct Board {
     pub checks: Checks,
     /// How each configured vantage stands.
     pub vantages: Standings,
+    /// Services whose faults are expected now.
+    pub maintenance: BTreeMap<String, Maintained>,
     /// The services that each incident which is not resolved was put to.
     placed: BTreeMap<u64, Vec<String>>,
+}
+
+/// Why faults of a service are expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Maintained {
+    /// The maintenance, by name.
+    pub name: String,
+    /// Until when, at least.
+    pub until: Timestamp,
 }
 
 /// A service as it stands.

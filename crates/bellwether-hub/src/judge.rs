@@ -7,6 +7,7 @@
 //! stored.
 
 mod beats;
+mod maintenance;
 mod own;
 mod settle;
 mod show;
@@ -44,6 +45,7 @@ use crate::shared::{Act, ActError, ActKind, Configured, Event, Shared};
 use crate::signals;
 use crate::unsaved::Unsaved;
 use beats::Fed;
+use maintenance::Plans;
 use show::Show;
 use targets::Targets;
 pub use targets::{baseline_key, baselines};
@@ -106,6 +108,8 @@ pub struct Judge {
     /// What of each heartbeat was last taken into the book.
     beats: BTreeMap<String, Fed>,
     targets: Targets,
+    /// When faults are expected.
+    plans: Plans,
     /// What is written down now and then, part by part.
     parts: Parts,
     /// Incidents changed, and what they remember is not written down yet.
@@ -190,6 +194,7 @@ impl Judge {
             stale: BTreeMap::new(),
             beats: BTreeMap::new(),
             targets,
+            plans: Plans::default(),
             parts,
             is_memory_due: false,
         };
@@ -617,6 +622,7 @@ impl Judge {
     }
 
     fn tick(&mut self, now: Timestamp) {
+        self.look_at_maintenance(now);
         let updates = self.book.tick(now);
         self.update(updates, now);
         self.watch_vantages(now);

@@ -369,6 +369,16 @@ impl Scrape {
             "service_verdict",
             "A service's verdict: 1 with the label that holds",
             verdicts,
+        )?;
+        let planned = self.seen.services.iter().map(|(name, ..)| {
+            let is_planned = self.seen.maintenance.contains(name);
+            (vec![("service", name.as_str())], flag(is_planned))
+        });
+        gauges(
+            out,
+            "service_maintenance",
+            "Are faults of a service expected now? Then no incident of it opens",
+            planned,
         )
     }
 

@@ -459,6 +459,7 @@ pub(crate) const SERVE: &[Shipped] = scenarios! {
     "n02-rotating-addresses.yaml",
     "n03-renewal-rolls-at-three-vantages.yaml",
     "n06-declared-status-503.yaml",
+    "n06-maintenance.yaml",
     "n07-one-timeout-at-one-vantage.yaml",
     "n08-steering-within-policy.yaml",
     "n21-zsk-roll-watched.yaml",

@@ -65,6 +65,12 @@ impl Book {
         let witness = witness.map(|(vantage, _)| vantage.clone());
         let asked = witness.map(|vantage| (key.0.clone(), vantage));
         changes.wanted.extend(asked);
+        self.wait(key, now);
+    }
+
+    /// A failure is told later, if it is there still.
+    pub(super) fn wait(&mut self, key: &Key, now: Timestamp) {
+        self.alone.insert(key.clone());
         if let Some(watch) = self.watches.get_mut(key) {
             watch.alone = When::at(now);
         }
@@ -76,9 +82,10 @@ impl Book {
             let waiting = self.watches.get(&key).and_then(|w| w.waiting(now));
             let is_heard = self.fleet.is_heard(&key.1);
             let brief = waiting.filter(|_| is_heard && !self.fails_by_any(&key));
+            let is_planned = self.is_planned(&key.0);
             let is_alone = brief
                 .as_ref()
-                .is_some_and(|brief| self.is_alone(&key, brief, now));
+                .is_some_and(|brief| is_planned || self.is_alone(&key, brief, now));
             let Some(watch) = self.watches.get_mut(&key) else {
                 continue;
             };

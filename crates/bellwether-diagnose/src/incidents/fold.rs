@@ -54,6 +54,10 @@ impl Book {
             now,
         };
         let mut mine = self.held(key, sort);
+        if sort == Sort::Fault && self.is_planned(&key.0) {
+            // What was over before does not come back.
+            mine.retain(|id| self.is_member(*id, key));
+        }
         let mut left: Vec<&Arc<Blamed>> = Vec::new();
         for root in &brief.roots {
             let same = |id: &u64| self.matters[id].incident.cause == root.cause;
@@ -130,6 +134,10 @@ impl Book {
             && self.blinded(claim.key, began);
         if is_dark || !self.is_confirmed(claim, root, before) {
             changes.wanted.insert(claim.key.clone());
+            return;
+        }
+        if claim.sort == Sort::Fault && self.is_planned(&claim.key.0) {
+            self.wait(claim.key, claim.now);
             return;
         }
         let (member, first) = self.newcomer(claim, root, before);

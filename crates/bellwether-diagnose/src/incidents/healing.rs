@@ -264,7 +264,7 @@ impl Book {
         match kind {
             AlarmKind::Slow => {
                 let is_new = watch.slow.replace(Box::new(alarm.clone())).is_none();
-                if is_new {
+                if is_new && !self.is_planned(&key.0) {
                     self.open_slow(key, &alarm, now, changes);
                 }
             }
@@ -365,7 +365,7 @@ impl Book {
             return;
         };
         // While we could not see ourselves, what runs saw was that.
-        if self.blinded(key, alarm.since) {
+        if self.is_planned(&key.0) || self.blinded(key, alarm.since) {
             return;
         }
         let Some(watch) = self.watches.get_mut(key) else {
@@ -419,7 +419,13 @@ impl Book {
         }
     }
 
-    fn open_slow(&mut self, key: &Key, alarm: &Alarm, now: Timestamp, changes: &mut Changes) {
+    pub(super) fn open_slow(
+        &mut self,
+        key: &Key,
+        alarm: &Alarm,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) {
         let member = Member {
             since: alarm.since.min(now),
             until: None,

@@ -22,7 +22,7 @@
 //! - `watch`, `watches`, `when`: what is kept of a check
 //! - `matter`: an open incident with what is remembered for it
 //! - `index`, `needs`: which incidents concern what
-//! - `fold`, `alone`, `warn`, `healing`, `upkeep`: the steps
+//! - `fold`, `alone`, `planned`, `warn`, `healing`, `upkeep`: the steps
 //! - `vantage`: vantages as a whole, and when one is not heard
 //! - `timeline`, `phrase`: lines and sentences
 //! - `clock`: the wall clock was set back
@@ -40,6 +40,7 @@ mod memory;
 mod needs;
 mod party;
 mod phrase;
+mod planned;
 mod scopes;
 mod seen;
 mod shared;
@@ -285,6 +286,8 @@ pub struct Book {
     unexplained: BTreeSet<Key>,
     /// Failures that one of several vantages alone sees, and that are not told yet.
     alone: BTreeSet<Key>,
+    /// Services whose faults are expected now.
+    planned: BTreeSet<String>,
     index: Index,
 }
 
@@ -343,6 +346,7 @@ impl Book {
             stirred: BTreeSet::new(),
             unexplained: BTreeSet::new(),
             alone: BTreeSet::new(),
+            planned: BTreeSet::new(),
             index: Index::default(),
         }
     }

@@ -51,6 +51,18 @@ pub(crate) struct Service {
     pub(crate) checks: Vec<String>,
     /// Incidents that are not resolved.
     pub(crate) incidents: Vec<u64>,
+    /// Faults are expected now; null if they are not.
+    pub(crate) maintenance: Option<Maintenance>,
+}
+
+/// Faults of a service are expected: what fails is shown, and no incident opens.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Maintenance {
+    /// Its name in the configuration.
+    pub(crate) name: String,
+    /// Until when, at least.
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) until: Timestamp,
 }
 
 /// Services.
@@ -144,5 +156,9 @@ pub(crate) fn service(board: &Board, name: &str, state: &ServiceState, now: Time
         needs: state.needs.clone(),
         checks: state.checks.iter().map(ToString::to_string).collect(),
         incidents: state.incidents.clone(),
+        maintenance: board.maintenance.get(name).map(|it| Maintenance {
+            name: it.name.clone(),
+            until: it.until,
+        }),
     }
 }

@@ -8,6 +8,7 @@ use bellwether_model::CheckId;
 use bellwether_store::{Change, StoreError};
 use jiff::Timestamp;
 
+use super::maintenance::Plans;
 use super::targets::Targets;
 use super::{INCIDENTS, Judge, Judged, baseline_key};
 use crate::shared::{Configured, Shared};
@@ -65,6 +66,7 @@ impl Judge {
         let needs = config.services.iter();
         self.book
             .set_needs(needs.map(|s| (s.name.clone(), s.needs.clone())).collect());
+        self.plans = Plans::of(&config.maintenance);
         let gone = self.shared.board_mut(|board| {
             // What was known of another target is not known of this one.
             board.checks.retain(|check| !moved.contains(check));
@@ -116,6 +118,7 @@ impl Judge {
             self.targets = targets;
         }
         self.settle(judged, now);
+        self.look_at_maintenance(now);
         self.place_incidents();
         self.learn_told(now);
         moved

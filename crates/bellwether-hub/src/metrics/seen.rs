@@ -1,6 +1,8 @@
 //! What a scrape takes from the board: a copy, so that whoever writes the board does not wait until
 //! all of it is written out; and of very many checks no more than a scrape can hold.
 
+use std::collections::BTreeSet;
+
 use bellwether_model::{CheckId, VantageId, Verdict};
 use jiff::Timestamp;
 
@@ -23,6 +25,8 @@ pub(super) struct Seen {
     pub(super) full: Vec<(CheckId, CheckState)>,
     /// Checks that are not.
     pub(super) in_brief: usize,
+    /// Services whose faults are expected.
+    pub(super) maintenance: BTreeSet<String>,
 }
 
 /// How much there is to tell of a check.
@@ -58,6 +62,7 @@ impl Seen {
             ends: Vec::new(),
             full: Vec::new(),
             in_brief: 0,
+            maintenance: board.maintenance.keys().cloned().collect(),
         };
         let is_all = board.checks.len() <= full_max;
         let all = || board.checks.iter().map(|(_, check)| rank(check, now));
@@ -88,6 +93,7 @@ impl Seen {
             ends: Vec::new(),
             full: Vec::new(),
             in_brief: 0,
+            maintenance: board.maintenance.keys().cloned().collect(),
         };
         for id in &service.checks {
             if let Some(check) = board.checks.get(id) {

@@ -239,6 +239,9 @@ pub(super) fn told(service: &Service, now: Timestamp) -> Markup {
             @if let Some(from) = from { ": no result for " (lasting(from, now)) }
         } @else if let Some(why) = &service.why_unknown { ": " (text(why)) }
         @if let Some(cause) = &service.cause { br; code { (text(cause)) } }
+        @if let Some(it) = &service.maintenance {
+            br; span.dim { "in maintenance (" (text(&it.name)) ") until " (time(it.until, now)) ": faults are expected" }
+        }
         @if service.verdict != Verdict::Healthy && !service.stale {
             @let is_said = service.why_unknown == service.summary;
             @if let Some(summary) = service.summary.as_ref().filter(|_| !is_said) {

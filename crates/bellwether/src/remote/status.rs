@@ -39,6 +39,15 @@ struct Service {
     since: Option<Timestamp>,
     judged_at: Option<Timestamp>,
     stale: bool,
+    #[serde(default)]
+    maintenance: Option<Maintenance>,
+}
+
+/// Why faults are expected.
+#[derive(Deserialize, Serialize)]
+struct Maintenance {
+    name: String,
+    until: Timestamp,
 }
 
 impl Page for Services {
@@ -77,7 +86,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<Exit> {
     }
     let troubles = troubles::ask(&client)?;
     let heartbeats = heartbeats::ask(&client)?;
-    let exit = exit(&services, &heartbeats, &troubles);
+    let exit = exit(&services, &heartbeats, &troubles, &open);
     if args.format == RemoteFormat::Json {
         output::json(&serde_json::json!({
             "services": services,
@@ -120,8 +129,23 @@ fn began(service: &Service, open: &[Incident]) -> Option<Timestamp> {
 }
 
 /// 1 where users or jobs fail, 3 where nothing is known or the hub itself is in trouble, 0 where all is well.
-fn exit(services: &[Service], heartbeats: &[Heartbeat], troubles: &[Trouble]) -> Exit {
-    let any = |wanted: &[Verdict]| services.iter().any(|s| wanted.contains(&s.verdict));
+fn exit(
+    services: &[Service],
+    heartbeats: &[Heartbeat],
+    troubles: &[Trouble],
+    open: &[Incident],
+) -> Exit {
+    // What fails in maintenance is expected to, unless an incident was open before.
+    let expected = |s: &Service| {
+        let has_incident = open
+            .iter()
+            .any(|incident| began(s, std::slice::from_ref(incident)).is_some());
+        s.maintenance.is_some() && !has_incident
+    };
+    let any = |wanted: &[Verdict]| {
+        let mut all = services.iter();
+        all.any(|s| wanted.contains(&s.verdict) && !expected(s))
+    };
     // One that never reported yet is no trouble of its service.
     let fails = heartbeats.iter().any(|one| one.verdict == Verdict::Broken);
     if fails || any(&[Verdict::Broken, Verdict::Degraded]) {
@@ -230,6 +254,10 @@ fn line(service: &Service, name: &str, width: usize, now: Timestamp) -> String {
         }
         None => line.push_str("  not judged yet"),
     }
+    if let Some(Maintenance { name, until }) = &service.maintenance {
+        let (name, until) = (inert(name, NAME_SHOWN_MAX), clock(*until, now));
+        let _ = write!(line, "  in maintenance ({name}) until {until} UTC");
+    }
     line
 }
 
@@ -250,8 +278,9 @@ mod tests {
             since: Some(at("2026-11-21T11:00:00Z")),
             judged_at: Some(at("2026-11-21T11:09:00Z")),
             stale,
+            maintenance: None,
         };
-        let services = [
+        let mut services = [
             service("shop", Verdict::Healthy, None, false),
             service(
                 "pay",
@@ -289,7 +318,19 @@ hub 127.0.0.1:8400, configuration 4 in force since 2026-11-20 08:00:00 UTC
 3 services: 1 healthy, 1 degraded, 1 unknown
 ";
         assert_eq!(text, expected);
-        assert_eq!(exit(&services, &[], &[]), Exit::Broken);
+        assert_eq!(exit(&services, &[], &[], &[]), Exit::Broken);
+        services[1].maintenance = Some(Maintenance {
+            name: "pay-db".to_owned(),
+            until: at("2026-11-21T12:00:00Z"),
+        });
+        let now = at("2026-11-21T11:10:00Z");
+        assert_eq!(
+            line(&services[1], "pay", 4, now),
+            "  ✗ pay   DEGRADED  dns.delegation.wrong_ns  since 11:00:00 UTC (10 min)  judged 60 s ago  in maintenance (pay-db) until 12:00:00 UTC"
+        );
+        // Users fail, as was to be expected; of the other one nothing is known.
+        assert_eq!(exit(&services, &[], &[], &[]), Exit::Ourselves);
+        assert_eq!(exit(&services[..2], &[], &[], &[]), Exit::Fine);
     }
 
     #[test]
@@ -301,6 +342,7 @@ hub 127.0.0.1:8400, configuration 4 in force since 2026-11-20 08:00:00 UTC
             since: Some(at("2026-11-21T11:00:00Z")),
             judged_at: Some(at("2026-11-21T11:09:00Z")),
             stale: false,
+            maintenance: None,
         }];
         let configuration = Configuration {
             generation: 4,
@@ -320,8 +362,8 @@ hub 127.0.0.1:8400, configuration 4 in force since 2026-11-20 08:00:00 UTC
             text.contains("UTC ! the hub itself is IN TROUBLE since 11:05:00 UTC (5 min), runs are not kept: no space left for `d/state.db` ✓ shop"),
             "{text}"
         );
-        assert_eq!(exit(&services, &[], &troubles), Exit::Ourselves);
-        assert_eq!(exit(&services, &[], &[]), Exit::Fine);
+        assert_eq!(exit(&services, &[], &troubles, &[]), Exit::Ourselves);
+        assert_eq!(exit(&services, &[], &[], &[]), Exit::Fine);
     }
 
     #[test]
@@ -343,6 +385,7 @@ hub 127.0.0.1:8400, configuration 4 in force since 2026-11-20 08:00:00 UTC
             since: Some(at("2026-11-21T11:00:09Z")),
             judged_at: None,
             stale: false,
+            maintenance: None,
         };
         let warned = incident(
             "promise.cert_rotation",

@@ -3,6 +3,7 @@
 mod crowd;
 mod fleet;
 mod onset;
+mod planned;
 mod properties;
 mod stage;
 mod stories;

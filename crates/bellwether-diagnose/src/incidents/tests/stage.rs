@@ -271,6 +271,7 @@ pub(super) enum Step {
     Heard(&'static str, i64),
     Amiss(Box<Amiss>),
     Mended(&'static str, Cause),
+    Planned(&'static [&'static str]),
     Tick,
 }
 
@@ -445,11 +446,12 @@ pub(super) fn play_with(story: &Story, restart: impl Fn(usize) -> bool) -> Told 
             }
             parts.recall(b"damaged");
             assert!(parts == again, "restarted from parts before step {n}");
-            let unheard = book.fleet.clone();
+            let (unheard, planned) = (book.fleet.clone(), book.planned.clone());
             book = again;
             book.set_needs(story.needs.clone());
             // Whoever judges vantages says it again.
             book.fleet = unheard;
+            told.take(book.set_planned(planned, *now), *now);
         }
         told.take(act_out(&mut book, step, *now), *now);
     }
@@ -497,6 +499,10 @@ pub(super) fn act_out(book: &mut Book, step: &Step, now: Timestamp) -> Vec<Updat
         Step::Amiss(amiss) => book.amiss(amiss, now),
         Step::Mended(vantage, cause) => {
             book.mended(&VantageId::new(vantage), *cause, "well again", now)
+        }
+        Step::Planned(services) => {
+            let services = services.iter().map(|s| (*s).to_owned()).collect();
+            book.set_planned(services, now)
         }
         Step::Tick => book.tick(now),
     }
