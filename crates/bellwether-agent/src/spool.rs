@@ -668,8 +668,13 @@ fn weight(delivery: &Delivery) -> usize {
 
 /// Rows of a clock that was set meanwhile are not put right by one figure.
 fn is_one_clock(before: Option<i64>, next: Option<i64>) -> bool {
-    let apart = before.zip(next).map(|(one, other)| one.abs_diff(other));
-    apart.is_none_or(|apart| u128::from(apart) <= Run::CLOCK_OFFSET_KEPT.as_millis())
+    match (before, next) {
+        (Some(one), Some(other)) => {
+            u128::from(one.abs_diff(other)) <= Run::CLOCK_OFFSET_KEPT.as_millis()
+        }
+        // What was measured since may be of a clock that was set since.
+        (before, next) => before == next,
+    }
 }
 
 /// May a delivery become part of the one before?

@@ -880,6 +880,32 @@ fn p02_what_was_taken_while_the_disk_was_full_is_not_brought_again() {
     assert_eq!(left, [(4, moment(3)), (5, moment(4)), (6, moment(100))]);
 }
 
+/// While the disk takes nothing deliveries are put together; what was measured in between is not of the
+/// clock that the earlier ones are of, which may have been set since.
+#[test]
+fn p15_what_waits_is_of_one_clock() {
+    let disk = Memory::default();
+    let mut spool = opened(&disk);
+    disk.room(Some(0));
+    let offsets = [None, None, Some(40), Some(41), Some(3_600_041), None];
+    for (at, offset_ms) in (0..).zip(offsets) {
+        spool.append(Delivery {
+            offset_ms,
+            ..of_start(spool.boot(), at)
+        });
+    }
+    disk.room(None);
+    let all = all_after(&mut spool, 0);
+    let told: Vec<_> = all
+        .iter()
+        .map(|(_, d)| (d.offset_ms, d.harvest.len()))
+        .collect();
+    assert_eq!(
+        told,
+        [(None, 2), (Some(41), 2), (Some(3_600_041), 1), (None, 1)]
+    );
+}
+
 /// A start that could not write down that it was is known by what it left behind.
 #[test]
 fn a_start_that_was_not_written_down_is_told_from_the_next() {

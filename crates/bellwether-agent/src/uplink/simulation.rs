@@ -161,7 +161,9 @@ struct World {
     made: Vec<Made>,
     /// When the agent was killed, and since when the disk had taken nothing then.
     kills: Vec<(Instant, Instant)>,
+    /// Since when the disk is full, or was until a moment ago.
     full_since: Option<Instant>,
+    room_since: Option<Instant>,
     /// Nothing befalls any more.
     is_healed: bool,
     told: Told,
@@ -196,6 +198,7 @@ async fn live(seed: u64, hours: u64, folder: PathBuf) -> Result<Told, String> {
         made: Vec::new(),
         kills: Vec::new(),
         full_since: None,
+        room_since: None,
         is_healed: false,
         told: Told::default(),
         random,
@@ -272,7 +275,11 @@ impl World {
             }
         } else {
             let now = Instant::now();
-            self.kills.push((now, self.full_since.unwrap_or(now)));
+            // What waited in memory is on disk some seconds after there is room.
+            let is_full = self.is_full.load(Ordering::Relaxed);
+            let is_behind = is_full || self.is_behind();
+            let full = self.full_since.filter(|_| is_behind);
+            self.kills.push((now, full.unwrap_or(now)));
             gather.abort();
             uplink.abort();
             let _ = (gather.await, uplink.await);
@@ -327,9 +334,19 @@ impl World {
         let is_full = self.is_full.load(Ordering::Relaxed);
         if self.random.u32(0..if is_full { 8 } else { 300 }) == 0 {
             self.is_full.store(!is_full, Ordering::Relaxed);
-            // What waits in memory is on disk some seconds after there is room.
-            self.full_since = (!is_full).then(Instant::now);
+            match is_full {
+                true => self.room_since = Some(Instant::now()),
+                // Full again before all was written, it is so since the first time.
+                false if self.is_behind() => {}
+                false => self.full_since = Some(Instant::now()),
+            }
         }
+    }
+
+    /// Is there room since a moment ago?
+    fn is_behind(&self) -> bool {
+        let written = self.room_since.map(|since| since + LOST_MAX);
+        written.is_some_and(|written| Instant::now() < written)
     }
 
     fn judge(mut self) -> Result<Told, String> {
