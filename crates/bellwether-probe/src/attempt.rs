@@ -121,8 +121,10 @@ async fn connect(
 ) -> Result<Opened, Option<TcpResult>> {
     let key = format!("tcp {at}");
     let mut kept = Err(None);
+    let own = cx.for_probe();
     let probe = async {
         fault::trip(&key);
+        let cx = &own;
         let opened = match tcp::open(cx, at, origin).await {
             Ok(opened) if is_last_step(cx) && tcp::is_reset(cx, &opened).await => {
                 Err(TcpResult::Reset)
@@ -245,7 +247,9 @@ fn asks_for_default(seen: &TlsSeen) -> bool {
 async fn without_sni(cx: &Cx, at: SocketAddr, origin: Origin, waits: u32) {
     let ask = ask(cx, at, TlsPurpose::NoSni);
     let key = format!("tls {at} {}", purpose_name(ask.purpose));
+    let own = cx.for_probe();
     let probe = async {
+        let cx = &own;
         let seen = match tcp::open(cx, at, origin).await {
             Ok(opened) => {
                 let anchors = crate::roots::anchors(cx.job());
@@ -267,9 +271,10 @@ async fn shapes(cx: &Cx, at: SocketAddr, origin: Origin, seen: &TlsSeen, waits: 
     }
     let ask = ask(cx, at, TlsPurpose::Hellos);
     let key = format!("tls {at} {}", purpose_name(ask.purpose));
+    let own = cx.for_probe();
     let probe = async {
         fault::trip(&key);
-        let seen = tls::ask_all(cx, origin, &ask, shapes, seen).await;
+        let seen = tls::ask_all(&own, origin, &ask, shapes, seen).await;
         // The one that says nothing comes after the others.
         let is_silent = |h: &HelloSeen| h.hello == HelloKind::Silent;
         let after = u32::from(seen.hellos.iter().any(is_silent));
@@ -316,7 +321,12 @@ pub(crate) fn stand_in(at: SocketAddr) -> NotRun {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use bellwether_model::job::{Event, Job};
+
     use super::*;
+    use crate::cx::Setting;
     use crate::testing::{Fixed, LOCALHOST, attempt, attempt_as, job, server, tcp_of};
 
     /// Buffers that lie in futures, not on the heap, once overflowed a thread's stack.
@@ -326,6 +336,48 @@ mod tests {
         let resolve = Rc::new(Fixed(Vec::new()));
         let attempt = run(&cx, LOCALHOST, Origin::Operator, 0, resolve);
         assert!(size_of_val(&attempt) < 32 * 1024);
+    }
+
+    /// Whoever waits in vain says so within the declared time, however short it is.
+    #[tokio::test]
+    async fn who_does_not_answer_is_told_in_time() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((LOCALHOST, 0).into()).unwrap();
+        // One connection fills the queue; what comes after it is dropped.
+        let listener = socket.listen(0).unwrap();
+        let at = listener.local_addr().unwrap();
+        let _waits = tokio::net::TcpStream::connect(at).await.unwrap();
+        for is_once in [false, true] {
+            let job = Job {
+                timeout_ms: Some(1000),
+                ..job(&format!("https://{at}/"))
+            };
+            let told = Rc::new(RefCell::new(Vec::new()));
+            let sink = told.clone();
+            let setting = if is_once {
+                Setting::once(job)
+            } else {
+                Setting::new(job)
+            };
+            let cx = Cx::begin(setting, Rc::default(), move |event| {
+                if let Event::Observed { observation, .. } = event {
+                    sink.borrow_mut().push(observation.outcome.clone());
+                }
+            });
+            run(
+                &cx,
+                LOCALHOST,
+                Origin::Operator,
+                0,
+                Rc::new(Fixed(Vec::new())),
+            )
+            .await;
+            let told = told.take();
+            let Some(Outcome::Tcp(seen)) = told.first() else {
+                panic!("{told:?}");
+            };
+            assert_eq!(seen.result, TcpResult::TimedOut);
+        }
     }
 
     #[tokio::test]

@@ -74,8 +74,9 @@ async fn one(cx: &Cx, wanted: Ask) {
         address: Some(server),
         via: None,
     };
+    let own = cx.for_probe();
     let run = async {
-        let exchange = ask(cx, &wanted).await;
+        let exchange = ask(&own, &wanted).await;
         let spent = waits(&exchange);
         let seen = DnsSeen {
             server,
@@ -86,4 +87,43 @@ async fn one(cx: &Cx, wanted: Ask) {
     };
     let key = format!("canary {server}");
     cx.probe(ProbeKind::Dns, key, stand_in, run).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use bellwether_model::dns::ResolverOrigin;
+    use bellwether_model::job::{Event, Job, ResolverAsk};
+    use bellwether_model::resolver::Channel;
+
+    use super::*;
+    use crate::testing::job;
+
+    /// A resolver that keeps silent leaves a record of what was asked, however short the time is.
+    #[tokio::test]
+    async fn silence_is_told_in_time() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let job = Job {
+            timeout_ms: Some(1000),
+            resolvers: vec![ResolverAsk {
+                label: "silent".to_owned(),
+                address: silent.local_addr().unwrap(),
+                channel: Channel::default(),
+                origin: ResolverOrigin::Given,
+            }],
+            ..job("https://svc.test/")
+        };
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let sink = told.clone();
+        let cx = Cx::new(job, move |event| {
+            if let Event::Observed { observation, .. } = event {
+                sink.borrow_mut().push(observation.outcome.clone());
+            }
+        });
+        run(&cx, 53).await;
+        let told = told.take();
+        assert!(matches!(told[..], [Outcome::Dns(_)]), "{told:?}");
+    }
 }

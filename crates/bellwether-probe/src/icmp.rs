@@ -58,6 +58,7 @@ pub async fn run(
         })
     };
     let key = format!("icmp {address}");
+    let own = cx.for_probe();
     let probe = async {
         fault::trip(&key);
         if let Err(reason) = cx.dialer().permits(address, origin) {
@@ -65,7 +66,7 @@ pub async fn run(
         }
         let came = tokio::select! {
             biased;
-            came = echo(cx, address) => came,
+            came = echo(&own, address) => came,
             Ok(()) = served => {
                 let detail = "no echo had come back when a connection was served to its end";
                 Err((NotRunReason::NotNeeded, detail.to_owned()))
@@ -86,9 +87,10 @@ async fn echo(cx: &Cx, address: IpAddr) -> Result<IcmpSeen, (NotRunReason, Strin
         result,
         rtt_ms,
     };
+    let wait = ECHO_WAIT.min(cx.left_of_probe());
     if let Some(pings) = &cx.memory().pings {
         let source = cx.dialer().source(address);
-        match pings.echo(address, source, ECHO_WAIT).await {
+        match pings.echo(address, source, wait).await {
             Some(Echo::Reply(rtt_ms)) => return Ok(seen(IcmpResult::Reply, Some(rtt_ms))),
             Some(Echo::Silent) => return Ok(seen(IcmpResult::Silent, None)),
             // A socket of its own tells what is the matter.
@@ -109,7 +111,7 @@ async fn echo(cx: &Cx, address: IpAddr) -> Result<IcmpSeen, (NotRunReason, Strin
             }
         };
     }
-    let came = timeout(ECHO_WAIT, reply(&socket, address, &token)).await;
+    let came = timeout(wait, reply(&socket, address, &token)).await;
     Ok(match came {
         Ok(Ok(())) => seen(IcmpResult::Reply, Some(millis(start))),
         Ok(Err(error)) => {

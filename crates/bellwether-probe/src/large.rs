@@ -49,14 +49,19 @@ async fn own(cx: &Cx, walk: &Walk, question: &Question) {
         address: None,
         via: None,
     };
+    let time = cx.for_probe().left();
     let run = async {
-        let found = walk.resolve(name, std::slice::from_ref(rtype)).await;
+        let found = timeout(time, walk.resolve(name, std::slice::from_ref(rtype))).await;
         let nowhere = Ipv4Addr::UNSPECIFIED.into();
         let not_asked =
             |reason| Ask::server((nowhere, 0).into(), question.clone()).not_asked(reason);
         let (exchange, waits) = match found {
-            Ok(mut found) => (found.exchanges.pop(), found.waits),
-            Err(failed) => (failed.last.or(Some(not_asked(failed.reason))), 0),
+            Ok(Ok(mut found)) => (found.exchanges.pop(), found.waits),
+            Ok(Err(failed)) => (failed.last.or(Some(not_asked(failed.reason))), 0),
+            Err(_) => (
+                Some(not_asked("it was not found in the probe's time".to_owned())),
+                0,
+            ),
         };
         let exchange = exchange.unwrap_or_else(|| not_asked("it was not asked for".to_owned()));
         let seen = DnsSeen {

@@ -71,6 +71,7 @@ pub(crate) async fn open_with(
 pub(crate) async fn is_reset(cx: &Cx, opened: &Opened) -> bool {
     let again = Duration::try_from_secs_f64(opened.connect_ms / 1000.0).unwrap_or_default();
     let wait = (again + RESET_WAIT_MIN).min(RESET_WAIT_MAX);
+    let wait = wait.min(cx.left_of_probe());
     // Only time is spent from here on.
     cx.give_way();
     let mut byte = [0];

@@ -15,10 +15,11 @@ use tokio::task::JoinHandle;
 
 use super::StepReport;
 use super::folder;
+use super::prober::Killer;
 use super::process::{Process, workers_of};
 use super::serving::{STOP_MAX, Serving, gone, unsent, wrong};
 use crate::LabError;
-use crate::scenario::{AgentWord, LinkWord, Spec, VantageSpec};
+use crate::scenario::{AgentWord, LinkWord, Spec, StepSpec, VantageSpec};
 use crate::service::forward::Forwarder;
 use crate::sys::{self, Recipient, Signal};
 
@@ -50,6 +51,8 @@ struct Agent {
     process: Option<Process>,
     /// Makes its workers stand still, again and again.
     freezer: Option<JoinHandle<()>>,
+    /// Ends its workers over what they probe.
+    killer: Option<Killer>,
 }
 
 impl Agents {
@@ -67,6 +70,7 @@ impl Agents {
                 is_enrolled: false,
                 process: None,
                 freezer: None,
+                killer: None,
             };
             all.insert(vantage.name.clone(), agent);
         }
@@ -92,6 +96,7 @@ impl Agents {
         &mut self,
         name: &str,
         word: AgentWord,
+        step: &StepSpec,
         serving: &mut Serving,
     ) -> Option<StepReport> {
         let done = match word {
@@ -102,6 +107,7 @@ impl Agents {
             AgentWord::Thaw => self.thaw(name),
             AgentWord::FreezeWorker => self.freeze_worker(name),
             AgentWord::FreezeWorkers => self.freeze_workers(name),
+            AgentWord::KillProber => self.kill_prober(name, step),
         };
         let step = || format!("agent {name}: {}", word.name());
         done.err().map(|complaint| wrong(step(), complaint))
@@ -192,6 +198,12 @@ impl Agents {
         Ok(())
     }
 
+    fn kill_prober(&mut self, name: &str, step: &StepSpec) -> Result<(), String> {
+        let pid = self.running(name)?.pid();
+        self.agent(name)?.killer = Killer::start(pid, step);
+        Ok(())
+    }
+
     fn agent(&mut self, name: &str) -> Result<&mut Agent, String> {
         let missing = || format!("there is no vantage `{name}`");
         self.all.get_mut(name).ok_or_else(missing)
@@ -211,6 +223,7 @@ impl Agents {
         self.running(name)?;
         let agent = self.agent(name)?;
         agent.stop_freezing();
+        agent.killer = None;
         agent.process.take().ok_or_else(|| NOT_RUNNING.to_owned())
     }
 

@@ -190,7 +190,7 @@ impl Stage {
             self.serving.changes(Timestamp::now());
         }
         for (name, word) in names.filter_map(|name| Some((name, step.deed?))) {
-            told.extend(self.agents.act(name, word, &mut self.serving).await);
+            told.extend(self.agents.act(name, word, step, &mut self.serving).await);
         }
         told
     }

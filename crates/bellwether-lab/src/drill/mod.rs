@@ -7,6 +7,7 @@
 //! - [`child`]: one world, step by step
 //! - `folder`: what the program is given, as files
 //! - `serving`, `process`: a program that runs on while the world changes; `disk`: where its data lie
+//! - `prober`: brings down workers over what they probe
 //! - `agents`: its agents at vantages of their own
 //! - `api`: what it says of itself
 //! - [`compare`], `look`: a report, and what a program says, held against what is expected
@@ -19,6 +20,7 @@ mod compare;
 mod disk;
 mod folder;
 mod look;
+mod prober;
 mod process;
 mod score;
 mod serving;

@@ -14,6 +14,7 @@ use super::api::{Api, Seen, Wanted, is_refused};
 use super::disk::Disk;
 use super::folder::{CONFIGURATION, pretty, write};
 use super::look::{self, Past};
+use super::prober::Killer;
 use super::process::{Process, left_of};
 use crate::LabError;
 use crate::scenario::serve::DiskWord;
@@ -48,6 +49,8 @@ pub(super) struct Serving {
     process: Option<Process>,
     /// The disk that its data lie on, where it has one of its own.
     disk: Option<Disk>,
+    /// Ends its workers over what they probe.
+    killer: Option<Killer>,
     past: Past,
 }
 
@@ -58,6 +61,7 @@ impl Serving {
             folder: folder.to_owned(),
             process: None,
             disk: None,
+            killer: None,
             past: Past::default(),
         }
     }
@@ -129,6 +133,7 @@ impl Serving {
             ServeWord::Reload => self.signal(Signal::Hangup),
             ServeWord::FreezeWorker => self.signal_worker(Signal::Stop),
             ServeWord::KillWorker => self.signal_worker(Signal::Kill),
+            ServeWord::KillProber => self.kill_prober(step),
         };
         let name = format!("serve: {}", word.name());
         Ok(complaints.err().map(|complaint| wrong(name, complaint)))
@@ -223,8 +228,15 @@ impl Serving {
         sys::signal(Recipient::Process(*worker), signal).map_err(unsent)
     }
 
+    fn kill_prober(&mut self, step: &StepSpec) -> Result<(), String> {
+        let pid = self.running()?.pid();
+        self.killer = Killer::start(pid, step);
+        Ok(())
+    }
+
     fn take(&mut self) -> Result<Process, String> {
         self.running()?;
+        self.killer = None;
         self.process.take().ok_or_else(|| NOT_RUNNING.to_owned())
     }
 

@@ -6,7 +6,7 @@ mod vantages;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{IncidentExpect, SCENARIO_SCHEMA, ServeWord, Spec, StepSpec, meant};
+use super::{AgentWord, IncidentExpect, SCENARIO_SCHEMA, ServeWord, Spec, StepSpec, meant};
 
 /// Longest real time that a scenario lets pass by its `run` steps: a drill is not a soak.
 const RUN_MAX: Duration = Duration::from_secs(120);
@@ -185,7 +185,37 @@ fn check_step(spec: &Spec, step: &StepSpec, zones: &BTreeSet<&str>) -> Result<()
         return Err(Wrong::new("ping:", message));
     }
     vantages::check_step(spec, step)?;
+    kill_prober(spec, step)?;
     until(spec, step)
+}
+
+/// Over what, and for how long, a step brings down workers.
+fn kill_prober(spec: &Spec, step: &StepSpec) -> Result<(), Wrong> {
+    let kills =
+        step.serve == Some(ServeWord::KillProber) || step.deed == Some(AgentWord::KillProber);
+    let (of, during) = match (step.of, step.during) {
+        (Some(of), Some(during)) if kills => (of, during),
+        (None, None) if !kills => return Ok(()),
+        (of, _) if !kills => {
+            let key = if of.is_some() { "of" } else { "during" };
+            let message = format!("`{key}` belongs to `kill_prober`");
+            return Err(Wrong::new(&format!("{key}:"), message));
+        }
+        _ => {
+            let message = "kill_prober: over what, and for how long? Give `of: \"192.0.2.1:443\", during: 20s`";
+            return Err(Wrong::new("kill_prober", message));
+        }
+    };
+    if during.0 > RUN_MAX {
+        let most = RUN_MAX.as_secs();
+        return Err(Wrong::new("during:", format!("during: at most {most}s")));
+    }
+    let mut hosts = spec.world.hosts.iter();
+    if hosts.any(|host| host.port == of.port() && host.address.0.contains(&of.ip())) {
+        return Ok(());
+    }
+    let message = format!("of: no host of the world stands at {of}");
+    Err(Wrong::new(&of.to_string(), message))
 }
 
 /// The service of a check step.
@@ -315,6 +345,7 @@ impl<'a> Course<'a> {
             | ServeWord::Thaw
             | ServeWord::FreezeWorker
             | ServeWord::KillWorker
+            | ServeWord::KillProber
             | ServeWord::Reload => {}
         }
         Ok(())
@@ -381,6 +412,22 @@ mod tests {
             "`every` belongs to a `serve` step",
         );
         check("{ serve: strat }", "", "did you mean `start`");
+        let kill = |more: &str| format!("{START}{{ serve: kill_prober{more} }}");
+        check(&kill(""), "", "over what, and for how long?");
+        check(&kill(", of: \"192.0.2.1:80\""), "", "for how long?");
+        let nobody = kill(", of: \"192.0.2.1:80\", during: 9s");
+        check(&nobody, "", "no host of the world stands at 192.0.2.1:80");
+        let long = kill(", of: \"192.0.2.1:80\", during: 121s");
+        check(&long, "", "at most 120s");
+        let nowhere = kill(", of: www, during: 9s");
+        check(&nowhere, "", "invalid socket address");
+        let other = format!("{START}{{ serve: kill_worker, during: 9s }}");
+        check(&other, "", "`during` belongs to `kill_prober`");
+        check(
+            "{ run: 1s, during: 9s }",
+            "",
+            "`during` belongs to a `serve` step",
+        );
         check("{ run: 80s }, { run: 41s }", "", "at most 120s");
         check("{ serve: start }, { wait: 21h }", "", "at most 20h");
         let until = |until: &str| format!("{START}{{ until: {{ {until} }}, within: 5s }}");

@@ -30,6 +30,9 @@ pub enum ServeWord {
     FreezeWorker,
     /// One of its worker processes is ended without warning.
     KillWorker,
+    /// For a time (`during`), each of its worker processes that has a connection to an endpoint (`of`)
+    /// is ended without warning.
+    KillProber,
     /// Its configuration is written anew, and it is told (SIGHUP).
     Reload,
 }
@@ -46,6 +49,7 @@ impl ServeWord {
             Self::Thaw => "thaw",
             Self::FreezeWorker => "freeze_worker",
             Self::KillWorker => "kill_worker",
+            Self::KillProber => "kill_prober",
             Self::Reload => "reload",
         }
     }
@@ -59,7 +63,8 @@ impl ServeWord {
             | Self::Freeze
             | Self::Thaw
             | Self::FreezeWorker
-            | Self::KillWorker => false,
+            | Self::KillWorker
+            | Self::KillProber => false,
         }
     }
 }

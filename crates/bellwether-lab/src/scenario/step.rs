@@ -1,7 +1,7 @@
 //! What happens in a scenario, step by step.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,13 @@ pub struct StepSpec {
     /// Of `agent`: what is done.
     #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
     pub deed: Option<AgentWord>,
+    /// Of `kill_prober`: the address and port of a host, `192.0.2.1:443`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub of: Option<SocketAddr>,
+    /// Of `kill_prober`: how long it goes on; the steps after it do not wait for its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub during: Option<Span>,
     /// Report as the heartbeat of this name, by the URL that the running `serve` tells; or by the
     /// path of a URL that is written here, `/ping/UUID/fail`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,6 +163,11 @@ impl StepSpec {
 
     /// Keys that say more of a step, each with the kind of step that it belongs to.
     pub(crate) fn modifiers(&self) -> Vec<(&'static str, &'static str)> {
+        let doer = if self.agent.is_some() {
+            "agent"
+        } else {
+            "serve"
+        };
         let all = [
             ("save", "check", self.save.is_some()),
             ("baseline", "check", self.baseline.is_some()),
@@ -170,6 +182,8 @@ impl StepSpec {
             ("config", "serve", self.config.is_some()),
             ("disk", "serve", self.disk.is_some()),
             ("do", "agent", self.deed.is_some()),
+            ("of", doer, self.of.is_some()),
+            ("during", doer, self.during.is_some()),
             ("how", "ping", self.how.is_some()),
             ("within", "until", self.within.is_some()),
         ];

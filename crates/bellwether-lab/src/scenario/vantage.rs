@@ -91,6 +91,9 @@ pub enum AgentWord {
     /// All its worker processes stand still, and so do those that it starts in their place, until
     /// `thaw`.
     FreezeWorkers,
+    /// For a time (`during`), each of its worker processes that has a connection to an endpoint (`of`)
+    /// is ended without warning.
+    KillProber,
 }
 
 impl AgentWord {
@@ -105,6 +108,7 @@ impl AgentWord {
             Self::Thaw => "thaw",
             Self::FreezeWorker => "freeze_worker",
             Self::FreezeWorkers => "freeze_workers",
+            Self::KillProber => "kill_prober",
         }
     }
 }

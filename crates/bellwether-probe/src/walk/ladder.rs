@@ -166,8 +166,9 @@ impl Walk {
             via: None,
         };
         let key = format!("dns {} over TCP", server.label());
+        let own = self.cx().for_probe();
         let run = async {
-            let exchange = ask(self.cx(), &wanted).await;
+            let exchange = ask(&own, &wanted).await;
             let spent = waits(&exchange);
             let seen = DnsSeen {
                 server: server.address,

@@ -134,11 +134,12 @@ async fn dns(cx: &Cx, server: SocketAddr, name: &DnsName) {
         origin: ResolverOrigin::Given,
     };
     let wanted = Ask::resolver(&resolver, question);
+    let own = cx.for_probe();
     let run = async {
         let seen = DnsSeen {
             server: server.ip(),
             purpose: DnsPurpose::Answer,
-            exchange: ask(cx, &wanted).await,
+            exchange: ask(&own, &wanted).await,
         };
         (Outcome::Dns(seen), 1)
     };

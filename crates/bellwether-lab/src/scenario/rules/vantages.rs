@@ -143,7 +143,8 @@ impl<'a> Fleet<'a> {
                 AgentWord::Freeze
                 | AgentWord::Thaw
                 | AgentWord::FreezeWorker
-                | AgentWord::FreezeWorkers => {}
+                | AgentWord::FreezeWorkers
+                | AgentWord::KillProber => {}
             }
         }
         Ok(())
@@ -174,13 +175,16 @@ mod tests {
     #[test]
     fn a_course_that_can_be_followed() {
         let steps = "{ serve: start, disk: 64 }, { agent: [fra, nyc], do: start }, \
+            { agent: nyc, do: kill_prober, of: \"203.0.113.1:443\", during: 9s }, \
+            { serve: kill_prober, of: \"[2001:db8::1]:443\", during: 9s }, \
             { until: { agents: { fra: linked } }, within: 20s }, { agent: fra, do: freeze_workers }, \
             { agent: fra, do: thaw }, { set: { vantages: { fra: { link: silent, loss: 0.3, cut: true, \
               portal: 203.0.113.9, interceptor: { cache: none } }, local: { cut: false } }, disk: full } }, \
             { ping: nightly, how: 7 }, { agent: nyc, do: kill }, { serve: stop }, { agent: nyc, do: start }, \
             { serve: start }, { until: { incident: { cause: monitor.vantage_offline, scope: { vantages: [fra] } } }, within: 9s }, \
             { look: a }";
-        let world = "resolvers: [{ address: 9.9.9.9, from: [local, fra] }], zones: [{ name: z, apex: svc.test, \
+        let world = "hosts: [{ address: [203.0.113.1, \"2001:db8::1\"] }], \
+            resolvers: [{ address: 9.9.9.9, from: [local, fra] }], zones: [{ name: z, apex: svc.test, \
             servers: { ns1.svc.test: 203.0.113.53 }, records: [\"www 60 A 203.0.113.1\"], \
             records_for: { fra: [\"www 60 A 203.0.113.2\"] } }]";
         let expect = "a: { agents: { fra: offline }, runs: { www/main: { fra: { at_least: 3, gap_at_most: 4s, once: true } } } }";

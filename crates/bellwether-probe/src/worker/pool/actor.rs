@@ -323,8 +323,8 @@ impl Actor {
         };
         let Some(mut ended) = ended else { return };
         self.figures.replaced += 1;
-        if !ended.has_spoken() {
-            // It never took an order: none of them is to blame.
+        if !ended.has_spoken() || (is_apart && ended.is_stopped()) {
+            // It never took an order, or was stopped over it: none of them is to blame.
             let queue = if is_apart {
                 &mut self.suspects
             } else {
@@ -487,18 +487,26 @@ impl Actor {
             self.queue.pop_front();
             send(process, order, &self.orders, self.now);
         }
+        self.give_out_suspects();
+    }
+
+    /// Gives suspects to workers apart that have shown that they work, each to one; starts as many as it
+    /// takes.
+    fn give_out_suspects(&mut self) {
+        let is_free =
+            |slot: &&Slot| (slot.process.as_ref()).is_some_and(|p| p.under_way.is_empty());
+        let mut free = self.apart.iter().filter(is_free).count();
         for at in 0..self.apart.len() {
-            if self.suspects.is_empty() {
-                break;
+            if free < self.suspects.len() && self.apart[at].process.is_none() {
+                self.start(at, true);
+                free += usize::from(self.apart[at].process.is_some());
             }
-            self.start(at, true);
-            let free = self.apart[at]
-                .process
-                .as_mut()
-                .filter(|p| p.under_way.is_empty());
-            let Some(process) = free else { continue };
+            let proven =
+                (self.apart[at].process.as_mut()).filter(|p| p.under_way.is_empty() && p.works());
+            let Some(process) = proven else { continue };
             if let Some(order) = self.suspects.pop_front() {
                 send(process, order, &self.orders, self.now);
+                free -= 1;
             }
         }
     }

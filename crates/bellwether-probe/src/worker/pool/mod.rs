@@ -3,7 +3,8 @@
 //! A hostile peer can bring a worker down with everything that is under way in it. Then a fresh one
 //! takes its place at once and goes on with new orders, and what was under way is repeated one by
 //! one in workers apart: what is innocent ends there as usual, and what brings such a worker down
-//! alone is named ([`Said::Poisoned`]).
+//! alone is named ([`Said::Poisoned`]). Where it is the workers that hang, whatever they have to do,
+//! nobody is: such a repetition waits for a worker that has shown that it works.
 //!
 //! - [`actor`]: the task that gives out orders, watches workers and replaces them
 //! - [`process`]: one worker process with its pipes
@@ -78,7 +79,7 @@ pub enum Said {
         /// Orders that were under way in it, and are repeated one by one.
         under_way: usize,
     },
-    /// An order brought down a worker that had nothing else to do.
+    /// An order brought down a worker that had nothing else to do, and had shown that it works.
     Poisoned {
         /// Its number.
         number: u64,

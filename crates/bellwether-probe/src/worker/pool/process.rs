@@ -21,6 +21,11 @@ use super::actor::TICK;
 
 /// Bytes that a pipe is to hold: a burst of orders goes out at once although the worker is busy.
 const PIPE_LEN: i32 = 1024 * 1024;
+/// Ticks over which a worker was heard by when it is known to work: one that hangs whatever it has to
+/// do says its first word like any other.
+const PROOF: u64 = 4;
+/// Ticks of silence by which it still works: one that has nothing to do speaks every other tick.
+const PAUSE_MAX: u64 = 3;
 /// Bytes read of what a worker says at once.
 const READ_LEN: usize = 64 * 1024;
 /// One that had less than this part of a processor while it wanted to run was not let.
@@ -70,6 +75,10 @@ pub(super) struct Process {
     pub(super) load: usize,
     /// Ticks since it said anything.
     pub(super) silent: u64,
+    /// Ticks since its first word.
+    age: Option<u64>,
+    /// Ticks from its first word to its last one.
+    heard: u64,
     /// Processor time that it had had when it fell silent.
     spent: Option<u64>,
     /// Ticks since it has nothing to do.
@@ -113,6 +122,8 @@ impl Process {
             under_way: BTreeMap::new(),
             load: 0,
             silent: 0,
+            age: None,
+            heard: 0,
             spent: None,
             idle: 0,
             has_told: false,
@@ -130,6 +141,11 @@ impl Process {
         self.voice.ever.load(Ordering::Relaxed)
     }
 
+    /// Has it shown that it works, and does it still? Whoever brings down such a one is to blame.
+    pub(super) fn works(&self) -> bool {
+        self.heard >= PROOF && self.silent <= PAUSE_MAX
+    }
+
     /// Sends a frame, when there is room in the pipe.
     pub(super) fn send(&self, frame: Arc<[u8]>) {
         // Where the writer has ended the pipe has, and the reader says so.
@@ -138,8 +154,10 @@ impl Process {
 
     /// Counts a tick of silence, or none if it said something.
     pub(super) fn tick(&mut self) {
+        self.age = self.age.map(|age| age + 1);
         if self.voice.now.swap(false, Ordering::Relaxed) {
             self.silent = 0;
+            self.heard = *self.age.get_or_insert(0);
         } else {
             self.silent += 1;
             if self.silent == 1 {
@@ -161,6 +179,12 @@ impl Process {
         // What the system counts in is a hundredth of a second.
         let silence = self.silent * u64::try_from(TICK.as_millis() / 10).unwrap_or(u64::MAX);
         state == 'R' && spent.saturating_sub(before) * STARVED_SHARE < silence
+    }
+
+    /// Does somebody make it stand still? Nothing that it was asked for does.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.times()
+            .is_some_and(|(state, _)| matches!(state, 'T' | 't'))
     }
 
     /// Its state and its processor time in the system's units, as `proc(5)` tells.

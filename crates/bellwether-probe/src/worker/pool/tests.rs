@@ -262,6 +262,47 @@ async fn a_worker_that_is_stopped_takes_nothing_along() {
     assert!(ends.replaced[0].0.contains("it was stuck"), "{ends:?}");
 }
 
+/// One that stands still over a suspect was made to: the suspect is asked again.
+#[tokio::test]
+async fn who_is_in_a_worker_that_is_stopped_is_not_named() {
+    let pids = tempfile::NamedTempFile::new().unwrap();
+    let path = pids.path().to_owned();
+    let script = format!("echo $$ >> \"$1\"\n{RUN}");
+    let (pool, mut said) = pool(move || shell(&script, &path, ""), 1);
+    let written = || std::fs::read_to_string(pids.path()).unwrap();
+    until(|| written().lines().count() == 1).await;
+    let (target, gate, waiting) = held().await;
+    pool.ask_apart(1, SETTING, visit(&target)).unwrap();
+    until(|| waiting.load(Ordering::Relaxed) == 1).await;
+    let written = written();
+    let pid = written.lines().last().unwrap();
+    let kill = Command::new("kill").args(["-STOP", pid]).status().await;
+    assert!(kill.unwrap().success());
+    until(|| pool.figures().replaced == 1).await;
+    gate.add_permits(1000);
+    let ends = ends(&mut said, 1).await;
+    assert!(ends.told.contains_key(&1), "{ends:?}");
+}
+
+/// As long as each worker says its first word and nothing more, no order is to blame.
+#[tokio::test]
+async fn nobody_is_named_while_all_workers_hang() {
+    let mut mark = tempfile::NamedTempFile::new().unwrap();
+    mark.write_all(b"hang").unwrap();
+    let path = mark.path().to_owned();
+    let beat = r"printf '\000\000\000\000\000\000\000\000'";
+    let script = format!("if [ -s \"$1\" ]; then\n{beat}\nexec sleep 600\nfi\n{RUN}");
+    let good = http_server(OK).await;
+    let (pool, mut said) = pool(move || shell(&script, &path, ""), 1);
+    pool.ask(1, SETTING, visit(&format!("http://{good}/")))
+        .unwrap();
+    // The first one, the one in its place, and one apart.
+    until(|| pool.figures().replaced >= 4).await;
+    mark.as_file().set_len(0).unwrap();
+    let ends = ends(&mut said, 1).await;
+    assert!(ends.told.contains_key(&1), "{ends:?}");
+}
+
 /// The first one says this; those after it are well.
 async fn first_says(says: &str) -> Ends {
     let mut mark = tempfile::NamedTempFile::new().unwrap();
