@@ -61,8 +61,8 @@ impl Show {
     }
 
     /// Both failure and recovery count when they were confirmed: until then the verdict stays what it
-    /// was, unless there was none.
-    fn put(self, state: &mut Judgement, is_held: bool) {
+    /// was, unless there was none. In maintenance nothing is confirmed: what is seen is shown.
+    fn put(self, state: &mut Judgement, is_held: bool, is_planned: bool) {
         // What we say of ourselves is no judgement of the check: it grows older all the same.
         if let Some(layers) = self.layers {
             state.judged_at = state.judged_at.max(Some(self.began));
@@ -73,7 +73,8 @@ impl Show {
             state.evidence = self.evidence;
         }
         let is_confirmed = (self.verdict == Verdict::Healthy) != is_held;
-        if !is_confirmed && state.since.is_some() {
+        let is_shown = is_confirmed || is_planned && self.verdict != Verdict::Unknown;
+        if !is_shown && state.since.is_some() {
             return;
         }
         if state.verdict() != self.verdict || state.since.is_none() {
@@ -123,6 +124,7 @@ pub(super) fn show(
         false => held(book, |check| touched.contains_key(check)),
     };
     for show in shows {
+        let is_planned = board.maintenance.contains_key(show.check.service());
         let Some(state) = board.checks.get_mut(&show.check) else {
             continue;
         };
@@ -132,7 +134,7 @@ pub(super) fn show(
             .iter()
             .any(|hold| !is_many || *hold.vantage == show.vantage);
         let vantage = show.vantage.clone();
-        state.at(&vantage, |place| show.put(place, is_held));
+        state.at(&vantage, |place| show.put(place, is_held, is_planned));
     }
     follow(board, &touched, &held);
     for check in touched.keys() {
