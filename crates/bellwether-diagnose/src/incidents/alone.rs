@@ -9,10 +9,10 @@ use std::time::Duration;
 use bellwether_model::{VantageId, Verdict};
 use jiff::Timestamp;
 
-use super::brief::Brief;
+use super::brief::{Blamed, Brief};
 use super::watch::{Before, Watch};
 use super::when::When;
-use super::{Book, Changes, Key, is_past, pace};
+use super::{Book, Changes, Key, is_past, pace, party};
 
 /// What fails at one vantage alone is told after so long, or after three intervals if that is longer: by
 /// then the vantage's controls, and its other targets, have told whether it is the vantage.
@@ -34,6 +34,36 @@ impl Book {
         let has_company = looking.any(|(_, other)| other.sees_it_fail(now));
         let is_told = has_lasted(watch, brief, now) && !self.fleet.is_doubted(&key.1);
         !has_company && !is_told
+    }
+
+    /// Is this warning to be told later, if at all? Others look, and none of them sees it: it is near the
+    /// vantage more often than at the service, as lost packets are.
+    pub(super) fn is_warned_alone(&self, key: &Key, warning: &Blamed, now: Timestamp) -> bool {
+        let sees = |watch: &Watch| {
+            let mut warned = watch.warned.iter();
+            warned.any(|(cause, parties)| {
+                *cause == warning.cause && party::overlap(parties, &warning.parties, true, |_| true)
+            })
+        };
+        let mut looking = self.looking(key, now).peekable();
+        if looking.peek().is_none() || looking.any(|(_, other)| sees(other)) {
+            return false;
+        }
+        let watch = self.watches.get(key);
+        let lasts = watch.is_some_and(|watch| {
+            let since = watch.warned_since.get();
+            since.is_some_and(|since| is_past(since, lasting(watch), now))
+        });
+        !lasts || self.fleet.is_doubted(&key.1)
+    }
+
+    /// Somebody else who looks at it is to look now.
+    pub(super) fn ask_another(&self, key: &Key, now: Timestamp, changes: &mut Changes) {
+        let others = self.looking(key, now);
+        let witness = others.min_by_key(|(vantage, watch)| (watch.last_trace, *vantage));
+        let witness = witness.map(|(vantage, _)| vantage.clone());
+        let asked = witness.map(|vantage| (key.0.clone(), vantage));
+        changes.wanted.extend(asked);
     }
 
     /// Other vantages that are heard, and look at the check.
@@ -60,11 +90,7 @@ impl Book {
         if !is_new {
             return;
         }
-        let others = self.looking(key, now);
-        let witness = others.min_by_key(|(vantage, watch)| (watch.last_trace, *vantage));
-        let witness = witness.map(|(vantage, _)| vantage.clone());
-        let asked = witness.map(|vantage| (key.0.clone(), vantage));
-        changes.wanted.extend(asked);
+        self.ask_another(key, now, changes);
         self.wait(key, now);
     }
 
@@ -123,11 +149,14 @@ impl Book {
 
 /// Does it fail for so long that it is told, whoever else sees it?
 fn has_lasted(watch: &Watch, brief: &Brief, now: Timestamp) -> bool {
-    let lasting = LASTING.max(watch.interval() * LASTING_RUNS);
     let since = watch.failing_since().unwrap_or(brief.began);
     // A run that is served says otherwise; where some ways fail, one that fails takes that back.
     let newest = When::at(brief.began);
     let fails_on = brief.verdict != Verdict::Broken && watch.last_bad_run > newest;
     let is_belied = watch.last_good > newest && !fails_on;
-    is_past(since, lasting, now) && !is_belied
+    is_past(since, lasting(watch), now) && !is_belied
+}
+
+fn lasting(watch: &Watch) -> Duration {
+    LASTING.max(watch.interval() * LASTING_RUNS)
 }

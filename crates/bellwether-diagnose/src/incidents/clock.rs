@@ -27,6 +27,7 @@ fn of_watch(watch: &mut Watch, now: Timestamp) {
     let sights = [
         &mut watch.last_trace,
         &mut watch.first_bad_trace,
+        &mut watch.warned_since,
         &mut watch.good_since,
         &mut watch.streak,
         &mut watch.last_bad_run,

@@ -42,7 +42,9 @@ impl Book {
             let agrees = before.warned.iter().any(|(cause, parties)| {
                 *cause == warning.cause && party::overlap(parties, &warning.parties, true, |_| true)
             });
-            if agrees {
+            if agrees && self.is_warned_alone(key, warning, now) {
+                self.ask_another(key, now, changes);
+            } else if agrees {
                 self.warned(key, brief, warning, now, changes);
             } else {
                 changes.wanted.insert(key.clone());

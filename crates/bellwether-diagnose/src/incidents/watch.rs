@@ -89,6 +89,9 @@ pub(super) struct Watch {
     /// What the newest trace of the target warned of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warned: Vec<(Cause, BTreeSet<Party>)>,
+    /// When the first trace in a row began that warned of anything.
+    #[serde(skip_serializing_if = "When::is_none")]
+    pub warned_since: When,
     /// When the first unhealthy trace of the streak began.
     #[serde(skip_serializing_if = "When::is_none")]
     pub first_bad_trace: When,
@@ -273,6 +276,10 @@ impl Watch {
         }
         let warned = brief.warnings.iter();
         self.warned = warned.map(|w| (w.cause, w.parties.clone())).collect();
+        match self.warned.is_empty() {
+            true => self.warned_since = When::default(),
+            false => self.warned_since.or_at(brief.began),
+        }
         self.last_was_bad = brief.is_bad();
         if brief.is_bad() {
             self.bad = Some(Box::new(brief));

@@ -351,6 +351,38 @@ fn what_one_alone_sees_is_told_when_it_has_lasted() {
 }
 
 #[test]
+fn what_one_alone_is_warned_of_is_told_when_it_has_lasted() {
+    let slow = || {
+        let mut report = healthy();
+        let cause = Cause::DnsAuthUnresponsive;
+        report.findings = vec![root(cause, "one is silent").servers(&["ns1"]).warns()];
+        report
+    };
+    let mut story = looked_at();
+    for when in [10, 13, 40, 70, 99] {
+        story.trace_at(when, "fra", SHOP, &slow());
+    }
+    let told = play(&story);
+    assert_eq!(told.kept.len(), 0, "no three intervals yet");
+    let asked = told.wanted.iter().filter(|(when, _)| *when == at(13));
+    assert_eq!(asked.count(), 1, "somebody else is asked");
+    let mut lasts = story.clone();
+    lasts.trace_at(100, "fra", SHOP, &slow());
+    assert_eq!(play(&lasts).only().cause, Cause::DnsAuthUnresponsive);
+    assert_eq!(play_with(&lasts, |_| true), play(&lasts));
+    // What another one sees too is told at once, and what comes and goes is not.
+    let mut both = story.clone();
+    both.trace_at(100, "nyc", SHOP, &slow());
+    both.trace_at(101, "nyc", SHOP, &slow());
+    assert_eq!(play(&both).only().opened, at(101));
+    story.trace_at(100, "fra", SHOP, &healthy());
+    for when in [101, 104] {
+        story.trace_at(when, "fra", SHOP, &slow());
+    }
+    assert_eq!(play(&story).kept.len(), 0);
+}
+
+#[test]
 fn what_a_second_one_sees_is_told_at_once() {
     let mut story = looked_at();
     fails_at(&mut story, "fra", &[10, 13]);
