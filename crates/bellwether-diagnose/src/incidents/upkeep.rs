@@ -123,7 +123,10 @@ impl Book {
         if !is_past(healed, hold, now) || !matter.damp.is_calm(now) {
             return;
         }
-        if self.stayed_well(id, healed.checked_add(hold).unwrap_or(healed)) {
+        if let Some(blind) = self.rests_in(id) {
+            let text = format!("closed: no vantage is heard, and incident {blind} tells of all");
+            self.end_as(id, &text, now, changes);
+        } else if self.stayed_well(id, healed.checked_add(hold).unwrap_or(healed)) {
             self.resolve(id, healed, now, changes);
         }
     }

@@ -271,6 +271,9 @@ pub(super) enum Step {
     Heard(&'static str, i64),
     Amiss(Box<Amiss>),
     Mended(&'static str, Cause),
+    Rejudged(Cause, Box<Amiss>),
+    Blind(Box<Blind>),
+    Sees,
     Tick,
 }
 
@@ -498,6 +501,9 @@ pub(super) fn act_out(book: &mut Book, step: &Step, now: Timestamp) -> Vec<Updat
         Step::Mended(vantage, cause) => {
             book.mended(&VantageId::new(vantage), *cause, "well again", now)
         }
+        Step::Rejudged(was, amiss) => book.rejudged(*was, amiss, now),
+        Step::Blind(blind) => book.blind(blind, now),
+        Step::Sees => book.sees("local is heard again, and judges", now),
         Step::Tick => book.tick(now),
     }
 }
