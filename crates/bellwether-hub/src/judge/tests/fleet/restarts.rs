@@ -69,3 +69,38 @@ fn p10_who_was_not_heard_before_a_restart_is_not_told_to_be_heard_by_it() {
     fleet.second();
     assert_eq!(seen(&fleet), before, "nor a moment later");
 }
+
+/// What is to be known after a restart is written where it changed, and not again and again.
+#[test]
+fn what_is_as_it_was_is_not_written_down_again() {
+    let mut fleet = Fleet::of(&CONFIG.replace("10s", "300s"));
+    let written = |fleet: &mut Fleet| {
+        let keys = ["detection", crate::board::CHECKPOINT];
+        let removed = keys.map(|key| Change::Checkpoint {
+            key: key.to_owned(),
+            bytes: None,
+        });
+        fleet.stage.judge.save(removed.into());
+        for _ in 0..40 {
+            fleet.second();
+        }
+        let memory = &fleet.stage.memory;
+        keys.map(|key| memory_checkpoint(memory, key).is_some())
+    };
+    fleet.rounds(1, &[], &[LOCAL, "fra", "nyc"]);
+    assert_eq!(written(&mut fleet), [true; 2], "after the start");
+    assert_eq!(written(&mut fleet), [false; 2], "nothing came");
+    fleet.run("nyc", "shop", RunOutcome::Ok);
+    assert_eq!(written(&mut fleet), [true; 2], "a run");
+    let well = healthy(&fleet, "fra");
+    fleet.trace("fra", "shop", &well);
+    assert_eq!(written(&mut fleet), [true; 2], "a trace");
+    assert_eq!(written(&mut fleet), [false; 2]);
+    fleet.cut("fra");
+    let began = fleet.now();
+    while fleet.open().is_empty() {
+        fleet.second();
+    }
+    assert!(fleet.now() > began);
+    assert_eq!(written(&mut fleet), [true; 2], "one is not heard any more");
+}
