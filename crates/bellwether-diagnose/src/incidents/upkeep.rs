@@ -339,7 +339,8 @@ impl Book {
         let first = vantages.next();
         let is_one = vantages.all(|v| Some(v) == first);
         if matter.sort == Sort::Fault && first.is_some() && self.fleet.is_many_at(matter) {
-            caveats.push(self.fleet.scope(matter));
+            let alone = self.seen_alone(matter);
+            caveats.push(alone.unwrap_or_else(|| self.fleet.scope(matter)));
         } else if matter.sort == Sort::Fault
             && first.is_some()
             && is_one

@@ -61,12 +61,17 @@ impl Fleet {
     }
 
     /// How many are heard; one that sees a matter and is no longer heard counts as it did.
-    fn heard_at(&self, matter: &Matter) -> usize {
+    pub(super) fn heard_at(&self, matter: &Matter) -> usize {
         let seen = seeing(matter);
         let heard = self.networks.keys();
         heard
             .filter(|v| self.is_heard(v) || seen.contains(v))
             .count()
+    }
+
+    /// The number of a vantage's network, where it is known.
+    pub(super) fn network(&self, vantage: &VantageId) -> Option<u32> {
+        self.networks.get(vantage).copied().flatten()
     }
 
     /// All of them, in the order of their names.

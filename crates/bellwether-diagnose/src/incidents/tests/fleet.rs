@@ -339,9 +339,9 @@ fn what_one_alone_sees_is_told_when_it_has_lasted() {
     story.ticks(11, 99, 1);
     let told = play(&story);
     assert_eq!(told.kept.len(), 0, "no three intervals yet");
-    // Somebody else is asked, once, and it is looked there again and again.
+    // Others of two networks are asked, once, and it is looked there again and again.
     let asked = told.wanted.iter().filter(|(when, _)| *when == at(13));
-    assert_eq!(asked.count(), 1);
+    assert_eq!(asked.count(), 2);
     story.ticks(100, 110, 1);
     let incident = play(&story).only().clone();
     let since = |when: Timestamp| when.as_second() - at(0).as_second();
@@ -507,4 +507,50 @@ fn an_agent_that_is_cut_off_again_and_again_is_one_incident() {
     let judged = told.kinds().iter().filter(|kind| **kind == "cause").count();
     assert!(judged <= 4, "damped as all else: {:?}", told.kinds());
     assert_eq!(play_with(&story, |_| true), told, "also over restarts");
+}
+
+#[test]
+fn what_traces_of_two_other_networks_find_well_is_likely_near_the_one_that_sees_it() {
+    let caveat = |report: &bellwether_model::Report, well: &[&'static str]| {
+        let mut story = looked_at();
+        for when in [10, 13, 40, 70, 100, 130] {
+            story.run_at(when, "fra", SHOP, "9.9.9.9", Some("tls.name_mismatch"));
+            story.trace_at(when, "fra", SHOP, report);
+        }
+        for vantage in well {
+            story.trace_at(20, vantage, SHOP, &healthy());
+        }
+        // Runs may be served from caches, and tell nothing of the service's own servers.
+        for vantage in ["local", "nyc"] {
+            story.run_at(50, vantage, SHOP, "9.9.9.9", None);
+        }
+        story.ticks(14, 140, 1);
+        let told = play(&story);
+        assert_eq!(play_with(&story, |_| true), told, "also over restarts");
+        told.only().caveats[0].clone()
+    };
+    let strange = root(
+        Cause::TlsNameMismatch,
+        "203.0.113.3 shows a certificate of another",
+    );
+    let strange = bad(vec![strange.addresses(&["203.0.113.3"])]);
+    let alone = "seen from fra alone (1 of 3 vantages)";
+    let well = "while traces from local and nyc, in 2 other networks, find it well";
+    assert_eq!(
+        caveat(&strange, &["local", "nyc"]),
+        format!(
+            "{alone}, {well}: that somebody near fra answers in its place (interception) is likelier than a fault of the service"
+        )
+    );
+    assert_eq!(
+        caveat(&refused(), &["local", "nyc"]),
+        format!("{alone}, {well}: the fault is likely near fra, and not at the service")
+    );
+    // Well before, or in one other network: that tells nothing.
+    for well in [&["nyc"][..], &[]] {
+        assert_eq!(
+            caveat(&strange, well),
+            format!("{alone}: the fault may be near it")
+        );
+    }
 }

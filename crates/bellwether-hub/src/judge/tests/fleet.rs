@@ -2,6 +2,7 @@
 
 mod blindness;
 mod configured;
+mod intercepted;
 mod places;
 mod restarts;
 
