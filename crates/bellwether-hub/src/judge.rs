@@ -385,6 +385,7 @@ impl Judge {
         let Some(is_news) = is_news else {
             return;
         };
+        self.parts.changed(&run.check);
         if is_heard {
             self.bursts.ran(run);
             for signal in self.detector.step(&heard, now) {
@@ -522,6 +523,7 @@ impl Judge {
             evidence: Some(digest),
             depends: &[],
         };
+        self.parts.changed(check);
         let updates = self.book.traced(&trace, now);
         let key = (check.clone(), vantage.clone());
         let is_kept = self.book.names(check, &digest) || self.is_news(&key, report, now);
@@ -635,7 +637,7 @@ impl Judge {
         if let Some(part) = self.parts.due(now) {
             changes = self.checkpoint(part);
             // Once a round what incidents remember is as new as the parts.
-            self.is_memory_due |= part + 1 == self.parts.len();
+            self.is_memory_due |= self.parts.take_round();
         }
         if self.is_memory_due && self.parts.may_remember(now) {
             changes.push(self.memory());

@@ -27,7 +27,11 @@ const MEMORY_EVERY: SignedDuration = SignedDuration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Parts {
     parts: Vec<Vec<CheckId>>,
+    /// In which of them anything changed since it was written: what is as it was is not written again.
+    changed: Vec<bool>,
     next: usize,
+    /// Was the end of a round passed since that was asked?
+    is_round_over: bool,
     /// When the last one was written.
     written: Timestamp,
     /// When what incidents remember was.
@@ -41,7 +45,9 @@ impl Parts {
     pub(crate) fn new(now: Timestamp, stored: impl IntoIterator<Item = String>) -> Self {
         Self {
             parts: vec![Vec::new()],
+            changed: vec![true],
             next: 0,
+            is_round_over: false,
             written: now,
             remembered: now,
             former: stored.into_iter().collect(),
@@ -56,11 +62,28 @@ impl Parts {
             self.next = 0;
         }
         self.parts = vec![Vec::new(); count];
+        self.changed = vec![true; count];
         for check in checks {
-            let at = wheel::hash(check.as_str(), 0) % count as u64;
-            let at = usize::try_from(at).unwrap_or_default();
+            let at = self.at(check);
             self.parts[at].push(check.clone());
         }
+    }
+
+    /// In which part a check is.
+    fn at(&self, check: &CheckId) -> usize {
+        let at = wheel::hash(check.as_str(), 0) % self.parts.len() as u64;
+        usize::try_from(at).unwrap_or_default()
+    }
+
+    /// Something came of a check.
+    pub(crate) fn changed(&mut self, check: &CheckId) {
+        let at = self.at(check);
+        self.changed[at] = true;
+    }
+
+    /// Something may have changed of any of them.
+    pub(crate) fn all_changed(&mut self) {
+        self.changed.fill(true);
     }
 
     /// Is everything in one?
@@ -83,7 +106,7 @@ impl Parts {
         key(begin, part, self.parts.len())
     }
 
-    /// The part to be written now, if one is; it counts as written.
+    /// The part to be written now, if anything changed in one and it is time; it counts as written.
     pub(crate) fn due(&mut self, now: Timestamp) -> Option<usize> {
         let share = EVERY / u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
         let share = match self.is_one() {
@@ -96,10 +119,19 @@ impl Parts {
         if age < share && !age.is_negative() {
             return None;
         }
+        let len = self.parts.len();
+        let turns = (self.next..len).chain(0..self.next);
+        let part = turns.into_iter().find(|part| self.changed[*part])?;
+        self.is_round_over |= part < self.next || part + 1 == len;
+        self.changed[part] = false;
         self.written = now;
-        let part = self.next;
-        self.next = (part + 1) % self.parts.len();
+        self.next = (part + 1) % len;
         Some(part)
+    }
+
+    /// Was each part that changed written once, since this was asked?
+    pub(crate) fn take_round(&mut self) -> bool {
+        std::mem::take(&mut self.is_round_over)
     }
 
     /// May what incidents remember be written now? It counts as written.
@@ -160,6 +192,7 @@ mod tests {
     fn written(parts: &mut Parts, seconds: std::ops::Range<i64>) -> Vec<(usize, usize)> {
         let mut written = Vec::new();
         for second in seconds {
+            parts.all_changed();
             if let Some(part) = parts.due(at(second)) {
                 written.push((part, parts.over(part).len()));
             }
@@ -197,6 +230,37 @@ mod tests {
             "{:?}",
             sizes.max()
         );
+    }
+
+    #[test]
+    fn what_is_as_it_was_is_not_written_again() {
+        let mut parts = Parts::new(at(0), []);
+        let all = ids(10 * PART_LEN);
+        parts.divide(all.iter());
+        let mut rounds = 0;
+        let mut due = |parts: &mut Parts, seconds: std::ops::Range<i64>| {
+            let due: Vec<usize> = seconds.filter_map(|s| parts.due(at(s))).collect();
+            rounds += usize::from(parts.take_round());
+            due
+        };
+        assert_eq!(due(&mut parts, 0..60), (0..10).collect::<Vec<_>>());
+        assert_eq!(due(&mut parts, 60..600), Vec::<usize>::new());
+        // Of two parts one check each, and of one of them several; the later one comes first.
+        let of = |parts: &Parts, part: usize| parts.checks(part)[..3].to_vec();
+        due(&mut parts, 0..0);
+        for check in of(&parts, 7).iter().chain(&of(&parts, 2)) {
+            parts.changed(check);
+        }
+        assert_eq!(due(&mut parts, 600..700), [2, 7]);
+        parts.changed(&of(&parts, 3)[0]);
+        assert_eq!(
+            due(&mut parts, 700..800),
+            [3],
+            "before the next round is over"
+        );
+        parts.all_changed();
+        assert_eq!(due(&mut parts, 800..900).len(), 10);
+        assert_eq!(rounds, 3, "each time the last one was passed");
     }
 
     #[test]

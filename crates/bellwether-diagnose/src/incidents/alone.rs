@@ -1,18 +1,22 @@
 //! What one vantage alone sees fail, while others look at the same check.
 //!
 //! It is near that vantage more often than at the service: lost packets there fail whatever is asked.
-//! Another vantage is asked for a trace, and nothing is told until somebody else sees it too, the
-//! detector is sure, or it has lasted while little else fails there alone.
+//! Others, of two networks, are asked for a trace, and nothing is told until somebody else sees it too, the
+//! detector is sure, or it has lasted while little else fails there alone. Where both find it well, what is
+//! told says so.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bellwether_model::{VantageId, Verdict};
+use bellwether_model::{Cause, CheckId, VantageId, Verdict};
 use jiff::Timestamp;
 
 use super::brief::{Blamed, Brief};
+use super::matter::Matter;
 use super::watch::{Before, Watch};
 use super::when::When;
 use super::{Book, Changes, Key, is_past, pace, party};
+use crate::vantages::words;
 
 /// What fails at one vantage alone is told after so long, or after three intervals if that is longer: by
 /// then the vantage's controls, and its other targets, have told whether it is the vantage.
@@ -20,6 +24,8 @@ const LASTING: Duration = Duration::from_secs(30);
 const LASTING_RUNS: u32 = 3;
 /// Who saw a check within this time, or within three intervals, still looks at it.
 const LOOKS_WITHIN: Duration = Duration::from_mins(5);
+/// When traces from so many other networks find well what one vantage alone sees, it is likely near that.
+const NETWORKS_MIN: usize = 2;
 
 impl Book {
     /// Is this check's failure to be told later, if at all?
@@ -57,13 +63,22 @@ impl Book {
         !lasts || self.fleet.is_doubted(&key.1)
     }
 
-    /// Somebody else who looks at it is to look now.
-    pub(super) fn ask_another(&self, key: &Key, now: Timestamp, changes: &mut Changes) {
+    /// Others who look at it are to look now.
+    pub(super) fn ask_others(&self, key: &Key, now: Timestamp, changes: &mut Changes) {
         let others = self.looking(key, now);
-        let witness = others.min_by_key(|(vantage, watch)| (watch.last_trace, *vantage));
-        let witness = witness.map(|(vantage, _)| vantage.clone());
-        let asked = witness.map(|vantage| (key.0.clone(), vantage));
-        changes.wanted.extend(asked);
+        // Those of its own network may have the trouble of that.
+        let own = self.fleet.network(&key.1);
+        let is_near = |vantage: &VantageId| self.fleet.network(vantage) == own;
+        let mut others: Vec<_> = others
+            .map(|(vantage, watch)| (is_near(vantage), watch.last_trace, vantage))
+            .collect();
+        others.sort_unstable();
+        let mut networks = BTreeSet::new();
+        for (_, _, witness) in &others {
+            if networks.len() < NETWORKS_MIN && networks.insert(self.fleet.network(witness)) {
+                changes.wanted.insert((key.0.clone(), (*witness).clone()));
+            }
+        }
     }
 
     /// Other vantages that are heard, and look at the check.
@@ -90,7 +105,7 @@ impl Book {
         if !is_new {
             return;
         }
-        self.ask_another(key, now, changes);
+        self.ask_others(key, now, changes);
         self.wait(key, now);
     }
 
@@ -137,6 +152,49 @@ impl Book {
         }
     }
 
+    /// From where a matter is seen, in words, where that always was one vantage, and traces from other
+    /// networks that began later find well all that fails there.
+    pub(super) fn seen_alone(&self, matter: &Matter) -> Option<String> {
+        let seen = matter.active().map(|((_, vantage), _)| vantage).next()?;
+        // What others saw too, and see well by now, was no trouble of the last one alone.
+        if matter.members.keys().any(|(_, other)| other != seen) {
+            return None;
+        }
+        let began = When::at(matter.incident.began);
+        let own = self.fleet.network(seen);
+        let others = self.fleet.vantages().filter(|other| {
+            *other != seen && self.fleet.is_heard(other) && self.fleet.network(other) != own
+        });
+        let finds_well = |other: &&VantageId| {
+            let mut checks = matter.active().map(|((check, _), _)| check);
+            checks.all(|check| self.traced_well(check, other, began))
+        };
+        let well: Vec<&VantageId> = others.filter(finds_well).collect();
+        let networks: BTreeSet<_> = well.iter().map(|v| self.fleet.network(v)).collect();
+        if networks.len() < NETWORKS_MIN {
+            return None;
+        }
+        let names: Vec<&str> = well.iter().map(|vantage| vantage.as_str()).collect();
+        let heard = self.fleet.heard_at(matter);
+        let is_answer = is_answer(matter.incident.cause);
+        Some(words::alone(
+            seen.as_str(),
+            heard,
+            &names,
+            networks.len(),
+            is_answer,
+        ))
+    }
+
+    /// Did a trace from there that began after this find the check well, and nothing fail since?
+    fn traced_well(&self, check: &CheckId, vantage: &VantageId, began: When) -> bool {
+        let key = (check.clone(), vantage.clone());
+        self.watches.get(&key).is_some_and(|watch| {
+            let is_traced = watch.good > 0 && watch.last_trace > began;
+            is_traced && !watch.last_was_ours && !watch.last_was_bad && !watch.runs_fail()
+        })
+    }
+
     fn fails_by_any(&self, key: &Key) -> bool {
         let fails = |id: u64| {
             let matter = self.matters.get(&id).filter(|m| !m.is_warning());
@@ -159,4 +217,22 @@ fn has_lasted(watch: &Watch, brief: &Brief, now: Timestamp) -> bool {
 
 fn lasting(watch: &Watch) -> Duration {
     LASTING.max(watch.interval() * LASTING_RUNS)
+}
+
+/// Is it wrong by what was answered, so that somebody else may have answered?
+fn is_answer(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::RegTldBadData
+            | Cause::DnsDelegationWrongNs
+            | Cause::DnsAuthBlankZone
+            | Cause::DnsZoneRecordMissing
+            | Cause::DnsZoneRecordWrong
+            | Cause::DnsDnssecSigBad
+            | Cause::IpOwnerUnexpected
+            | Cause::TlsNameMismatch
+            | Cause::TlsIntercepted
+            | Cause::CertUntrustedRoot
+            | Cause::HttpWrongContent
+    )
 }

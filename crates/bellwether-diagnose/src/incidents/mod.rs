@@ -23,11 +23,12 @@
 //! - `matter`: an open incident with what is remembered for it
 //! - `index`, `needs`: which incidents concern what
 //! - `fold`, `alone`, `planned`, `warn`, `healing`, `upkeep`: the steps
-//! - `vantage`: vantages as a whole, and when one is not heard
+//! - `vantage`: vantages as a whole, and when one is not heard; `blindness`: when none is
 //! - `timeline`, `phrase`: lines and sentences
 //! - `clock`: the wall clock was set back
 
 mod alone;
+mod blindness;
 mod brief;
 mod clock;
 mod damp;
@@ -64,13 +65,14 @@ use bellwether_model::{CheckId, Digest, Incident, Layer, Report, Run, VantageId,
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use blindness::Blind;
 use brief::Brief;
 use index::{Index, Spot};
 use matter::Matter;
 use needs::Needs;
 pub use timeline::TIMELINE_MAX;
+pub use vantage::Amiss;
 use vantage::Fleet;
-pub use vantage::{Amiss, Blind};
 use watch::Watch;
 use watches::Watches;
 

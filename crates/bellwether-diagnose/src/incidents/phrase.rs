@@ -216,6 +216,10 @@ fn concerned(incident: &Incident) -> String {
 
 /// What works again, with its verb.
 pub(super) fn work_again(incident: &Incident) -> String {
+    // That nobody is heard is over with the first who is.
+    if incident.checks.is_empty() && incident.scope.vantages.len() > 1 {
+        return format!("of {} one is heard again", concerned(incident));
+    }
     let verb = if incident.checks.len() > 1 {
         "work"
     } else {

@@ -123,7 +123,10 @@ impl Book {
         if !is_past(healed, hold, now) || !matter.damp.is_calm(now) {
             return;
         }
-        if self.stayed_well(id, healed.checked_add(hold).unwrap_or(healed)) {
+        if let Some(blind) = self.rests_in(id) {
+            let text = format!("closed: no vantage is heard, and incident {blind} tells of all");
+            self.end_as(id, &text, now, changes);
+        } else if self.stayed_well(id, healed.checked_add(hold).unwrap_or(healed)) {
             self.resolve(id, healed, now, changes);
         }
     }
@@ -336,7 +339,8 @@ impl Book {
         let first = vantages.next();
         let is_one = vantages.all(|v| Some(v) == first);
         if matter.sort == Sort::Fault && first.is_some() && self.fleet.is_many_at(matter) {
-            caveats.push(self.fleet.scope(matter));
+            let alone = self.seen_alone(matter);
+            caveats.push(alone.unwrap_or_else(|| self.fleet.scope(matter)));
         } else if matter.sort == Sort::Fault
             && first.is_some()
             && is_one

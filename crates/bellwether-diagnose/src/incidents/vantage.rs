@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_model::incident::{IncidentState, MomentKind};
+use bellwether_model::incident::MomentKind;
 use bellwether_model::report::Severity;
 use bellwether_model::{Cause, CheckId, Layer, Scope, VantageId, Verdict};
 use jiff::Timestamp;
@@ -40,17 +40,6 @@ pub struct Amiss {
     pub resolvers: Vec<String>,
 }
 
-/// No vantage is heard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blind {
-    /// Since when.
-    pub since: Timestamp,
-    /// The sentence.
-    pub summary: String,
-    /// What to do.
-    pub remedy: String,
-}
-
 /// The vantages, as far as incidents have to know them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fleet {
@@ -72,12 +61,22 @@ impl Fleet {
     }
 
     /// How many are heard; one that sees a matter and is no longer heard counts as it did.
-    fn heard_at(&self, matter: &Matter) -> usize {
+    pub(super) fn heard_at(&self, matter: &Matter) -> usize {
         let seen = seeing(matter);
         let heard = self.networks.keys();
         heard
             .filter(|v| self.is_heard(v) || seen.contains(v))
             .count()
+    }
+
+    /// The number of a vantage's network, where it is known.
+    pub(super) fn network(&self, vantage: &VantageId) -> Option<u32> {
+        self.networks.get(vantage).copied().flatten()
+    }
+
+    /// All of them, in the order of their names.
+    pub(super) fn vantages(&self) -> impl Iterator<Item = &VantageId> {
+        self.networks.keys()
     }
 
     pub(super) fn is_heard(&self, vantage: &VantageId) -> bool {
@@ -198,7 +197,8 @@ impl Book {
         let mut changes = Changes::default();
         let key = whole(&amiss.vantage);
         let member = member_of(amiss, now);
-        match self.whole_in(&key, amiss.cause) {
+        let known = self.whole_in(&key, amiss.cause);
+        match known.or_else(|| self.cut_off_before(&key, amiss.cause)) {
             Some(id) => {
                 let Some(matter) = self.matters.get_mut(&id) else {
                     return Vec::new();
@@ -256,71 +256,6 @@ impl Book {
         self.close(changes, now)
     }
 
-    /// Nobody is heard any more: one incident, which takes in those of single vantages.
-    pub fn blind(&mut self, blind: &Blind, now: Timestamp) -> Vec<Update> {
-        let mut changes = Changes::default();
-        if self.blindness().next().is_some() {
-            return Vec::new();
-        }
-        let single: Vec<u64> = self
-            .of_vantages()
-            .map(|matter| matter.incident.id)
-            .collect();
-        // Nobody else is ever at fault by this cause at the hub's own vantage.
-        let local = VantageId::new(VantageId::LOCAL);
-        let mut member = member_of(
-            &Amiss {
-                vantage: local.clone(),
-                cause: Cause::MonitorVantageOffline,
-                severity: Severity::Critical,
-                since: blind.since,
-                summary: blind.summary.clone(),
-                remedy: blind.remedy.clone(),
-                resolvers: Vec::new(),
-            },
-            now,
-        );
-        let all = self.fleet.networks.keys().map(ToString::to_string);
-        Arc::make_mut(&mut member.blamed).scope.vantages = all.collect();
-        let first = Failure {
-            at: blind.since,
-            text: blind.summary.clone(),
-        };
-        let key = whole(&local);
-        let id = self.admit(Sort::Ours, &key, member, first, now, &mut changes);
-        for one in single {
-            let text = format!("no vantage is heard any more, and incident {id} tells of all");
-            self.end_as(one, &text, now, &mut changes);
-        }
-        self.close(changes, now)
-    }
-
-    /// Somebody is heard again.
-    pub fn sees(&mut self, words: &str, now: Timestamp) -> Vec<Update> {
-        let mut changes = Changes::default();
-        let found: Vec<u64> = self.blindness().map(|matter| matter.incident.id).collect();
-        for id in found {
-            let text = format!("over: {words}");
-            self.end_as(id, &text, now, &mut changes);
-        }
-        self.close(changes, now)
-    }
-
-    /// What is wrong with vantages as a whole.
-    fn of_vantages(&self) -> impl Iterator<Item = &Matter> {
-        let of_one = |m: &&Matter| m.members.keys().any(|(check, _)| is_whole(check));
-        let open = |m: &&Matter| m.incident.state != IncidentState::Resolved;
-        self.matters.values().filter(open).filter(of_one)
-    }
-
-    /// That nobody is heard. Of one vantage alone nothing is so urgent.
-    fn blindness(&self) -> impl Iterator<Item = &Matter> {
-        self.of_vantages().filter(|matter| {
-            matter.incident.cause == Cause::MonitorVantageOffline
-                && matter.incident.severity == Severity::Critical
-        })
-    }
-
     /// What was wrong with a vantage was something else, as is known now.
     pub fn rejudged(&mut self, was: Cause, amiss: &Amiss, now: Timestamp) -> Vec<Update> {
         let key = whole(&amiss.vantage);
@@ -339,8 +274,27 @@ impl Book {
         let text = format!("judged {} instead of {was}: {}", amiss.cause, amiss.summary);
         matter.line(now, MomentKind::Cause, text.clone(), None);
         self.index.place(matter);
-        changes.tell(id, now, super::NoticeKind::Cause, text);
+        changes.dirty.insert(id);
+        if !matter.damp.suppressed {
+            changes.tell(id, now, super::NoticeKind::Cause, text);
+        }
         self.close(changes, now)
+    }
+
+    /// A vantage whose agent is gone again: what turned out to be its access the last time, and is not
+    /// over yet, is the same trouble, whatever it turns out to be this time.
+    fn cut_off_before(&mut self, key: &Key, cause: Cause) -> Option<u64> {
+        if cause != Cause::MonitorVantageOffline {
+            return None;
+        }
+        let id = self.whole_in(key, Cause::MonitorVantageUplink)?;
+        let matter = self.matters.get_mut(&id)?;
+        if matter.is_active() {
+            return None;
+        }
+        matter.incident.cause = cause;
+        self.index.place(matter);
+        Some(id)
     }
 
     /// The matter of ours that holds a vantage as a whole for this cause.
@@ -517,7 +471,7 @@ impl Book {
 }
 
 /// A vantage as a member of what is wrong with it.
-fn member_of(amiss: &Amiss, now: Timestamp) -> Member {
+pub(super) fn member_of(amiss: &Amiss, now: Timestamp) -> Member {
     let vantage = amiss.vantage.as_str().to_owned();
     let scope = Scope {
         vantages: vec![vantage.clone()],

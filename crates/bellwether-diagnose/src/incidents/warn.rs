@@ -43,7 +43,7 @@ impl Book {
                 *cause == warning.cause && party::overlap(parties, &warning.parties, true, |_| true)
             });
             if agrees && self.is_warned_alone(key, warning, now) {
-                self.ask_another(key, now, changes);
+                self.ask_others(key, now, changes);
             } else if agrees {
                 self.warned(key, brief, warning, now, changes);
             } else {

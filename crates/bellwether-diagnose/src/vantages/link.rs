@@ -200,33 +200,35 @@ fn offline(known: &mut Known, id: &VantageId, since: Timestamp, changes: &mut Ve
 
 /// It is linked again. The same start of it was cut off: its own access was bad.
 fn back(known: &mut Known, id: &VantageId, link: &Link, changes: &mut Vec<Change>) {
-    let Some(trouble) = known.troubles.get(&Cause::MonitorVantageOffline) else {
+    let (offline, uplink) = (Cause::MonitorVantageOffline, Cause::MonitorVantageUplink);
+    let is_same_start = known.link.boot != 0 && known.link.boot == link.boot;
+    if !is_same_start {
+        let words = "its agent was started anew, and is linked";
+        mended(known, id, offline, words, changes);
+        return;
+    }
+    if known.troubles.contains_key(&uplink) {
+        // That its access is bad is told already, and goes on by what else says so.
+        let words = "its agent is linked again; that its own access is bad is told already";
+        mended(known, id, offline, words, changes);
+        return;
+    }
+    let Some(trouble) = known.troubles.remove(&offline) else {
         return;
     };
-    let words = if known.link.boot != 0 && known.link.boot == link.boot {
-        let summary = format!(
-            "{id} was cut off: its agent ran on, and its network did not reach this hub; what it saw meanwhile comes late"
-        );
-        let remedy = format!("Look at the network of the machine that stands at {id}");
-        changes.push(Change::Rejudged {
-            was: Cause::MonitorVantageOffline,
-            amiss: of(
-                id,
-                Cause::MonitorVantageUplink,
-                (trouble.since, summary, remedy),
-            ),
-        });
-        known.troubles.remove(&Cause::MonitorVantageOffline);
-        changes.push(Change::Mended {
-            vantage: id.clone(),
-            cause: Cause::MonitorVantageUplink,
-            words: "its agent is linked again".to_owned(),
-        });
-        return;
-    } else {
-        "its agent was started anew, and is linked"
-    };
-    mended(known, id, Cause::MonitorVantageOffline, words, changes);
+    let summary = format!(
+        "{id} was cut off: its agent ran on, and its network did not reach this hub; what it saw meanwhile comes late"
+    );
+    let remedy = format!("Look at the network of the machine that stands at {id}");
+    changes.push(Change::Rejudged {
+        was: offline,
+        amiss: of(id, uplink, (trouble.since, summary, remedy)),
+    });
+    changes.push(Change::Mended {
+        vantage: id.clone(),
+        cause: uplink,
+        words: "its agent is linked again".to_owned(),
+    });
 }
 
 /// Do results come late?

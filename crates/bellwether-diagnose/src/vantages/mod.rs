@@ -430,6 +430,7 @@ impl Vantages {
         let after = known.votes.stands();
         let is_else = match before {
             Some(Cause::MonitorVantageUplink) => self.others.fails_alone(vantage, now).is_some(),
+            Some(Cause::MonitorFalseSignal) => self.others.is_green_alone(vantage, now).is_some(),
             Some(Cause::MonitorClockSkew) => {
                 known.link.is_clock_off() || is_local && self.hub_clock.ahead_ms().is_some()
             }
@@ -521,7 +522,7 @@ impl Vantages {
         let Some(known) = self.known.get_mut(id) else {
             return;
         };
-        let by_votes = known.votes.stands() == Some(Cause::MonitorVantageUplink);
+        let by_votes = known.votes.stands();
         let uplink = Cause::MonitorVantageUplink;
         match alone {
             Some(alone) if !is_last => {
@@ -535,8 +536,7 @@ impl Vantages {
                 let words = (alone.since, summary, remedy);
                 amiss(known, id, uplink, words, changes);
             }
-            Some(_) => {}
-            None if !by_votes => {
+            None if by_votes != Some(uplink) => {
                 mended(
                     known,
                     id,
@@ -545,7 +545,7 @@ impl Vantages {
                     changes,
                 );
             }
-            None => {}
+            Some(_) | None => {}
         }
         let false_signal = Cause::MonitorFalseSignal;
         match green {
@@ -560,14 +560,14 @@ impl Vantages {
                 let words = (green.since, summary, remedy);
                 amiss(known, id, false_signal, words, changes);
             }
-            Some(_) => {}
-            None => mended(
+            None if by_votes != Some(false_signal) => mended(
                 known,
                 id,
                 false_signal,
                 "it sees what the others see",
                 changes,
             ),
+            Some(_) | None => {}
         }
     }
 

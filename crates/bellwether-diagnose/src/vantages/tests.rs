@@ -1,7 +1,8 @@
 //! Vantages, one trouble at a time.
 
-use bellwether_model::Run;
+use bellwether_model::report::{REPORT_SCHEMA, Role};
 use bellwether_model::run::{Phases, RunOutcome, Trigger};
+use bellwether_model::{Layer, Run, Scope, Verdict};
 
 use super::*;
 
@@ -726,4 +727,118 @@ fn m03_what_arrives_long_after_it_was_seen_is_late_until_no_more_of_it_comes() {
         amiss_by(&mut all, link(640, 3_600_000), 640),
         [Cause::MonitorClockSkew]
     );
+}
+
+/// Who is not believed by what its other targets say is cut off, and linked again: that ends nothing.
+#[test]
+fn what_others_say_of_an_access_is_not_over_because_its_agent_is_linked_again() {
+    let linked = |second: i64| {
+        Some(Link {
+            is_linked: true,
+            since: Some(at(second)),
+            heard: Some(at(second)),
+            boot: 1,
+            ..Link::default()
+        })
+    };
+    let mut all = fleet(8, &THREE);
+    let out = play(&mut all, 8, 0..20, |vantage, _, second| {
+        vantage != 1 || second < 600
+    });
+    assert_eq!(out, ["b"]);
+    let mut told = Vec::new();
+    for second in [1_201, 1_215, 1_400, 1_500] {
+        all.heard(&Heard::of(&run("a", "s0", second, true)), EVERY, at(second));
+        let changes = all.tick(
+            |v| match second {
+                1_201..1_500 if v.as_str() == "b" => None,
+                _ => linked(second),
+            },
+            at(second),
+        );
+        told.extend(changes.into_iter().filter_map(|change| match change {
+            Change::Amiss(amiss) if amiss.vantage == id("b") => Some(("amiss", amiss.cause)),
+            Change::Mended { vantage, cause, .. } if vantage == id("b") => Some(("mended", cause)),
+            Change::Rejudged { amiss, .. } => Some(("rejudged", amiss.cause)),
+            Change::Heard { .. } => Some(("heard", Cause::Unknown)),
+            _ => None,
+        }));
+    }
+    let offline = Cause::MonitorVantageOffline;
+    assert_eq!(told, [("amiss", offline), ("mended", offline)]);
+    let uplink = Cause::MonitorVantageUplink;
+    assert!(all.known[&id("b")].troubles.contains_key(&uplink));
+    // It ends when neither holds.
+    play(&mut all, 8, 26..50, |_, _, _| true);
+    assert!(all.is_heard(&id("b")));
+}
+
+/// A trace that finds a false signal, and what others see: each alone is enough, and neither ends the
+/// other.
+#[test]
+fn what_a_trace_says_of_a_false_signal_stands_until_traces_say_otherwise() {
+    let false_signal = Cause::MonitorFalseSignal;
+    let stands = |all: &Vantages| all.known[&id("a")].troubles.contains_key(&false_signal);
+    let mut all = fleet(12, &THREE);
+    play(&mut all, 12, 0..2, |_, _, _| true);
+    let trace = |all: &mut Vantages, report: &Report, second: i64| {
+        all.traced(&CheckId::new("s0", "main"), &id("a"), report, at(second));
+    };
+    for second in [121, 122] {
+        trace(&mut all, &blames(Some(false_signal)), second);
+    }
+    assert!(stands(&all));
+    play(&mut all, 12, 3..5, |_, _, _| true);
+    assert!(
+        stands(&all),
+        "others see the same, and that is no word on it"
+    );
+    // From all others most fails meanwhile: two traces that say nothing of it end nothing.
+    play(&mut all, 12, 5..15, |vantage, service, _| {
+        vantage == 0 || service > 7
+    });
+    for second in [901, 902, 903] {
+        trace(&mut all, &blames(None), second);
+    }
+    assert!(stands(&all));
+    play(&mut all, 12, 16..50, |_, _, _| true);
+    assert!(!stands(&all), "neither holds");
+}
+
+/// A trace that blames its own vantage for this, or finds all well.
+fn blames(cause: Option<Cause>) -> Report {
+    let verdict = match cause {
+        Some(_) => Verdict::Unknown,
+        None => Verdict::Healthy,
+    };
+    let finding = |cause| Finding {
+        cause,
+        layer: Layer::Monitor,
+        role: Role::Root,
+        severity: Severity::Critical,
+        confidence: 0.9,
+        scope: Scope::default(),
+        summary: format!("it is {cause}"),
+        remedy: String::new(),
+        see: None,
+        facts: Vec::new(),
+        evidence: Vec::new(),
+    };
+    Report {
+        schema: REPORT_SCHEMA.to_owned(),
+        version: "0.0.0".to_owned(),
+        target: "https://www.svc.test/".to_owned(),
+        began: at(0),
+        took_ms: 1.0,
+        verdict,
+        diagnosis: None,
+        findings: cause.into_iter().map(finding).collect(),
+        layers: Vec::new(),
+        controls: Vec::new(),
+        critical_path: 1,
+        queries: 1,
+        peak_kib: None,
+        context: None,
+        observations: Vec::new(),
+    }
 }

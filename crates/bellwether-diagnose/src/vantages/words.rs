@@ -46,6 +46,23 @@ pub fn scope(seen: &[&str], networks: &[Option<u32>], heard: usize) -> String {
     }
 }
 
+/// The same of one vantage alone, where traces from others that began later, in so many other networks,
+/// find it well. `is_answer`: is it wrong by what was answered there, and not by silence?
+#[must_use]
+pub fn alone(seen: &str, heard: usize, well: &[&str], networks: usize, is_answer: bool) -> String {
+    let likely = match is_answer {
+        true => format!(
+            "that somebody near {seen} answers in its place (interception) is likelier than a fault of the service"
+        ),
+        false => format!("the fault is likely near {seen}, and not at the service"),
+    };
+    format!(
+        "seen {}, while traces from {}, in {networks} other networks, find it well: {likely}",
+        from(&[seen], heard),
+        names(well)
+    )
+}
+
 /// `a`, `a and b`, `a, b and 7 more`.
 fn names(all: &[&str]) -> String {
     match all {

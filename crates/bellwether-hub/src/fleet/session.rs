@@ -323,9 +323,11 @@ impl Session {
                     under_way = None;
                     self.delivered(done).await
                 }
-                // What is asked is of checks that it knows.
+                // What is asked is of checks that it knows: behind the plan, of which the last parts may
+                // be on their way.
                 Some(asked) = asked.recv(), if self.plan.is_empty() => {
-                    self.say(&ToAgent::Ask(asked)).await
+                    self.plan.push_back(ToAgent::Ask(asked));
+                    Ok(())
                 }
                 room = self.out.room(), if !self.plan.is_empty() => self.tell_plan(room),
                 // While one is under way and another one waits, no more is read.

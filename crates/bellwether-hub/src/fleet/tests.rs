@@ -298,7 +298,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             _ => None,
         });
         let refused = refused.await;
-        assert_eq!(self.hear().await, None, "the link ends after it");
+        let rest = timeout(FAR, frame::receive::<ToAgent>(&mut self.0)).await;
+        let is_ended = matches!(rest, Ok(Ok(None)));
+        assert!(is_ended, "the link ends after it, and is not cut: {rest:?}");
         refused
     }
 

@@ -31,7 +31,10 @@ impl Judge {
                 self.poison(check, vantage, Some(why.clone()), now);
                 self.poisoned(check, vantage, why, now);
             }
-            Own::Began => self.shared.board_mut(|board| board.unpoison(vantage)),
+            Own::Began => {
+                self.parts.all_changed();
+                self.shared.board_mut(|board| board.unpoison(vantage));
+            }
             Own::CheckWell { check } => {
                 tracing::info!(%check, "the probes of this check leave their worker alone again");
                 self.poison(check, vantage, None, now);
@@ -39,7 +42,14 @@ impl Judge {
         }
     }
 
-    fn poison(&self, check: &CheckId, vantage: &VantageId, why: Option<String>, now: Timestamp) {
+    fn poison(
+        &mut self,
+        check: &CheckId,
+        vantage: &VantageId,
+        why: Option<String>,
+        now: Timestamp,
+    ) {
+        self.parts.changed(check);
         self.shared.board_mut(|board| {
             if let Some(state) = board.checks.get_mut(check) {
                 state.at(vantage, |place| place.poisoned = why);

@@ -19,6 +19,10 @@ impl Judge {
             shows,
             mut services,
         } = judged;
+        // What time alone brings, and what concerns more than the check that it comes of.
+        if !updates.is_empty() {
+            self.parts.all_changed();
+        }
         let has_receivers = !self.shared.configured.load().config.receivers.is_empty();
         let mut newest: BTreeMap<u64, Box<Incident>> = BTreeMap::new();
         for update in updates {

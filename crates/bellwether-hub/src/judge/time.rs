@@ -22,6 +22,7 @@ impl Judge {
         };
         let seconds = moved.as_secs();
         tracing::warn!(seconds, "the wall clock was moved; times go by the new one");
+        self.parts.all_changed();
         self.shared.board_mut(|board| board.clock_moved(now));
         self.vantages.clock_moved(now);
         self.since.clock_moved(now);

@@ -134,6 +134,9 @@ impl Judge {
             judged.changes.push(self.known_of_vantages());
         }
         let grown_old = self.shared.board_mut(|board| board.grow_old(now));
+        if !grown_old.is_empty() {
+            self.parts.all_changed();
+        }
         judged.services.extend(grown_old);
         self.settle(judged, now);
         for (check, vantage) in self.bursts.tick(now) {
@@ -190,6 +193,7 @@ impl Judge {
         if changes.is_empty() {
             return;
         }
+        self.parts.all_changed();
         for change in changes {
             let updates = match change {
                 vantages::Change::Amiss(amiss) => {

@@ -256,18 +256,22 @@ fn what_one_alone_saw_before_it_fell_silent_stays_open() {
     );
 }
 
-#[test]
-fn a_vantages_own_trouble_is_one_incident_of_no_check_and_survives_a_restart() {
-    let mut story = story();
-    let amiss = Amiss {
-        vantage: VantageId::new("fra"),
+fn gone(vantage: &str) -> Amiss {
+    Amiss {
+        vantage: VantageId::new(vantage),
         cause: Cause::MonitorVantageOffline,
         severity: Severity::Warning,
         since: at(0),
-        summary: "nothing comes from fra".to_owned(),
+        summary: format!("nothing comes from {vantage}"),
         remedy: "look".to_owned(),
         resolvers: Vec::new(),
-    };
+    }
+}
+
+#[test]
+fn a_vantages_own_trouble_is_one_incident_of_no_check_and_survives_a_restart() {
+    let mut story = story();
+    let amiss = gone("fra");
     story.push(20, Step::Amiss(Box::new(amiss.clone())));
     story.push(30, Step::Amiss(Box::new(amiss.clone())));
     story.push(40, Step::Mended("fra", Cause::MonitorVantageOffline));
@@ -335,9 +339,9 @@ fn what_one_alone_sees_is_told_when_it_has_lasted() {
     story.ticks(11, 99, 1);
     let told = play(&story);
     assert_eq!(told.kept.len(), 0, "no three intervals yet");
-    // Somebody else is asked, once, and it is looked there again and again.
+    // Others of two networks are asked, once, and it is looked there again and again.
     let asked = told.wanted.iter().filter(|(when, _)| *when == at(13));
-    assert_eq!(asked.count(), 1);
+    assert_eq!(asked.count(), 2);
     story.ticks(100, 110, 1);
     let incident = play(&story).only().clone();
     let since = |when: Timestamp| when.as_second() - at(0).as_second();
@@ -429,4 +433,156 @@ fn what_a_doubted_one_alone_sees_waits_until_the_doubt_is_over() {
     book.doubt([].into());
     book.tick(at(201));
     assert_eq!(book.open().count(), 1);
+}
+
+/// Nobody is heard, then the hub's own vantage for some seconds, and so on.
+fn blind_and_seeing(story: &mut Story, times: usize, apart: i64) -> i64 {
+    let blind = Blind {
+        since: at(0),
+        summary: "nothing is watched now".to_owned(),
+        remedy: "look".to_owned(),
+    };
+    let mut when = 60;
+    for _ in 0..times {
+        story.push(when, Step::Blind(Box::new(blind.clone())));
+        story.push(when + apart, Step::Sees);
+        for vantage in ["fra", "nyc"] {
+            story.push(when + apart, Step::Amiss(Box::new(gone(vantage))));
+        }
+        when += apart * 2;
+    }
+    when
+}
+
+#[test]
+fn blind_seeing_and_blind_again_is_one_incident_that_comes_and_goes() {
+    let mut story = story();
+    for (when, vantage) in [(20, "fra"), (40, "nyc")] {
+        story.push(when, Step::Amiss(Box::new(gone(vantage))));
+    }
+    let end = blind_and_seeing(&mut story, 8, 10);
+    for vantage in ["fra", "nyc"] {
+        let mended = Step::Mended(vantage, Cause::MonitorVantageOffline);
+        story.push(end, mended);
+    }
+    story.ticks(20, end + 60, 5);
+    story.ticks(end + 61, end + 7_200, 60);
+    let told = play(&story);
+    assert_eq!(told.kept.len(), 3, "{:#?}", told.kept);
+    let [fra, nyc, blind] = [1, 2, 3].map(|id| &told.kept[&id]);
+    for single in [fra, nyc, blind] {
+        assert_eq!(single.state, IncidentState::Resolved);
+        assert_eq!(single.flapping.as_ref().map(|f| f.count > 6), Some(true));
+    }
+    assert_eq!(blind.severity, Severity::Critical);
+    let lasted = |incident: &Incident| {
+        let resolved = incident.resolved.unwrap();
+        resolved.as_second() - at(end).as_second()
+    };
+    assert!(lasted(blind) > 360, "it has to last: {}", lasted(blind));
+    // No more is told of each than that it opened, comes and goes, and is over.
+    let of_blind = told.notices.iter().filter(|n| n.incident == 3);
+    let kinds: Vec<&str> = of_blind.map(|n| n.kind.name()).collect();
+    assert_eq!(kinds, ["opened", "flapping", "flapping", "resolved"]);
+    assert_eq!(play_with(&story, |_| true), told, "also over restarts");
+}
+
+#[test]
+fn while_nobody_is_heard_for_long_single_ones_end_in_that() {
+    let mut story = story();
+    story.push(20, Step::Amiss(Box::new(gone("fra"))));
+    blind_and_seeing(&mut story, 1, 1_800);
+    story.ticks(20, 1_859, 20);
+    let told = play(&story);
+    let lines = lines(&told.kept[&1]);
+    let has = |what: &str| assert!(lines.iter().any(|l| l.contains(what)), "{what} {lines:#?}");
+    has("60 monitor no vantage is heard any more, and incident 2 tells of all");
+    has("resolved closed: no vantage is heard, and incident 2 tells of all");
+    assert!(!lines.iter().any(|l| l.contains("we see again")));
+    // Once somebody is heard, what is still wrong is told of each again.
+    assert_eq!(told.kept[&2].state, IncidentState::Mitigated);
+    let open = told.kept.values();
+    let open = open.filter(|i| i.state == IncidentState::Open);
+    let named: Vec<_> = open.map(|i| i.scope.vantages.join(" ")).collect();
+    assert_eq!(named, ["fra", "nyc"]);
+    story.ticks(1_861, 2_000, 20);
+    let told = play(&story);
+    let of_all = told.notices.iter().filter(|n| n.incident == 2);
+    let of_all: Vec<&str> = of_all.map(|n| n.text.as_str()).collect();
+    assert!(
+        of_all[1].contains("of vantages fra, local and nyc one is heard again since"),
+        "{of_all:#?}"
+    );
+}
+
+/// Each time it is back it turns out that its network was cut off.
+#[test]
+fn an_agent_that_is_cut_off_again_and_again_is_one_incident() {
+    let mut story = story();
+    let mut cut = gone("fra");
+    (cut.cause, cut.summary) = (
+        Cause::MonitorVantageUplink,
+        "fra was cut off: its agent ran on".to_owned(),
+    );
+    for n in 0..8 {
+        let when = 20 + n * 90;
+        story.push(when, Step::Amiss(Box::new(gone("fra"))));
+        let was = Cause::MonitorVantageOffline;
+        story.push(when + 30, Step::Rejudged(was, Box::new(cut.clone())));
+        story.push(when + 30, Step::Mended("fra", cut.cause));
+    }
+    story.ticks(20, 7_200, 10);
+    let told = play(&story);
+    let incident = told.only();
+    assert_eq!(incident.state, IncidentState::Resolved);
+    assert_eq!(incident.cause, Cause::MonitorVantageUplink);
+    let judged = told.kinds().iter().filter(|kind| **kind == "cause").count();
+    assert!(judged <= 4, "damped as all else: {:?}", told.kinds());
+    assert_eq!(play_with(&story, |_| true), told, "also over restarts");
+}
+
+#[test]
+fn what_traces_of_two_other_networks_find_well_is_likely_near_the_one_that_sees_it() {
+    let caveat = |report: &bellwether_model::Report, well: &[&'static str]| {
+        let mut story = looked_at();
+        for when in [10, 13, 40, 70, 100, 130] {
+            story.run_at(when, "fra", SHOP, "9.9.9.9", Some("tls.name_mismatch"));
+            story.trace_at(when, "fra", SHOP, report);
+        }
+        for vantage in well {
+            story.trace_at(20, vantage, SHOP, &healthy());
+        }
+        // Runs may be served from caches, and tell nothing of the service's own servers.
+        for vantage in ["local", "nyc"] {
+            story.run_at(50, vantage, SHOP, "9.9.9.9", None);
+        }
+        story.ticks(14, 140, 1);
+        let told = play(&story);
+        assert_eq!(play_with(&story, |_| true), told, "also over restarts");
+        told.only().caveats[0].clone()
+    };
+    let strange = root(
+        Cause::TlsNameMismatch,
+        "203.0.113.3 shows a certificate of another",
+    );
+    let strange = bad(vec![strange.addresses(&["203.0.113.3"])]);
+    let alone = "seen from fra alone (1 of 3 vantages)";
+    let well = "while traces from local and nyc, in 2 other networks, find it well";
+    assert_eq!(
+        caveat(&strange, &["local", "nyc"]),
+        format!(
+            "{alone}, {well}: that somebody near fra answers in its place (interception) is likelier than a fault of the service"
+        )
+    );
+    assert_eq!(
+        caveat(&refused(), &["local", "nyc"]),
+        format!("{alone}, {well}: the fault is likely near fra, and not at the service")
+    );
+    // Well before, or in one other network: that tells nothing.
+    for well in [&["nyc"][..], &[]] {
+        assert_eq!(
+            caveat(&strange, well),
+            format!("{alone}: the fault may be near it")
+        );
+    }
 }

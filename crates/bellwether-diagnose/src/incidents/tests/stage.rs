@@ -272,6 +272,9 @@ pub(super) enum Step {
     Amiss(Box<Amiss>),
     Mended(&'static str, Cause),
     Planned(&'static [&'static str]),
+    Rejudged(Cause, Box<Amiss>),
+    Blind(Box<Blind>),
+    Sees,
     Tick,
 }
 
@@ -504,6 +507,9 @@ pub(super) fn act_out(book: &mut Book, step: &Step, now: Timestamp) -> Vec<Updat
             let services = services.iter().map(|s| (*s).to_owned()).collect();
             book.set_planned(services, now)
         }
+        Step::Rejudged(was, amiss) => book.rejudged(*was, amiss, now),
+        Step::Blind(blind) => book.blind(blind, now),
+        Step::Sees => book.sees("local is heard again, and judges", now),
         Step::Tick => book.tick(now),
     }
 }

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use bellwether_model::link::{AgentState, Asked};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::super::out::Out;
+use super::super::registry::NotInForce;
+use super::super::session::{self, Admitted, Who};
 use super::*;
 
 /// What a slow line carries each second, bytes.
@@ -140,4 +144,140 @@ async fn a_plan_is_told_to_its_end_before_the_next_one() {
         _ => None,
     });
     assert_eq!(refused.await, Refusal::Unconfigured);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_comes_behind_the_last_part_of_a_plan() {
+    let room = room_with(&large());
+    let peer = room.enrol("fra");
+    let mut wire = room.connect_over(SLOW, Some(peer));
+    wire.say(&ToHub::Hello(hello(1))).await;
+    let links = room.hub.shared.links.clone();
+    let trace = Asked::Trace {
+        check: CheckId::new("s1", "main"),
+    };
+    let mut parts = 0;
+    wire.hear_until(|heard| match heard {
+        ToAgent::PlanPart { .. } => {
+            parts += 1;
+            assert!(links.ask(&VantageId::new("fra"), trace.clone()));
+            None
+        }
+        ToAgent::Ask(_) => panic!("it knows no check of this plan yet"),
+        ToAgent::PlanEnd { .. } => Some(()),
+        _ => None,
+    })
+    .await;
+    assert!(parts > 2, "{parts} parts");
+    for _ in 0..parts {
+        let asked = wire.hear_until(|heard| match heard {
+            ToAgent::Ask(asked) => Some(asked),
+            _ => None,
+        });
+        assert_eq!(asked.await, trace);
+    }
+}
+
+/// Until the hub takes the agent for gone, seconds; `says` how it is every five of them.
+async fn gone_after(room: &Room, mut wire: Wire<DuplexStream>, limit: u64) -> Option<u64> {
+    let begun = tokio::time::Instant::now();
+    let links = room.hub.shared.links.clone();
+    let is_linked = || links.all()[&VantageId::new("fra")].is_linked;
+    while begun.elapsed() < Duration::from_secs(limit) {
+        if !is_linked() {
+            return Some(begun.elapsed().as_secs());
+        }
+        let state = ToHub::State(AgentState::default());
+        // The line holds little: whoever is gone does not read this either.
+        let _ = timeout(Duration::from_millis(1), frame::send(&mut wire.0, &state)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    None
+}
+
+/// Links, and takes nothing of what is said to it.
+async fn deaf(room: &Room) -> Wire<DuplexStream> {
+    let peer = room.enrol("fra");
+    let mut wire = room.connect_over(SLOW, Some(peer));
+    wire.say(&ToHub::Hello(hello(1))).await;
+    let welcome = wire.hear().await;
+    assert!(matches!(welcome, Some(ToAgent::Welcome { .. })));
+    wire
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_is_gone_however_much_it_says() {
+    let room = room_with(&large());
+    let wire = deaf(&room).await;
+    let gone = gone_after(&room, wire, 600).await;
+    assert!(
+        gone.is_some_and(|gone| (25..60).contains(&gone)),
+        "{gone:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_revoked_and_takes_nothing_is_not_waited_for() {
+    let room = room_with(&large());
+    let wire = deaf(&room).await;
+    // Until the line is full of its plan.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let revoked = room.fleet().revoke(&VantageId::new("fra"), "admin");
+    assert!(revoked.unwrap());
+    let gone = gone_after(&room, wire, 600).await;
+    assert!(gone.is_some_and(|gone| gone < 10), "{gone:?}");
+}
+
+/// Whoever revokes it then finds nobody to send away.
+#[tokio::test(start_paused = true)]
+async fn p24_who_is_revoked_before_it_sits_is_told_no_plan() {
+    let room = room();
+    let peer = room.enrol("fra");
+    let vantage = VantageId::new("fra");
+    let ends = room.host.now() + Duration::from_secs(86_400);
+    let who = Who {
+        peer: peer.clone(),
+        version: 1,
+        admitted: Admitted {
+            vantage: vantage.clone(),
+            ends,
+        },
+    };
+    assert!(room.fleet().revoke(&vantage, "admin").unwrap());
+    let in_force = room.fleet().registry.in_force(&peer);
+    assert!(
+        matches!(in_force, Err(NotInForce::Revoked(_))),
+        "{in_force:?}"
+    );
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    tokio::spawn(session::serve(room.host.clone(), ours, hello(1), who));
+    let heard = Wire(theirs).hear().await;
+    let denied = Refusal::Denied;
+    assert!(
+        matches!(&heard, Some(ToAgent::Refused { code, .. }) if *code == denied),
+        "{heard:?}"
+    );
+}
+
+/// One part is on its way, one waits, and a word goes before that one.
+#[tokio::test(start_paused = true)]
+async fn words_go_before_parts_and_parts_wait_where_they_are_made() {
+    let (ours, theirs) = tokio::io::duplex(8);
+    let out = Out::over(ours);
+    let part = |generation| ToAgent::PlanEnd {
+        generation,
+        checks: 0,
+    };
+    for generation in 1..=2 {
+        let room = out.room().await.unwrap();
+        room.say(&part(generation)).unwrap();
+    }
+    let third = timeout(Duration::from_secs(1), out.room()).await;
+    assert!(third.is_err(), "there is room for no third one");
+    let word = ToAgent::Kept { number: 7 };
+    out.say(&word).await.unwrap();
+    let mut wire = Wire(theirs);
+    for said in [part(1), word, part(2)] {
+        assert_eq!(wire.hear().await, Some(said));
+    }
 }

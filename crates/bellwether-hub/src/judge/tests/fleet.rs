@@ -1,5 +1,11 @@
 //! Three vantages: the built-in one, and agents in Frankfurt and New York.
 
+mod blindness;
+mod configured;
+mod intercepted;
+mod places;
+mod restarts;
+
 use bellwether_model::link::{AgentState, Asked};
 use bellwether_model::report::{Role, Severity};
 use bellwether_model::run::Trigger as Why;
@@ -35,9 +41,9 @@ fn check(service: &str) -> CheckId {
 }
 
 impl Fleet {
-    fn new() -> Self {
+    fn of(config: &str) -> Self {
         let mut fleet = Self {
-            stage: Stage::new(CONFIG),
+            stage: Stage::new(config),
             linked: BTreeMap::new(),
         };
         fleet.link("fra", 1);
@@ -47,7 +53,11 @@ impl Fleet {
 
     /// One that has seen all of them well for a minute.
     fn well() -> Self {
-        let mut fleet = Self::new();
+        Self::well_of(CONFIG)
+    }
+
+    fn well_of(config: &str) -> Self {
+        let mut fleet = Self::of(config);
         fleet.second();
         for vantage in [LOCAL, "fra", "nyc"] {
             for service in SERVICES {
@@ -574,88 +584,6 @@ fn p12_what_one_vantage_sees_is_told_of_that_one() {
 }
 
 #[test]
-fn p05_with_all_others_gone_the_one_that_is_left_judges_alone() {
-    let mut fleet = Fleet::well();
-    fleet.cut("fra");
-    fleet.cut("nyc");
-    fleet.rounds(12, &[], &[LOCAL]);
-    assert_eq!(fleet.open(), ["monitor.vantage_offline"; 2]);
-    assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
-    fleet.rounds(12, &[(LOCAL, "shop")], &[LOCAL]);
-    let report = broken(&fleet, LOCAL, Cause::NetTcpFiltered);
-    fleet.trace(LOCAL, "shop", &report);
-    fleet.second();
-    fleet.trace(LOCAL, "shop", &report);
-    assert_eq!(fleet.told("shop").0, Verdict::Broken);
-    let incident = fleet.incident(Cause::NetTcpFiltered);
-    let only =
-        "seen from local only: one vantage cannot tell a fault near it from one at the service";
-    assert_eq!(incident.caveats, [only]);
-    // And without it nobody can say.
-    fleet.rounds(12, &[], &[]);
-    assert_eq!(fleet.told("wiki").0, Verdict::Unknown);
-}
-
-#[test]
-fn p05_with_nobody_left_that_is_one_incident_and_an_urgent_one() {
-    let mut fleet = Fleet::well();
-    fleet.cut("fra");
-    fleet.rounds(6, &[], &[LOCAL, "nyc"]);
-    assert_eq!(fleet.open(), ["monitor.vantage_offline"]);
-    assert!(
-        fleet
-            .incident(Cause::MonitorVantageOffline)
-            .summary
-            .ends_with("others judge meanwhile")
-    );
-    fleet.cut("nyc");
-    fleet.rounds(12, &[], &[]);
-    let open: Vec<Incident> = fleet.stage.judge.book.open().cloned().collect();
-    let [blind] = open.as_slice() else {
-        panic!("{open:#?}");
-    };
-    assert_eq!(blind.severity, Severity::Critical);
-    assert_eq!(blind.scope.vantages, ["fra", "local", "nyc"]);
-    assert!(
-        blind.summary.contains("none of 3 vantages is heard"),
-        "{}",
-        blind.summary
-    );
-    for service in SERVICES {
-        assert_eq!(fleet.told(service).0, Verdict::Unknown, "never green");
-        let summary = fleet.summary(service);
-        assert!(!summary.contains("others judge"), "{summary}");
-    }
-    // It stays one over a restart, and ends when one is heard.
-    let blind = blind.id;
-    let mut fleet = Fleet {
-        stage: fleet.stage.again(),
-        linked: fleet.linked,
-    };
-    fleet.rounds(3, &[], &[]);
-    let open: Vec<&Incident> = fleet.stage.judge.book.open().collect();
-    assert_eq!(open.len(), 1, "{open:#?}");
-    assert!(fleet.stage.judge.book.incident(blind).is_some());
-    fleet.link("nyc", 2);
-    fleet.rounds(3, &[], &["nyc"]);
-    assert!(fleet.stage.judge.book.incident(blind).is_none());
-    assert_eq!(
-        fleet.open(),
-        ["monitor.vantage_offline", "monitor.probe_hung"],
-        "what is left is told of each, as it is while others judge"
-    );
-    assert!(
-        fleet
-            .stage
-            .judge
-            .book
-            .open()
-            .all(|incident| incident.severity == Severity::Warning)
-    );
-    assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
-}
-
-#[test]
 fn when_the_hubs_clock_is_set_agents_go_on_being_believed() {
     let hour = Duration::from_secs(3_600);
     for is_ahead in [true, false] {
@@ -699,86 +627,6 @@ fn when_the_hubs_clock_is_set_agents_go_on_being_believed() {
 }
 
 #[test]
-fn a_check_that_never_gave_a_result_at_a_vantage_is_named() {
-    let mut fleet = Fleet::well();
-    let generation = fleet.stage.shared.configured.load().generation;
-    let links = fleet.stage.shared.links.clone();
-    // It comes new into the configuration; the hub and New York run it, Frankfurt never does.
-    let text = format!("{CONFIG}  - {{ name: mail, url: https://mail.example/, every: 10s }}\n");
-    fleet.stage.configure(&text);
-    let rounds = |fleet: &mut Fleet, rounds: usize, from: &[&str]| {
-        for _ in 0..rounds {
-            fleet.rounds(1, &[], &[LOCAL, "fra", "nyc"]);
-            for vantage in from {
-                fleet.run(vantage, "mail", RunOutcome::Ok);
-            }
-        }
-    };
-    rounds(&mut fleet, 6, &[LOCAL, "nyc"]);
-    assert_eq!(fleet.open(), Vec::<&str>::new(), "it has no plan of it yet");
-    for agent in ["fra", "nyc"] {
-        links.heard(&at(agent), |presence| presence.generation = generation + 1);
-    }
-    rounds(&mut fleet, 2, &[LOCAL, "nyc"]);
-    assert_eq!(
-        fleet.open(),
-        Vec::<&str>::new(),
-        "two intervals are not over"
-    );
-    rounds(&mut fleet, 2, &[LOCAL, "nyc"]);
-    assert_eq!(fleet.open(), ["monitor.probe_hung"]);
-    let hung = fleet.incident(Cause::MonitorProbeHung).clone();
-    assert_eq!(hung.checks[0].check, "mail/main");
-    assert_eq!(hung.scope.vantages, ["fra"]);
-    assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
-    rounds(&mut fleet, 2, &[LOCAL, "nyc"]);
-    assert_eq!(fleet.stage.judge.book.open().count(), 1, "once");
-    // The same at the hub's own vantage, which is asked from the start.
-    let text = text.replace("mail", "news");
-    fleet.stage.configure(&text);
-    for _ in 0..5 {
-        fleet.rounds(1, &[], &[LOCAL, "fra", "nyc"]);
-        for vantage in ["fra", "nyc"] {
-            fleet.run(vantage, "news", RunOutcome::Ok);
-        }
-    }
-    let hung = fleet.incident(Cause::MonitorProbeHung);
-    assert_eq!(hung.checks[0].check, "news/main");
-    assert_eq!(hung.scope.vantages, ["local"]);
-}
-
-#[test]
-fn what_is_known_of_a_vantage_goes_with_it() {
-    let mut fleet = Fleet::well();
-    let key = |vantage: &str| crate::judge::baseline_key(&shop(), &at(vantage));
-    let put = |vantage: &str| Change::Checkpoint {
-        key: key(vantage),
-        bytes: Some(b"{}".to_vec()),
-    };
-    let kept = ["fra", "nyc", LOCAL].map(put);
-    fleet.stage.judge.save(kept.into());
-    let (head, tail) = CONFIG.split_once("services:").unwrap();
-    let without = head.replace("  - { name: fra, region: eu, network: AS3320 }\n", "");
-    assert_ne!(head, without);
-    fleet.stage.configure(&format!("{without}services:{tail}"));
-    let is_kept = |vantage| memory_checkpoint(&fleet.stage.memory, &key(vantage)).is_some();
-    assert_eq!(["fra", "nyc", LOCAL].map(is_kept), [false, true, true]);
-    // And what went while nobody looked.
-    let text = format!("services:{tail}");
-    fleet.stage.judge.save(vec![put("nyc")]);
-    fleet.stage.judge.watch_vantages(begin());
-    let mut configured = Configured::clone(&fleet.stage.shared.configured.load());
-    configured.config = config(&text);
-    fleet.stage.shared.configured.store(Arc::new(configured));
-    let fleet = Fleet {
-        stage: fleet.stage.again(),
-        linked: fleet.linked,
-    };
-    let is_kept = |vantage| memory_checkpoint(&fleet.stage.memory, &key(vantage)).is_some();
-    assert_eq!(["fra", "nyc", LOCAL].map(is_kept), [false, false, true]);
-}
-
-#[test]
 fn two_good_traces_mend_nothing_that_stands_by_other_evidence() {
     let mut fleet = Fleet::well();
     let portal = |fleet: &Fleet| broken(fleet, "fra", Cause::MonitorVantageUplink);
@@ -797,6 +645,19 @@ fn two_good_traces_mend_nothing_that_stands_by_other_evidence() {
         assert!(!fleet.stage.judge.vantages.is_heard(&at("fra")));
     }
     assert_eq!(fleet.open(), ["monitor.vantage_uplink"]);
+    // Nor does it that its agent is cut off, and linked again.
+    let one = fleet.incident(Cause::MonitorVantageUplink).id;
+    fleet.cut("fra");
+    fleet.rounds(6, &all, &[LOCAL, "nyc"]);
+    assert_eq!(
+        fleet.open(),
+        ["monitor.vantage_uplink", "monitor.vantage_offline"]
+    );
+    fleet.link("fra", 1);
+    fleet.rounds(3, &all, &[LOCAL, "fra", "nyc"]);
+    assert_eq!(fleet.open(), ["monitor.vantage_uplink"]);
+    let uplink = fleet.incident(Cause::MonitorVantageUplink);
+    assert_eq!((uplink.id, uplink.mitigated), (one, None));
     fleet.rounds(60, &[], &[LOCAL, "fra", "nyc"]);
     assert!(fleet.stage.judge.vantages.is_heard(&at("fra")));
     // The same of its clock.
@@ -826,101 +687,6 @@ fn two_good_traces_mend_nothing_that_stands_by_other_evidence() {
 }
 
 #[test]
-fn who_is_not_believed_is_not_after_a_restart() {
-    let mut fleet = Fleet::well();
-    let all: Vec<(&str, &str)> = SERVICES.iter().map(|s| ("fra", *s)).collect();
-    fleet.rounds(6, &all, &[LOCAL, "fra", "nyc"]);
-    assert_eq!(fleet.open(), ["monitor.vantage_uplink"]);
-    let next = fleet.stage.judge.book.next_id();
-    let mut fleet = Fleet {
-        stage: fleet.stage.again(),
-        linked: fleet.linked,
-    };
-    for _ in 0..6 {
-        fleet.rounds(1, &all, &[LOCAL, "fra", "nyc"]);
-        assert_eq!(fleet.open(), ["monitor.vantage_uplink"]);
-        assert!(!fleet.stage.judge.vantages.is_heard(&at("fra")));
-    }
-    assert_eq!(fleet.stage.judge.book.next_id(), next, "nothing is opened");
-}
-
-#[test]
-fn after_a_restart_of_the_hub_agents_have_time_to_come_back() {
-    let mut fleet = Fleet::well();
-    fleet.cut("fra");
-    fleet.rounds(6, &[], &[LOCAL, "nyc"]);
-    assert_eq!(fleet.open(), ["monitor.vantage_offline"]);
-    let stage = fleet.stage;
-    let links = stage.shared.links.all();
-    assert!(links.contains_key(&at("nyc")));
-    let stage = stage.again();
-    let mut fleet = Fleet {
-        stage,
-        linked: fleet.linked,
-    };
-    assert_eq!(fleet.open(), ["monitor.vantage_offline"], "it stays known");
-    assert!(!fleet.stage.judge.vantages.is_heard(&at("fra")));
-    fleet.rounds(3, &[], &[LOCAL, "nyc"]);
-    assert_eq!(fleet.open(), ["monitor.vantage_offline"]);
-    fleet.link("fra", 2);
-    fleet.rounds(3, &[], &[LOCAL, "fra", "nyc"]);
-    assert_eq!(fleet.open(), Vec::<&str>::new());
-}
-
-/// What was known of vantages is known before anything follows from the configuration.
-#[test]
-fn p10_who_was_not_heard_before_a_restart_is_not_told_to_be_heard_by_it() {
-    let mut fleet = Fleet::well();
-    let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
-    fleet.fails_alone("fra", "shop", &report);
-    fleet.cut("fra");
-    fleet.rounds(12, &[], &[LOCAL, "nyc"]);
-    assert!(!fleet.stage.judge.vantages.is_heard(&at("fra")));
-    let seen = |fleet: &Fleet| {
-        let book = &fleet.stage.judge.book;
-        let open: Vec<Incident> = book.open().cloned().collect();
-        (open, fleet.told("shop").0)
-    };
-    let before = seen(&fleet);
-    assert_eq!(before.0.len(), 2, "{:#?}", before.0);
-    let Fleet { stage, linked } = fleet;
-    let mut fleet = Fleet {
-        stage: stage.again(),
-        linked,
-    };
-    assert_eq!(seen(&fleet), before);
-    fleet.second();
-    assert_eq!(seen(&fleet), before, "nor a moment later");
-}
-
-#[test]
-fn the_last_vantage_is_heard_whatever_was_wrong_with_it_among_several() {
-    let mut fleet = Fleet::well();
-    let portal = broken(&fleet, LOCAL, Cause::MonitorVantageIntercepted);
-    for _ in 0..2 {
-        fleet.second();
-        fleet.trace(LOCAL, "pay", &portal);
-    }
-    assert_eq!(fleet.open(), ["monitor.vantage_intercepted"]);
-    assert!(!fleet.stage.judge.vantages.is_heard(&local()));
-    let (_, tail) = CONFIG.split_once("services:").unwrap();
-    fleet.stage.configure(&format!("services:{tail}"));
-    assert_eq!(fleet.open(), Vec::<&str>::new());
-    assert!(fleet.stage.judge.vantages.is_heard(&local()));
-    fleet.rounds(12, &[(LOCAL, "shop")], &[LOCAL]);
-    let report = broken(&fleet, LOCAL, Cause::NetTcpFiltered);
-    for _ in 0..2 {
-        fleet.second();
-        fleet.trace(LOCAL, "shop", &report);
-    }
-    assert_eq!(fleet.told("shop").0, Verdict::Broken, "it judges by itself");
-    // With others again nothing of that is left.
-    fleet.stage.configure(CONFIG);
-    fleet.second();
-    assert!(fleet.stage.judge.vantages.is_heard(&local()));
-}
-
-#[test]
 fn nobody_speaks_for_another_vantage() {
     let mut fleet = Fleet::well();
     let mut run = testing::run(&shop(), 7_777, fleet.now(), RunOutcome::Failed);
@@ -940,46 +706,6 @@ fn each_vantage_has_a_baseline_of_its_own() {
         crate::judge::baseline_key(&shop(), &at("fra")),
         "baseline@fra/shop/main"
     );
-}
-
-#[test]
-fn p05_nothing_is_healthy_because_its_only_witness_fell_silent() {
-    let mut fleet = Fleet::well();
-    let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
-    fleet.fails_alone("fra", "shop", &report);
-    assert_eq!(fleet.told("shop").0, Verdict::Degraded);
-    fleet.rounds(40, &[], &[LOCAL, "nyc"]);
-    assert_eq!(fleet.told("shop").0, Verdict::Unknown);
-    // It comes back, and sees it well.
-    let healthy = healthy(&fleet, "fra");
-    for _ in 0..3 {
-        fleet.rounds(2, &[], &[LOCAL, "fra", "nyc"]);
-        fleet.trace("fra", "shop", &healthy);
-    }
-    assert_eq!(fleet.told("shop").0, Verdict::Healthy);
-}
-
-#[test]
-fn one_that_is_no_longer_configured_judges_nothing() {
-    let mut fleet = Fleet::well();
-    let report = broken(&fleet, "fra", Cause::NetTcpFiltered);
-    fleet.fails_alone("fra", "shop", &report);
-    assert_eq!(fleet.told("shop").0, Verdict::Degraded);
-    let (head, tail) = CONFIG.split_once("services:").unwrap();
-    assert!(head.contains("fra"));
-    fleet.stage.configure(&format!("services:{tail}"));
-    assert_eq!(fleet.open(), Vec::<&str>::new(), "nobody sees it any more");
-    for service in SERVICES {
-        fleet.run("fra", service, RunOutcome::Failed);
-    }
-    fleet.rounds(12, &[], &[LOCAL]);
-    assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
-    assert_eq!(fleet.open(), Vec::<&str>::new());
-    // And from one to several again.
-    fleet.stage.configure(CONFIG);
-    fleet.link("fra", 3);
-    fleet.rounds(3, &[], &[LOCAL, "fra", "nyc"]);
-    assert_eq!(fleet.told("shop"), (Verdict::Healthy, false));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //!
 //! With `vantages=N` agents elsewhere bring the same as the built-in one.
 //!
-//! `load [services=20000] [failing=10] [rounds=2] [rate=8000] [idle=5] [scrape=1] [vantages=1]`
+//! `judging [services=20000] [failing=10] [rounds=2] [rate=8000] [idle=5] [scrape=1] [vantages=1]`
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
