@@ -369,7 +369,7 @@ fn what_one_alone_is_warned_of_is_told_when_it_has_lasted() {
     let told = play(&story);
     assert_eq!(told.kept.len(), 0, "no three intervals yet");
     let asked = told.wanted.iter().filter(|(when, _)| *when == at(13));
-    assert_eq!(asked.count(), 1, "somebody else is asked");
+    assert_eq!(asked.count(), 2, "two others are asked");
     let mut lasts = story.clone();
     lasts.trace_at(100, "fra", SHOP, &slow());
     assert_eq!(play(&lasts).only().cause, Cause::DnsAuthUnresponsive);
