@@ -148,9 +148,8 @@ where
     let Who {
         peer,
         version,
-        admitted,
+        admitted: Admitted { vantage, ends },
     } = who;
-    let Admitted { vantage, ends } = admitted;
     let enrolment = peer.agent.rsplit_once('/').map_or("", |(_, last)| last);
     let Sat {
         number,
