@@ -306,9 +306,14 @@ fn hung(known: &mut Known, id: &VantageId, since: Option<Timestamp>, changes: &m
     let summary = format!(
         "the agent at {id} is there, and no run of it ends: its workers hang, or nobody runs them"
     );
-    let remedy = format!(
-        "Look at the log of `bellwether agent run` at {id}, and at the load of that machine"
-    );
+    let remedy = match id.as_str() == VantageId::LOCAL {
+        true => {
+            "Look at the log of `bellwether serve`, and at the load of the hub's machine".to_owned()
+        }
+        false => format!(
+            "Look at the log of `bellwether agent run` at {id}, and at the load of that machine"
+        ),
+    };
     amiss(known, id, cause, (since, summary, remedy), changes);
 }
 

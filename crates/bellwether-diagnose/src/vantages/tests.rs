@@ -682,6 +682,42 @@ fn one_check_that_pauses_is_not_the_whole_vantage() {
 }
 
 #[test]
+fn what_hangs_at_the_hub_itself_is_looked_for_there() {
+    let mut all = fleet(1, &[("local", None), ("a", Some(1))]);
+    let mut told = Vec::new();
+    for second in (0..2_000).step_by(10) {
+        let whose: &[&str] = if second < 500 {
+            &["local", "a"]
+        } else {
+            &["a"]
+        };
+        for vantage in whose {
+            let run = run(vantage, "s0", second, true);
+            all.heard(&Heard::of(&run), EVERY, at(second));
+        }
+        let link = |v: &VantageId| {
+            (v.as_str() == "a").then(|| Link {
+                is_linked: true,
+                since: Some(at(0)),
+                heard: Some(at(second)),
+                boot: 1,
+                ..Link::default()
+            })
+        };
+        let amiss = all.tick(link, at(second)).into_iter();
+        told.extend(amiss.filter_map(|change| match change {
+            Change::Amiss(amiss) => Some((amiss.vantage, amiss.cause, amiss.remedy)),
+            _ => None,
+        }));
+    }
+    let [(vantage, cause, remedy)] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!((vantage, *cause), (&id("local"), Cause::MonitorProbeHung));
+    assert!(remedy.contains("`bellwether serve`"), "{remedy}");
+}
+
+#[test]
 fn m03_what_arrives_long_after_it_was_seen_is_late_until_no_more_of_it_comes() {
     let mut all = fleet(3, &THREE);
     let link = |second: i64, offset_ms: i64| {
