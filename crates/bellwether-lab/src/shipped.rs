@@ -475,6 +475,7 @@ pub(crate) const SERVE: &[Shipped] = scenarios! {
     "serve-refused.yaml",
     "serve-reset.yaml",
     "serve-restart.yaml",
+    "serve-silent.yaml",
     "serve-two-services.yaml",
 };
 

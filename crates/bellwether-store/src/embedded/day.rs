@@ -490,9 +490,10 @@ pub(crate) fn word_crc(id: u32, data: &[u8]) -> u32 {
 
 /// The checksum of a cursor; where its start is not known, as it was before there was one.
 pub(crate) fn cursor_crc(agent: &str, envelope: i64, boot: i64) -> u32 {
-    let boot = boot.to_le_bytes();
-    let known = if boot == [0; 8] { &[][..] } else { &boot };
-    checksum(&[agent.as_bytes(), &envelope.to_le_bytes(), known])
+    let (envelope, start) = (envelope.to_le_bytes(), boot.to_le_bytes());
+    let parts = [agent.as_bytes(), &envelope, &start];
+    let known = if boot == 0 { 2 } else { 3 };
+    checksum(&parts[..known])
 }
 
 /// The checksum of a row of the manifest.
