@@ -241,11 +241,19 @@ fn what_is_kept_is_for_its_owner_alone() {
 /// The data directory of each released version, as it was.
 #[test]
 fn the_data_of_version_1_is_read() {
+    // It did not know which start of an agent made what.
+    data_of("v1", 0);
+}
+
+#[test]
+fn the_data_of_version_2_is_read() {
+    data_of("v2", 7);
+}
+
+fn data_of(version: &str, boot: u64) {
     let dir = tempfile::tempdir().unwrap();
-    copy(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/v1"),
-        dir.path(),
-    );
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    copy(&fixtures.join(version), dir.path());
     assert_eq!(
         bellwether_store::embedded::check(dir.path())
             .unwrap()
@@ -253,6 +261,7 @@ fn the_data_of_version_1_is_read() {
         []
     );
     let store = open(dir.path(), NOON + 86_400 + 6 * 3600);
+    assert_eq!(store.cursor("a").unwrap().boot, boot);
     for check in 0..3 {
         let series = all_runs(&store, check);
         assert_eq!((series.runs.len(), series.gaps), (240, vec![]));
